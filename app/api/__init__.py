@@ -1,0 +1,30 @@
+"""HTTP and JSON: every route of the service, put onto one Flask application."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.api import errors, health, openapi, requests, scores
+from app.api.state import State
+from app.services.keys import KeyRing
+from app.stores.base import Store
+
+
+def install(
+    app: Flask, *, store: Store, keys: KeyRing, url_prefix: str, max_body_bytes: int
+) -> None:
+    """Give `app` its routes, its limits and the way it answers errors."""
+    app.extensions["scoreline"] = State(store, keys)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    # A path is what it says, and OPTIONS is a method like any other, as in FastAPI.
+    app.url_map.merge_slashes = False
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+
+    requests.install(app)
+    errors.install(app)
+    app.register_blueprint(scores.blueprint, url_prefix=url_prefix)
+    app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
+    app.register_blueprint(health.blueprint, url_prefix=url_prefix)
+    if url_prefix:
+        # A probe need not know the prefix.
+        app.register_blueprint(health.blueprint, name="probes")

@@ -1,0 +1,88 @@
+"""A request's body: which bytes are JSON, how much of it is read, and what is left unread."""
+
+from __future__ import annotations
+
+import time
+from email.message import Message
+from typing import Any
+
+from flask import Request
+from gunicorn.http.errors import ParseException
+
+from app import jsontext
+from app.errors import TooLarge, Unreadable
+
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 5.0
+_PIECE = 64 * 1024
+
+
+def read_body(request: Request) -> Any:
+    """The body's content: JSON where it is JSON, else text; None when it is empty.
+
+    Raises TooLarge, Unreadable and what `jsontext.read` raises.
+    """
+    data = _read_bytes(request)
+    if not data:
+        return None
+    if _is_json(request.content_type):
+        return jsontext.read(data)
+    return data.decode("utf-8", "replace")
+
+
+def _read_bytes(request: Request) -> bytes:
+    """The whole body, of which no more than the limit is ever in memory.
+
+    Werkzeug's own limit cuts a chunked body short instead of refusing it.
+    """
+    limit = request.max_content_length or 0
+    length = request.content_length
+    if length is not None and length > limit:
+        raise TooLarge(_over(limit))
+    try:
+        data: bytes = request.environ["wsgi.input"].read(limit + 1)
+    except ParseException:
+        raise Unreadable("There was an error parsing the body") from None
+    if len(data) > limit:
+        raise TooLarge(_over(limit))
+    if length is not None and len(data) < length:
+        raise Unreadable("The body is shorter than its Content-Length")
+    return data
+
+
+def _over(limit: int) -> str:
+    return f"The body is over the limit of {limit} bytes"
+
+
+def _is_json(content_type: str | None) -> bool:
+    """FastAPI's rule: application/json, application/*+json, or no type at all."""
+    if not content_type or content_type == "application/json":
+        return True
+    header = Message()
+    header["content-type"] = content_type
+    subtype = header.get_content_subtype()
+    return header.get_content_maintype() == "application" and (
+        subtype == "json" or subtype.endswith("+json")
+    )
+
+
+def drain(environ: dict[str, Any]) -> None:
+    """Read and forget what the view left of the body, within bounds, once it is answered.
+
+    A client that is still sending reads no answer, and would find its connection reset instead.
+    """
+    connection = environ.get("gunicorn.socket")
+    if connection is None:
+        return
+    left, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
+    while left > 0 and time.monotonic() < deadline:
+        try:
+            connection.settimeout(DRAIN_SECONDS)
+            piece = environ["wsgi.input"].read(_PIECE)
+        except (OSError, ParseException):
+            return  # The client is gone, or too slow, or sends no HTTP: gunicorn closes.
+        finally:
+            connection.settimeout(None)
+        if not piece:
+            return
+        left -= len(piece)

@@ -1,0 +1,100 @@
+"""Every error becomes JSON here, and nowhere else: one table of statuses, FastAPI's 422 list."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import quote
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NoRoute
+
+from app.api.contract import json_response
+from app.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    ScorelineError,
+    StoreRefused,
+    StoreUnavailable,
+    TooLarge,
+    Unreadable,
+)
+from app.logs import request_id
+
+log = logging.getLogger("scoreline.errors")
+
+RETRY_AFTER_SECONDS = 1
+
+STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
+    NotAuthenticated: (401, "Not authenticated"),
+    Forbidden: (403, "Forbidden"),
+    NotFound: (404, None),
+    Conflict: (409, None),
+    Invalid: (422, None),
+    Unreadable: (400, None),
+    TooLarge: (413, None),
+    StoreUnavailable: (503, "The store does not answer"),
+    StoreRefused: (503, "The store cannot be used"),
+}
+"""The status of each error, and its sentence where that is not the error's own."""
+
+
+def install(app: Flask) -> None:
+    """Answer every error of `app` in JSON."""
+    app.register_error_handler(ScorelineError, _ours)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(NoRoute, _no_route)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _ours(error: ScorelineError) -> Response:
+    if isinstance(error, Invalid):
+        return _detail(422, error.errors)
+    status, sentence = STATUSES[type(error)]
+    response = _detail(status, sentence or str(error))
+    if status == 401:
+        response.headers.add("WWW-Authenticate", 'Basic realm="scoreline"')
+        response.headers.add("WWW-Authenticate", "Bearer")
+    if status == 503:
+        log.error("%s: %s", sentence, error)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    """What Werkzeug raises, 405 with its Allow header for one."""
+    response = _detail(error.code or 500, error.name)
+    for name, value in error.get_headers(request.environ):
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
+
+
+def _no_route(_error: NoRoute) -> Response:
+    """404, or FastAPI's redirect where only a slash at the end is too much."""
+    path = request.path.rstrip("/")
+    if request.path != path and _is_route(path):
+        query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+        return Response(status=307, headers={"Location": quote(path) + query})
+    return _detail(404, "Not Found")
+
+
+def _is_route(path: str) -> bool:
+    adapter = current_app.create_url_adapter(request)
+    return adapter is not None and bool(adapter.allowed_methods(path))
+
+
+def _unforeseen(error: Exception) -> Response:
+    """A defect of ours: logged whole, told as an id only."""
+    log.error("unforeseen error", exc_info=error)
+    return json_response(
+        {"detail": "Internal Server Error", "request_id": request_id.get()}, status=500
+    )
+
+
+def _detail(status: int, detail: Any) -> Response:
+    return json_response({"detail": detail}, status)

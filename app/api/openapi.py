@@ -1,0 +1,151 @@
+"""`/openapi.json`: OpenAPI 3.1, written from the contracts that validate and serialize."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Blueprint, Flask, Response, current_app, request
+from marshmallow import Schema, fields
+from werkzeug.routing import Rule
+
+from app.api.contract import Contract, contract_of, json_response
+from app.schemas.fields import Text
+
+blueprint = Blueprint("openapi", __name__)
+
+SECURITY_SCHEMES = {"HTTPBasic": "basic", "HTTPBearer": "bearer"}
+
+VALIDATION_ERROR = {
+    "title": "ValidationError",
+    "type": "object",
+    "required": ["loc", "msg", "type"],
+    "properties": {
+        "loc": {
+            "title": "Location",
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        },
+        "msg": {"title": "Message", "type": "string"},
+        "type": {"title": "Error Type", "type": "string"},
+    },
+}
+HTTP_VALIDATION_ERROR = {
+    "title": "HTTPValidationError",
+    "type": "object",
+    "properties": {
+        "detail": {
+            "title": "Detail",
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/ValidationError"},
+        }
+    },
+}
+"""FastAPI's own components, which every FastAPI service documents the same."""
+
+
+@blueprint.get("/openapi.json")
+def openapi_json() -> Response:
+    """Describe every route of this service."""
+    prefix = request.path.removesuffix("/openapi.json")
+    return json_response(document(current_app, prefix))
+
+
+def document(app: Flask, prefix: str = "") -> dict[str, Any]:
+    """The OpenAPI document of the routes of `app` that stand under `prefix`."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+    spec = APISpec(
+        title="Scoreline",
+        version=version("scoreline"),
+        openapi_version="3.1.0",
+        info={"description": "Keeps the scores of LLM evaluations."},
+        servers=[{"url": prefix or "/"}],
+        plugins=[plugin],
+    )
+    converter: Any = plugin.converter
+    converter.map_to_openapi_type(Text, "string", None)
+    converter.add_attribute_function(_as_fastapi_writes_it)
+    spec.components.schema("ValidationError", VALIDATION_ERROR)
+    spec.components.schema("HTTPValidationError", HTTP_VALIDATION_ERROR)
+    for name, scheme in SECURITY_SCHEMES.items():
+        spec.components.security_scheme(name, {"type": "http", "scheme": scheme})
+    for rule, method, view in _documented(app, prefix):
+        path = re.sub("<(.+?)>", r"{\1}", rule.rule.removeprefix(prefix))
+        operation = _operation(rule, path, method, view)
+        spec.path(path, operations={method: operation})
+    document: dict[str, Any] = spec.to_dict()
+    for schema_name, schema in document["components"]["schemas"].items():
+        schema.setdefault("title", schema_name)
+    return document
+
+
+def _documented(app: Flask, prefix: str) -> Iterator[tuple[Rule, str, Callable[..., Any]]]:
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if contract_of(view).response and rule.rule.startswith(f"{prefix}/"):
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield rule, method.lower(), view
+
+
+def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> dict[str, Any]:
+    contract = contract_of(view)
+    summary, _, description = (view.__doc__ or "").strip().partition("\n")
+    operation: dict[str, Any] = {
+        "tags": [rule.endpoint.partition(".")[0]],
+        "summary": summary,
+        "description": description.strip() or summary,
+        # FastAPI's rule for an operation's name, which generated clients are called after.
+        "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
+        "responses": _responses(contract),
+    }
+    if rule.arguments:
+        operation["parameters"] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
+    if contract.body:
+        operation["requestBody"] = {"required": True, "content": _json(contract.body)}
+    if contract.action:
+        operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+    return operation
+
+
+def _responses(contract: Contract) -> dict[str, Any]:
+    responses = {"200": {"description": "Done.", "content": _json(contract.response)}}
+    if contract.body:
+        error = {"$ref": "#/components/schemas/HTTPValidationError"}
+        responses["422"] = {
+            "description": "What was sent does not have the right shape.",
+            "content": {"application/json": {"schema": error}},
+        }
+    return responses
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    schema = {"title": _title(name), "type": "string"}
+    return {"in": "path", "name": name, "required": True, "schema": schema}
+
+
+def _json(schema: type[Schema] | None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _name(schema: Schema | type[Schema]) -> str:
+    return schema.__name__ if isinstance(schema, type) else type(schema).__name__
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").title()
+
+
+def _as_fastapi_writes_it(
+    _converter: Any, field: fields.Field[Any], *, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
+    """A title for each property, and `anyOf` for one that may be null."""
+    ret.pop("default", None)
+    kind = ret.get("type")
+    if isinstance(kind, list):
+        del ret["type"]
+        ret["anyOf"] = [{"type": name} for name in kind]
+    return {"title": _title(str(field.name))}

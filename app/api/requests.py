@@ -1,0 +1,52 @@
+"""Around every request: its id in and out, and one log line when it is answered."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from flask import Flask, Response, abort, g, request
+
+from app.api.auth import current_key
+from app.api.bodies import drain
+from app.logs import fields, request_id
+
+log = logging.getLogger("scoreline.requests")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def install(app: Flask) -> None:
+    """Watch every request of `app`."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    request_id.set(given if _SANE_ID.fullmatch(given) else secrets.token_hex(16))
+    if request.environ["PATH_INFO"].startswith("//"):
+        # Werkzeug would forgive the empty first segment.
+        abort(404)
+
+
+def _end(response: Response) -> Response:
+    if request.method != "GET":
+        environ = request.environ
+        response.call_on_close(lambda: drain(environ))
+    response.headers["X-Request-Id"] = request_id.get() or ""
+    key = current_key()
+    log.info(
+        "request",
+        extra=fields(
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            milliseconds=round((time.perf_counter() - g.began) * 1000, 2),
+            key_id=key.key_id if key else None,
+        ),
+    )
+    return response

@@ -1,0 +1,54 @@
+"""What can go wrong, in the service's words; `api/errors.py` alone turns it into HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class ScorelineError(Exception):
+    """The root of every error that Scoreline raises on purpose."""
+
+
+class NotAuthenticated(ScorelineError):
+    """No credentials, or none that are known and valid."""
+
+
+class Forbidden(ScorelineError):
+    """Known credentials whose role or scope does not allow the call."""
+
+
+class NotFound(ScorelineError):
+    """What was asked for is not here."""
+
+
+class Invalid(ScorelineError):
+    """Input that the schema refuses.
+
+    `errors` is FastAPI's list: dicts with the keys type, loc, msg, input and sometimes ctx, in
+    that order.
+    """
+
+    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = list(errors)
+
+
+class Unreadable(ScorelineError):
+    """A body that cannot be read as text or JSON at all."""
+
+
+class TooLarge(ScorelineError):
+    """Input over a size that the service or its store can keep."""
+
+
+class Conflict(ScorelineError):
+    """Something of that identity is stored already."""
+
+
+class StoreUnavailable(ScorelineError):
+    """The store does not answer, or not in time; the same call may succeed later."""
+
+
+class StoreRefused(ScorelineError):
+    """A store that must not be opened: not ours, newer than this program, or damaged."""

@@ -1,0 +1,57 @@
+"""Leaves: the scalars inside a value, each named by its path, for questions about values."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from app import jsontext
+
+MAX_LEAVES = 100
+MAX_CHARACTERS = 256
+"""The longest path and the longest text of a leaf; the value itself is kept whole elsewhere."""
+
+
+def leaves(value: Any) -> list[dict[str, Any]]:
+    r"""The first MAX_LEAVES scalars of `value`, in its own order.
+
+    A leaf is {path, kind, number} for kind `number` and `boolean` (0.0 or 1.0), {path, kind, text}
+    for `text`, {path, kind} for `null`. Its path joins keys and list positions with dots, and is
+    "" for a bare scalar; a dot inside a key is written `\.`. An integer beyond a double has a
+    text instead of a number. A leaf whose path is too long is left out, a long text is cut.
+    """
+    found: list[dict[str, Any]] = []
+    stack: list[tuple[str | None, Any]] = [(None, value)]
+    while stack and len(found) < MAX_LEAVES:
+        path, part = stack.pop()
+        if path is not None and len(path) > MAX_CHARACTERS:
+            continue
+        if isinstance(part, dict | list):
+            parts = list(islice(jsontext.children(part), MAX_LEAVES))
+            stack.extend((_join(path, name), child) for name, child in reversed(parts))
+        else:
+            found.append({"path": _storable(path or ""), **_scalar(part)})
+    return found
+
+
+def _join(path: str | None, name: str | int) -> str:
+    step = str(name).replace("\\", "\\\\").replace(".", "\\.")
+    return step if path is None else f"{path}.{step}"
+
+
+def _scalar(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {"kind": "null"}
+    if isinstance(value, bool):
+        return {"kind": "boolean", "number": float(value)}
+    if isinstance(value, str):
+        return {"kind": "text", "text": _storable(value[:MAX_CHARACTERS])}
+    try:
+        return {"kind": "number", "number": float(value)}
+    except OverflowError:
+        return {"kind": "number", "text": str(value)[:MAX_CHARACTERS]}
+
+
+def _storable(text: str) -> str:
+    """`text` without lone surrogates, which no store can keep outside JSON text."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,61 @@
+"""The first start: a store that is ready, and an administrator who can get in."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from app.errors import StoreRefused, StoreUnavailable
+from app.services.keys import ensure_admin_key
+from app.stores import open_store
+from config.settings import Settings
+
+log = logging.getLogger("scoreline.start")
+
+_WELCOME = """
+The administrator's key is in {file} (only you can read it). Keep a score:
+
+  curl -u "api:$(cat {file})" -H 'Content-Type: application/json' \\
+    -d '{{"prediction_id": "p-1", "scorer": "weave:///acme/demo/object/Exact:v0", "value": 0.5}}' \\
+    http://{host}:{port}{prefix}/v2/acme/demo/scores
+"""
+
+
+def first_start(settings: Settings) -> None:
+    """Prepare the store and, when it has no key yet, make the administrator's and say where it is.
+
+    A store that does not answer is no reason not to start: requests are answered 503 until it
+    does. One that must not be used ends the process with one line and exit code 2.
+    """
+    try:
+        _prepare(settings)
+    except StoreUnavailable as error:
+        log.warning("the store does not answer yet: %s", error)
+    except (StoreRefused, OSError) as error:
+        print(f"scoreline: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _prepare(settings: Settings) -> None:
+    store = open_store(settings.store)
+    try:
+        store.prepare()
+        if settings.admin_key:
+            _warn_of_short_key(settings.admin_key)
+        elif ensure_admin_key(store, Path(settings.admin_key_file)):
+            print(_welcome(settings), flush=True)
+    finally:
+        store.close()
+
+
+def _warn_of_short_key(key: str) -> None:
+    if len(key) < 32:
+        log.warning("SCORELINE_ADMIN_KEY is short; give it at least 32 random characters")
+
+
+def _welcome(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    return _WELCOME.format(
+        file=settings.admin_key_file, host=host, port=settings.port, prefix=settings.url_prefix
+    )

@@ -1,0 +1,79 @@
+"""The contract of a store: what it keeps, what it is asked, what it raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One stored judgement, in the words of the document that every store keeps.
+
+    `value_json` is the value as JSON text, `leaves` its scalars (dicts of path, kind and number or
+    text), `created_at` is UTC in whole milliseconds.
+    """
+
+    score_id: str
+    entity: str
+    project: str
+    evaluation_run_id: str | None
+    prediction_id: str
+    scorer: str
+    value_json: str
+    leaves: list[dict[str, Any]]
+    wb_user_id: str | None
+    created_at: datetime
+    idempotency_key: str | None
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Who may do what, where; the key itself is kept as a SHA-256 only."""
+
+    key_id: str
+    name: str
+    role: str
+    scope: str
+    owner: str
+    key_hash: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Store(Protocol):
+    """Where scores and API keys are kept.
+
+    Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes
+    returns when its data is durable. All methods may be called from any thread, and a store that
+    was opened before a fork works after it.
+    """
+
+    def prepare(self) -> None:
+        """Make what the store needs (tables, indexes), or bring it up to this version.
+
+        May be repeated. Raises StoreRefused when the store is not ours or newer than we know.
+        """
+
+    def ping(self) -> None:
+        """Return when the store answers a real question."""
+
+    def add_score(self, score: Score) -> None:
+        """Keep one score. Raises Conflict when its id is taken, TooLarge when it does not fit."""
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep one API key. Raises Conflict when its id or hash is taken."""
+
+    def find_key(self, key_hash: str) -> ApiKey | None:
+        """The API key with this hash, revoked or not."""
+
+    def list_keys(self) -> list[ApiKey]:
+        """All API keys, oldest first, revoked ones too."""
+
+    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
+        """Mark an API key as revoked; False when there is none or it was revoked before."""
+
+    def close(self) -> None:
+        """Let go of connections; the store is not used afterwards."""

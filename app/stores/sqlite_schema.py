@@ -1,0 +1,48 @@
+"""The embedded store's tables: one migration a schema version, never changed once released."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x53434F52
+"""`SCOR` in ASCII: SQLite's mark of whose file this is (PRAGMA application_id)."""
+
+_FIRST = (
+    """
+    CREATE TABLE scores (
+        _id TEXT NOT NULL PRIMARY KEY,
+        entity TEXT NOT NULL,
+        project TEXT NOT NULL,
+        evaluation_run_id TEXT,
+        prediction_id TEXT NOT NULL,
+        scorer TEXT NOT NULL,
+        value_json TEXT NOT NULL,
+        leaves TEXT NOT NULL,
+        wb_user_id TEXT,
+        created_at TEXT NOT NULL,
+        idempotency_key TEXT,
+        body_hash TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX scores_by_project ON scores (entity, project, _id)",
+    "CREATE INDEX scores_by_run ON scores (entity, project, evaluation_run_id, _id)",
+    "CREATE INDEX scores_by_prediction ON scores (entity, project, prediction_id, _id)",
+    "CREATE INDEX scores_by_scorer ON scores (entity, project, scorer, _id)",
+    """
+    CREATE UNIQUE INDEX scores_by_idempotency_key ON scores (entity, project, idempotency_key)
+    WHERE idempotency_key IS NOT NULL
+    """,
+    """
+    CREATE TABLE api_keys (
+        _id TEXT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        key_hash TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL,
+        revoked_at TEXT
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Statements that bring a file from schema version i to i + 1 (PRAGMA user_version)."""

@@ -1,0 +1,113 @@
+"""How gunicorn serves: `gunicorn --config config/gunicorn.py "app:create_app()"`.
+
+gunicorn runs this file once, in the master process, before any worker exists.
+"""
+
+from __future__ import annotations
+
+import json
+import logging.config
+import os
+import socket
+import sys
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.http import errors
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from app.logs import logging_config
+from app.start import first_start
+from config.settings import SettingsError, read_settings
+
+
+class JsonLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger with Scoreline's lines."""
+
+    def setup(self, cfg: Config) -> None:
+        """Set the loggers up as gunicorn does, then format them as ours."""
+        super().setup(cfg)
+        logging.config.dictConfig(logging_config(settings.log_level))
+
+
+class FirstContentType(Request):  # type: ignore[misc]
+    """A request whose first Content-Type counts, as in FastAPI; gunicorn refuses a second one."""
+
+    def _apply_header_policy(
+        self, name: str, value: str, scheme_state: list[bool], seen: set[str], *rest: Any, **kw: Any
+    ) -> tuple[str, str] | None:
+        if name == "CONTENT-TYPE" and name in seen:
+            return None
+        kept: tuple[str, str] | None = super()._apply_header_policy(
+            name, value, scheme_state, seen, *rest, **kw
+        )
+        return kept
+
+
+class Parser(RequestParser):  # type: ignore[misc]
+    """gunicorn's parser of our requests."""
+
+    mesg_class = FirstContentType
+
+
+class JsonWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker, which answers broken HTTP in JSON too."""
+
+    statuses = {
+        errors.LimitRequestLine: (414, "URI Too Long"),
+        errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+        errors.ExpectationFailed: (417, "Expectation Failed"),
+        errors.UnsupportedTransferCoding: (501, "Not Implemented"),
+        errors.ForbiddenProxyRequest: (403, "Forbidden"),
+    }
+
+    def handle(self, conn: TConn) -> Any:
+        """Answer one request of a connection."""
+        conn.parser = conn.parser or Parser(self.cfg, conn.sock, conn.client)
+        return super().handle(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer a request that gunicorn could not read; the connection ends with it."""
+        status, reason = self.statuses.get(type(exc), (400, "Bad Request"))
+        if not isinstance(exc, errors.ParseException):
+            status, reason = 500, "Internal Server Error"
+            self.log.error("Error handling request", exc_info=exc)
+        body = json.dumps({"detail": reason}, separators=(",", ":"))
+        head = (
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            write_nonblock(client, (head + body).encode())
+        except OSError:
+            self.log.debug("The client is gone before it was told %s", reason)
+
+
+def on_starting(_arbiter: Arbiter) -> None:
+    """Make the store ready before any worker opens it, and the first key when there is none."""
+    first_start(settings)
+
+
+try:
+    settings = read_settings(os.environ)
+except SettingsError as error:
+    print(f"scoreline: {error}", file=sys.stderr)
+    sys.exit(2)
+
+bind = f"{settings.host}:{settings.port}"
+workers = settings.workers
+worker_class = JsonWorker
+threads = settings.threads
+logger_class = JsonLogger
+loglevel = settings.log_level
+timeout = 30
+graceful_timeout = 30
+keepalive = 75
+# entity and project may be long: both must fit into a request line of this many bytes.
+limit_request_line = 8190
+control_socket_disable = True

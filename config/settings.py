@@ -1,0 +1,186 @@
+"""Every setting of Scoreline in one table: its name, its default, what it means.
+
+The table is the only list: `docs/settings.md` shows it and a test compares the two.
+Only the entry points (`create_app`, the command line, gunicorn's configuration) read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: an environment variable and the attribute that holds its value."""
+
+    name: str
+    attribute: str
+    default: str
+    parse: Callable[[str], Any]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process, checked."""
+
+    store: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+    admin_key: str
+    admin_key_file: str
+    max_body_bytes: int
+    url_prefix: str
+    log_level: str
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text[:20]) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {wanted}")
+        return text
+
+    return parse
+
+
+SETTINGS = (
+    Setting(
+        "SCORELINE_STORE",
+        "store",
+        "sqlite:///var/scoreline.db",
+        _matching(
+            r"sqlite:///.*[^/]|mongodb(\+srv)?://.+",
+            "sqlite:///PATH, mongodb://HOST/DATABASE or mongodb+srv://HOST/DATABASE",
+        ),
+        "Where scores are kept: `sqlite:///relative/path`, `sqlite:////absolute/path`, "
+        "`mongodb://…/database` or `mongodb+srv://…/database`.",
+    ),
+    Setting(
+        "SCORELINE_HOST",
+        "host",
+        "127.0.0.1",
+        _matching(r"[A-Za-z0-9._:%\[\]-]+", "a host name or an address"),
+        "The address to listen on. Where a host sets `PORT` and starts the Procfile, "
+        "the default is `0.0.0.0`; `scoreline serve` and `make run` stay on loopback.",
+    ),
+    Setting(
+        "PORT",
+        "port",
+        "8000",
+        _whole_number(1, 65535),
+        "The TCP port to listen on.",
+    ),
+    Setting(
+        "WEB_CONCURRENCY",
+        "workers",
+        "2",
+        _whole_number(1, 256),
+        "Worker processes. All of them share the store.",
+    ),
+    Setting(
+        "SCORELINE_THREADS",
+        "threads",
+        "16",
+        _whole_number(1, 512),
+        "Threads of each worker process: how many requests it answers at the same time.",
+    ),
+    Setting(
+        "SCORELINE_ADMIN_KEY",
+        "admin_key",
+        "",
+        _matching(r"[!-~]*", "visible ASCII characters, without spaces"),
+        "When set, this key is the administrator's: none is made and no file is written. "
+        "Give it at least 32 random characters.",
+    ),
+    Setting(
+        "SCORELINE_ADMIN_KEY_FILE",
+        "admin_key_file",
+        "var/admin.key",
+        _matching(r"[^\0]+", "a path"),
+        "Where the very first start writes the administrator's key (mode 0600).",
+    ),
+    Setting(
+        "SCORELINE_MAX_BODY_BYTES",
+        "max_body_bytes",
+        "8388608",
+        _whole_number(1024, 1073741824),
+        "The largest request body; a larger one is refused with 413 before it is in memory.",
+    ),
+    Setting(
+        "SCORELINE_URL_PREFIX",
+        "url_prefix",
+        "",
+        _matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
+        "A path in front of every route, such as `/traces` of self-managed Weave. "
+        "The health routes answer without it too.",
+    ),
+    Setting(
+        "SCORELINE_LOG_LEVEL",
+        "log_level",
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "The least level that is logged; `info` logs one line a request.",
+    ),
+)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read every setting from `environ`; an unset or empty variable means its default.
+
+    Raises SettingsError on a value that cannot be used and on a variable that begins with
+    SCORELINE_ but is no setting (a typing error would otherwise pass unseen).
+    """
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text = environ.get(setting.name) or setting.default
+        try:
+            values[setting.attribute] = setting.parse(text)
+        except ValueError as error:
+            shown = "" if setting.attribute == "admin_key" else f", not {_shown(text)!r}"
+            raise SettingsError(f"{setting.name} {error}{shown}") from None
+    if environ.get("PORT") and not environ.get("SCORELINE_HOST"):
+        # gunicorn's own convention: a host that sets PORT routes to it from outside.
+        values["host"] = "0.0.0.0"  # noqa: S104
+    return Settings(**values)
+
+
+def _shown(text: str) -> str:
+    """The value as an error may show it: short, and a store's password left out."""
+    return re.sub(r"//.*@", "//***@", text)[:100]
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {setting.name for setting in SETTINGS}
+    # The tests' own variables and the command line's key share the prefix.
+    own = ("SCORELINE_TEST_", "SCORELINE_KEY", "SCORELINE_URL")
+    for name in environ:
+        if name.startswith("SCORELINE_") and name not in known and not name.startswith(own):
+            raise SettingsError(f"{name} is no setting; docs/settings.md lists them")

@@ -1,0 +1,1 @@
+"""HTTP: see tests/__init__.py."""

@@ -1,0 +1,191 @@
+"""`POST /v2/{entity}/{project}/scores`: the golden answers, and what is in the store after it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import Answer, Service, running
+
+PATH = "/v2/acme/scores-test/scores"
+SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+GOLDEN = Path(__file__).parent.parent / "golden"
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+PARSE_ERROR = {"detail": "There was an error parsing the body"}
+
+
+def golden_rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (GOLDEN / name).read_text("utf-8").splitlines()]
+
+
+def send_row(service: Service, row: dict[str, Any]) -> Answer:
+    """Send one golden row as it stands, duplicate headers too."""
+    body = base64.b64decode(row["body_base64"])
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.putrequest(row["method"], row["path"], skip_accept_encoding=True)
+    for name, value in row["headers"]:
+        connection.putheader(name, value)
+    connection.putheader("Authorization", f"Bearer {service.key}")
+    if body or row["method"] in ("POST", "PUT", "PATCH"):
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body or None)
+    response = connection.getresponse()
+    answer = Answer(response.status, response.headers, response.read())
+    connection.close()
+    return answer
+
+
+def difference(row: dict[str, Any], answer: Answer) -> str | None:
+    """What is not as FastAPI answered, or None."""
+    if row["expect"] == "refuse":
+        refused = answer.status in (400, 422) and "detail" in answer.json
+        return None if refused else f"wanted a refusal, got {answer.status}"
+    if answer.status != row["status"]:
+        return f"wanted {row['status']}, got {answer.status} {answer.body[:200]!r}"
+    for name, value in row.get("response_headers", []):
+        if answer.headers[name] != value and name == "allow":
+            return f"{name}: wanted {value}, got {answer.headers[name]}"
+    wanted = row.get("response_json")
+    if wanted is not None and json.dumps(answer.json) != json.dumps(wanted):
+        return f"wanted {json.dumps(wanted)[:300]}, got {answer.body[:300]!r}"
+    return None
+
+
+def test_golden_answers_are_fastapis(any_service: Service) -> None:
+    rows = golden_rows("create.jsonl")
+    found = {row["name"]: difference(row, send_row(any_service, row)) for row in rows}
+    assert {name: text for name, text in found.items() if text} == {}
+    assert len(rows) > 150
+
+
+def test_a_score_is_stored_as_the_document_says(tmp_path: Path) -> None:
+    body = {
+        "prediction_id": "p-1",
+        "scorer": "weave:///acme/demo/object/Accuracy:v0",
+        "value": {"accuracy": {"f1": 0.5}, "ok": True, "why": "é", "none": None},
+        "evaluation_run_id": "run-1",
+    }
+    with running(tmp_path) as service:
+        score_id = service.post("/v2/acme/demo/scores", body).json["score_id"]
+        service.kill()
+    with sqlite3.connect(tmp_path / "scoreline.db") as connection:
+        connection.row_factory = sqlite3.Row
+        (row,) = [dict(row) for row in connection.execute("SELECT * FROM scores")]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row.pop("created_at"))
+    assert re.fullmatch(r"[0-9a-f]{64}", row.pop("body_hash"))
+    assert json.loads(row.pop("leaves")) == [
+        {"path": "accuracy.f1", "kind": "number", "number": 0.5},
+        {"path": "ok", "kind": "boolean", "number": 1.0},
+        {"path": "why", "kind": "text", "text": "é"},
+        {"path": "none", "kind": "null"},
+    ]
+    assert row == {
+        "_id": score_id,
+        "entity": "acme",
+        "project": "demo",
+        "evaluation_run_id": "run-1",
+        "prediction_id": "p-1",
+        "scorer": "weave:///acme/demo/object/Accuracy:v0",
+        "value_json": '{"accuracy":{"f1":0.5},"ok":true,"why":"é","none":null}',
+        "wb_user_id": "admin",
+        "idempotency_key": None,
+    }
+
+
+def test_score_ids_are_uuid7_unique_and_ordered(service: Service) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda _: service.post(PATH, SCORE), range(400))
+        found = [answer.json["score_id"] for answer in answers]
+    assert all(UUID7.fullmatch(score_id) for score_id in found)
+    assert len(set(found)) == 400
+    one_after_another = [service.post(PATH, SCORE).json["score_id"] for _ in range(2)]
+    assert max(found) < min(one_after_another)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "answer"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, 400, PARSE_ERROR),
+        (b'{"a":' * 100_000, 400, PARSE_ERROR),
+        (b'{"prediction_id":"p","scorer":"s","value":' + b"7" * 4_000 + b"}", 200, None),
+        (b'{"prediction_id":"p","scorer":"s","value":"' + b"x" * 1_000_000 + b'"}', 200, None),
+        (b'{"prediction_id":"' + b"x" * 1_000_000 + b'","scorer":"s","value":1}', 200, None),
+        (b'{"prediction_id":"p","scorer":"s","value":' + b"[" * 939 + b"]" * 939 + b"}", 200, None),
+        (
+            b'{"prediction_id":"p","scorer":"s","value":' + b"[" * 940 + b"]" * 940 + b"}",
+            400,
+            PARSE_ERROR,
+        ),
+    ],
+    ids=["deep list", "deep open", "4000 digits", "1 MB", "1 MB id", "939 levels", "940 levels"],
+)
+def test_extreme_bodies_are_answered_right(
+    any_service: Service, body: bytes, status: int, answer: Any
+) -> None:
+    found = any_service.send("POST", PATH, body)
+    assert found.status == status, found.body[:300]
+    assert answer is None or found.json == answer
+
+
+@pytest.mark.parametrize(
+    ("body", "loc", "given"),
+    [
+        ('{"prediction_id":"p","scorer":"s","value":NaN}', ["body", "value"], "NaN"),
+        ('{"value":{"a":[1,-Infinity]}}', ["body", "value", "a", 1], "-Infinity"),
+        ('{"prediction_id":"p","scorer":"s","value":1e400}', ["body", "value"], "Infinity"),
+        ("[Infinity]", ["body", 0], "Infinity"),
+        (
+            '{"prediction_id":"p","scorer":"s","value":NaN,"value":1}',
+            ["body"],
+            "a number that is not finite",
+        ),
+    ],
+)
+def test_a_number_that_is_no_json_is_refused_by_name(
+    service: Service, body: str, loc: list[Any], given: str
+) -> None:
+    answer = service.send("POST", PATH, body.encode())
+    wanted = {
+        "type": "finite_number",
+        "loc": loc,
+        "msg": "Input should be a finite number",
+        "input": given,
+    }
+    assert (answer.status, answer.json) == (422, {"detail": [wanted]})
+
+
+def test_an_id_with_a_lone_surrogate_is_refused(service: Service) -> None:
+    body = b'{"prediction_id":"a\\ud800","scorer":"s","value":1,"evaluation_run_id":"\\udfff"}'
+    answer = service.send("POST", PATH, body)
+    assert answer.status == 422
+    assert [(error["type"], error["loc"], error["input"]) for error in answer.json["detail"]] == [
+        ("string_unicode", ["body", "prediction_id"], "a\ud800"),
+        ("string_unicode", ["body", "evaluation_run_id"], "\udfff"),
+    ]
+
+
+def test_a_slash_at_the_end_is_redirected_as_fastapi_does(service: Service) -> None:
+    answer = service.post("/v2/a%20b/c/scores/?x=1", SCORE)
+    assert (answer.status, answer.headers["Location"]) == (307, "/v2/a%20b/c/scores?x=1")
+
+
+def test_requests_of_four_generations_of_weaves_client_are_taken(service: Service) -> None:
+    basic = base64.b64encode(f"api:{service.key}".encode()).decode()
+    rows = [
+        row
+        for row in golden_rows("weave_clients.jsonl")
+        if row["method"] == "POST" and row["status"] == 200
+    ]
+    for row in rows:
+        headers = {**dict(row["headers"]), "Authorization": f"Basic {basic}"}
+        answer = service.send("POST", row["path"], row["body"].encode(), headers, key=None)
+        assert answer.status == 200, row
+    assert len({row["client"] for row in rows}) == 4

@@ -1,0 +1,1 @@
+"""Settings: see tests/__init__.py."""

@@ -1,0 +1,94 @@
+"""What several test modules share: stores of every engine, services of every engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import mongomock
+import pytest
+from flask import Flask
+
+from app import create_app
+from app.stores.base import Store
+from app.stores.mongo import MongoStore, open_mongo_store
+from app.stores.sqlite import SqliteStore
+from config.settings import read_settings
+from tests import mongodb
+from tests.processes import ADMIN_KEY, Service, running
+
+
+def pytest_report_header() -> str:
+    """Say which MongoDB server the run uses, or why it has none."""
+    return f"MongoDB server: {mongodb.choice() or mongodb.NONE}"
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[str]:
+    """The URI of a server that speaks MongoDB's protocol; skips where there is none."""
+    if mongodb.choice() is None:
+        pytest.skip(mongodb.NONE)
+    with mongodb.server() as uri:
+        yield uri
+
+
+@pytest.fixture
+def mongodb_uri(mongodb_server: str) -> Iterator[str]:
+    """The URI of an empty database of this test's own."""
+    uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
+    yield uri
+    mongodb.drop_database(uri)
+
+
+@pytest.fixture(params=["sqlite", "mongomock", "mongodb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty, prepared store of each engine in turn."""
+    opened: Store
+    if request.param == "sqlite":
+        opened = SqliteStore(tmp_path / "scoreline.db")
+    elif request.param == "mongomock":
+        opened = MongoStore(mongomock.MongoClient(tz_aware=True), "scoreline")
+    else:
+        opened = open_mongo_store(request.getfixturevalue("mongodb_uri"))
+    opened.prepare()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A real service on the embedded store, for tests that leave it as it was."""
+    with running(tmp_path_factory.mktemp("service")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def mongodb_service(
+    mongodb_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A real service on the MongoDB server."""
+    uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
+    with running(tmp_path_factory.mktemp("mongodb-service"), uri) as started:
+        yield started
+    mongodb.drop_database(uri)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def any_service(request: pytest.FixtureRequest) -> Service:
+    """A real service on each engine in turn."""
+    name = "service" if request.param == "sqlite" else "mongodb_service"
+    found: Service = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    """An application in this process, on an embedded store of its own."""
+    environ = {
+        "SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db",
+        "SCORELINE_ADMIN_KEY": ADMIN_KEY,
+    }
+    made = create_app(read_settings(environ))
+    made.extensions["scoreline"].store.prepare()
+    return made

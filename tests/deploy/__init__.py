@@ -1,0 +1,1 @@
+"""How it is deployed: see tests/__init__.py."""

@@ -1,0 +1,47 @@
+"""What the README and the documents say is so."""
+
+from __future__ import annotations
+
+import re
+
+from config.settings import SETTINGS
+from tests.processes import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]
+
+
+def test_the_settings_table_is_the_table_of_the_settings() -> None:
+    wanted = [
+        f"| `{s.name}` | {f'`{s.default}`' if s.default else 'none'} | {s.meaning} |"
+        for s in SETTINGS
+    ]
+    for name in ("README.md", "docs/settings.md"):
+        text = (ROOT / name).read_text("utf-8")
+        rows = re.findall(r"^\| `[A-Z_]+` \| .* \|$", text, re.MULTILINE)
+        assert [
+            row for row in rows if "`SCORELINE_" in row or "`PORT`" in row or "WEB_" in row
+        ] == (wanted), name
+
+
+def test_the_curl_line_is_the_one_that_the_first_start_prints() -> None:
+    from app.start import _welcome
+    from config.settings import read_settings
+
+    (shown,) = re.findall(r"```sh\n(curl .*?)```", README, re.DOTALL)
+    printed = _welcome(read_settings({}))
+    assert shown.split() == printed[printed.index("curl") :].split()
+
+
+def test_the_tree_names_what_is_there() -> None:
+    tree = README.partition("## Where things are")[2].split("```")[1]
+    for name in re.findall(r"[\w.]+\.py", tree):
+        assert (ROOT / "app" / name).exists() or (ROOT / "config" / name).exists(), name
+    for folder in (path.name for path in (ROOT / "app").iterdir() if path.is_dir()):
+        assert folder.startswith("__") or f"{folder}/" in tree, folder
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
+            assert link.startswith("http") or (document.parent / link).exists(), (document, link)

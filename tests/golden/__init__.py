@@ -1,0 +1,1 @@
+"""Golden data and what makes it: see tests/__init__.py."""

@@ -1,0 +1,118 @@
+"""A server that speaks MongoDB's protocol: which one the tests use, and how it is started.
+
+The one that SCORELINE_TEST_MONGODB names, else a `mongod` on PATH as a one-node replica set, else
+SecantusDB; else none, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from tests.processes import free_port, wait_until_listening
+
+NONE = (
+    "no MongoDB server: SCORELINE_TEST_MONGODB is not set, no mongod is on PATH, "
+    "SecantusDB is not installed (pip install '.[secantus]')"
+)
+OPTIONS = "w=majority&journal=true"
+
+
+def _secantus() -> str | None:
+    """SecantusDB's program: beside this Python, or on PATH."""
+    beside = Path(sys.executable).parent / "secantusd-py"
+    return str(beside) if beside.exists() else shutil.which("secantusd-py")
+
+
+def choice() -> str | None:
+    """Which server the tests use, in words; None when there is none."""
+    if os.environ.get("SCORELINE_TEST_MONGODB"):
+        return "the server that SCORELINE_TEST_MONGODB names"
+    if mongod := shutil.which("mongod"):
+        return f"{mongod}, a replica set of one"
+    if secantus := _secantus():
+        return f"SecantusDB ({secantus}), which is not MongoDB itself"
+    return None
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URI of the chosen server, started for the length of the block where need be.
+
+    The URI names no database.
+    """
+    if uri := os.environ.get("SCORELINE_TEST_MONGODB"):
+        yield uri
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        port = free_port()
+        mongod = shutil.which("mongod")
+        process = (
+            _start_mongod(mongod, port, directory) if mongod else start_secantus(port, directory)
+        )
+        try:
+            wait_until_listening(port, process)
+            if mongod:
+                _initiate(port)
+            replica_set = "replicaSet=tests&" if mongod else ""
+            yield f"mongodb://127.0.0.1:{port}/?{replica_set}{OPTIONS}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def start_secantus(port: int, directory: str) -> subprocess.Popen[bytes]:
+    """Start SecantusDB on its own data in `directory`."""
+    program = _secantus()
+    assert program, NONE
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", f"{directory}/data"]
+    return _quiet([program, *arguments])
+
+
+def _start_mongod(mongod: str, port: int, directory: str) -> subprocess.Popen[bytes]:
+    arguments = ["--bind_ip", "127.0.0.1", "--port", str(port), "--dbpath", directory]
+    return _quiet([mongod, *arguments, "--replSet", "tests"])
+
+
+def _quiet(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _initiate(port: int) -> None:
+    """Make the lone mongod a replica set, and wait for its primary."""
+    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+    with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+        client.admin.command("replSetInitiate", {"_id": "tests", "members": [member]})
+    with _client(f"mongodb://127.0.0.1:{port}/?replicaSet=tests") as client:
+        client.admin.command("ping")
+
+
+def _client(uri: str) -> pymongo.MongoClient[dict[str, Any]]:
+    return pymongo.MongoClient(uri)
+
+
+def with_database(uri: str, name: str) -> str:
+    """`uri` naming the database `name`."""
+    head, question, options = uri.partition("?")
+    scheme, _, rest = head.partition("://")
+    hosts = rest.partition("/")[0]
+    return f"{scheme}://{hosts}/{name}{question}{options}"
+
+
+def drop_database(uri: str) -> None:
+    """Remove what a test left on the server."""
+    with _client(uri) as client:
+        try:
+            client.drop_database(client.get_default_database().name)
+        except PyMongoError as error:
+            raise AssertionError(f"cannot drop the database of {uri}") from error

@@ -1,0 +1,158 @@
+"""Real processes for tests: start one, wait until it listens, end it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+ADMIN_KEY = "sl_the-administrator-of-the-tests-0123456789"
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
+    """Return when `port` takes connections; fail when the process ends first."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the process ended with {process.returncode}"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+@dataclass
+class Answer:
+    """One HTTP answer, read whole."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; NaN is none."""
+
+        def refuse(token: str) -> None:
+            raise ValueError(token)
+
+        return json.loads(self.body, parse_constant=refuse)
+
+
+@dataclass
+class Service:
+    """A running Scoreline: a gunicorn master with its workers."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    key: str = ADMIN_KEY
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = "",
+    ) -> Answer:
+        """One request on a connection of its own; `key=None` sends no credentials."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        sent = {"Authorization": f"Bearer {key or self.key}"} if key is not None else {}
+        try:
+            connection.request(method, path, body, {**sent, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def post(self, path: str, content: Any, **options: Any) -> Answer:
+        """POST `content` as JSON."""
+        return self.send("POST", path, json.dumps(content).encode(), **options)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Everything logged so far, one JSON object a line; other output is left out."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+    def kill(self) -> None:
+        """Kill -9 the master and every worker, at once."""
+        for process in (self.process.pid, *self.workers()):
+            os.kill(process, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=40)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's environment without settings of its own, and `settings`."""
+    own = ("SCORELINE_", "PORT", "WEB_CONCURRENCY")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**clean, "PYTHONPATH": str(ROOT), **settings}
+
+
+def command(*arguments: str) -> list[str]:
+    """The `scoreline` command of the Python that runs the tests."""
+    return [sys.executable, "-m", "app.cli", *arguments]
+
+
+def start(directory: Path, store: str, **settings: str) -> Service:
+    """Start `scoreline serve` in `directory` and wait until it listens."""
+    port = free_port()
+    settings = {"SCORELINE_ADMIN_KEY": ADMIN_KEY, "WEB_CONCURRENCY": "2", **settings}
+    environ = environment(PORT=str(port), SCORELINE_STORE=store, **settings)
+    log = directory / f"service-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command("serve"), cwd=directory, env=environ, stdout=output, stderr=output
+        )
+    try:
+        wait_until_listening(port, process)
+    except AssertionError as error:
+        process.kill()
+        raise AssertionError(f"{error}\n{log.read_text()}") from None
+    return Service(port, process, log, environ=environ)
+
+
+@contextmanager
+def running(directory: Path, store: str = "", **settings: str) -> Iterator[Service]:
+    """A service for the length of a block; the embedded store in `directory` by default."""
+    service = start(directory, store or f"sqlite:///{directory}/scoreline.db", **settings)
+    try:
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.stop()

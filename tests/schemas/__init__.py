@@ -1,0 +1,1 @@
+"""Shapes: see tests/__init__.py."""

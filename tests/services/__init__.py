@@ -1,0 +1,1 @@
+"""Services: see tests/__init__.py."""

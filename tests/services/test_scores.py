@@ -1,0 +1,44 @@
+"""Making a score from what was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.services.scores import create_score
+from app.stores.base import Score, Store
+
+
+class Kept(list[Score]):
+    """A store that keeps scores in a list."""
+
+    def add_score(self, score: Score) -> None:
+        self.append(score)
+
+
+def create(**changes: Any) -> Score:
+    kept = Kept()
+    body = {"prediction_id": "p", "scorer": "s", "value": 1, "evaluation_run_id": None, **changes}
+    store: Store = kept  # type: ignore[assignment]
+    assert create_score(store, "e", "p", "olga", body) == kept[0].score_id
+    return kept[0]
+
+
+def test_created_at_is_the_time_inside_the_id() -> None:
+    score = create()
+    milliseconds = int(score.score_id.replace("-", "")[:12], 16)
+    assert score.created_at.timestamp() * 1000 == milliseconds
+    assert score.created_at.utcoffset().total_seconds() == 0  # type: ignore[union-attr]
+
+
+def test_the_same_content_has_the_same_hash_and_other_content_another() -> None:
+    assert create().body_hash == create().body_hash
+    others = [
+        create(value=1.0),
+        create(value=True),
+        create(value="1"),
+        create(value=None),
+        create(prediction_id="ps", scorer=""),
+        create(prediction_id="s", scorer="p"),
+        create(evaluation_run_id=""),
+    ]
+    assert len({score.body_hash for score in [create(), *others]}) == len(others) + 1

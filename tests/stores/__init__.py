@@ -1,0 +1,1 @@
+"""Stores: see tests/__init__.py."""

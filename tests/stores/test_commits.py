@@ -1,0 +1,100 @@
+"""Group commit: what waits is committed together, and each caller hears of its own item."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.errors import Conflict, ScorelineError, StoreUnavailable
+from app.stores.commits import GroupCommit, Outcome
+
+
+class Gate:
+    """A writer that holds its first commit until it is opened."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.opened = threading.Event()
+        self.entered = threading.Event()
+
+    def write(self, items: Sequence[int]) -> list[Outcome]:
+        self.batches.append(list(items))
+        self.entered.set()
+        assert self.opened.wait(10)
+        return [Conflict(str(item)) if item == 13 else None for item in items]
+
+
+def test_what_queues_up_during_a_commit_is_the_next_commit() -> None:
+    gate = Gate()
+    commits = GroupCommit(gate.write)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(commits.submit, 0)
+        assert gate.entered.wait(10)
+        others = [pool.submit(commits.submit, item) for item in range(1, 8)]
+        while len(commits._waiting) < 7:
+            threading.Event().wait(0.01)
+        gate.opened.set()
+        for future in (first, *others):
+            future.result(10)
+    assert gate.batches[0] == [0]
+    assert sorted(gate.batches[1]) == list(range(1, 8))
+    assert len(gate.batches) == 2
+
+
+def test_a_lone_caller_waits_for_nobody() -> None:
+    gate = Gate()
+    gate.opened.set()
+    GroupCommit(gate.write).submit(1)
+    assert gate.batches == [[1]]
+
+
+def test_each_caller_hears_of_its_own_item() -> None:
+    gate = Gate()
+    gate.opened.set()
+    commits = GroupCommit(gate.write)
+    with ThreadPoolExecutor(8) as pool:
+        futures = {item: pool.submit(commits.submit, item) for item in range(20)}
+    for item, future in futures.items():
+        if item == 13:
+            with pytest.raises(Conflict, match="13"):
+                future.result()
+        else:
+            future.result()
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError("a defect")])
+def test_a_commit_that_fails_fails_all_of_it_and_not_the_next(error: Exception) -> None:
+    failing = True
+
+    def write(items: Sequence[int]) -> list[Outcome]:
+        if failing:
+            raise error
+        return [None] * len(items)
+
+    commits = GroupCommit(write)
+    with pytest.raises(type(error)):
+        commits.submit(1)
+    failing = False
+    commits.submit(2)
+
+
+def test_nobody_waits_for_ever_when_the_writer_has_a_defect() -> None:
+    gate = Gate()
+
+    def write(items: Sequence[int]) -> list[Outcome]:
+        gate.write(items)
+        raise RuntimeError("a defect")
+
+    commits = GroupCommit(write)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(commits.submit, 0)
+        assert gate.entered.wait(10)
+        others = [pool.submit(commits.submit, item) for item in range(1, 4)]
+        while len(commits._waiting) < 3:
+            threading.Event().wait(0.01)
+        gate.opened.set()
+        for future in (first, *others):
+            assert isinstance(future.exception(10), RuntimeError | ScorelineError)

@@ -1,0 +1,136 @@
+"""One contract, every engine: SQLite, MongoDB over TCP, and mongomock for the quick loop."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from uuid_utils import uuid7
+
+from app.errors import Conflict
+from app.stores.base import ApiKey, Score, Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+
+
+def a_score(**changes: Any) -> Score:
+    score = Score(
+        score_id=str(uuid7()),
+        entity="acme",
+        project="demo",
+        evaluation_run_id=None,
+        prediction_id="p",
+        scorer="s",
+        value_json="1",
+        leaves=[{"path": "", "kind": "number", "number": 1.0}],
+        wb_user_id="olga",
+        created_at=NOW,
+        idempotency_key=None,
+        body_hash="0" * 64,
+    )
+    return replace(score, **changes)
+
+
+def a_key(**changes: Any) -> ApiKey:
+    key_id = str(uuid7())
+    return replace(ApiKey(key_id, "n", "read", "*", "olga", key_id * 2, NOW), **changes)
+
+
+def test_prepare_may_be_repeated(store: Store) -> None:
+    store.add_score(a_score())
+    store.prepare()
+    store.ping()
+
+
+def test_a_score_id_is_taken_once(store: Store) -> None:
+    score = a_score()
+    store.add_score(score)
+    with pytest.raises(Conflict):
+        store.add_score(score)
+
+
+def test_an_idempotency_key_is_taken_once_in_a_project(store: Store) -> None:
+    store.add_score(a_score(idempotency_key="k"))
+    with pytest.raises(Conflict):
+        store.add_score(a_score(idempotency_key="k"))
+    store.add_score(a_score(idempotency_key="k", project="other"))
+    store.add_score(a_score(idempotency_key="k", entity="other"))
+    store.add_score(a_score(idempotency_key=None))
+    store.add_score(a_score(idempotency_key=None))
+
+
+def test_any_text_is_kept(store: Store) -> None:
+    odd = 'a\0b$.é😀"\\\n' + "x" * 100_000
+    store.add_score(
+        a_score(
+            entity=odd[:20],
+            project="$where",
+            evaluation_run_id=odd,
+            prediction_id=odd,
+            scorer="",
+            value_json=f'"{odd}"',
+            leaves=[{"path": "a.$b\0", "kind": "text", "text": odd}],
+        )
+    )
+
+
+def test_many_threads_may_write_at_the_same_time(store: Store) -> None:
+    scores = [a_score() for _ in range(200)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(store.add_score, scores))
+    for score in (scores[0], scores[-1]):
+        with pytest.raises(Conflict):
+            store.add_score(score)
+
+
+def test_a_neighbours_conflict_fails_only_the_neighbour(store: Store) -> None:
+    taken = a_score()
+    store.add_score(taken)
+
+    def add(score: Score) -> bool:
+        try:
+            store.add_score(score)
+        except Conflict:
+            return False
+        return True
+
+    scores = [a_score() if number % 4 else taken for number in range(80)]
+    with ThreadPoolExecutor(16) as pool:
+        stored = list(pool.map(add, scores))
+    assert stored == [score is not taken for score in scores]
+
+
+def test_a_key_is_found_by_its_hash(store: Store) -> None:
+    key = a_key(scope="acme/*", role="write")
+    store.add_key(key)
+    assert store.find_key(key.key_hash) == key
+    assert store.find_key("no such hash") is None
+
+
+def test_a_key_id_and_a_hash_are_taken_once(store: Store) -> None:
+    key = a_key()
+    store.add_key(key)
+    for other in (replace(key, key_hash="other"), replace(key, key_id="other")):
+        with pytest.raises(Conflict):
+            store.add_key(other)
+
+
+def test_keys_are_listed_oldest_first(store: Store) -> None:
+    keys = [a_key() for _ in range(3)]
+    for key in reversed(keys):
+        store.add_key(key)
+    assert store.list_keys() == keys
+
+
+def test_a_key_is_revoked_once_and_stays_listed(store: Store) -> None:
+    key = a_key()
+    store.add_key(key)
+    later = NOW + timedelta(hours=1)
+    assert store.revoke_key(key.key_id, later)
+    assert not store.revoke_key(key.key_id, later)
+    assert not store.revoke_key("no such key", later)
+    assert store.find_key(key.key_hash) == replace(key, revoked_at=later)
+    assert store.list_keys() == [replace(key, revoked_at=later)]

@@ -1,0 +1,168 @@
+"""What only the embedded store promises: its file, its durability settings, its errors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
+from app.stores.base import ApiKey
+from app.stores.sqlite import SqliteStore, _our_errors
+from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from tests.stores.test_contract import NOW, a_score
+
+
+def prepared(path: Path) -> SqliteStore:
+    store = SqliteStore(path)
+    store.prepare()
+    return store
+
+
+def count(path: Path) -> int:
+    with sqlite3.connect(path) as connection:
+        return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])
+
+
+def test_every_connection_is_durable(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_score(a_score())
+    for connection in (store._reader(), store._writer):
+        assert connection is not None
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_the_file_is_marked_and_versioned(tmp_path: Path) -> None:
+    prepared(tmp_path / "s.db").close()
+    with sqlite3.connect(tmp_path / "s.db") as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    prepared(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreRefused, match="newer Scoreline: its schema is 99"):
+        SqliteStore(path).prepare()
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreRefused, match="not one of Scoreline's"):
+        SqliteStore(path).prepare()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"these are my notes\n" * 100)
+    with pytest.raises(StoreRefused, match=r"notes\.txt"):
+        SqliteStore(path).prepare()
+    assert path.read_bytes() == b"these are my notes\n" * 100
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/s.db", "/dev/null/s.db", "/"])
+def test_a_place_that_cannot_hold_a_file_is_refused(path: str) -> None:
+    with pytest.raises(StoreRefused):
+        SqliteStore(path).prepare()
+
+
+def test_every_index_begins_with_entity_and_project(tmp_path: Path) -> None:
+    connection = prepared(tmp_path / "s.db")._reader()
+    names = [row[1] for row in connection.execute("PRAGMA index_list(scores)")]
+    columns = {
+        name: [row[2] for row in connection.execute(f"PRAGMA index_info({name})")]
+        for name in names
+        if not name.startswith("sqlite_")
+    }
+    assert len(columns) == 5
+    assert all(names[:2] == ["entity", "project"] for names in columns.values())
+
+
+def _add_scores(store: SqliteStore, number: int) -> None:
+    for _ in range(number):
+        store.add_score(a_score())
+
+
+def test_processes_share_one_file_and_a_store_works_after_a_fork(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_score(a_score())
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=_add_scores, args=(store, 50)) for _ in range(4)]
+    for child in children:
+        child.start()
+    _add_scores(store, 50)
+    for child in children:
+        child.join(30)
+        assert child.exitcode == 0
+    assert count(tmp_path / "s.db") == 1 + 5 * 50
+
+
+def test_threads_read_on_connections_of_their_own(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    key = ApiKey("id", "n", "read", "*", "o", "hash", NOW)
+    store.add_key(key)
+    mine = store._reader()
+    with ThreadPoolExecutor(1) as pool:
+        theirs, found = pool.submit(lambda: (store._reader(), store.find_key("hash"))).result()
+    assert theirs is not mine
+    assert found == key
+
+
+def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+
+    def fail() -> None:
+        with store._transaction() as connection:
+            connection.execute("PRAGMA user_version = 77")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    store.add_score(a_score())
+    assert store._reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+@pytest.mark.parametrize(
+    ("raised", "ours"),
+    [
+        (sqlite3.IntegrityError("UNIQUE"), Conflict),
+        (sqlite3.DataError("string or blob too big"), TooLarge),
+        (sqlite3.OperationalError("database or disk is full"), StoreUnavailable),
+        (sqlite3.OperationalError("database is locked"), StoreUnavailable),
+        (sqlite3.DatabaseError("database disk image is malformed"), StoreUnavailable),
+        (sqlite3.NotSupportedError("?"), StoreUnavailable),
+        (sqlite3.InterfaceError("?"), StoreUnavailable),
+        (sqlite3.InternalError("?"), StoreUnavailable),
+        (sqlite3.ProgrammingError("closed"), StoreUnavailable),
+        (sqlite3.Error("?"), StoreUnavailable),
+        (OSError(28, "No space left on device"), StoreUnavailable),
+    ],
+)
+def test_every_error_of_the_driver_becomes_ours(raised: Exception, ours: type[Exception]) -> None:
+    with pytest.raises(ours) as found, _our_errors():
+        raise raised
+    assert type(found.value) is ours
+
+
+def test_every_kind_of_driver_error_is_in_the_list_above() -> None:
+    kinds = {kind for kind in vars(sqlite3).values() if isinstance(kind, type)}
+    listed = {
+        argument[0].__class__
+        for argument in test_every_error_of_the_driver_becomes_ours.pytestmark[0].args[1]  # type: ignore[attr-defined]
+    }
+    assert {kind for kind in kinds if issubclass(kind, sqlite3.Error)} <= listed
+
+
+def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
+    prepared(tmp_path / "a" / "b" / "s.db")
+    assert (tmp_path / "a" / "b" / "s.db").exists()

@@ -1,0 +1,90 @@
+"""JSON as text: nothing is lost on the way in and out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import jsontext
+from app.errors import Invalid, Unreadable
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(10**400), max_value=10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=()))
+)
+keys = st.text(st.characters(exclude_categories=())) | st.sampled_from(["", "a.b", "$set", "\0"])
+any_json = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=30
+)
+
+
+def exact(value: Any) -> str:
+    """A text that tells 1, 1.0, true and "1" apart, and keeps the order of keys."""
+    return json.dumps(value)
+
+
+@given(any_json)
+def test_what_is_written_reads_back_the_same(value: Any) -> None:
+    text = jsontext.write(value)
+    assert exact(jsontext.read(text.encode())) == exact(value)
+
+
+@given(
+    any_json, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+)
+def test_every_encoding_of_json_is_read(value: Any, encoding: str) -> None:
+    assert exact(jsontext.read(json.dumps(value).encode(encoding))) == exact(value)
+
+
+def test_text_is_compact_utf8_and_a_lone_surrogate_is_escaped() -> None:
+    assert jsontext.write({"é": [1, "\ud83d\ude00", "😀", "\0"]}) == (
+        '{"é":[1,"\\ud83d\\ude00","😀","\\u0000"]}'
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
+def test_a_number_that_is_no_json_is_never_written(value: Any) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        jsontext.write(value)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+@pytest.mark.parametrize("inner", [b"1", b"[]"])
+def test_nesting_is_bounded_by_a_number_and_not_by_the_stack(opening: bytes, inner: bytes) -> None:
+    closing = b"]" if opening == b"[" else b"}"
+    depth = jsontext.MAX_DEPTH - (inner == b"[]")
+    assert jsontext.read(opening * depth + inner + closing * depth)
+    with pytest.raises(Unreadable):
+        jsontext.read(opening * (depth + 1) + inner + closing * (depth + 1))
+
+
+def test_wide_is_not_deep() -> None:
+    assert len(jsontext.read(b"[" + b",".join([b"[]"] * 5_000) + b"]")) == 5_000
+
+
+def test_a_bracket_in_a_string_is_no_nesting() -> None:
+    assert jsontext.read(b'"' + b"[" * 5_000 + b'"') == "[" * 5_000
+
+
+def test_a_syntax_error_after_nan_goes_first() -> None:
+    with pytest.raises(Invalid) as found:
+        jsontext.read(b'{"a": NaN, b}')
+    assert found.value.errors[0]["type"] == "json_invalid"
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff", b'"\xe3\x82"', b"7" * 4_301, b"NaN" + b"7" * 4_301, b"[" * 100_000]
+)
+def test_what_cannot_be_read_at_all_is_unreadable(data: bytes) -> None:
+    with pytest.raises((Unreadable, Invalid)) as found:
+        jsontext.read(data)
+    if not data.startswith(b"NaN"):
+        assert isinstance(found.value, Unreadable)

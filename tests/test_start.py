@@ -1,0 +1,141 @@
+"""The first start, the later ones, the end: real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+from tests.processes import Service, running
+
+SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+FIRST = {"SCORELINE_ADMIN_KEY": ""}
+
+
+def plain_output(service: Service) -> str:
+    """What a person is told: everything that is no log line."""
+    lines = service.log.read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("{"))
+
+
+def test_the_first_start_makes_a_key_and_a_curl_line_that_works(tmp_path: Path) -> None:
+    with running(tmp_path, **FIRST) as service:
+        told = plain_output(service)
+        file = tmp_path / "var" / "admin.key"
+        key = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert re.fullmatch(r"sl_[\w-]{43}", key)
+        assert "var/admin.key" in told
+        assert key not in service.log.read_text()
+        curl = told[told.index("curl ") :]
+        shown = subprocess.run(
+            ["sh", "-c", curl], check=False, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert re.fullmatch(r'{"score_id":"[0-9a-f-]{36}"}', shown.stdout), shown
+    with running(tmp_path, **FIRST) as service:
+        assert plain_output(service) == ""
+        assert file.read_text().strip() == key
+        assert service.post("/v2/a/b/scores", SCORE, key=key).status == 200
+
+
+def test_a_key_file_of_a_start_that_was_broken_off_is_taken_over(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "admin.key"
+    file.parent.mkdir()
+    file.write_text("sl_written-before-the-power-went-0123456789abc\n")
+    with running(tmp_path, **FIRST) as service:
+        assert service.post("/v2/a/b/scores", SCORE, key=file.read_text().strip()).status == 200
+
+
+def test_a_key_of_the_environment_writes_no_file(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        assert service.post("/v2/a/b/scores", SCORE).status == 200
+        assert plain_output(service) == ""
+    assert not (tmp_path / "var").exists()
+
+
+def test_the_prefix_stands_before_every_route_and_probes_need_none(tmp_path: Path) -> None:
+    with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
+        assert service.post("/traces/v2/a/b/scores", SCORE).status == 200
+        assert service.post("/v2/a/b/scores", SCORE).status == 404
+        for path in ("/health/live", "/traces/health/ready"):
+            assert service.send("GET", path, key=None).status == 200
+
+
+def test_what_was_acknowledged_survives_kill_9_of_every_process(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        answers = [service.post("/v2/a/b/scores", SCORE) for _ in range(50)]
+        acknowledged = [answer.json["score_id"] for answer in answers]
+        service.kill()
+    with running(tmp_path) as service:
+        acknowledged.append(service.post("/v2/a/b/scores", SCORE).json["score_id"])
+    with sqlite3.connect(tmp_path / "scoreline.db") as connection:
+        stored = [row[0] for row in connection.execute("SELECT _id FROM scores ORDER BY _id")]
+    assert stored == sorted(acknowledged)
+
+
+def unfinished_request(service: Service) -> socket.socket:
+    """A request whose last byte is still to come; it is in flight when 100 Continue is read."""
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    connection.sendall(
+        b"POST /v2/a/b/scores HTTP/1.1\r\nHost: x\r\nContent-Length: 44\r\n"
+        b"Expect: 100-continue\r\nAuthorization: Bearer %s\r\n\r\n" % service.key.encode()
+    )
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    return connection
+
+
+def finish(connection: socket.socket) -> bytes:
+    connection.sendall(b'{"prediction_id":"p","scorer":"s","value":1}')
+    return connection.recv(10_000)
+
+
+def test_sigterm_finishes_requests_in_flight_and_then_stops(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        connection = unfinished_request(service)
+        service.process.terminate()
+        wait_for_log(service, "Handling signal: term")
+        assert finish(connection).startswith(b"HTTP/1.1 200")
+        connection.close()
+        assert service.process.wait(timeout=40) == 0
+
+
+def test_a_reload_of_workers_drops_no_request(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        connection = unfinished_request(service)
+        before = set(service.workers())
+        statuses: list[int] = []
+        stop = threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                statuses.append(service.post("/v2/a/b/scores", SCORE).status)
+
+        clients = [threading.Thread(target=load) for _ in range(4)]
+        for client in clients:
+            client.start()
+        os.kill(service.process.pid, signal.SIGHUP)
+        wait_for_log(service, "Handling signal: hup")
+        assert finish(connection).startswith(b"HTTP/1.1 200")
+        connection.close()
+        while before & set(service.workers()):
+            threading.Event().wait(0.05)
+        stop.set()
+        for client in clients:
+            client.join()
+    assert set(statuses) == {200}
+    assert len(statuses) > 20
+
+
+def wait_for_log(service: Service, message: str) -> None:
+    """Return when the service has logged `message`."""
+    for _ in range(400):
+        if any(line["message"] == message for line in service.log_lines()):
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError(f"{message!r} was never logged")
