@@ -46,6 +46,10 @@ class Conflict(ScorelineError):
     """Something of that identity is stored already."""
 
 
+class KeyReused(ScorelineError):
+    """An idempotency key that was sent before with other content."""
+
+
 class StoreUnavailable(ScorelineError):
     """The store does not answer, or not in time; the same call may succeed later."""
 

@@ -26,16 +26,16 @@ Path = tuple[str | int, ...]
 
 
 class NotFinite(Invalid):
-    """A body that is JSON but for NaN, Infinity or a number beyond a double.
+    """A text at `loc` that is JSON but for NaN, Infinity or a number beyond a double.
 
     `value` is what Python reads it as.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, loc: Path = ("body",)) -> None:
         path, number = _first_not_finite(value)
         error = {
             "type": "finite_number",
-            "loc": ("body", *path),
+            "loc": (*loc, *path),
             "msg": "Input should be a finite number",
             "input": number,
         }
@@ -101,6 +101,10 @@ def write(value: Any) -> str:
     if text.isascii():
         return text
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+dumps = write
+"""What marshmallow calls `write`."""
 
 
 def is_finite(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging.config
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -18,12 +19,15 @@ from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import Unreader
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.logs import logging_config
 from app.start import first_start
 from config.settings import SettingsError, read_settings
+
+REQUEST_LINE_BYTES = 256 * 1024
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
@@ -35,14 +39,18 @@ class JsonLogger(Logger):  # type: ignore[misc]
         logging.config.dictConfig(logging_config(settings.log_level))
 
 
-class FirstContentType(Request):  # type: ignore[misc]
-    """A request whose first Content-Type counts, as in FastAPI; gunicorn refuses a second one."""
+class ScorelineRequest(Request):  # type: ignore[misc]
+    """A request as Scoreline reads it: gunicorn refuses some that FastAPI's servers take."""
+
+    def read_line(self, unreader: Unreader, buf: bytearray, _limit: int = 0) -> Any:
+        """Read the request line: a thousand score_ids to delete are more than gunicorn takes."""
+        return super().read_line(unreader, buf, REQUEST_LINE_BYTES)
 
     def _apply_header_policy(
         self, name: str, value: str, scheme_state: list[bool], seen: set[str], *rest: Any, **kw: Any
     ) -> tuple[str, str] | None:
         if name == "CONTENT-TYPE" and name in seen:
-            return None
+            return None  # The first one counts.
         kept: tuple[str, str] | None = super()._apply_header_policy(
             name, value, scheme_state, seen, *rest, **kw
         )
@@ -52,7 +60,7 @@ class FirstContentType(Request):  # type: ignore[misc]
 class Parser(RequestParser):  # type: ignore[misc]
     """gunicorn's parser of our requests."""
 
-    mesg_class = FirstContentType
+    mesg_class = ScorelineRequest
 
 
 class JsonWorker(ThreadWorker):  # type: ignore[misc]
@@ -90,7 +98,15 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]
 
 def on_starting(_arbiter: Arbiter) -> None:
     """Make the store ready before any worker opens it, and the first key when there is none."""
+    # A worker that is told to stop before it has handlers of its own would pass it over in the
+    # master's, which it inherits, and be waited for until the graceful timeout.
+    os.register_at_fork(after_in_child=_stop_at_once)
     first_start(settings)
+
+
+def _stop_at_once() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 try:
@@ -108,6 +124,4 @@ loglevel = settings.log_level
 timeout = 30
 graceful_timeout = 30
 keepalive = 75
-# entity and project may be long: both must fit into a request line of this many bytes.
-limit_request_line = 8190
 control_socket_disable = True

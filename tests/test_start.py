@@ -139,3 +139,12 @@ def wait_for_log(service: Service, message: str) -> None:
             return
         threading.Event().wait(0.05)
     raise AssertionError(f"{message!r} was never logged")
+
+
+def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard_it(
+    tmp_path: Path,
+) -> None:
+    for _ in range(5):
+        with running(tmp_path, WEB_CONCURRENCY="4") as service:
+            service.process.terminate()
+            service.process.wait(timeout=20)  # The graceful timeout is 30.

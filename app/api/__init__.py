@@ -22,7 +22,7 @@ def install(
 
     requests.install(app)
     errors.install(app)
-    app.register_blueprint(scores.blueprint, url_prefix=url_prefix)
+    app.register_blueprint(scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
     app.register_blueprint(health.blueprint, url_prefix=url_prefix)
     if url_prefix:

@@ -62,6 +62,12 @@ def current_key() -> ApiKey | None:
     return key
 
 
+def current_owner() -> str | None:
+    """Whose scores this request sends: the owner of its API key."""
+    key = current_key()
+    return key.owner if key else None
+
+
 def allow(action: str) -> Callable[[View], View]:
     """Let a view of /{entity}/{project} be called only with a key that may do `action` there.
 

@@ -22,7 +22,7 @@ def read_body(request: Request) -> Any:
 
     Raises TooLarge, Unreadable and what `jsontext.read` raises.
     """
-    data = _read_bytes(request)
+    data = read_bytes(request)
     if not data:
         return None
     if _is_json(request.content_type):
@@ -30,10 +30,11 @@ def read_body(request: Request) -> Any:
     return data.decode("utf-8", "replace")
 
 
-def _read_bytes(request: Request) -> bytes:
+def read_bytes(request: Request) -> bytes:
     """The whole body, of which no more than the limit is ever in memory.
 
-    Werkzeug's own limit cuts a chunked body short instead of refusing it.
+    Werkzeug's own limit cuts a chunked body short instead of refusing it. Raises TooLarge and
+    Unreadable.
     """
     limit = request.max_content_length or 0
     length = request.content_length

@@ -11,10 +11,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoRoute
 
 from app.api.contract import json_response
+from app.api.idempotency import reused_header
 from app.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    KeyReused,
     NotAuthenticated,
     NotFound,
     ScorelineError,
@@ -35,6 +37,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotFound: (404, None),
     Conflict: (409, None),
     Invalid: (422, None),
+    KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
     StoreUnavailable: (503, "The store does not answer"),
@@ -54,7 +57,11 @@ def install(app: Flask) -> None:
 def _ours(error: ScorelineError) -> Response:
     if isinstance(error, Invalid):
         return _detail(422, error.errors)
+    if isinstance(error, KeyReused):
+        return _detail(422, [reused_header()])
     status, sentence = STATUSES[type(error)]
+    if isinstance(error, NotFound):
+        return json_response({"detail": "Not Found", "reason": str(error)}, status)
     response = _detail(status, sentence or str(error))
     if status == 401:
         response.headers.add("WWW-Authenticate", 'Basic realm="scoreline"')

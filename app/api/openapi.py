@@ -102,8 +102,11 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
         "responses": _responses(contract),
     }
-    if rule.arguments:
-        operation["parameters"] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
+    parameters: list[Any] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
+    if contract.query:
+        parameters.append({"in": "query", "schema": contract.query})
+    if parameters:
+        operation["parameters"] = parameters
     if contract.body:
         operation["requestBody"] = {"required": True, "content": _json(contract.body)}
     if contract.action:
@@ -112,8 +115,9 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
 
 
 def _responses(contract: Contract) -> dict[str, Any]:
-    responses = {"200": {"description": "Done.", "content": _json(contract.response)}}
-    if contract.body:
+    content = {contract.mimetype: {"schema": contract.response}}
+    responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
+    if contract.body or contract.query:
         error = {"$ref": "#/components/schemas/HTTPValidationError"}
         responses["422"] = {
             "description": "What was sent does not have the right shape.",

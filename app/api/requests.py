@@ -15,6 +15,9 @@ from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
 
+MAX_PATH = 8_192
+"""Bytes of a decoded path, and so of entity and project together."""
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -28,7 +31,10 @@ def _begin() -> None:
     g.began = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
     request_id.set(given if _SANE_ID.fullmatch(given) else secrets.token_hex(16))
-    if request.environ["PATH_INFO"].startswith("//"):
+    path = request.environ["PATH_INFO"]
+    if len(path) > MAX_PATH:
+        abort(414)
+    if path.startswith("//"):
         # Werkzeug would forgive the empty first segment.
         abort(404)
 

@@ -1,4 +1,4 @@
-"""Weave's score resource: `/v2/{entity}/{project}/scores`."""
+"""Weave's score resource, and what Scoreline adds to it: `/v2/{entity}/{project}/scores`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,94 @@ from typing import Any
 
 from flask import Blueprint
 
-from app.api.auth import allow, current_key
-from app.api.contract import body, response
+from app.api.auth import allow, current_owner
+from app.api.batches import Items, batch
+from app.api.contract import body, lines, query, response
+from app.api.idempotency import idempotency_key, mark_replayed
 from app.api.state import state
-from app.schemas.scores import ScoreCreateBody, ScoreCreateRes
+from app.schemas.scores import (
+    ScoreBatchBody,
+    ScoreBatchQuery,
+    ScoreBatchRes,
+    ScoreCreateBatchItem,
+    ScoreCreateBody,
+    ScoreCreateRes,
+    ScoreDeleteQuery,
+    ScoreDeleteRes,
+    ScoreListQuery,
+    ScoreReadRes,
+)
 from app.services import scores as service
+from app.services.pages import list_scores
 
 blueprint = Blueprint("Scores", __name__)
 
+PATH = "/v2/<entity>/<project>/scores"
+MOST_IN_A_BATCH = 10_000
 
-@blueprint.post("/v2/<entity>/<project>/scores")
+
+@blueprint.post("")
 @allow("create")
 @response(ScoreCreateRes)
 @body(ScoreCreateBody)
-def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, str]:
+def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Keep one score."""
-    key = current_key()
-    owner = key.owner if key else None
-    return {"score_id": service.create_score(state().store, entity, project, owner, body)}
+    key = idempotency_key()
+    created = service.create_score(state().store, entity, project, current_owner(), body, key)
+    mark_replayed(created)
+    return {"score_id": created.score_ids[0]}
+
+
+@blueprint.get("/<score_id>")
+@allow("read")
+@response(ScoreReadRes)
+def score_read(entity: str, project: str, score_id: str) -> Any:
+    """Read one score."""
+    return service.read_score(state().store, entity, project, score_id)
+
+
+@blueprint.get("")
+@allow("read")
+@lines(ScoreReadRes)
+@query(ScoreListQuery)
+def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """List scores, oldest first, one a line."""
+    return list_scores(state().store, entity, project, query)
+
+
+@blueprint.delete("")
+@allow("delete")
+@response(ScoreDeleteRes)
+@query(ScoreDeleteQuery)
+def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
+    """Delete scores."""
+    deleted = service.delete_scores(state().store, entity, project, query["score_ids"])
+    return {"num_deleted": deleted}
+
+
+@blueprint.post("/batch")
+@allow("create")
+@response(ScoreBatchRes)
+@query(ScoreBatchQuery)
+@batch(ScoreCreateBatchItem, ScoreBatchBody, most=MOST_IN_A_BATCH)
+def score_create_batch(
+    entity: str, project: str, query: dict[str, Any], items: Items
+) -> dict[str, Any]:
+    """Keep many scores: all or none, or with `partial` those that are valid."""
+    partial = query["keep_valid"]
+    if not partial:
+        items.refuse_invalid()
+    created = service.create_scores(
+        state().store,
+        entity,
+        project,
+        current_owner(),
+        items.bodies,
+        idempotency_key(),
+        partial=partial,
+    )
+    mark_replayed(created)
+    if partial:
+        return items.results(created)
+    items.refuse_reused(created)
+    return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}

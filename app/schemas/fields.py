@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any, Self
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from app import jsontext
+from app.schemas.moments import NotAMoment, parse_moment
+
 
 class Reason(str):
-    """An error message that also carries pydantic's error type; marshmallow knows messages only."""
+    """An error message that also carries pydantic's error type, and its ctx where it has one.
+
+    marshmallow knows messages only.
+    """
 
     type: str
-    __slots__ = ("type",)
+    ctx: dict[str, Any] | None
+    __slots__ = ("ctx", "type")
 
-    def __new__(cls, type_: str, message: str) -> Self:
+    def __new__(cls, type_: str, message: str, ctx: dict[str, Any] | None = None) -> Self:
         """A message of the error type `type_`."""
         reason = super().__new__(cls, message)
         reason.type = type_
+        reason.ctx = ctx
         return reason
 
 
@@ -26,6 +36,29 @@ NOT_UNICODE = Reason(
     "string_unicode",
     "Input should be a valid string, unable to parse raw data as a unicode string",
 )
+NOT_AN_INTEGER = Reason(
+    "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
+)
+TOO_LONG_AN_INTEGER = Reason(
+    "int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size"
+)
+NOT_A_BOOLEAN = Reason("bool_parsing", "Input should be a valid boolean, unable to interpret input")
+
+MAX_DIGITS = 4300
+# Unicode's White_Space, which is not quite what str.strip() takes away.
+_BLANK = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
+_INTEGER = re.compile(rf"{_BLANK}([+-]?)0*([0-9]+(?:_[0-9]+)*)(?:\.0+)?{_BLANK}")
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
+
+
+def too_long(most: int, actual: int) -> Reason:
+    """A list with more than `most` items, in pydantic's words."""
+    return Reason(
+        "too_long",
+        f"List should have at most {most} items after validation, not {actual}",
+        {"field_type": "List", "max_length": most, "actual_length": actual},
+    )
 
 
 class Shape(Schema):
@@ -35,6 +68,7 @@ class Shape(Schema):
         """marshmallow's options."""
 
         unknown = EXCLUDE
+        render_module = jsontext
 
 
 class Text(fields.Field[str]):
@@ -54,6 +88,79 @@ class Anything(fields.Raw):
     """Any JSON value, null included."""
 
     default_error_messages = {"required": MISSING}
+
+
+class Pattern(Text):
+    """A string that matches a regular expression."""
+
+    def __init__(self, pattern: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.pattern = pattern
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = super()._deserialize(value)
+        if not re.fullmatch(self.pattern, text):
+            message = f"String should match pattern '{self.pattern}'"
+            ctx = {"pattern": self.pattern}
+            raise ValidationError(Reason("string_pattern_mismatch", message, ctx))
+        return text
+
+
+class WholeNumber(fields.Field[int]):
+    """A whole number in a query, as pydantic reads one: ` +1_000.0 ` is a thousand."""
+
+    def __init__(self, least: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.least = least
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        match = _INTEGER.fullmatch(value)
+        if not match:
+            raise ValidationError(NOT_AN_INTEGER)
+        sign, digits = match[1], match[2].replace("_", "")
+        if len(digits) > MAX_DIGITS:
+            raise ValidationError(TOO_LONG_AN_INTEGER)
+        number = int(sign + digits)
+        if number < self.least:
+            message = f"Input should be greater than or equal to {self.least}"
+            raise ValidationError(Reason("greater_than_equal", message, {"ge": self.least}))
+        return number
+
+
+class Flag(fields.Field[bool]):
+    """A yes or no in a query, as pydantic reads one."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        word = value.lower()
+        if word not in _TRUE | _FALSE:
+            raise ValidationError(NOT_A_BOOLEAN)
+        return word in _TRUE
+
+
+class Moment(fields.Field[datetime]):
+    """A date, a date with a time or a Unix timestamp in a query; UTC where it names no zone."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        try:
+            return parse_moment(value)
+        except NotAMoment as error:
+            reason = Reason(error.type, error.message, {"error": error.cause})
+            raise ValidationError(reason) from None
+
+
+class TextList(fields.Field[list[str]]):
+    """All values of a repeated parameter of a query, at most `most`."""
+
+    default_error_messages = {"required": MISSING}
+
+    def __init__(self, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.most = most
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        if len(value) > self.most:
+            raise ValidationError(too_long(self.most, len(value)))
+        return list(value)
 
 
 def _is_unicode(text: str) -> bool:

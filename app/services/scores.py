@@ -1,31 +1,167 @@
-"""Scores: make one from what was sent, and keep it."""
+"""Scores: make them from what was sent, keep, find, list and delete them."""
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from uuid_utils import uuid7
 
 from app import jsontext
+from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
 from app.services.leaves import leaves
-from app.stores.base import Score, Store
+from app.stores.base import KeyedScore, Score, Store
+
+REPEATS = 50
+REPEAT_SECONDS = 0.02
+"""How often, and after which pause, a key is looked at that another request holds just now."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """The ids of scores that are stored, in the order sent; whether all were stored before.
+
+    The id is None where a score's own key was sent before with other content.
+    """
+
+    score_ids: list[str | None]
+    replayed: bool
 
 
 def create_score(
-    store: Store, entity: str, project: str, owner: str | None, body: dict[str, Any]
-) -> str:
-    """Keep one score and return its score_id, a UUIDv7 in lower case.
+    store: Store,
+    entity: str,
+    project: str,
+    owner: str | None,
+    body: dict[str, Any],
+    idempotency_key: str | None = None,
+) -> Created:
+    """Keep one score, whose id is a UUIDv7 in lower case.
 
-    `body` is a loaded ScoreCreateBody. Raises TooLarge and StoreUnavailable.
+    `body` is a loaded ScoreCreateBody. The same key with the same body is the same score. Raises
+    KeyReused, TooLarge and StoreUnavailable.
     """
-    score = _new_score(entity, project, owner, body)
-    store.add_score(score)
-    return score.score_id
+    score = _new_score(entity, project, owner, body, idempotency_key)
+    try:
+        store.add_score(score)
+    except Conflict:
+        if idempotency_key is None:
+            raise
+        return _replay(store, score, idempotency_key)
+    return Created([score.score_id], replayed=False)
 
 
-def _new_score(entity: str, project: str, owner: str | None, body: dict[str, Any]) -> Score:
+def _replay(store: Store, score: Score, idempotency_key: str) -> Created:
+    """The answer to a key that is taken: the score that took it, when it is the same."""
+    for _ in range(REPEATS):
+        keyed = store.find_keyed(score.entity, score.project, [idempotency_key])
+        if first := keyed.get(idempotency_key):
+            if first.body_hash != score.body_hash:
+                raise KeyReused
+            return Created([first.score_id], replayed=True)
+        time.sleep(REPEAT_SECONDS)  # It is being made durable by another request.
+    raise StoreUnavailable("a score with this idempotency key is still being stored")
+
+
+def create_scores(
+    store: Store,
+    entity: str,
+    project: str,
+    owner: str | None,
+    bodies: Sequence[dict[str, Any]],
+    idempotency_key: str | None = None,
+    *,
+    partial: bool = False,
+) -> Created:
+    """Keep many scores, in the order given.
+
+    `bodies` are loaded ScoreCreateBatchItem, each with a key of its own or none; `idempotency_key`
+    covers those without, all together. Where a score's own key was sent before with other content,
+    nothing is kept, or with `partial` all but that score. Raises KeyReused, TooLarge and
+    StoreUnavailable; the store says whether some are kept then. With keys, the same call again
+    finishes what is missing.
+    """
+    scores = [_new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
+    if idempotency_key:
+        scores = _cover(scores, idempotency_key)
+    for _ in range(REPEATS):
+        try:
+            return _add_missing(store, scores, partial=partial)
+        except Conflict:
+            if all(score.idempotency_key is None for score in scores):
+                raise
+            time.sleep(REPEAT_SECONDS)  # Another request stores scores with these keys just now.
+    raise StoreUnavailable("scores with these idempotency keys are still being stored")
+
+
+def _add_missing(store: Store, scores: list[Score], *, partial: bool) -> Created:
+    """Keep what no earlier call with the same keys has kept."""
+    keys = [score.idempotency_key for score in scores if score.idempotency_key]
+    first = store.find_keyed(scores[0].entity, scores[0].project, keys) if keys else {}
+    missing: list[Score] = []
+    score_ids: list[str | None] = []
+    for score in scores:
+        holder = KeyedScore(score.score_id, score.body_hash)
+        if score.idempotency_key:
+            holder = first.setdefault(score.idempotency_key, holder)
+        if holder.score_id == score.score_id:
+            missing.append(score)
+        same = holder.body_hash == score.body_hash
+        if not same and not _is_own(score):
+            raise KeyReused
+        score_ids.append(holder.score_id if same else None)
+    if missing and (partial or None not in score_ids):
+        store.add_scores(missing)
+    return Created(score_ids, replayed=bool(scores) and not missing)
+
+
+def _is_own(score: Score) -> bool:
+    """Whether a score of a batch came with a key of its own."""
+    return score.idempotency_key is not None and " " not in score.idempotency_key
+
+
+def _cover(scores: list[Score], idempotency_key: str) -> list[Score]:
+    """Give each score its part of a batch's key, which stands for the whole batch's content.
+
+    A blank parts the two, which no key that is sent can hold.
+    """
+    content = hashlib.sha256("".join(score.body_hash for score in scores).encode()).hexdigest()
+    return [
+        score
+        if score.idempotency_key
+        else replace(
+            score,
+            idempotency_key=f"{idempotency_key} {position}",
+            body_hash=hashlib.sha256(f"{content} {position}".encode()).hexdigest(),
+        )
+        for position, score in enumerate(scores)
+    ]
+
+
+def read_score(store: Store, entity: str, project: str, score_id: str) -> Score:
+    """One score of one project. Raises NotFound, also when it is in another."""
+    score = store.find_score(entity, project, score_id)
+    if score is None:
+        raise NotFound(f"Score {score_id} not found")
+    return score
+
+
+def delete_scores(store: Store, entity: str, project: str, score_ids: Sequence[str]) -> int:
+    """Delete scores of one project; how many of them were there."""
+    return store.delete_scores(entity, project, sorted(set(score_ids))) if score_ids else 0
+
+
+def _new_score(
+    entity: str,
+    project: str,
+    owner: str | None,
+    body: dict[str, Any],
+    idempotency_key: str | None = None,
+) -> Score:
     score_id = uuid7()
     value_json = jsontext.write(body["value"])
     return Score(
@@ -40,7 +176,7 @@ def _new_score(entity: str, project: str, owner: str | None, body: dict[str, Any
         wb_user_id=owner,
         # The id's own time, so that order by id is order by time.
         created_at=datetime.fromtimestamp(score_id.timestamp / 1000, UTC),
-        idempotency_key=None,
+        idempotency_key=idempotency_key,
         body_hash=_body_hash(body, value_json),
     )
 

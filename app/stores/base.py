@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -27,6 +28,33 @@ class Score:
     created_at: datetime
     idempotency_key: str | None
     body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedScore:
+    """What a score that was sent with an idempotency key is recognised by."""
+
+    score_id: str
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreQuery:
+    """Which scores of one project, in the order of their ids.
+
+    A filter that is None lets all through. `after` and `before` are ids that the scores lie
+    between, themselves left out; `offset` skips, `limit` bounds.
+    """
+
+    entity: str
+    project: str
+    evaluation_run_id: str | None = None
+    prediction_id: str | None = None
+    scorer: str | None = None
+    after: str | None = None
+    before: str | None = None
+    offset: int = 0
+    limit: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,32 @@ class Store(Protocol):
 
     def add_score(self, score: Score) -> None:
         """Keep one score. Raises Conflict when its id is taken, TooLarge when it does not fit."""
+
+    def add_scores(self, scores: Sequence[Score]) -> None:
+        """Keep many scores. Raises Conflict when one of their ids is taken, and TooLarge.
+
+        Where the engine has transactions all are kept or none; a store says so where it has not.
+        """
+
+    def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        """One score of one project."""
+
+    def list_score_ids(self, query: ScoreQuery) -> list[str]:
+        """The ids of the scores that `query` asks for, oldest first, from an index alone."""
+
+    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+        """The scores with these ids, in the ids' order, read one by one as they are asked for.
+
+        Ids that are not there any more are passed over; none at all is nothing.
+        """
+
+    def find_keyed(
+        self, entity: str, project: str, idempotency_keys: Sequence[str]
+    ) -> dict[str, KeyedScore]:
+        """The durable scores of one project that were sent with these keys, by key."""
+
+    def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
+        """Delete scores of one project; how many of them were there."""
 
     def add_key(self, key: ApiKey) -> None:
         """Keep one API key. Raises Conflict when its id or hash is taken."""

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,7 +19,10 @@ import pymongo
 from bson.errors import BSONError
 from pymongo import ASCENDING, MongoClient
 from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     DocumentTooLarge,
     DuplicateKeyError,
@@ -27,9 +30,11 @@ from pymongo.errors import (
     PyMongoError,
     WriteError,
 )
+from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey, Score
+from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
+from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
 
 DATABASE = "scoreline"
 """The database of a URI that names none."""
@@ -46,7 +51,9 @@ OPTIONS: Mapping[str, Any] = {
 }
 """The driver's options where the URI does not set them."""
 
-_BSON_OBJECT_TOO_LARGE = 10334  # MongoDB's error code
+# MongoDB's error codes.
+_DUPLICATE_KEY = 11000
+_BSON_OBJECT_TOO_LARGE = 10334
 
 
 @dataclass(frozen=True)
@@ -107,23 +114,88 @@ class MongoStore:
     def add_score(self, score: Score) -> None:
         self._prepare_once()
         with _our_errors():
-            self._scores.insert_one(_score_document(score))
+            self._scores.insert_one(score_document(score))
+
+    def add_scores(self, scores: Sequence[Score]) -> None:
+        """Unordered, without a transaction: a failure halfway leaves some of the scores stored.
+
+        The ids are made before the write. When the connection breaks, nobody knows what arrived;
+        the same write is made once more, and finishes it: what is stored already is passed over.
+        """
+        self._prepare_once()
+        documents = [score_document(score) for score in scores]
+        with _our_errors():
+            try:
+                self._scores.insert_many(documents, ordered=False)
+            except AutoReconnect:
+                self._insert_missing(documents)
+
+    def _insert_missing(self, documents: list[dict[str, Any]]) -> None:
+        stored = self._scores.find(
+            {"_id": {"$in": [each["_id"] for each in documents]}}, {"_id": 1}
+        )
+        there = {document["_id"] for document in stored}
+        missing = [document for document in documents if document["_id"] not in there]
+        if missing:
+            self._scores.insert_many(missing, ordered=False)
+
+    def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        with _our_errors():
+            found = self._scores.find_one({"_id": score_id, "entity": entity, "project": project})
+        return to_score(found) if found else None
+
+    def list_score_ids(self, query: ScoreQuery) -> list[str]:
+        self._prepare_once()  # The index that is hinted at must be there.
+        with _our_errors():
+            return [document["_id"] for document in self._find_ids(query)]
+
+    def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
+        found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", ASCENDING)
+        return found.hint(_index_for(query)).skip(query.offset).limit(query.limit)
+
+    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+        with _our_errors():
+            wanted = {"_id": {"$in": list(score_ids)}}
+            for document in self._scores.find(wanted).sort("_id", ASCENDING):
+                yield to_score(document)
+
+    def find_keyed(
+        self, entity: str, project: str, idempotency_keys: Sequence[str]
+    ) -> dict[str, KeyedScore]:
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "idempotency_key": {"$in": list(idempotency_keys)},
+        }
+        fields = {"idempotency_key": 1, "body_hash": 1}
+        with _our_errors():
+            # A score that a majority does not have yet may still be lost: it is not there.
+            durable = self._scores.with_options(read_concern=ReadConcern("majority"))
+            return {
+                found["idempotency_key"]: KeyedScore(found["_id"], found["body_hash"])
+                for found in durable.find(wanted, fields)
+            }
+
+    def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
+        wanted = {"_id": {"$in": list(score_ids)}, "entity": entity, "project": project}
+        with _our_errors():
+            return self._scores.delete_many(wanted).deleted_count
 
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
         self._prepare_once()
         with _our_errors():
-            self._keys.insert_one(_key_document(key))
+            self._keys.insert_one(key_document(key))
 
     def find_key(self, key_hash: str) -> ApiKey | None:
         with _our_errors():
             found = self._keys.find_one({"key_hash": key_hash})
-        return _key(found) if found else None
+        return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
         with _our_errors():
-            return [_key(document) for document in self._keys.find().sort("_id", ASCENDING)]
+            return [to_key(document) for document in self._keys.find().sort("_id", ASCENDING)]
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with _our_errors():
@@ -141,7 +213,7 @@ class MongoStore:
         self._prepared = True
 
     def _prepare_once(self) -> None:
-        """Make the indexes before the first write of a server that was away at the start."""
+        """Make the indexes before the first use of a server that was away at the start."""
         if not self._prepared:
             with self._prepare_lock:
                 if not self._prepared:
@@ -153,6 +225,15 @@ class MongoStore:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _index_for(query: ScoreQuery) -> str:
+    """The index of the narrowest filter; left alone, a server may walk all projects by _id."""
+    if query.prediction_id is not None:
+        return "scores_by_prediction"
+    if query.evaluation_run_id is not None:
+        return "scores_by_run"
+    return "scores_by_project" if query.scorer is None else "scores_by_scorer"
 
 
 def _create_indexes(collection: Collection[dict[str, Any]], indexes: Sequence[Index]) -> None:
@@ -173,55 +254,11 @@ def _our_errors() -> Iterator[None]:
 def _ours(error: Exception) -> ScorelineError:
     if isinstance(error, DuplicateKeyError):
         return Conflict("a document with this id or key is stored already")
+    if isinstance(error, BulkWriteError):
+        codes = {each["code"] for each in (error.details or {}).get("writeErrors", [])}
+        if codes == {_DUPLICATE_KEY}:
+            return Conflict("a score of the batch has an id or key that is stored already")
     too_large = isinstance(error, WriteError) and error.code == _BSON_OBJECT_TOO_LARGE
     if too_large or isinstance(error, DocumentTooLarge):
         return TooLarge("the score is larger than a MongoDB document can be")
     return StoreUnavailable(f"{type(error).__name__}: {error}")
-
-
-def _score_document(score: Score) -> dict[str, Any]:
-    return {
-        "_id": score.score_id,
-        "entity": score.entity,
-        "project": score.project,
-        "evaluation_run_id": score.evaluation_run_id,
-        "prediction_id": score.prediction_id,
-        "scorer": score.scorer,
-        "value_json": score.value_json,
-        "leaves": score.leaves,
-        "wb_user_id": score.wb_user_id,
-        "created_at": score.created_at,
-        "idempotency_key": score.idempotency_key,
-        "body_hash": score.body_hash,
-    }
-
-
-def _key_document(key: ApiKey) -> dict[str, Any]:
-    return {
-        "_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "scope": key.scope,
-        "owner": key.owner,
-        "key_hash": key.key_hash,
-        "created_at": key.created_at,
-        "revoked_at": key.revoked_at,
-    }
-
-
-def _key(document: Mapping[str, Any]) -> ApiKey:
-    revoked_at = document["revoked_at"]
-    return ApiKey(
-        key_id=document["_id"],
-        name=document["name"],
-        role=document["role"],
-        scope=document["scope"],
-        owner=document["owner"],
-        key_hash=document["key_hash"],
-        created_at=_in_utc(document["created_at"]),
-        revoked_at=_in_utc(revoked_at) if revoked_at else None,
-    )
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -13,29 +13,30 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from app import jsontext
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey, Score
+from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
+from app.stores.sqlite_rows import (
+    INSERT_KEY,
+    INSERT_SCORE,
+    SELECT_KEY,
+    SELECT_KEYED,
+    SELECT_SCORES,
+    ids_statement,
+    key_row,
+    marks,
+    score_row,
+    time_text,
+    to_key,
+    to_score,
+)
 from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for a lock that a program without our lock file holds."""
-
-_INSERT_SCORE = """
-    INSERT INTO scores (
-        _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_INSERT_KEY = """
-    INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, revoked_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_SELECT_KEY = "SELECT _id, name, role, scope, owner, key_hash, created_at, revoked_at FROM api_keys"
 
 
 class SqliteStore:
@@ -63,32 +64,72 @@ class SqliteStore:
 
     def _insert_scores(self, scores: Sequence[Score]) -> list[Outcome]:
         with self._transaction() as connection:
-            return [_insert(connection, _INSERT_SCORE, _score_row(score)) for score in scores]
+            return [_insert(connection, INSERT_SCORE, score_row(score)) for score in scores]
+
+    def add_scores(self, scores: Sequence[Score]) -> None:
+        """All or nothing: one transaction."""
+        with self._transaction() as connection:
+            connection.executemany(INSERT_SCORE, map(score_row, scores))
+
+    def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        with _our_errors():
+            row = self._reader().execute(
+                f"{SELECT_SCORES} WHERE _id = ? AND entity = ? AND project = ?",
+                (score_id, entity, project),
+            )
+            found = row.fetchone()
+        return to_score(found) if found else None
+
+    def list_score_ids(self, query: ScoreQuery) -> list[str]:
+        statement, values = ids_statement(query)
+        with _our_errors():
+            return [row[0] for row in self._reader().execute(statement, values)]
+
+    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+        with _our_errors():
+            statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
+            for row in self._reader().execute(statement, score_ids):
+                yield to_score(row)
+
+    def find_keyed(
+        self, entity: str, project: str, idempotency_keys: Sequence[str]
+    ) -> dict[str, KeyedScore]:
+        statement = f"{SELECT_KEYED} AND idempotency_key IN ({marks(idempotency_keys)})"
+        with _our_errors():
+            rows = self._reader().execute(statement, (entity, project, *idempotency_keys))
+            return {key: KeyedScore(score_id, body_hash) for key, score_id, body_hash in rows}
+
+    def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
+        statement = (
+            f"DELETE FROM scores WHERE _id IN ({marks(score_ids)}) AND entity = ? AND project = ?"
+        )
+        with self._transaction() as connection:
+            return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
         with self._transaction() as connection:
-            outcome = _insert(connection, _INSERT_KEY, _key_row(key))
+            outcome = _insert(connection, INSERT_KEY, key_row(key))
         if outcome:
             raise outcome
 
     def find_key(self, key_hash: str) -> ApiKey | None:
         with _our_errors():
-            row = self._reader().execute(f"{_SELECT_KEY} WHERE key_hash = ?", (key_hash,))
+            row = self._reader().execute(f"{SELECT_KEY} WHERE key_hash = ?", (key_hash,))
             found = row.fetchone()
-        return _key(found) if found else None
+        return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
         with _our_errors():
-            rows = self._reader().execute(f"{_SELECT_KEY} ORDER BY _id").fetchall()
-        return [_key(row) for row in rows]
+            rows = self._reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
+        return [to_key(row) for row in rows]
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with self._transaction() as connection:
             changed = connection.execute(
                 "UPDATE api_keys SET revoked_at = ? WHERE _id = ? AND revoked_at IS NULL",
-                (_time_text(revoked_at), key_id),
+                (time_text(revoked_at), key_id),
             )
             return changed.rowcount == 1
 
@@ -203,47 +244,3 @@ def _insert(connection: sqlite3.Connection, statement: str, row: tuple[object, .
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
         return _ours(error)
     return None
-
-
-def _score_row(score: Score) -> tuple[object, ...]:
-    return (
-        score.score_id,
-        score.entity,
-        score.project,
-        score.evaluation_run_id,
-        score.prediction_id,
-        score.scorer,
-        score.value_json,
-        jsontext.write(score.leaves),
-        score.wb_user_id,
-        _time_text(score.created_at),
-        score.idempotency_key,
-        score.body_hash,
-    )
-
-
-def _key_row(key: ApiKey) -> tuple[object, ...]:
-    revoked_at = _time_text(key.revoked_at) if key.revoked_at else None
-    fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
-    return (*fields, _time_text(key.created_at), revoked_at)
-
-
-def _key(row: tuple[str, str, str, str, str, str, str, str | None]) -> ApiKey:
-    key_id, name, role, scope, owner, key_hash, created_at, revoked_at = row
-    return ApiKey(
-        key_id,
-        name,
-        role,
-        scope,
-        owner,
-        key_hash,
-        datetime.fromisoformat(created_at),
-        datetime.fromisoformat(revoked_at) if revoked_at else None,
-    )
-
-
-def _time_text(moment: datetime) -> str:
-    """UTC in ISO 8601 with milliseconds, so that text order is time order."""
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-    )

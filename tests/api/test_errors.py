@@ -26,7 +26,6 @@ def test_every_error_that_can_reach_http_has_a_status() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "detail"),
     [
-        (errors.NotFound("Score x not found"), 404, "Score x not found"),
         (errors.Conflict("taken"), 409, "taken"),
         (errors.TooLarge("too large"), 413, "too large"),
         (errors.StoreUnavailable("host db-7 is down"), 503, "The store does not answer"),
@@ -52,6 +51,7 @@ def test_an_error_of_a_store_becomes_its_status(
         ("POST", "/", 404, "Not Found"),
         ("POST", "//v2/a/b/scores", 404, "Not Found"),
         ("PUT", "/v2/a/b/scores", 405, "Method Not Allowed"),
+        ("DELETE", "/v2/a/b/scores/x", 405, "Method Not Allowed"),
         ("OPTIONS", "/v2/a/b/scores", 405, "Method Not Allowed"),
         ("POST", "/health/live", 405, "Method Not Allowed"),
     ],

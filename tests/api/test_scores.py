@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import re
 import sqlite3
@@ -13,50 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Answer, Service, running
+from tests.golden import difference, golden_rows, send_row
+from tests.processes import Service, running
 
 PATH = "/v2/acme/scores-test/scores"
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
-GOLDEN = Path(__file__).parent.parent / "golden"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 PARSE_ERROR = {"detail": "There was an error parsing the body"}
-
-
-def golden_rows(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (GOLDEN / name).read_text("utf-8").splitlines()]
-
-
-def send_row(service: Service, row: dict[str, Any]) -> Answer:
-    """Send one golden row as it stands, duplicate headers too."""
-    body = base64.b64decode(row["body_base64"])
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-    connection.putrequest(row["method"], row["path"], skip_accept_encoding=True)
-    for name, value in row["headers"]:
-        connection.putheader(name, value)
-    connection.putheader("Authorization", f"Bearer {service.key}")
-    if body or row["method"] in ("POST", "PUT", "PATCH"):
-        connection.putheader("Content-Length", str(len(body)))
-    connection.endheaders(body or None)
-    response = connection.getresponse()
-    answer = Answer(response.status, response.headers, response.read())
-    connection.close()
-    return answer
-
-
-def difference(row: dict[str, Any], answer: Answer) -> str | None:
-    """What is not as FastAPI answered, or None."""
-    if row["expect"] == "refuse":
-        refused = answer.status in (400, 422) and "detail" in answer.json
-        return None if refused else f"wanted a refusal, got {answer.status}"
-    if answer.status != row["status"]:
-        return f"wanted {row['status']}, got {answer.status} {answer.body[:200]!r}"
-    for name, value in row.get("response_headers", []):
-        if answer.headers[name] != value and name == "allow":
-            return f"{name}: wanted {value}, got {answer.headers[name]}"
-    wanted = row.get("response_json")
-    if wanted is not None and json.dumps(answer.json) != json.dumps(wanted):
-        return f"wanted {json.dumps(wanted)[:300]}, got {answer.body[:300]!r}"
-    return None
 
 
 def test_golden_answers_are_fastapis(any_service: Service) -> None:

@@ -1,1 +1,51 @@
-"""Golden data and what makes it: see tests/__init__.py."""
+"""Golden answers: what FastAPI and the real clients said, and how they are replayed.
+
+create.jsonl and query.jsonl are made by make.py; weave_clients.jsonl holds requests as four
+generations of Weave's client sent them; seed.openapi.json is the seed's document.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.processes import Answer, Service
+
+
+def golden_rows(name: str) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()
+    ]
+
+
+def send_row(service: Service, row: dict[str, Any]) -> Answer:
+    """Send one golden row as it stands, duplicate headers too."""
+    body = base64.b64decode(row["body_base64"])
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.putrequest(row["method"], row["path"], skip_accept_encoding=True)
+    for name, value in row["headers"]:
+        connection.putheader(name, value)
+    connection.putheader("Authorization", f"Bearer {service.key}")
+    if body or row["method"] in ("POST", "PUT", "PATCH"):
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body or None)
+    response = connection.getresponse()
+    answer = Answer(response.status, response.headers, response.read())
+    connection.close()
+    return answer
+
+
+def difference(row: dict[str, Any], answer: Answer) -> str | None:
+    """What is not as FastAPI answered, or None."""
+    if row["expect"] == "refuse":
+        refused = answer.status in (400, 422) and "detail" in answer.json
+        return None if refused else f"wanted a refusal, got {answer.status}"
+    if answer.status != row["status"]:
+        return f"wanted {row['status']}, got {answer.status} {answer.body[:200]!r}"
+    wanted = row.get("response_json")
+    if wanted is not None and json.dumps(answer.json) != json.dumps(wanted):
+        return f"wanted {json.dumps(wanted)[:300]}, got {answer.body[:300]!r}"
+    return None

@@ -19,7 +19,7 @@ def create(**changes: Any) -> Score:
     kept = Kept()
     body = {"prediction_id": "p", "scorer": "s", "value": 1, "evaluation_run_id": None, **changes}
     store: Store = kept  # type: ignore[assignment]
-    assert create_score(store, "e", "p", "olga", body) == kept[0].score_id
+    assert create_score(store, "e", "p", "olga", body).score_ids == [kept[0].score_id]
     return kept[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 from uuid_utils import uuid7
 
 from app.errors import Conflict
-from app.stores.base import ApiKey, Score, Store
+from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery, Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 
@@ -134,3 +134,94 @@ def test_a_key_is_revoked_once_and_stays_listed(store: Store) -> None:
     assert not store.revoke_key("no such key", later)
     assert store.find_key(key.key_hash) == replace(key, revoked_at=later)
     assert store.list_keys() == [replace(key, revoked_at=later)]
+
+
+def query(**changes: Any) -> ScoreQuery:
+    return replace(ScoreQuery("acme", "demo"), **changes)
+
+
+def test_a_score_is_found_in_its_own_project_only(store: Store) -> None:
+    score = a_score(evaluation_run_id="r", value_json='{"a.b":[1,1.0,true,"\\ud800"]}')
+    store.add_score(score)
+    assert store.find_score("acme", "demo", score.score_id) == score
+    assert store.find_score("acme", "other", score.score_id) is None
+    assert store.find_score("other", "demo", score.score_id) is None
+    assert store.find_score("acme", "demo", "no such score") is None
+
+
+def test_many_scores_are_added_at_once(store: Store) -> None:
+    scores = [a_score() for _ in range(400)]
+    store.add_scores(scores)
+    assert store.list_score_ids(query(limit=10_000)) == [score.score_id for score in scores]
+
+
+def test_a_batch_with_an_id_that_is_taken_is_a_conflict(store: Store) -> None:
+    taken = a_score()
+    store.add_score(taken)
+    with pytest.raises(Conflict):
+        store.add_scores([a_score(), taken, a_score()])
+
+
+def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
+    scores = [
+        a_score(
+            evaluation_run_id=f"run-{number % 2}" if number % 3 else None,
+            prediction_id=f"p-{number % 5}",
+            scorer=f"s-{number % 7}",
+        )
+        for number in range(60)
+    ]
+    ids = [score.score_id for score in scores]
+    store.add_scores(list(reversed(scores)))
+    store.add_scores([a_score(project="other"), a_score(entity="other")])
+
+    def wanted(**fields: str) -> list[str]:
+        return [
+            score.score_id
+            for score in scores
+            if all(getattr(score, name) == value for name, value in fields.items())
+        ]
+
+    assert store.list_score_ids(query()) == ids
+    assert store.list_score_ids(query(offset=5, limit=7)) == ids[5:12]
+    assert store.list_score_ids(query(offset=10**15)) == []
+    assert store.list_score_ids(query(after=ids[9], before=ids[20])) == ids[10:20]
+    assert store.list_score_ids(query(after=ids[-1])) == []
+    for fields in (
+        {"evaluation_run_id": "run-1"},
+        {"prediction_id": "p-3"},
+        {"scorer": "s-2"},
+        {"evaluation_run_id": "run-0", "prediction_id": "p-1", "scorer": "s-4"},
+        {"scorer": "nobody"},
+    ):
+        assert store.list_score_ids(query(**fields)) == wanted(**fields)
+
+
+def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:
+    scores = [a_score(prediction_id=str(number)) for number in range(300)]
+    store.add_scores(scores)
+    ids = [score.score_id for score in scores]
+    assert list(store.read_scores(["no such score", *reversed(ids)])) == scores
+    assert list(store.read_scores([])) == []
+
+
+def test_only_what_was_there_counts_as_deleted(store: Store) -> None:
+    mine, theirs = [a_score() for _ in range(3)], a_score(project="other")
+    store.add_scores([*mine, theirs])
+    ids = [score.score_id for score in mine[:2]]
+    wanted = [*ids, theirs.score_id, "no such score"]
+    assert store.delete_scores("acme", "demo", wanted) == 2
+    assert store.delete_scores("acme", "demo", wanted) == 0
+    assert store.list_score_ids(query()) == [mine[2].score_id]
+    assert store.find_score("acme", "other", theirs.score_id) == theirs
+
+
+def test_scores_are_found_by_their_idempotency_keys(store: Store) -> None:
+    scores = [a_score(idempotency_key=f"k {number}", body_hash=str(number)) for number in range(3)]
+    store.add_scores([*scores, a_score(idempotency_key="k 0", project="other"), a_score()])
+    found = store.find_keyed("acme", "demo", ["k 0", "k 2", "k 9"])
+    assert found == {
+        score.idempotency_key: KeyedScore(score.score_id, score.body_hash)
+        for score in (scores[0], scores[2])
+    }
+    assert store.find_keyed("acme", "nowhere", ["k 0"]) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pymongo.errors
 import pytest
@@ -13,6 +14,7 @@ from pymongo import MongoClient
 
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.stores import open_store
+from app.stores.base import ScoreQuery
 from app.stores.mongo import SCORE_INDEXES, MongoStore, _our_errors, open_mongo_store
 from tests.processes import free_port
 from tests.stores.test_contract import a_score
@@ -115,3 +117,53 @@ def test_a_document_that_bson_or_the_server_finds_too_large_is_ours() -> None:
         raise pymongo.errors.WriteError("BSONObj size is invalid", code=10334)
     with pytest.raises(StoreUnavailable), _our_errors():
         raise InvalidDocument("?")
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"evaluation_run_id": "r"},
+        {"prediction_id": "p"},
+        {"scorer": "s"},
+        {"evaluation_run_id": "r", "prediction_id": "p", "scorer": "s", "after": "0"},
+    ],
+)
+def test_every_list_and_read_uses_an_index(
+    mongodb_uri: str, opened: Opened, filters: dict[str, Any]
+) -> None:
+    store = opened(mongodb_uri)
+    store.add_scores([a_score() for _ in range(200)])
+    ids = store._find_ids(ScoreQuery("acme", "demo", **filters))
+    for cursor in (ids, store._scores.find({"_id": {"$in": ["a", "b"]}}).sort("_id", 1)):
+        stages = plan_stages(cursor.explain()["queryPlanner"]["winningPlan"])
+        assert "COLLSCAN" not in stages
+        assert {"IXSCAN", "IDHACK"} & set(stages)
+
+
+def plan_stages(plan: Any) -> list[str]:
+    """The name of every stage of a winning plan, whatever the server's way of nesting them."""
+    if isinstance(plan, dict):
+        own = [plan["stage"]] if isinstance(plan.get("stage"), str) else []
+        return own + [stage for part in plan.values() for stage in plan_stages(part)]
+    return [stage for part in plan for stage in plan_stages(part)] if isinstance(plan, list) else []
+
+
+def test_a_batch_that_broke_off_halfway_is_finished_with_the_same_ids(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    scores = [a_score() for _ in range(10)]
+    insert_many = store._scores.insert_many
+    broken = iter([True])
+
+    def break_off(documents: list[dict[str, Any]], **options: Any) -> None:
+        if next(broken, False):
+            insert_many(documents[:4], **options)
+            raise pymongo.errors.AutoReconnect("connection closed")
+        insert_many(documents, **options)
+
+    monkeypatch.setattr(store._scores, "insert_many", break_off)
+    store.add_scores(scores)
+    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [each.score_id for each in scores]

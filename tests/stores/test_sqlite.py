@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey
+from app.stores.base import ApiKey, ScoreQuery
 from app.stores.sqlite import SqliteStore, _our_errors
+from app.stores.sqlite_rows import SELECT_SCORES, ids_statement, marks
 from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from tests.stores.test_contract import NOW, a_score
 
@@ -166,3 +169,65 @@ def test_every_kind_of_driver_error_is_in_the_list_above() -> None:
 def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
     prepared(tmp_path / "a" / "b" / "s.db")
     assert (tmp_path / "a" / "b" / "s.db").exists()
+
+
+QUERIES: dict[str, dict[str, Any]] = {
+    "scores_by_project": {},
+    "scores_by_run": {"evaluation_run_id": "r"},
+    "scores_by_prediction": {"prediction_id": "p"},
+    "scores_by_scorer": {"scorer": "s"},
+}
+
+
+@pytest.mark.parametrize("bounds", [{}, {"after": "0"}, {"after": "0", "before": "f"}])
+@pytest.mark.parametrize("index", QUERIES)
+def test_every_list_is_answered_in_order_from_an_index_alone(
+    tmp_path: Path, index: str, bounds: dict[str, Any]
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_scores([a_score() for _ in range(100)])
+    asked = ScoreQuery("acme", "demo", **QUERIES[index], **bounds)
+    statement, values = ids_statement(asked)
+    plan = explain(store, statement, values)
+    assert [step for step in plan if "COVERING INDEX" in step and index in step]
+    assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step]
+
+
+def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_scores([a_score() for _ in range(100)])
+    both = ScoreQuery("acme", "demo", evaluation_run_id="r", prediction_id="p", scorer="s")
+    ids = ["a", "b", "c"]
+    for statement, values in (
+        ids_statement(both),
+        (f"{SELECT_SCORES} WHERE _id IN ({marks(ids)}) ORDER BY _id", ids),
+        (f"{SELECT_SCORES} WHERE _id = ? AND entity = ? AND project = ?", ids),
+    ):
+        plan = explain(store, statement, values)
+        assert [step for step in plan if "INDEX" in step]
+        assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step]
+
+
+def explain(store: SqliteStore, statement: str, values: Sequence[str | int]) -> list[str]:
+    rows = store._reader().execute(f"EXPLAIN QUERY PLAN {statement}", values)
+    return [row[3] for row in rows]
+
+
+def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    taken = a_score()
+    store.add_score(taken)
+    with pytest.raises(Conflict):
+        store.add_scores([a_score(), taken, a_score()])
+    assert count(tmp_path / "s.db") == 1
+
+
+def test_scores_are_read_one_by_one(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    scores = [a_score() for _ in range(10)]
+    store.add_scores(scores)
+    reading = store.read_scores([score.score_id for score in scores])
+    assert next(reading) == scores[0]
+    store.delete_scores("acme", "demo", [scores[1].score_id])  # A reader blocks no writer.
+    assert next(reading) == scores[1]
+    reading.close()  # type: ignore[attr-defined]

@@ -1,0 +1,63 @@
+"""Idempotency keys: a retry is answered as the first call was, and makes nothing twice.
+
+`Idempotency-Key` is the IETF draft's (draft-ietf-httpapi-idempotency-key-header), taken as it is
+sent; `X-Weave-Retry-Id` is what Weave's own clients send.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, after_this_request, request
+
+from app.api.contract import Loc, describe
+from app.errors import Invalid
+from app.schemas.fields import Reason
+from app.schemas.scores import IDEMPOTENCY_KEY
+from app.services.scores import Created
+
+HEADERS = ("Idempotency-Key", "X-Weave-Retry-Id")
+REUSED = Reason("idempotency_key_reused", "This idempotency key was sent before with other content")
+_MALFORMED = Reason(
+    "string_pattern_mismatch",
+    f"String should match pattern '{IDEMPOTENCY_KEY}'",
+    {"pattern": IDEMPOTENCY_KEY},
+)
+
+
+def idempotency_key() -> str | None:
+    """The key of this request, if it has one. Raises Invalid when it is none."""
+    name, key = _header()
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
+        raise Invalid([describe(_MALFORMED, ("header", name.lower()), key)])
+    return key
+
+
+def _header() -> tuple[str, str | None]:
+    """The name and the value of the header that holds the key."""
+    for name in HEADERS:
+        if name in request.headers:
+            return name, request.headers[name]
+    return HEADERS[0], None
+
+
+def mark_replayed(created: Created) -> None:
+    """Say in the answer's headers when it is the first call's answer again."""
+    if created.replayed:
+
+        @after_this_request
+        def mark(response: Response) -> Response:
+            response.headers["Idempotent-Replayed"] = "true"
+            return response
+
+
+def reused(loc: Loc, key: str | None) -> dict[str, Any]:
+    """The error of a key at `loc` that was sent before with other content."""
+    return describe(REUSED, loc, key)
+
+
+def reused_header() -> dict[str, Any]:
+    """The error of this request's own key."""
+    name, key = _header()
+    return reused(("header", name.lower()), key)

@@ -1,0 +1,94 @@
+"""Pages: which scores a list holds, read one by one, and where it goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.stores.base import Score, ScoreQuery, Store
+
+PAGE = 1_000
+"""How many scores are asked of a store at a time, however many are listed."""
+
+_NO_END = 2**53
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_MAX_MILLISECONDS = 2**48 - 1  # UUIDv7's time has 48 bits (RFC 9562).
+
+
+@dataclass(frozen=True)
+class Page:
+    """Scores to read one by one, and the id to continue after when more follow."""
+
+    scores: Iterator[Score]
+    next_after: str | None
+
+
+def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Page:
+    """The scores of one project that pass all filters, oldest first.
+
+    `wanted` is a loaded ScoreListQuery. Nothing is held but PAGE ids at a time. What a page holds
+    and whether more follow is settled before it is read, so that a walk by `next_after` misses
+    nothing and repeats nothing while others write. A page over PAGE may come out longer than its
+    limit by the scores whose lower ids become durable in that very moment.
+    """
+    query = ScoreQuery(
+        entity,
+        project,
+        evaluation_run_id=wanted["evaluation_run_id"] or None,
+        prediction_id=wanted["prediction_id"] or None,
+        scorer=wanted["scorer"] or None,
+        after=_later(wanted["after"], _last_id_at(wanted["created_after"])),
+        before=_first_id_at(wanted["created_before"]),
+        offset=min(wanted["offset"] or 0, _NO_END),
+    )
+    limit = wanted["limit"]
+    if limit is None:
+        return Page(_walk(store, query), None)
+    if limit <= PAGE:
+        score_ids = store.list_score_ids(replace(query, limit=limit + 1))
+        more, page = len(score_ids) > limit, score_ids[:limit]
+        return Page(store.read_scores(page), page[-1] if page and more else None)
+    # The last score of this page and the first of the next, when there is one.
+    edge = replace(query, offset=min(query.offset + limit - 1, _NO_END), limit=2)
+    border = store.list_score_ids(edge)
+    if len(border) < 2:
+        return Page(_walk(store, query), None)
+    last, following = border
+    return Page(_walk(store, replace(query, before=following)), last)
+
+
+def _walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
+    """Every score that `query` asks for, PAGE ids at a time."""
+    query = replace(query, limit=PAGE)
+    while score_ids := store.list_score_ids(query):
+        yield from store.read_scores(score_ids)
+        if len(score_ids) < PAGE:
+            return
+        query = replace(query, after=score_ids[-1], offset=0)
+
+
+def _later(one: str | None, other: str | None) -> str | None:
+    return max(one, other) if one and other else one or other
+
+
+def _first_id_at(moment: datetime | None) -> str | None:
+    """The lowest id that a score created at `moment` or later can have."""
+    return _id_at(moment, "0") if moment else None
+
+
+def _last_id_at(moment: datetime | None) -> str | None:
+    """The highest id that a score created at `moment` or earlier can have."""
+    return _id_at(moment, "f") if moment else None
+
+
+def _id_at(moment: datetime, filling: str) -> str:
+    """An id of `moment`, whose first 48 bits are its milliseconds (RFC 9562), the rest filled."""
+    rounding = math.ceil if filling == "0" else math.floor
+    milliseconds = rounding((moment - _EPOCH) / _MILLISECOND)
+    time = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
+    rest = filling * 4
+    return f"{time[:8]}-{time[8:]}-{rest}-{rest}-{filling * 12}"

@@ -1,0 +1,81 @@
+"""The MongoDB store's documents: what they are to scores and API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.stores.base import ApiKey, Score, ScoreQuery
+
+
+def score_document(score: Score) -> dict[str, Any]:
+    """The document of a score."""
+    return {
+        "_id": score.score_id,
+        "entity": score.entity,
+        "project": score.project,
+        "evaluation_run_id": score.evaluation_run_id,
+        "prediction_id": score.prediction_id,
+        "scorer": score.scorer,
+        "value_json": score.value_json,
+        "leaves": score.leaves,
+        "wb_user_id": score.wb_user_id,
+        "created_at": score.created_at,
+        "idempotency_key": score.idempotency_key,
+        "body_hash": score.body_hash,
+    }
+
+
+def to_score(document: Mapping[str, Any]) -> Score:
+    """The score that a document is."""
+    fields = dict(document)
+    created_at = _in_utc(fields.pop("created_at"))
+    return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
+
+
+def ids_filter(query: ScoreQuery) -> dict[str, Any]:
+    """MongoDB's filter for a query; what users sent stands in it as values only."""
+    conditions: dict[str, Any] = {
+        "entity": query.entity,
+        "project": query.project,
+        "evaluation_run_id": query.evaluation_run_id,
+        "prediction_id": query.prediction_id,
+        "scorer": query.scorer,
+    }
+    bounds = {"$gt": query.after, "$lt": query.before}
+    conditions["_id"] = {name: value for name, value in bounds.items() if value} or None
+    return {name: value for name, value in conditions.items() if value is not None}
+
+
+def key_document(key: ApiKey) -> dict[str, Any]:
+    """The document of an API key."""
+    return {
+        "_id": key.key_id,
+        "name": key.name,
+        "role": key.role,
+        "scope": key.scope,
+        "owner": key.owner,
+        "key_hash": key.key_hash,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def to_key(document: Mapping[str, Any]) -> ApiKey:
+    """The API key that a document is."""
+    revoked_at = document["revoked_at"]
+    return ApiKey(
+        key_id=document["_id"],
+        name=document["name"],
+        role=document["role"],
+        scope=document["scope"],
+        owner=document["owner"],
+        key_hash=document["key_hash"],
+        created_at=_in_utc(document["created_at"]),
+        revoked_at=_in_utc(revoked_at) if revoked_at else None,
+    )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

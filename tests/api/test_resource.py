@@ -1,0 +1,560 @@
+"""The rest of Weave's score resource: read, list, delete, and batches."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.api.test_auth import create as create_key
+from tests.golden import difference, golden_rows, send_row
+from tests.processes import Answer, Service, running
+from tests.test_jsontext import any_json
+
+SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+JSONL = {"Content-Type": "application/jsonl"}
+_projects = iter(range(10**9))
+
+
+@pytest.fixture
+def scores() -> str:
+    """The path of an empty project of this test's own."""
+    return f"/v2/acme/resource-{next(_projects)}/scores"
+
+
+def add(service: Service, path: str, **fields: Any) -> str:
+    answer = service.post(path, {**SCORE, **fields})
+    assert answer.status == 200, answer.body
+    return str(answer.json["score_id"])
+
+
+def listed(answer: Answer) -> list[dict[str, Any]]:
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"] == "application/jsonl"
+    assert b"\n\n" not in answer.body
+    assert answer.body == b"" or answer.body.endswith(b"\n")
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def ids(answer: Answer) -> list[str]:
+    return [score["score_id"] for score in listed(answer)]
+
+
+def next_page(answer: Answer) -> str | None:
+    """Path and query of the Link to what follows, if there is one."""
+    link = answer.headers["Link"]
+    if link is None:
+        return None
+    match = re.fullmatch(r'<http://127\.0\.0\.1:\d+(/[^>]*)>; rel="next"', link)
+    assert match, link
+    return match[1]
+
+
+# Read
+
+
+def test_a_score_reads_as_weave_and_scoreline_say(any_service: Service, scores: str) -> None:
+    score_id = add(any_service, scores, value={"b": None, "a": [1, 1.0]}, evaluation_run_id="r")
+    answer = any_service.send("GET", f"{scores}/{score_id}")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    found = answer.json
+    created_at = datetime.fromisoformat(found.pop("created_at"))
+    assert abs(datetime.now(UTC) - created_at) < timedelta(minutes=1)
+    assert list(found.items()) == [
+        ("score_id", score_id),
+        ("scorer", "s"),
+        ("value", {"b": None, "a": [1, 1.0]}),
+        ("evaluation_run_id", "r"),
+        ("wb_user_id", "admin"),
+        ("prediction_id", "p"),
+    ]
+
+
+@pytest.mark.parametrize("score_id", ["nope", "01a20901-1208-700a-886d-bd665d10c4ec", "%C3%BC%00"])
+def test_a_score_that_is_not_there_is_404_with_a_reason(
+    any_service: Service, scores: str, score_id: str
+) -> None:
+    answer = any_service.send("GET", f"{scores}/{score_id}")
+    reason = f"Score {unquote(score_id)} not found"
+    assert (answer.status, answer.json) == (404, {"detail": "Not Found", "reason": reason})
+
+
+def test_a_score_of_another_project_is_not_there(any_service: Service, scores: str) -> None:
+    score_id = add(any_service, scores)
+    for elsewhere in ("/v2/acme/other/scores", scores.replace("acme", "else")):
+        answer = any_service.send("GET", f"{elsewhere}/{score_id}")
+        assert (answer.status, answer.json["reason"]) == (404, f"Score {score_id} not found")
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(value=any_json)
+def test_any_value_comes_back_exactly_as_it_was_sent(
+    any_service: Service, scores: str, value: Any
+) -> None:
+    score_id = add(any_service, scores, value=value)
+    sent = json.dumps(value)
+    assert json.dumps(any_service.send("GET", f"{scores}/{score_id}").json["value"]) == sent
+
+
+def nested(levels: int) -> Any:
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        10**400,
+        -(10**4_000),
+        {"a.b": 1, "$set": {"": {"\0": 2}}, "\ud800": "\udfff"},
+        [1, 1.0, True, "1", 0, 0.0, -0.0, False, "", None, [], {}],
+        [5e-324, 1.7976931348623157e308, 0.1, 1e22, 123456789012345678],
+        '\ud83d\ude00 😀 \u2028 \x7f " \\ /',
+        {"z": 1, "a": 2, "m": 3},
+    ],
+)
+def test_awkward_values_come_back_exactly(any_service: Service, scores: str, value: Any) -> None:
+    score_id = add(any_service, scores, value=value)
+    one = any_service.send("GET", f"{scores}/{score_id}").json["value"]
+    (line,) = listed(any_service.send("GET", scores))
+    assert json.dumps(one) == json.dumps(line["value"]) == json.dumps(value)
+
+
+def test_900_levels_of_nesting_come_back(any_service: Service, scores: str) -> None:
+    text = "[" * 900 + "]" * 900
+    body = f'{{"prediction_id":"p","scorer":"s","value":{text}}}'.encode()
+    score_id = any_service.send("POST", scores, body).json["score_id"]
+    assert f'"value":{text},' in any_service.send("GET", f"{scores}/{score_id}").body.decode()
+
+
+# List
+
+
+def test_an_empty_project_lists_as_nothing(any_service: Service, scores: str) -> None:
+    answer = any_service.send("GET", scores)
+    assert (answer.status, answer.body, answer.headers["Link"]) == (200, b"", None)
+
+
+def test_a_list_is_oldest_first_with_limit_and_offset(any_service: Service, scores: str) -> None:
+    sent = [add(any_service, scores, value=number) for number in range(8)]
+    add(any_service, "/v2/acme/elsewhere/scores")
+
+    def get(query: str) -> list[str]:
+        return ids(any_service.send("GET", f"{scores}?{query}"))
+
+    assert get("") == sent
+    assert get("limit=3") == sent[:3]
+    assert get("limit=3&offset=2") == sent[2:5]
+    assert get("offset=6") == sent[6:]
+    assert get("limit=0") == []
+    assert get("limit=5&offset=99999999999999999999") == []
+    assert get("limit=99999999999999999999&offset=7") == sent[7:]
+
+
+def test_filters_narrow_a_list(any_service: Service, scores: str) -> None:
+    sent = [
+        add(
+            any_service,
+            scores,
+            evaluation_run_id=f"run/{number % 2}" if number else None,
+            prediction_id=f"p&{number % 3}",
+            scorer=f"s {number % 4}",
+        )
+        for number in range(12)
+    ]
+
+    def get(query: str) -> list[int]:
+        return [sent.index(each) for each in ids(any_service.send("GET", f"{scores}?{query}"))]
+
+    assert get("evaluation_run_id=run%2F0") == [2, 4, 6, 8, 10]
+    assert get("prediction_id=p%261") == [1, 4, 7, 10]
+    assert get("scorer=s+3") == [3, 7, 11]
+    assert get("evaluation_run_id=run/1&prediction_id=p%262&scorer=s%201") == [5]
+    assert get("evaluation_run_id=nobody") == []
+    assert get("evaluation_run_id=&prediction_id=&scorer=") == list(range(12))
+
+
+def test_created_after_and_before_leave_their_moment_out(any_service: Service, scores: str) -> None:
+    add(any_service, scores)
+    (first,) = listed(any_service.send("GET", scores))
+    at = datetime.fromisoformat(first["created_at"])
+    step = timedelta(milliseconds=1)
+
+    def found(name: str, moment: datetime) -> int:
+        text = moment.isoformat().replace("+", "%2B")
+        return len(ids(any_service.send("GET", f"{scores}?{name}={text}")))
+
+    assert [found("created_after", at + delta) for delta in (-step, 0 * step, step)] == [1, 0, 0]
+    assert [found("created_before", at + delta) for delta in (-step, 0 * step, step)] == [0, 0, 1]
+    half = timedelta(microseconds=500)
+    assert (found("created_after", at - half), found("created_before", at + half)) == (1, 1)
+    window = f"created_after=1970-01-01&created_before={at.year + 1}-01-01T00:00:00Z"
+    assert len(ids(any_service.send("GET", f"{scores}?{window}"))) == 1
+    for edge in ("created_after=9999-12-31", "created_before=0001-01-01T00:00%2B23:59"):
+        assert ids(any_service.send("GET", f"{scores}?{edge}")) == []
+
+
+def walk(service: Service, path: str) -> Iterator[list[str]]:
+    """Pages of ids by Link, to the end."""
+    following: str | None = path
+    while following:
+        answer = service.send("GET", following)
+        yield ids(answer)
+        following = next_page(answer)
+
+
+def test_a_link_leads_to_the_next_page_and_the_last_page_has_none(
+    any_service: Service, scores: str
+) -> None:
+    sent = [add(any_service, scores, scorer=f"s{number % 2}") for number in range(12)]
+    assert list(walk(any_service, f"{scores}?limit=5")) == [sent[:5], sent[5:10], sent[10:]]
+    assert list(walk(any_service, f"{scores}?limit=12")) == [sent]
+    assert list(walk(any_service, f"{scores}?limit=5&offset=4")) == [sent[4:9], sent[9:]]
+    assert list(walk(any_service, f"{scores}?scorer=s1&limit=4")) == [sent[1:9:2], sent[9::2]]
+    assert any_service.send("GET", scores).headers["Link"] is None
+
+
+def test_a_cursor_of_a_deleted_score_still_holds_its_place(
+    any_service: Service, scores: str
+) -> None:
+    sent = [add(any_service, scores) for _ in range(6)]
+    any_service.send("DELETE", f"{scores}?score_ids={sent[2]}")
+    assert ids(any_service.send("GET", f"{scores}?after={sent[2]}")) == sent[3:]
+
+
+@pytest.mark.parametrize("limit", [3, 700, 1_500])
+def test_a_walk_misses_and_repeats_nothing_while_others_write(
+    service: Service, scores: str, limit: int
+) -> None:
+    total = 4_000
+    batch = {"scores": [SCORE] * total}
+    sent = service.post(f"{scores}/batch", batch).json["score_ids"]
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            service.post(f"{scores}/batch", {"scores": [SCORE] * 5})
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    seen: list[str] = []
+    for page in walk(service, f"{scores}?limit={limit}"):
+        seen += page
+        if set(sent[:300]) <= set(seen) and (limit == 3 or set(sent) <= set(seen)):
+            break
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen)
+    assert [each for each in seen if each in set(sent)] == sent[: len(seen)][: len(sent)]
+
+
+def test_a_long_list_is_streamed_with_flat_memory(tmp_path: Path) -> None:
+    with running(tmp_path, WEB_CONCURRENCY="1") as service:
+        big = {"scores": [{**SCORE, "value": "x" * 3_000}] * 2_000}
+        for _ in range(20):
+            assert service.post("/v2/a/b/scores/batch", big).status == 200
+        service.send("GET", "/v2/a/b/scores?limit=1")
+        before = _resident_kilobytes(service)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port)
+        headers = {"Authorization": f"Bearer {service.key}"}
+        connection.request("GET", "/v2/a/b/scores", headers=headers)
+        response = connection.getresponse()
+        received = most = 0
+        while piece := response.read(1 << 20):
+            received += len(piece)
+            most = max(most, _resident_kilobytes(service))
+        connection.close()
+    assert received > 40_000 * 3_000
+    assert most - before < 50_000
+
+
+def _resident_kilobytes(service: Service) -> int:
+    (worker,) = service.workers()
+    status = Path(f"/proc/{worker}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+# Delete
+
+
+def test_only_scores_of_the_project_are_deleted_and_counted(
+    any_service: Service, scores: str
+) -> None:
+    mine = [add(any_service, scores) for _ in range(3)]
+    elsewhere = scores.replace("acme", "else")
+    theirs = add(any_service, elsewhere)
+    wanted = "&".join(f"score_ids={each}" for each in (mine[0], mine[0], theirs, "nope", mine[1]))
+    answer = any_service.send("DELETE", f"{scores}?{wanted}")
+    assert (answer.status, answer.body) == (200, b'{"num_deleted":2}')
+    assert any_service.send("DELETE", f"{scores}?{wanted}").json == {"num_deleted": 0}
+    assert ids(any_service.send("GET", scores)) == [mine[2]]
+    assert ids(any_service.send("GET", elsewhere)) == [theirs]
+
+
+def test_a_thousand_ids_are_deleted_at_once_and_not_one_more(service: Service, scores: str) -> None:
+    sent = service.post(f"{scores}/batch", {"scores": [SCORE] * 1_001}).json["score_ids"]
+    query = "&".join(f"score_ids={each}" for each in sent)
+    refused = service.send("DELETE", f"{scores}?{query}")
+    assert (refused.status, refused.json["detail"][0]["type"]) == (422, "too_long")
+    deleted = service.send("DELETE", f"{scores}?{query.rpartition('&')[0]}")
+    assert deleted.json == {"num_deleted": 1_000}
+
+
+# Queries
+
+
+def test_golden_answers_to_queries_are_fastapis(any_service: Service) -> None:
+    rows = golden_rows("query.jsonl")
+    found = {row["name"]: difference(row, send_row(any_service, row)) for row in rows}
+    assert {name: text for name, text in found.items() if text} == {}
+    assert len(rows) > 100
+
+
+def test_a_read_a_list_and_a_delete_of_real_clients_are_taken(service: Service) -> None:
+    rows = [row for row in golden_rows("weave_clients.jsonl") if row["method"] != "POST"]
+    for row in rows:
+        headers = {**dict(row["headers"]), "Authorization": f"Bearer {service.key}"}
+        answer = service.send(row["method"], row["path"], headers=headers, key=None)
+        missing = row["status"] == 200 and "/scores/" in row["path"]
+        assert answer.status == (404 if missing else row["status"]), row
+    assert len(rows) > 15
+
+
+# Batches
+
+
+def test_a_batch_is_stored_in_the_order_sent(any_service: Service, scores: str) -> None:
+    sent = [{**SCORE, "value": number, "extra": 1} for number in range(50)]
+    answer = any_service.post(f"{scores}/batch", {"scores": sent})
+    assert answer.status == 200
+    assert list(answer.json) == ["score_ids", "num_created"]
+    assert answer.json["num_created"] == 50
+    found = listed(any_service.send("GET", scores))
+    assert [score["score_id"] for score in found] == answer.json["score_ids"]
+    assert [score["value"] for score in found] == list(range(50))
+
+
+@pytest.mark.parametrize("mimetype", ["application/jsonl", "application/x-ndjson; charset=utf-8"])
+def test_a_batch_of_lines_is_stored_in_the_order_sent(
+    any_service: Service, scores: str, mimetype: str
+) -> None:
+    lines = [json.dumps({**SCORE, "value": number}) for number in range(5)]
+    body = "\r\n".join([*lines, "", "  ", ""]).encode()
+    answer = any_service.send("POST", f"{scores}/batch", body, headers={"Content-Type": mimetype})
+    assert answer.json["num_created"] == 5
+    assert [score["value"] for score in listed(any_service.send("GET", scores))] == list(range(5))
+
+
+def bad_batch() -> list[Any]:
+    """Good scores at 0 and 4; what is wrong with the others differs."""
+    return [
+        SCORE,
+        {"prediction_id": "p", "scorer": 3},
+        "no object",
+        {**SCORE, "evaluation_run_id": 7},
+        SCORE,
+        {**SCORE, "prediction_id": "\ud800"},
+    ]
+
+
+BAD = [(1, "scorer", "string_type"), (1, "value", "missing"), (2, None, "model_attributes_type")]
+BAD += [(3, "evaluation_run_id", "string_type"), (5, "prediction_id", "string_unicode")]
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_one_bad_score_and_nothing_is_stored(
+    any_service: Service, scores: str, lines: bool
+) -> None:
+    answer = send_batch(any_service, scores, bad_batch(), lines)
+    assert answer.status == 422
+    where = ["body"] if lines else ["body", "scores"]
+    assert [(error["loc"], error["type"]) for error in answer.json["detail"]] == [
+        ([*where, number, *([name] if name else [])], type_) for number, name, type_ in BAD
+    ]
+    assert answer.json["detail"][1]["input"] == bad_batch()[1]
+    assert ids(any_service.send("GET", scores)) == []
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_partial_batch_stores_what_is_valid_and_says_what_is_not(
+    any_service: Service, scores: str, lines: bool
+) -> None:
+    answer = send_batch(any_service, f"{scores}", bad_batch(), lines, "?partial=true")
+    assert answer.status == 200
+    found = answer.json
+    assert (found["num_created"], found["num_failed"]) == (2, 4)
+    assert [list(result) for result in found["results"]] == [
+        ["score_id"] if number in (0, 4) else ["detail"] for number in range(6)
+    ]
+    where = ["body"] if lines else ["body", "scores"]
+    assert found["results"][3]["detail"] == [
+        {
+            "type": "string_type",
+            "loc": [*where, 3, "evaluation_run_id"],
+            "msg": "Input should be a valid string",
+            "input": 7,
+        }
+    ]
+    stored = [found["results"][number]["score_id"] for number in (0, 4)]
+    assert ids(any_service.send("GET", scores)) == stored
+
+
+def send_batch(
+    service: Service, scores: str, items: list[Any], lines: bool, query: str = ""
+) -> Answer:
+    path = f"{scores}/batch{query}"
+    if not lines:
+        return service.post(path, {"scores": items})
+    return service.send("POST", path, "\n".join(map(json.dumps, items)).encode(), headers=JSONL)
+
+
+@pytest.mark.parametrize(
+    ("line", "type_", "loc"),
+    [
+        (b'{"prediction_id": x}', "json_invalid", ["body", 1, 18]),
+        (b"\xff", "json_invalid", ["body", 1]),
+        (b"[" * 5_000, "json_invalid", ["body", 1]),
+        (b"7" * 5_000, "json_invalid", ["body", 1]),
+        (
+            b'{"prediction_id":"p","scorer":"s","value":[NaN]}',
+            "finite_number",
+            ["body", 1, "value", 0],
+        ),
+        (b"null", "model_attributes_type", ["body", 1]),
+    ],
+)
+def test_a_line_that_is_no_score_fails_alone(
+    service: Service, scores: str, line: bytes, type_: str, loc: list[Any]
+) -> None:
+    good = json.dumps(SCORE).encode()
+    body = b"\n".join([good, line, good])
+    refused = service.send("POST", f"{scores}/batch", body, headers=JSONL)
+    assert (refused.status, len(refused.json["detail"])) == (422, 1)
+    assert (refused.json["detail"][0]["type"], refused.json["detail"][0]["loc"]) == (type_, loc)
+    partial = service.send("POST", f"{scores}/batch?partial=1", body, headers=JSONL).json
+    assert (partial["num_created"], partial["num_failed"]) == (2, 1)
+    assert partial["results"][1]["detail"] == refused.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "type_", "loc"),
+    [
+        (b"", "missing", ["body"]),
+        (b"null", "missing", ["body"]),
+        (b"{}", "missing", ["body", "scores"]),
+        (b"[]", "model_attributes_type", ["body"]),
+        (b'{"scores": {}}', "list_type", ["body", "scores"]),
+        (b'{"scores": null}', "list_type", ["body", "scores"]),
+        (b'{"scores": [{]}', "json_invalid", ["body", 13]),
+        (b'{"scores": [], "x": NaN}', "finite_number", ["body", "x"]),
+    ],
+)
+def test_what_is_no_batch_is_refused(
+    service: Service, scores: str, body: bytes, type_: str, loc: list[Any]
+) -> None:
+    for query in ("", "?partial=true"):
+        answer = service.send("POST", f"{scores}/batch{query}", body)
+        assert answer.status == 422
+        (error,) = answer.json["detail"]
+        assert (error["type"], error["loc"]) == (type_, loc)
+
+
+def test_a_number_that_is_no_json_fails_its_own_score(service: Service, scores: str) -> None:
+    good = json.dumps(SCORE)
+    bad = good.replace("1}", "[1, -Infinity]}")
+    body = f'{{"scores": [{good}, {bad}]}}'.encode()
+    answer = service.send("POST", f"{scores}/batch?partial=1", body)
+    assert answer.json["num_created"] == 1
+    (error,) = answer.json["results"][1]["detail"]
+    assert (error["loc"], error["input"]) == (["body", "scores", 1, "value", 1], "-Infinity")
+    assert service.send("POST", f"{scores}/batch", body).status == 422
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_batch_holds_ten_thousand_scores_and_not_one_more(
+    service: Service, scores: str, lines: bool
+) -> None:
+    answer = send_batch(service, scores, [SCORE] * 10_000, lines)
+    assert answer.json["num_created"] == 10_000
+    refused = send_batch(service, scores, [SCORE] * 10_001, lines)
+    assert (refused.status, refused.json["detail"][0]["type"]) == (422, "too_long")
+    assert len(ids(service.send("GET", scores))) == 10_000
+
+
+def test_an_empty_batch_stores_nothing(any_service: Service, scores: str) -> None:
+    answer = any_service.post(f"{scores}/batch", {"scores": []})
+    assert (answer.status, answer.body) == (200, b'{"score_ids":[],"num_created":0}')
+
+
+def test_kill_9_in_the_middle_of_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+    body = {"scores": [{**SCORE, "value": "x" * 500}] * 8_000}
+    sizes = set()
+    for delay in (0.15, 0.25, 0.35, 0.5):
+        with running(tmp_path) as service:
+            path = f"/v2/a/{delay}/scores"
+            sender = threading.Thread(target=_send_and_be_cut, args=(service, path, body))
+            sender.start()
+            threading.Event().wait(delay)  # Anywhere in the batch will do.
+            service.kill()
+            sender.join()
+        with running(tmp_path) as service:
+            sizes.add(len(ids(service.send("GET", path))))
+    assert sizes <= {0, 8_000}
+
+
+def _send_and_be_cut(service: Service, path: str, body: Any) -> None:
+    try:
+        service.post(f"{path}/batch", body)
+    except (OSError, http.client.HTTPException):
+        return
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("role", "statuses"),
+    [
+        ("create", (200, 200, 403, 403, 403)),
+        ("read", (403, 403, 200, 404, 403)),
+        ("write", (200, 200, 200, 404, 200)),
+        ("admin", (200, 200, 200, 404, 200)),
+    ],
+)
+def test_roles_and_scopes_guard_every_call(
+    any_service: Service, role: str, statuses: tuple[int, ...]
+) -> None:
+    _, mine = create_key(any_service, role, "acme/guarded")
+    _, elsewhere = create_key(any_service, role, "acme/elsewhere")
+    scores = "/v2/acme/guarded/scores"
+    calls = [
+        ("POST", scores, json.dumps(SCORE).encode()),
+        ("POST", f"{scores}/batch", json.dumps({"scores": [SCORE]}).encode()),
+        ("GET", scores, None),
+        ("GET", f"{scores}/nope", None),
+        ("DELETE", f"{scores}?score_ids=nope", None),
+    ]
+    assert tuple(any_service.send(*call, key=mine).status for call in calls) == statuses
+    for call in calls:
+        answer = any_service.send(*call, key=elsewhere)
+        assert (answer.status, answer.body) == (403, b'{"detail":"Forbidden"}')
+        assert any_service.send(*call, key=None).status == 401
