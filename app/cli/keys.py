@@ -1,51 +1,23 @@
-"""The command line: `scoreline serve` and `scoreline keys`; it calls the services."""
+"""`scoreline keys`: create, list and revoke API keys, directly in the store."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
-from typing import NoReturn
 
 import click
 
-from app.errors import NotFound, ScorelineError
+from app.cli.output import fail, table
+from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.services import keys as service
 from app.stores import open_store
 from app.stores.base import ApiKey, Store
 from config.settings import SettingsError, read_settings
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Settings are environment variables; docs/settings.md lists them. "
-    "Exit codes: 0 done, 1 refused or not found, 2 wrong use or a wrong setting.",
-)
-@click.version_option(package_name="scoreline", prog_name="scoreline")
-def main() -> None:
-    """Keep the scores of LLM evaluations."""
-
-
-@main.command()
-def serve() -> None:
-    """Serve over HTTP until SIGTERM or Ctrl-C.
-
-    Listens on 127.0.0.1:8000 and keeps scores in var/scoreline.db unless SCORELINE_HOST, PORT and
-    SCORELINE_STORE say otherwise. The first start makes the administrator's key.
-    """
-    os.environ.setdefault("SCORELINE_HOST", "127.0.0.1")
-    config = str(resources.files("config") / "gunicorn.py")
-    sys.stdout.flush()
-    os.execv(  # noqa: S606 - gunicorn takes this process's place; no shell is wanted.
-        sys.executable,
-        [sys.executable, "-m", "gunicorn", "--config", config, "app:create_app()"],
-    )
-
-
-@main.group()
+@click.group()
 def keys() -> None:
     """Create, list and revoke API keys, directly in the store."""
 
@@ -73,16 +45,12 @@ def keys_create(name: str, role: str, scope: str, owner: str | None) -> None:
 def keys_list(*, as_json: bool) -> None:
     """List all keys, oldest first, revoked ones too."""
     with _opened_store() as store:
-        found = service.list_keys(store)
+        found = [_shown(key) for key in service.list_keys(store)]
     if as_json:
         for key in found:
-            click.echo(json.dumps(_shown(key)))
-        return
-    rows = [list(_shown(key)) for key in found[:1]] + [
-        [value or "-" for value in _shown(key).values()] for key in found
-    ]
-    for line in _table(rows):
-        click.echo(line)
+            click.echo(json.dumps(key))
+    elif found:
+        table(list(found[0]), [[value or "-" for value in key.values()] for key in found])
 
 
 @keys.command("revoke")
@@ -105,14 +73,11 @@ def _opened_store() -> Iterator[Store]:
         finally:
             store.close()
     except NotFound as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
+    except StoreUnavailable as error:
+        fail(str(error), 3)
     except (ScorelineError, SettingsError) as error:
-        _fail(str(error), 2)
-
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    click.echo(f"scoreline: {message}", err=True)
-    sys.exit(exit_code)
+        fail(str(error), 2)
 
 
 def _shown(key: ApiKey) -> dict[str, str | None]:
@@ -125,13 +90,3 @@ def _shown(key: ApiKey) -> dict[str, str | None]:
         "created_at": key.created_at.isoformat(timespec="seconds"),
         "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
     }
-
-
-def _table(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-if __name__ == "__main__":
-    main(prog_name="scoreline")

@@ -1,0 +1,246 @@
+"""`scoreline scores`, as a process against a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import Service, command, environment, free_port, running
+
+SCORE: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": 1}
+_projects = iter(range(10**9))
+
+
+@pytest.fixture
+def project() -> str:
+    """An empty project of this test's own, with a name that needs quoting."""
+    return f"acme/cli ü {next(_projects)}"
+
+
+def run(
+    service: Service, *arguments: str, stdin: str | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    given = {"SCORELINE_KEY": service.key, "SCORELINE_URL": service.url, **settings}
+    return subprocess.run(
+        command("scores", *arguments),
+        check=False,
+        cwd=service.log.parent,
+        env=environment(**given),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def write_lines(path: Path, items: list[Any]) -> Path:
+    path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    return path
+
+
+def stored(service: Service, project: str) -> list[dict[str, Any]]:
+    shown = run(service, "list", "--project", project, "--json")
+    assert shown.returncode == 0, shown.stderr
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_a_file_is_added_and_listed_again_exactly(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    values = [None, True, 1.0, 10**300, {"a.b": ["é", "\ud800"]}]
+    file = write_lines(tmp_path / "scores.jsonl", [{**SCORE, "value": value} for value in values])
+    added = run(service, "add", "--project", project, "--file", str(file))
+    assert (added.returncode, added.stdout, added.stderr) == (0, "", "stored 5, refused 0\n")
+    assert json.dumps([score["value"] for score in stored(service, project)]) == json.dumps(values)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_adding_a_file_again_stores_nothing_twice_and_what_was_corrected_once(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    items = [{**SCORE, "value": number} for number in range(2_500)]
+    broken: list[Any] = [*items[:1_200], {"scorer": 1}, *items[1_201:], "no object"]
+    file = write_lines(tmp_path / "scores.jsonl", broken)
+    first = run(service, "add", "--project", project, "--file", str(file))
+    assert first.returncode == 1
+    assert first.stderr.splitlines() == [
+        "line 1201: prediction_id: Field required; scorer: Input should be a valid string; "
+        "value: Field required",
+        "line 2501: : Input should be a valid dictionary or object to extract fields from",
+        "stored 2499, refused 2",
+    ]
+    write_lines(file, items)
+    again = run(service, "add", "--project", project, "--file", str(file))
+    assert (again.returncode, again.stderr) == (0, "stored 2500, refused 0\n")
+    assert sorted(score["value"] for score in stored(service, project)) == list(range(2_500))
+
+
+def test_blank_lines_and_a_missing_last_line_end_are_nothing(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    line = json.dumps(SCORE)
+    file = tmp_path / "scores.jsonl"
+    file.write_text(f"\n{line}\r\n   \n{line}")
+    added = run(service, "add", "--project", project, "--file", str(file), "--batch-size", "1")
+    assert (added.returncode, added.stderr) == (0, "stored 2, refused 0\n")
+    file.write_text("")
+    empty = run(service, "add", "--project", project, "--file", str(file))
+    assert (empty.returncode, empty.stderr) == (0, "stored 0, refused 0\n")
+
+
+def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
+    items = [{**SCORE, "value": number} for number in range(6_000)]
+    file = write_lines(tmp_path / "scores.jsonl", items)
+    arguments = ("add", "--project", "a/b", "--file", str(file), "--batch-size", "50")
+    with running(tmp_path) as service:
+        given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
+        adding = subprocess.Popen(command("scores", *arguments), env=given)
+        progress = tmp_path / "scores.jsonl.progress"
+        while not progress.exists():
+            assert adding.poll() is None
+            threading.Event().wait(0.005)
+        adding.kill()
+        adding.wait()
+        again = run(service, *arguments)
+        assert again.returncode == 0, again.stderr
+        first, last = again.stderr.splitlines()
+        assert first.startswith("going on after line ")
+        assert last == "stored 6000, refused 0"
+        assert sorted(score["value"] for score in stored(service, "a/b")) == list(range(6_000))
+        assert not progress.exists()
+
+
+def test_progress_of_another_file_is_not_taken(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 3)
+    progress = tmp_path / "scores.jsonl.progress"
+    for left in ("no json", '{"target": "x", "offset": 5, "lines": 2, "digest": "?"}', "[]"):
+        progress.write_text(left)
+        added = run(service, "add", "--project", project, "--file", str(file))
+        assert (added.returncode, added.stderr) == (0, "stored 3, refused 0\n")
+
+
+def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
+    items = [{**SCORE, "value": "x" * size} for size in (600, 600, 3_000, 600)]
+    file = write_lines(tmp_path / "scores.jsonl", items)
+    with running(tmp_path, SCORELINE_MAX_BODY_BYTES="1500") as service:
+        added = run(service, "add", "--project", "a/b", "--file", str(file))
+        assert added.returncode == 1
+        assert added.stderr.splitlines() == [
+            "line 3: 413 The body is over the limit of 1500 bytes",
+            "stored 3, refused 1",
+        ]
+        assert len(stored(service, "a/b")) == 3
+
+
+def test_a_list_is_a_table_for_people(service: Service, project: str) -> None:
+    path = f"/v2/{project.replace(' ', '%20').replace('ü', '%C3%BC')}/scores"
+    for value in ("short", "\x1b[31mred", "long " * 40):
+        service.post(path, {**SCORE, "value": value})
+    shown = run(service, "list", "--project", project)
+    header, *rows = shown.stdout.splitlines()
+    assert header.split() == [
+        "score_id",
+        "created_at",
+        "scorer",
+        "prediction_id",
+        "evaluation_run_id",
+        "value",
+    ]
+    assert [row.split()[4] for row in rows] == ["-"] * 3
+    assert rows[0].endswith('"short"')
+    assert "\x1b" not in shown.stdout
+    assert rows[2].endswith("…")
+
+
+def test_a_table_says_that_there_is_more_and_json_has_all(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 2_345)
+    run(service, "add", "--project", project, "--file", str(file))
+    shown = run(service, "list", "--project", project)
+    assert len(shown.stdout.splitlines()) == 101
+    assert shown.stderr == "the first 100; more with --limit, all with --json\n"
+    assert len(stored(service, project)) == 2_345
+    limited = run(service, "list", "--project", project, "--json", "--limit", "1500")
+    assert len(limited.stdout.splitlines()) == 1_500
+
+
+def test_filters_narrow_a_list(service: Service, project: str, tmp_path: Path) -> None:
+    items = [{**SCORE, "evaluation_run_id": f"r&{number % 2}"} for number in range(6)]
+    file = write_lines(tmp_path / "scores.jsonl", items)
+    run(service, "add", "--project", project, "--file", str(file))
+    shown = run(service, "list", "--project", project, "--json", "--run", "r&1")
+    assert len(shown.stdout.splitlines()) == 3
+    wrong = run(service, "list", "--project", project, "--created-after", "yesterday")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("scoreline: 422 query.created_after: Input should be a valid")
+
+
+def test_one_score_is_shown_and_deleted(service: Service, project: str, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 3)
+    run(service, "add", "--project", project, "--file", str(file))
+    ids = [score["score_id"] for score in stored(service, project)]
+    shown = run(service, "get", "--project", project, ids[0])
+    assert f"score_id: {ids[0]}" in shown.stdout.splitlines()
+    assert json.loads(run(service, "get", "--project", project, "--json", ids[0]).stdout)
+    deleted = run(service, "delete", "--project", project, *ids[:2])
+    assert (deleted.returncode, deleted.stderr) == (0, "deleted 2 of 2\n")
+    rest = run(service, "delete", "--project", project, "-", stdin="\n".join(ids))
+    assert (rest.returncode, rest.stderr) == (1, "deleted 1 of 3\n")
+    gone = run(service, "get", "--project", project, ids[0])
+    assert (gone.returncode, gone.stderr) == (1, f"scoreline: 404 Score {ids[0]} not found\n")
+
+
+def test_exit_codes_tell_refused_from_wrong_use_from_no_answer(
+    service: Service, project: str
+) -> None:
+    wrong_key = run(service, "list", "--project", project, SCORELINE_KEY="sl_wrong")
+    assert (wrong_key.returncode, wrong_key.stderr) == (1, "scoreline: 401 Not authenticated\n")
+    assert run(service, "list", "--project", "no-slash").returncode == 2
+    no_key = run(service, "list", "--project", project, SCORELINE_KEY="")
+    assert no_key.returncode == 2
+    assert no_key.stderr.startswith("scoreline: SCORELINE_KEY is not set, and var/admin.key")
+    assert len(no_key.stderr.splitlines()) == 1
+    away = run(
+        service, "list", "--project", project, SCORELINE_URL=f"http://127.0.0.1:{free_port()}"
+    )
+    assert away.returncode == 3
+    assert away.stderr.startswith("scoreline: no answer from")
+    assert "Traceback" not in away.stderr
+
+
+def test_a_key_file_holds_the_key(service: Service, project: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{service.key}\n")
+    arguments = ("list", "--project", project, "--key-file", str(file))
+    assert run(service, *arguments, SCORELINE_KEY="").returncode == 0
+
+
+def test_long_work_shows_progress_on_a_terminal_only(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 300)
+    leader, follower = pty.openpty()
+    given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url, TERM="xterm")
+    arguments = ("add", "--project", project, "--file", str(file), "--batch-size", "100")
+    subprocess.run(command("scores", *arguments), check=True, env=given, stderr=follower)
+    os.close(follower)
+    shown = b""
+    try:
+        while piece := os.read(leader, 10_000):
+            shown += piece
+    except OSError:
+        pass  # A terminal without a writer ends with an error.
+    os.close(leader)
+    assert b"adding" in shown
+    assert b"100%" in shown
+    assert b"stored 300, refused 0" in shown
