@@ -6,7 +6,7 @@ import time
 from email.message import Message
 from typing import Any
 
-from flask import Request
+from flask import Request, g
 from gunicorn.http.errors import ParseException
 
 from app import jsontext
@@ -46,6 +46,7 @@ def read_bytes(request: Request) -> bytes:
         raise Unreadable("There was an error parsing the body") from None
     if len(data) > limit:
         raise TooLarge(_over(limit))
+    g.body_is_read = True
     if length is not None and len(data) < length:
         raise Unreadable("The body is shorter than its Content-Length")
     return data

@@ -40,7 +40,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if request.method != "GET":
+    if request.method != "GET" and "body_is_read" not in g:
         environ = request.environ
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""

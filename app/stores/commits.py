@@ -14,48 +14,52 @@ Outcome = ScorelineError | None
 
 
 class _Ticket(Generic[Item]):
-    """One thread's item on its way into the store."""
+    """One thread's item on its way into the store; its lock is released when the thread may go on.
 
-    __slots__ = ("done", "item", "outcome")
+    The thread goes on because its item is done, or because it is to make the next commit.
+    """
+
+    __slots__ = ("done", "item", "may_go_on", "outcome")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.done = False
         self.outcome: Outcome = None
+        self.may_go_on = threading.Lock()
+        self.may_go_on.acquire()
 
 
 class GroupCommit(Generic[Item]):
     """Commits together what has queued up while the commit before was under way.
 
-    There is no thread of its own: whoever finds no commit under way commits everything that waits,
-    so a lone caller waits for nobody, and the queue is never longer than there are callers.
+    There is no thread of its own: whoever finds no commit under way makes one, of everything that
+    waits, and hands on to the first that has queued up meanwhile. So a lone caller waits for
+    nobody, and the queue is never longer than there are callers.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
         self._write = write
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
         self._busy = False
         self._waiting: list[_Ticket[Item]] = []
 
     def submit(self, item: Item) -> None:
         """Return when `item` is durable; raise its own error, never a neighbour's."""
         ticket = _Ticket(item)
-        with self._turn:
+        with self._lock:
             self._waiting.append(ticket)
-            while self._busy and not ticket.done:
-                self._turn.wait()
-            batch = [] if ticket.done else self._take_turn()
-        if batch:
-            self._commit(batch)
+            waits, self._busy = self._busy, True
+        if waits:
+            ticket.may_go_on.acquire()
+        if not ticket.done:
+            self._commit()
         if ticket.outcome:
             raise ticket.outcome
 
-    def _take_turn(self) -> list[_Ticket[Item]]:
-        self._busy = True
-        batch, self._waiting = self._waiting, []
-        return batch
-
-    def _commit(self, batch: list[_Ticket[Item]]) -> None:
+    def _commit(self) -> None:
+        """Commit everything that waits, then let its callers and the next commit go on."""
+        with self._lock:
+            batch, self._waiting = self._waiting, []
         outcomes: Sequence[Outcome] = [ScorelineError("the commit was broken off")] * len(batch)
         try:
             outcomes = self._write([ticket.item for ticket in batch])
@@ -63,8 +67,14 @@ class GroupCommit(Generic[Item]):
             outcomes = [error] * len(batch)
         finally:
             # Also after an error that nobody foresaw: a caller must never wait for ever.
-            with self._turn:
-                self._busy = False
-                for ticket, outcome in zip(batch, outcomes, strict=True):
-                    ticket.outcome, ticket.done = outcome, True
-                self._turn.notify_all()
+            self._hand_on()
+            for ticket, outcome in zip(batch, outcomes, strict=True):
+                ticket.outcome, ticket.done = outcome, True
+                ticket.may_go_on.release()
+
+    def _hand_on(self) -> None:
+        with self._lock:
+            following = self._waiting[0] if self._waiting else None
+            self._busy = following is not None
+        if following:
+            following.may_go_on.release()
