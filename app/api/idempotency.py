@@ -11,13 +11,17 @@ from typing import Any
 
 from flask import Response, after_this_request, request
 
+from app.api.auth import current_key
 from app.api.contract import Loc, describe
 from app.errors import Invalid
 from app.schemas.fields import Reason
 from app.schemas.scores import IDEMPOTENCY_KEY
-from app.services.scores import Created
+from app.services.scores import Created, Retry
 
 HEADERS = ("Idempotency-Key", "X-Weave-Retry-Id")
+RETRY_COUNT = "X-Stainless-Retry-Count"
+"""All that Weave's client 0.54 says of a retry: 0 for the first attempt, then 1 and 2."""
+
 REUSED = Reason("idempotency_key_reused", "This idempotency key was sent before with other content")
 _MALFORMED = Reason(
     "string_pattern_mismatch",
@@ -32,6 +36,16 @@ def idempotency_key() -> str | None:
     if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
         raise Invalid([describe(_MALFORMED, ("header", name.lower()), key)])
     return key
+
+
+def retry() -> Retry:
+    """What this request says of being a retry. Raises Invalid on a key that is none."""
+    key = current_key()
+    return Retry(
+        idempotency_key=idempotency_key(),
+        is_repeated=request.headers.get(RETRY_COUNT, "0") not in ("", "0"),
+        api_key_id=key.key_id if key else None,
+    )
 
 
 def _header() -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from flask import Blueprint
 from app.api.auth import allow, current_owner
 from app.api.batches import Items, batch
 from app.api.contract import body, lines, query, response
-from app.api.idempotency import idempotency_key, mark_replayed
+from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.state import state
 from app.schemas.scores import (
     ScoreBatchBody,
@@ -38,8 +38,8 @@ MOST_IN_A_BATCH = 10_000
 @body(ScoreCreateBody)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Keep one score."""
-    key = idempotency_key()
-    created = service.create_score(state().store, entity, project, current_owner(), body, key)
+    owner = current_owner()
+    created = service.create_score(state().store, entity, project, owner, body, retry())
     mark_replayed(created)
     return {"score_id": created.score_ids[0]}
 

@@ -75,6 +75,11 @@ def _later(one: str | None, other: str | None) -> str | None:
     return max(one, other) if one and other else one or other
 
 
+def id_before(moment: datetime) -> str:
+    """The highest id that a score created earlier than `moment` can have."""
+    return _id_at(moment - _MILLISECOND, "f")
+
+
 def _first_id_at(moment: datetime | None) -> str | None:
     """The lowest id that a score created at `moment` or later can have."""
     return _id_at(moment, "0") if moment else None

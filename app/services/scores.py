@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from uuid_utils import uuid7
@@ -14,11 +14,27 @@ from uuid_utils import uuid7
 from app import jsontext
 from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
 from app.services.leaves import leaves
+from app.services.pages import id_before
 from app.stores.base import KeyedScore, Score, Store
+
+RETRY_WINDOW = timedelta(minutes=10)
+"""How long a repeated call without a key is taken for the call before."""
 
 REPEATS = 50
 REPEAT_SECONDS = 0.02
 """How often, and after which pause, a key is looked at that another request holds just now."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What a call says of being a retry: a key, or that it is repeated, and by whom."""
+
+    idempotency_key: str | None = None
+    is_repeated: bool = False
+    api_key_id: str | None = None
+
+
+NO_RETRY = Retry()
 
 
 @dataclass(frozen=True)
@@ -38,14 +54,19 @@ def create_score(
     project: str,
     owner: str | None,
     body: dict[str, Any],
-    idempotency_key: str | None = None,
+    retry: Retry = NO_RETRY,
 ) -> Created:
     """Keep one score, whose id is a UUIDv7 in lower case.
 
     `body` is a loaded ScoreCreateBody. The same key with the same body is the same score. Raises
     KeyReused, TooLarge and StoreUnavailable.
     """
+    idempotency_key = retry.idempotency_key
     score = _new_score(entity, project, owner, body, idempotency_key)
+    if idempotency_key is None:
+        score = replace(score, retry_hash=_retry_hash(retry.api_key_id, score.body_hash))
+        if retry.is_repeated and (first := _find_retried(store, score)):
+            return Created([first], replayed=True)
     try:
         store.add_score(score)
     except Conflict:
@@ -53,6 +74,16 @@ def create_score(
             raise
         return _replay(store, score, idempotency_key)
     return Created([score.score_id], replayed=False)
+
+
+def _find_retried(store: Store, score: Score) -> str | None:
+    """The score that the same API key stored with the same content just before, if it did."""
+    after = id_before(score.created_at - RETRY_WINDOW)
+    return store.find_retried(score.entity, score.project, score.retry_hash or "", after)
+
+
+def _retry_hash(api_key_id: str | None, body_hash: str) -> str:
+    return hashlib.sha256(f"{api_key_id} {body_hash}".encode()).hexdigest()
 
 
 def _replay(store: Store, score: Score, idempotency_key: str) -> Created:

@@ -28,6 +28,8 @@ class Score:
     created_at: datetime
     idempotency_key: str | None
     body_hash: str
+    retry_hash: str | None = None
+    """What a retry without a key is recognised by: the API key and the content, hashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ class Store(Protocol):
         self, entity: str, project: str, idempotency_keys: Sequence[str]
     ) -> dict[str, KeyedScore]:
         """The durable scores of one project that were sent with these keys, by key."""
+
+    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+        """The newest durable score of one project with this hash and an id above `after`."""
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         """Delete scores of one project; how many of them were there."""

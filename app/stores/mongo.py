@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pymongo
 from bson.errors import BSONError
-from pymongo import ASCENDING, MongoClient
+from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import (
@@ -77,6 +77,11 @@ SCORE_INDEXES = (
             "unique": True,
             "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
         },
+    ),
+    Index(
+        "scores_by_retry_hash",
+        ("entity", "project", "retry_hash", "_id"),
+        {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
     ),
 )
 KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
@@ -169,12 +174,25 @@ class MongoStore:
         }
         fields = {"idempotency_key": 1, "body_hash": 1}
         with _our_errors():
-            # A score that a majority does not have yet may still be lost: it is not there.
-            durable = self._scores.with_options(read_concern=ReadConcern("majority"))
             return {
                 found["idempotency_key"]: KeyedScore(found["_id"], found["body_hash"])
-                for found in durable.find(wanted, fields)
+                for found in self._durable().find(wanted, fields)
             }
+
+    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "retry_hash": retry_hash,
+            "_id": {"$gt": after},
+        }
+        with _our_errors():
+            found = self._durable().find(wanted, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+            return next((document["_id"] for document in found), None)
+
+    def _durable(self) -> Collection[dict[str, Any]]:
+        """The scores that a majority has; any other may still be lost, and is not there."""
+        return self._scores.with_options(read_concern=ReadConcern("majority"))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         wanted = {"_id": {"$in": list(score_ids)}, "entity": entity, "project": project}

@@ -24,6 +24,7 @@ def score_document(score: Score) -> dict[str, Any]:
         "created_at": score.created_at,
         "idempotency_key": score.idempotency_key,
         "body_hash": score.body_hash,
+        "retry_hash": score.retry_hash,
     }
 
 

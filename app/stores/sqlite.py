@@ -24,6 +24,7 @@ from app.stores.sqlite_rows import (
     INSERT_SCORE,
     SELECT_KEY,
     SELECT_KEYED,
+    SELECT_RETRIED,
     SELECT_SCORES,
     ids_statement,
     key_row,
@@ -98,6 +99,12 @@ class SqliteStore:
         with _our_errors():
             rows = self._reader().execute(statement, (entity, project, *idempotency_keys))
             return {key: KeyedScore(score_id, body_hash) for key, score_id, body_hash in rows}
+
+    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+        with _our_errors():
+            rows = self._reader().execute(SELECT_RETRIED, (entity, project, retry_hash, after))
+            found = rows.fetchone()
+        return found[0] if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = (

@@ -13,16 +13,20 @@ from app.stores.base import ApiKey, Score, ScoreQuery
 INSERT_SCORE = """
     INSERT INTO scores (
         _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        wb_user_id, created_at, idempotency_key, body_hash, retry_hash
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SELECT_SCORES = """
     SELECT _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash
+        wb_user_id, created_at, idempotency_key, body_hash, retry_hash
     FROM scores
 """
 SELECT_KEYED = """
     SELECT idempotency_key, _id, body_hash FROM scores WHERE entity = ? AND project = ?
+"""
+SELECT_RETRIED = """
+    SELECT _id FROM scores WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?
+    ORDER BY _id DESC LIMIT 1
 """
 INSERT_KEY = """
     INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, revoked_at)
@@ -46,6 +50,7 @@ def score_row(score: Score) -> tuple[object, ...]:
         time_text(score.created_at),
         score.idempotency_key,
         score.body_hash,
+        score.retry_hash,
     )
 
 

@@ -44,5 +44,13 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_RETRIES_WITHOUT_A_KEY = (
+    "ALTER TABLE scores ADD COLUMN retry_hash TEXT",
+    """
+    CREATE INDEX scores_by_retry_hash ON scores (entity, project, retry_hash, _id)
+    WHERE retry_hash IS NOT NULL
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RETRIES_WITHOUT_A_KEY)
 """Statements that bring a file from schema version i to i + 1 (PRAGMA user_version)."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
-from tests.processes import Answer, Service
+from app.services import scores as service
+from tests.api.test_auth import create as create_key
+from tests.processes import ADMIN_KEY, Answer, Service
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": {"a": [1, 1.0]}}
+REPLAYED = "Idempotent-Replayed"
 _projects = iter(range(10**9))
 
 
@@ -181,3 +186,59 @@ def test_16_batches_at_once_with_one_key_are_one_batch(any_service: Service, sco
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
     assert len(ids(any_service, scores)) == 20
+
+
+# Weave's client 0.54 sends no key, only how often it has tried.
+
+
+def attempt(service: Service, scores: str, count: int, key: str = "", **changes: Any) -> Answer:
+    headers = {"X-Stainless-Retry-Count": str(count)}
+    return service.post(scores, {**SCORE, **changes}, headers=headers, key=key)
+
+
+def test_a_repeated_call_without_a_key_is_the_call_before(
+    any_service: Service, scores: str
+) -> None:
+    first = attempt(any_service, scores, 0)
+    for count in (1, 2):
+        again = attempt(any_service, scores, count)
+        assert (again.body, replayed(again)) == (first.body, True)
+    assert len(ids(any_service, scores)) == 1
+
+
+def test_a_repeated_call_whose_first_attempt_was_lost_is_stored(
+    any_service: Service, scores: str
+) -> None:
+    lost = attempt(any_service, scores, 1)
+    again = attempt(any_service, scores, 2)
+    assert (replayed(lost), replayed(again), again.body) == (False, True, lost.body)
+
+
+def test_a_first_attempt_is_always_a_new_score(any_service: Service, scores: str) -> None:
+    first, second = attempt(any_service, scores, 0), attempt(any_service, scores, 0)
+    assert first.body != second.body
+    assert attempt(any_service, scores, 1).body == second.body
+
+
+def test_other_content_another_key_and_another_project_are_no_retry(
+    any_service: Service, scores: str
+) -> None:
+    _, other_key = create_key(any_service, "create", "acme/*")
+    attempt(any_service, scores, 0)
+    assert not replayed(attempt(any_service, scores, 1, value={"a": [1, 1]}))
+    assert not replayed(attempt(any_service, scores, 1, evaluation_run_id="r"))
+    assert not replayed(attempt(any_service, scores, 1, key=other_key))
+    assert not replayed(attempt(any_service, f"{scores[:-7]}-2/scores", 1))
+
+
+def test_a_retry_means_the_last_ten_minutes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(count: int) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "X-Stainless-Retry-Count": str(count)}
+        answer = app.test_client().post("/v2/a/b/scores", json=SCORE, headers=headers)
+        return {"id": answer.get_json()["score_id"], "replayed": answer.headers.get(REPLAYED)}
+
+    first = post(0)
+    assert post(1) == {"id": first["id"], "replayed": "true"}
+    assert timedelta(minutes=10) == service.RETRY_WINDOW
+    monkeypatch.setattr(service, "RETRY_WINDOW", timedelta(milliseconds=-10_000))
+    assert post(1)["replayed"] is None

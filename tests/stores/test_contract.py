@@ -225,3 +225,13 @@ def test_scores_are_found_by_their_idempotency_keys(store: Store) -> None:
         for score in (scores[0], scores[2])
     }
     assert store.find_keyed("acme", "nowhere", ["k 0"]) == {}
+
+
+def test_the_newest_score_with_a_retry_hash_is_found(store: Store) -> None:
+    scores = [a_score(retry_hash="h") for _ in range(3)]
+    store.add_scores([*scores, a_score(retry_hash="h", project="other"), a_score()])
+    ids = [score.score_id for score in scores]
+    assert store.find_retried("acme", "demo", "h", "0") == ids[2]
+    assert store.find_retried("acme", "demo", "h", ids[1]) == ids[2]
+    assert store.find_retried("acme", "demo", "h", ids[2]) is None
+    assert store.find_retried("acme", "demo", "x", "0") is None

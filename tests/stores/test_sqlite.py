@@ -87,7 +87,7 @@ def test_every_index_begins_with_entity_and_project(tmp_path: Path) -> None:
         for name in names
         if not name.startswith("sqlite_")
     }
-    assert len(columns) == 5
+    assert len(columns) == 6
     assert all(names[:2] == ["entity", "project"] for names in columns.values())
 
 
