@@ -10,11 +10,11 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import bson
 import pymongo
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, MongoClient
@@ -28,13 +28,14 @@ from pymongo.errors import (
     DuplicateKeyError,
     InvalidURI,
     PyMongoError,
-    WriteError,
 )
 from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
+from app.stores.commits import GroupCommit, Outcome
 from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
+from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
 
 DATABASE = "scoreline"
 """The database of a URI that names none."""
@@ -55,36 +56,9 @@ OPTIONS: Mapping[str, Any] = {
 _DUPLICATE_KEY = 11000
 _BSON_OBJECT_TOO_LARGE = 10334
 
-
-@dataclass(frozen=True)
-class Index:
-    """One index: its fields, ascending, and pymongo's options for it."""
-
-    name: str
-    fields: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-SCORE_INDEXES = (
-    Index("scores_by_project", ("entity", "project", "_id")),
-    Index("scores_by_run", ("entity", "project", "evaluation_run_id", "_id")),
-    Index("scores_by_prediction", ("entity", "project", "prediction_id", "_id")),
-    Index("scores_by_scorer", ("entity", "project", "scorer", "_id")),
-    Index(
-        "scores_by_idempotency_key",
-        ("entity", "project", "idempotency_key"),
-        {
-            "unique": True,
-            "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
-        },
-    ),
-    Index(
-        "scores_by_retry_hash",
-        ("entity", "project", "retry_hash", "_id"),
-        {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
-    ),
-)
-KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
+_TOO_LARGE = "the score is larger than a MongoDB document can be"
+_MOST_BYTES = 16 * 1024 * 1024
+_SMALL = 1024 * 1024
 
 
 def open_mongo_store(uri: str) -> MongoStore:
@@ -111,38 +85,66 @@ class MongoStore:
         self._client = client
         self._scores = client[database]["scores"]
         self._keys = client[database]["api_keys"]
+        self._commits = GroupCommit(self._commit)
         self._prepared = False
         self._prepare_lock = threading.Lock()
 
     # Scores
 
     def add_score(self, score: Score) -> None:
+        """Together with the scores of other threads: one write for what has queued up."""
+        document = score_document(score)
+        _check_size(document)
         self._prepare_once()
-        with _our_errors():
-            self._scores.insert_one(score_document(score))
+        self._commits.submit(document)
 
     def add_scores(self, scores: Sequence[Score]) -> None:
         """Unordered, without a transaction: a failure halfway leaves some of the scores stored.
 
-        The ids are made before the write. When the connection breaks, nobody knows what arrived;
-        the same write is made once more, and finishes it: what is stored already is passed over.
+        The ids are made before the write, so that it may be repeated and finishes what is missing.
         """
-        self._prepare_once()
         documents = [score_document(score) for score in scores]
+        for document in documents:
+            _check_size(document)
+        self._prepare_once()
         with _our_errors():
-            try:
-                self._scores.insert_many(documents, ordered=False)
-            except AutoReconnect:
-                self._insert_missing(documents)
+            failed = [outcome for outcome in self._insert(documents) if outcome]
+        if failed:
+            raise failed[0]
 
-    def _insert_missing(self, documents: list[dict[str, Any]]) -> None:
-        stored = self._scores.find(
-            {"_id": {"$in": [each["_id"] for each in documents]}}, {"_id": 1}
-        )
-        there = {document["_id"] for document in stored}
-        missing = [document for document in documents if document["_id"] not in there]
-        if missing:
-            self._scores.insert_many(missing, ordered=False)
+    def _insert(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
+        """Insert documents, each failing alone.
+
+        When the connection breaks, nobody knows what arrived. The same write is made once more:
+        an id that is there already is then our own, and as durable as the write concern asks,
+        which a server waits for also when it finds nothing left to do.
+        """
+        try:
+            return self._insert_once(documents)
+        except AutoReconnect:
+            outcomes = self._insert_once(documents)
+        ids = [each["_id"] for each, outcome in zip(documents, outcomes, strict=True) if outcome]
+        there = {found["_id"] for found in self._scores.find({"_id": {"$in": ids}}, {"_id": 1})}
+        return [
+            None if each["_id"] in there else outcome
+            for each, outcome in zip(documents, outcomes, strict=True)
+        ]
+
+    def _insert_once(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
+        outcomes: list[Outcome] = [None] * len(documents)
+        try:
+            self._scores.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                raise  # Written, but nobody can say that it will stay.
+            for failure in details["writeErrors"]:
+                outcomes[failure["index"]] = _outcome(failure)
+        return outcomes
+
+    def _commit(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
+        with _our_errors():
+            return self._insert(documents)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with _our_errors():
@@ -156,7 +158,7 @@ class MongoStore:
 
     def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
         found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", ASCENDING)
-        return found.hint(_index_for(query)).skip(query.offset).limit(query.limit)
+        return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
         with _our_errors():
@@ -226,8 +228,8 @@ class MongoStore:
 
     def prepare(self) -> None:
         with _our_errors():
-            _create_indexes(self._scores, SCORE_INDEXES)
-            _create_indexes(self._keys, KEY_INDEXES)
+            create_indexes(self._scores, SCORE_INDEXES)
+            create_indexes(self._keys, KEY_INDEXES)
         self._prepared = True
 
     def _prepare_once(self) -> None:
@@ -245,21 +247,6 @@ class MongoStore:
         self._client.close()
 
 
-def _index_for(query: ScoreQuery) -> str:
-    """The index of the narrowest filter; left alone, a server may walk all projects by _id."""
-    if query.prediction_id is not None:
-        return "scores_by_prediction"
-    if query.evaluation_run_id is not None:
-        return "scores_by_run"
-    return "scores_by_project" if query.scorer is None else "scores_by_scorer"
-
-
-def _create_indexes(collection: Collection[dict[str, Any]], indexes: Sequence[Index]) -> None:
-    for index in indexes:
-        keys = [(name, ASCENDING) for name in index.fields]
-        collection.create_index(keys, name=index.name, **index.options)
-
-
 @contextmanager
 def _our_errors() -> Iterator[None]:
     """Turn what the driver raises into the service's errors."""
@@ -272,11 +259,21 @@ def _our_errors() -> Iterator[None]:
 def _ours(error: Exception) -> ScorelineError:
     if isinstance(error, DuplicateKeyError):
         return Conflict("a document with this id or key is stored already")
-    if isinstance(error, BulkWriteError):
-        codes = {each["code"] for each in (error.details or {}).get("writeErrors", [])}
-        if codes == {_DUPLICATE_KEY}:
-            return Conflict("a score of the batch has an id or key that is stored already")
-    too_large = isinstance(error, WriteError) and error.code == _BSON_OBJECT_TOO_LARGE
-    if too_large or isinstance(error, DocumentTooLarge):
-        return TooLarge("the score is larger than a MongoDB document can be")
+    if isinstance(error, DocumentTooLarge):
+        return TooLarge(_TOO_LARGE)
     return StoreUnavailable(f"{type(error).__name__}: {error}")
+
+
+def _outcome(failure: Mapping[str, Any]) -> ScorelineError:
+    """What became of one document of a write, of which the server says why it failed."""
+    if failure["code"] == _DUPLICATE_KEY:
+        return Conflict("a score with this id or key is stored already")
+    if failure["code"] == _BSON_OBJECT_TOO_LARGE:
+        return TooLarge(_TOO_LARGE)
+    return StoreUnavailable(f"{failure['code']}: {failure.get('errmsg')}")
+
+
+def _check_size(document: dict[str, Any]) -> None:
+    """Refuse a document that no server takes, before its neighbours in a write fail with it."""
+    if len(document["value_json"]) > _SMALL and len(bson.encode(document)) > _MOST_BYTES:
+        raise TooLarge(_TOO_LARGE)

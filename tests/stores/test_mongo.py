@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import mongomock
 import pymongo.errors
 import pytest
 from bson.errors import BSONError, InvalidDocument
@@ -15,7 +17,8 @@ from pymongo import MongoClient
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.stores import open_store
 from app.stores.base import ScoreQuery
-from app.stores.mongo import SCORE_INDEXES, MongoStore, _our_errors, open_mongo_store
+from app.stores.mongo import MongoStore, _our_errors, open_mongo_store
+from app.stores.mongo_indexes import SCORE_INDEXES
 from tests.processes import free_port
 from tests.stores.test_contract import a_score
 
@@ -112,9 +115,7 @@ def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
     assert type(found.value) is ours
 
 
-def test_a_document_that_bson_or_the_server_finds_too_large_is_ours() -> None:
-    with pytest.raises(TooLarge), _our_errors():
-        raise pymongo.errors.WriteError("BSONObj size is invalid", code=10334)
+def test_a_document_that_bson_refuses_is_ours() -> None:
     with pytest.raises(StoreUnavailable), _our_errors():
         raise InvalidDocument("?")
 
@@ -149,21 +150,87 @@ def plan_stages(plan: Any) -> list[str]:
     return [stage for part in plan for stage in plan_stages(part)] if isinstance(plan, list) else []
 
 
+def breaking(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch, arrives: int, times: int = 1
+) -> None:
+    """Let the connection break so many times, after so many documents of a write have arrived."""
+    insert_many = store._scores.insert_many
+    broken = iter([True] * times)
+
+    def break_off(documents: list[dict[str, Any]], **options: Any) -> None:
+        if not next(broken, False):
+            insert_many(documents, **options)
+            return
+        if arrives:
+            insert_many(documents[:arrives], **options)
+        raise pymongo.errors.AutoReconnect("connection closed")
+
+    monkeypatch.setattr(store._scores, "insert_many", break_off)
+
+
+@pytest.mark.parametrize("arrives", [0, 4, 10])
 def test_a_batch_that_broke_off_halfway_is_finished_with_the_same_ids(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, arrives: int
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    scores = [a_score(idempotency_key=f"k {number}") for number in range(10)]
+    breaking(store, monkeypatch, arrives)
+    store.add_scores(scores)
+    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [each.score_id for each in scores]
+
+
+@pytest.mark.parametrize("arrives", [0, 1])
+def test_a_score_whose_write_broke_off_is_stored_once(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, arrives: int
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    breaking(store, monkeypatch, arrives)
+    score = a_score()
+    store.add_score(score)
+    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [score.score_id]
+
+
+def test_a_write_that_breaks_off_again_is_unavailable(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(mongodb_uri)
     store.prepare()
-    scores = [a_score() for _ in range(10)]
-    insert_many = store._scores.insert_many
-    broken = iter([True])
+    breaking(store, monkeypatch, 0, times=2)
+    with pytest.raises(StoreUnavailable):
+        store.add_score(a_score())
 
-    def break_off(documents: list[dict[str, Any]], **options: Any) -> None:
-        if next(broken, False):
-            insert_many(documents[:4], **options)
-            raise pymongo.errors.AutoReconnect("connection closed")
-        insert_many(documents, **options)
 
-    monkeypatch.setattr(store._scores, "insert_many", break_off)
-    store.add_scores(scores)
-    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [each.score_id for each in scores]
+def test_a_key_that_is_taken_is_a_conflict_also_after_the_connection_broke(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.add_score(a_score(idempotency_key="k"))
+    breaking(store, monkeypatch, 0)
+    with pytest.raises(Conflict):
+        store.add_score(a_score(idempotency_key="k"))
+
+
+def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "timed out"}]}
+    store = MongoStore(mongomock.MongoClient(tz_aware=True), "x")
+
+    def insert_many(*_: Any, **__: Any) -> None:
+        raise pymongo.errors.BulkWriteError(failure)
+
+    store.prepare()
+    monkeypatch.setattr(store._scores, "insert_many", insert_many)
+    with pytest.raises(StoreUnavailable):
+        store.add_score(a_score())
+    with pytest.raises(StoreUnavailable):
+        store.add_scores([a_score()])
+
+
+def test_a_score_that_is_too_large_fails_alone(mongodb_uri: str, opened: Opened) -> None:
+    store = opened(mongodb_uri)
+    with ThreadPoolExecutor(4) as pool:
+        large = pool.submit(store.add_score, a_score(value_json=f'"{"x" * 17_000_000}"'))
+        small = [pool.submit(store.add_score, a_score()) for _ in range(20)]
+    assert isinstance(large.exception(), TooLarge)
+    assert [future.exception() for future in small] == [None] * 20
