@@ -18,8 +18,13 @@ from app.schemas.fields import Reason
 from app.schemas.scores import IDEMPOTENCY_KEY
 from app.services.scores import Created, Retry
 
-HEADERS = ("Idempotency-Key", "X-Weave-Retry-Id")
-RETRY_COUNT = "X-Stainless-Retry-Count"
+HEADERS = {
+    "HTTP_IDEMPOTENCY_KEY": "idempotency-key",
+    "HTTP_X_WEAVE_RETRY_ID": "x-weave-retry-id",
+}
+"""The headers that hold a key: as WSGI's environ names them, and as an error does."""
+
+RETRY_COUNT = "HTTP_X_STAINLESS_RETRY_COUNT"
 """All that Weave's client 0.54 says of a retry: 0 for the first attempt, then 1 and 2."""
 
 REUSED = Reason("idempotency_key_reused", "This idempotency key was sent before with other content")
@@ -34,7 +39,7 @@ def idempotency_key() -> str | None:
     """The key of this request, if it has one. Raises Invalid when it is none."""
     name, key = _header()
     if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
-        raise Invalid([describe(_MALFORMED, ("header", name.lower()), key)])
+        raise Invalid([describe(_MALFORMED, ("header", name), key)])
     return key
 
 
@@ -43,17 +48,18 @@ def retry() -> Retry:
     key = current_key()
     return Retry(
         idempotency_key=idempotency_key(),
-        is_repeated=request.headers.get(RETRY_COUNT, "0") not in ("", "0"),
+        is_repeated=request.environ.get(RETRY_COUNT, "0") not in ("", "0"),
         api_key_id=key.key_id if key else None,
     )
 
 
 def _header() -> tuple[str, str | None]:
     """The name and the value of the header that holds the key."""
-    for name in HEADERS:
-        if name in request.headers:
-            return name, request.headers[name]
-    return HEADERS[0], None
+    environ = request.environ
+    for variable, name in HEADERS.items():
+        if variable in environ:
+            return name, environ[variable]
+    return "idempotency-key", None
 
 
 def mark_replayed(created: Created) -> None:
@@ -74,4 +80,4 @@ def reused(loc: Loc, key: str | None) -> dict[str, Any]:
 def reused_header() -> dict[str, Any]:
     """The error of this request's own key."""
     name, key = _header()
-    return reused(("header", name.lower()), key)
+    return reused(("header", name), key)

@@ -62,11 +62,9 @@ def create_score(
     KeyReused, TooLarge and StoreUnavailable.
     """
     idempotency_key = retry.idempotency_key
-    score = _new_score(entity, project, owner, body, idempotency_key)
-    if idempotency_key is None:
-        score = replace(score, retry_hash=_retry_hash(retry.api_key_id, score.body_hash))
-        if retry.is_repeated and (first := _find_retried(store, score)):
-            return Created([first], replayed=True)
+    score = _new_score(entity, project, owner, body, idempotency_key, retry.api_key_id)
+    if retry.is_repeated and (first := _find_retried(store, score)):
+        return Created([first], replayed=True)
     try:
         store.add_score(score)
     except Conflict:
@@ -78,12 +76,10 @@ def create_score(
 
 def _find_retried(store: Store, score: Score) -> str | None:
     """The score that the same API key stored with the same content just before, if it did."""
+    if score.retry_hash is None:
+        return None  # Its idempotency key says more.
     after = id_before(score.created_at - RETRY_WINDOW)
-    return store.find_retried(score.entity, score.project, score.retry_hash or "", after)
-
-
-def _retry_hash(api_key_id: str | None, body_hash: str) -> str:
-    return hashlib.sha256(f"{api_key_id} {body_hash}".encode()).hexdigest()
+    return store.find_retried(score.entity, score.project, score.retry_hash, after)
 
 
 def _replay(store: Store, score: Score, idempotency_key: str) -> Created:
@@ -160,14 +156,14 @@ def _cover(scores: list[Score], idempotency_key: str) -> list[Score]:
 
     A blank parts the two, which no key that is sent can hold.
     """
-    content = hashlib.sha256("".join(score.body_hash for score in scores).encode()).hexdigest()
+    content = _hash("".join(score.body_hash for score in scores))
     return [
         score
         if score.idempotency_key
         else replace(
             score,
             idempotency_key=f"{idempotency_key} {position}",
-            body_hash=hashlib.sha256(f"{content} {position}".encode()).hexdigest(),
+            body_hash=_hash(f"{content} {position}"),
         )
         for position, score in enumerate(scores)
     ]
@@ -192,9 +188,13 @@ def _new_score(
     owner: str | None,
     body: dict[str, Any],
     idempotency_key: str | None = None,
+    api_key_id: str | None = None,
 ) -> Score:
     score_id = uuid7()
     value_json = jsontext.write(body["value"])
+    ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
+    body_hash = _hash(ids + value_json)
+    recognised_by_content = api_key_id is not None and idempotency_key is None
     return Score(
         score_id=str(score_id),
         entity=entity,
@@ -208,11 +208,10 @@ def _new_score(
         # The id's own time, so that order by id is order by time.
         created_at=datetime.fromtimestamp(score_id.timestamp / 1000, UTC),
         idempotency_key=idempotency_key,
-        body_hash=_body_hash(body, value_json),
+        body_hash=body_hash,
+        retry_hash=_hash(f"{api_key_id} {body_hash}") if recognised_by_content else None,
     )
 
 
-def _body_hash(body: dict[str, Any], value_json: str) -> str:
-    """SHA-256 of what was sent: two bodies with the same hash are the same score."""
-    ids = [body["prediction_id"], body["scorer"], body["evaluation_run_id"]]
-    return hashlib.sha256(f"{jsontext.write(ids)}{value_json}".encode()).hexdigest()
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
