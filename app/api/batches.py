@@ -88,7 +88,8 @@ def batch(item: type[Schema], body: type[Schema], most: int) -> Callable[[View],
     loader = item()
 
     def decorate(view: View) -> View:
-        contract_of(view).body = body
+        contract = contract_of(view)
+        contract.body, contract.line = body, item
 
         @wraps(view)
         def checked(**rest: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -34,6 +35,7 @@ class Contract:
     """What a view takes and gives; `openapi.py` writes it down."""
 
     body: type[Schema] | None = None
+    line: type[Schema] | None = None
     query: type[Schema] | None = None
     response: type[Schema] | None = None
     mimetype: str = "application/json"
@@ -106,7 +108,9 @@ def lines(schema: type[Schema]) -> Callable[[View], View]:
         @wraps(view)
         def streamed(**rest: Any) -> Response:
             page: Page = view(**rest)
-            answer = Response(_chunks(dumper, page), mimetype="application/jsonl")
+            chunks = _chunks(dumper, page)
+            first = next(chunks)  # A store that does not answer is told before a 200 is.
+            answer = Response(chain([first], chunks), mimetype="application/jsonl")
             if page.next_after:
                 answer.headers["Link"] = f'<{_next_url(page.next_after)}>; rel="next"'
             return answer

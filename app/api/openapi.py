@@ -108,7 +108,10 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
     if parameters:
         operation["parameters"] = parameters
     if contract.body:
-        operation["requestBody"] = {"required": True, "content": _json(contract.body)}
+        content = _json(contract.body)
+        if contract.line:
+            content["application/jsonl"] = {"schema": contract.line}
+        operation["requestBody"] = {"required": True, "content": content}
     if contract.action:
         operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return operation

@@ -22,6 +22,8 @@ def test_a_dead_mongodb_is_503_in_seconds_and_not_a_hang(tmp_path: Path) -> None
             service.send("GET", "/health/ready", key=None),
             service.post("/v2/a/b/scores", {"prediction_id": "p", "scorer": "s", "value": 1}),
             service.send("POST", "/v2/a/b/scores", b"{}", key="sl_some-other-key"),
+            service.send("GET", "/v2/a/b/scores"),
+            service.send("GET", "/v2/a/b/scores/x"),
         ):
             assert (answer.status, answer.json) == (503, {"detail": "The store does not answer"})
             assert int(answer.headers["Retry-After"]) > 0

@@ -13,11 +13,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 
+from app.errors import StoreUnavailable
 from tests.api.test_auth import create as create_key
 from tests.golden import difference, golden_rows, send_row
-from tests.processes import Answer, Service, running
+from tests.processes import ADMIN_KEY, Answer, Service, running
 from tests.test_jsontext import any_json
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
@@ -291,6 +293,27 @@ def _resident_kilobytes(service: Service) -> int:
     (worker,) = service.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_a_list_that_breaks_off_is_not_taken_for_a_whole_one(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = app.test_client()
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    body = {"scores": [{**SCORE, "value": "x" * 1_000}] * 500}
+    assert client.post("/v2/a/b/scores/batch", json=body, headers=headers).status_code == 200
+    store = app.extensions["scoreline"].store
+    read_scores = store.read_scores
+
+    def break_off(score_ids: list[str]) -> Iterator[Any]:
+        yield from read_scores(score_ids[:300])
+        raise StoreUnavailable("the disk is gone")
+
+    monkeypatch.setattr(store, "read_scores", break_off)
+    answer = client.get("/v2/a/b/scores", headers=headers, buffered=False)
+    assert answer.status_code == 200
+    with pytest.raises(StoreUnavailable):
+        answer.get_data()
 
 
 # Delete
