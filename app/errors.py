@@ -50,6 +50,10 @@ class KeyReused(ScorelineError):
     """An idempotency key that was sent before with other content."""
 
 
+class Busy(ScorelineError):
+    """More is under way than the process can hold; the same call may succeed later."""
+
+
 class StoreUnavailable(ScorelineError):
     """The store does not answer, or not in time; the same call may succeed later."""
 

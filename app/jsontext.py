@@ -129,13 +129,32 @@ def _syntax_error(error: json.JSONDecodeError) -> dict[str, Any]:
 
 def _first_not_finite(value: Any) -> tuple[Path, str]:
     """Where the first NaN or Infinity stands; without a path when a later key replaced it."""
-    stack: list[tuple[Path, Any]] = [((), value)]
-    while stack:
-        path, part = stack.pop()
-        if isinstance(part, float) and not math.isfinite(part):
-            return path, "NaN" if math.isnan(part) else ("Infinity" if part > 0 else "-Infinity")
-        stack.extend(((*path, name), child) for name, child in reversed(list(children(part))))
+    if _is_not_finite(value):
+        return (), _name(value)
+    path: list[str | int] = []
+    levels = [iter(children(value))]
+    while levels:
+        for name, child in levels[-1]:
+            if _is_not_finite(child):
+                return (*path, name), _name(child)
+            if _is_nested(child):
+                path.append(name)
+                levels.append(iter(children(child)))
+                break
+        else:
+            levels.pop()
+            del path[-1:]
     return (), "a number that is not finite"
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _name(number: float) -> str:
+    if math.isnan(number):
+        return "NaN"
+    return "Infinity" if number > 0 else "-Infinity"
 
 
 def children(value: Any) -> Iterable[tuple[str | int, Any]]:

@@ -54,7 +54,12 @@ def logging_config(level: str) -> dict[str, Any]:
         "loggers": {
             "scoreline": {"level": level.upper()},
             # gunicorn hands its loggers handlers of its own unless they are named here.
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            # Its debug lines hold what clients sent, keys too.
+            "gunicorn.error": {
+                "level": "INFO" if level == "debug" else level.upper(),
+                "handlers": [],
+                "propagate": True,
+            },
             "gunicorn.access": {"level": "ERROR", "handlers": [], "propagate": True},
         },
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -29,12 +31,33 @@ def first_start(settings: Settings) -> None:
     does. One that must not be used ends the process with one line and exit code 2.
     """
     try:
+        _check_address(settings)
         _prepare(settings)
     except StoreUnavailable as error:
-        log.warning("the store does not answer yet: %s", error)
+        log.warning(
+            "the store does not answer yet: %s; if it never had an administrator's key, start "
+            "again when it does",
+            error,
+        )
     except (StoreRefused, OSError) as error:
         print(f"scoreline: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _check_address(settings: Settings) -> None:
+    """Fail before anything is made when nothing can listen there. Raises OSError."""
+    if {"GUNICORN_FD", "LISTEN_FDS"} & set(os.environ):
+        return  # The sockets are open already, and handed to us.
+    where = f"{settings.host} port {settings.port}"
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise OSError(f"cannot listen on {where}: {error.strerror}") from error
 
 
 def _prepare(settings: Settings) -> None:
@@ -56,6 +79,7 @@ def _warn_of_short_key(key: str) -> None:
 
 def _welcome(settings: Settings) -> str:
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
     return _WELCOME.format(
         file=settings.admin_key_file, host=host, port=settings.port, prefix=settings.url_prefix
     )

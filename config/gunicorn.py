@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging.config
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -23,7 +24,7 @@ from gunicorn.http.unreader import Unreader
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.logs import logging_config
+from app.logs import logging_config, request_id
 from app.start import first_start
 from config.settings import SettingsError, read_settings
 
@@ -76,6 +77,7 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: TConn) -> Any:
         """Answer one request of a connection."""
+        request_id.set(None)  # The thread's last request is over.
         conn.parser = conn.parser or Parser(self.cfg, conn.sock, conn.client)
         return super().handle(conn)
 
@@ -85,10 +87,14 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(exc, errors.ParseException):
             status, reason = 500, "Internal Server Error"
             self.log.error("Error handling request", exc_info=exc)
+        number = secrets.token_hex(16)
+        request_id.set(number)
+        self.log.info("answered %s to what is no HTTP request", status)
         body = json.dumps({"detail": reason}, separators=(",", ":"))
         head = (
             f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"X-Request-Id: {number}\r\n\r\n"
         )
         try:
             write_nonblock(client, (head + body).encode())
@@ -115,7 +121,8 @@ except SettingsError as error:
     print(f"scoreline: {error}", file=sys.stderr)
     sys.exit(2)
 
-bind = f"{settings.host}:{settings.port}"
+host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"{host}:{settings.port}"
 workers = settings.workers
 worker_class = JsonWorker
 threads = settings.threads
@@ -125,3 +132,6 @@ timeout = 30
 graceful_timeout = 30
 keepalive = 75
 control_socket_disable = True
+# Of what proxies may say of a request, only whether it came by HTTPS is taken.
+forwarder_headers = ""
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}

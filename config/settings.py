@@ -6,6 +6,7 @@ Only the entry points (`create_app`, the command line, gunicorn's configuration)
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,16 @@ def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
     return parse
 
 
+def _host(text: str) -> str:
+    wanted = "a host name or an address"
+    if ":" not in text:
+        return _matching(r"[A-Za-z0-9.-]+", wanted)(text)
+    try:
+        return str(ipaddress.IPv6Address(text.strip("[]")))
+    except ValueError:
+        raise ValueError(f"must be {wanted}") from None
+
+
 SETTINGS = (
     Setting(
         "SCORELINE_STORE",
@@ -86,7 +97,7 @@ SETTINGS = (
         "SCORELINE_HOST",
         "host",
         "127.0.0.1",
-        _matching(r"[A-Za-z0-9._:%\[\]-]+", "a host name or an address"),
+        _host,
         "The address to listen on. Where a host sets `PORT` and starts the Procfile, "
         "the default is `0.0.0.0`; `scoreline serve` and `make run` stay on loopback.",
     ),
@@ -115,7 +126,9 @@ SETTINGS = (
         "SCORELINE_ADMIN_KEY",
         "admin_key",
         "",
-        _matching(r"[!-~]*", "visible ASCII characters, without spaces"),
+        _matching(
+            r"[A-Za-z0-9._~+/-]*=*", "letters, digits and ._~+/- only, perhaps with = at its end"
+        ),
         "When set, this key is the administrator's: none is made and no file is written. "
         "Give it at least 32 random characters.",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_nesting_is_bounded_by_a_number_and_not_by_the_stack(opening: bytes, inn
     assert jsontext.read(opening * depth + inner + closing * depth)
     with pytest.raises(Unreadable):
         jsontext.read(opening * (depth + 1) + inner + closing * (depth + 1))
+
+
+def test_naming_a_number_that_is_no_json_costs_no_more_than_the_text() -> None:
+    data = b"[" * 900 + b"0," * 100_000 + b"NaN" + b"]" * 900
+    tracemalloc.start()
+    with pytest.raises(Invalid) as found:
+        jsontext.read(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.value.errors[0]["loc"] == ("body", *[0] * 899, 100_000)
+    assert peak < 20_000_000
 
 
 def test_wide_is_not_deep() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.processes import Service, running
+from tests.processes import Service, command, environment, free_port, running
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 FIRST = {"SCORELINE_ADMIN_KEY": ""}
@@ -50,6 +50,42 @@ def test_a_key_file_of_a_start_that_was_broken_off_is_taken_over(tmp_path: Path)
     file.write_text("sl_written-before-the-power-went-0123456789abc\n")
     with running(tmp_path, **FIRST) as service:
         assert service.post("/v2/a/b/scores", SCORE, key=file.read_text().strip()).status == 200
+
+
+def test_an_address_that_is_taken_ends_the_start_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            command("serve"),
+            check=False,
+            cwd=tmp_path,
+            env=environment(PORT=port),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    wanted = f"scoreline: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert (ended.returncode, ended.stderr) == (2, wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_file_with_nothing_in_it_ends_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "admin.key"
+    file.parent.mkdir()
+    file.touch()
+    ended = subprocess.run(
+        command("serve"),
+        check=False,
+        cwd=tmp_path,
+        env=environment(PORT=str(free_port())),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("scoreline: var/admin.key holds no API key")
 
 
 def test_a_key_of_the_environment_writes_no_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from email.message import Message
 from typing import Any
@@ -10,11 +11,15 @@ from flask import Request, g
 from gunicorn.http.errors import ParseException
 
 from app import jsontext
-from app.errors import TooLarge, Unreadable
+from app.errors import Busy, TooLarge, Unreadable
 
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _PIECE = 64 * 1024
+
+LARGE = 256 * 1024
+LARGE_SECONDS = 60.0
+_large_turn = threading.Lock()
 
 
 def read_body(request: Request) -> Any:
@@ -42,14 +47,32 @@ def read_bytes(request: Request) -> bytes:
         raise TooLarge(_over(limit))
     try:
         data: bytes = request.environ["wsgi.input"].read(limit + 1)
-    except ParseException:
+    except (ParseException, OSError):
         raise Unreadable("There was an error parsing the body") from None
     if len(data) > limit:
         raise TooLarge(_over(limit))
     g.body_is_read = True
     if length is not None and len(data) < length:
         raise Unreadable("The body is shorter than its Content-Length")
+    if len(data) > LARGE:
+        _take_large_turn()
     return data
+
+
+def _take_large_turn() -> None:
+    """Wait until no other large body is in this process, read as Python's objects.
+
+    Those take some 35 times the bytes of the text: one at a time bounds the memory.
+    """
+    if not _large_turn.acquire(timeout=LARGE_SECONDS):
+        raise Busy("a large body waited too long for its turn")
+    g.has_large_turn = True
+
+
+def give_large_turn_back(_error: BaseException | None = None) -> None:
+    """At the end of a request: let the next large body be read."""
+    if g.pop("has_large_turn", False):
+        _large_turn.release()
 
 
 def _over(limit: int) -> str:

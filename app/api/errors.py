@@ -13,6 +13,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 from app.api.contract import json_response
 from app.api.idempotency import reused_header
 from app.errors import (
+    Busy,
     Conflict,
     Forbidden,
     Invalid,
@@ -30,6 +31,8 @@ from app.logs import request_id
 log = logging.getLogger("scoreline.errors")
 
 RETRY_AFTER_SECONDS = 1
+PATH_SAFE = "/:@!$&'()*+,;=~"
+"""What stands in a path as it is (RFC 3986, pchar)."""
 
 STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
@@ -40,6 +43,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
+    Busy: (503, "Too many large bodies at once"),
     StoreUnavailable: (503, "The store does not answer"),
     StoreRefused: (503, "The store cannot be used"),
 }
@@ -86,7 +90,7 @@ def _no_route(_error: NoRoute) -> Response:
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        return Response(status=307, headers={"Location": quote(path) + query})
+        return Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
     return _detail(404, "Not Found")
 
 

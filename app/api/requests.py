@@ -10,7 +10,7 @@ import time
 from flask import Flask, Response, abort, g, request
 
 from app.api.auth import current_key
-from app.api.bodies import drain
+from app.api.bodies import drain, give_large_turn_back
 from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
@@ -25,6 +25,7 @@ def install(app: Flask) -> None:
     """Watch every request of `app`."""
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(give_large_turn_back)
 
 
 def _begin() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import re
 import secrets
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from uuid_utils import uuid7
 
-from app.errors import NotFound, ScorelineError
+from app.errors import Conflict, NotFound, ScorelineError, StoreRefused
 from app.stores.base import ApiKey, Store
 
 ROLES: dict[str, frozenset[str]] = {
@@ -44,7 +48,7 @@ def create_key(
     A key is `sl_` and 43 random url-safe characters (32 bytes). `owner` is who its scores are
     attributed to, by default `name`. Raises InvalidKeySetting.
     """
-    secret = f"sl_{secrets.token_urlsafe(32)}"
+    secret = _new_secret()
     key = _describe(secret, name, role, scope, owner or name)
     store.add_key(key)
     return key, secret
@@ -62,16 +66,36 @@ def revoke_key(store: Store, key_id: str) -> None:
 
 
 def ensure_admin_key(store: Store, path: Path) -> bool:
-    """On the very first start, when the store has no key at all, make the administrator's.
+    """On the very first start, when the store has no administrator, make the key of one.
 
-    It is written to `path` (mode 0600) before it is stored, so that a start that is broken off
-    loses nothing; a key that is there already is taken over. Returns whether a key was stored.
+    It is in `path` (mode 0600), whole, before it is stored: a start that is broken off loses
+    nothing, and of several at once all take the same. A key that is there already is taken over.
+    Returns whether a key was stored. Raises StoreRefused when the file holds something else.
     """
-    if store.list_keys():
+    if any(key.role == "admin" for key in store.list_keys()):
         return False
-    secret = path.read_text().strip() if path.exists() else _write_secret(path)
-    store.add_key(_describe(secret, *_ADMIN))
+    try:
+        store.add_key(_describe(_first_secret(path), *_ADMIN))
+    except Conflict:
+        return False  # Another start has just stored it.
     return True
+
+
+def _first_secret(path: Path) -> str:
+    """The key in `path`; where there is no file, a new one that appears whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
+            file.write(f"{_new_secret()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):  # Another start was faster: its key it is.
+                os.link(file.name, path)
+    path.chmod(0o600)
+    secret = path.read_bytes().decode("ascii", "replace").strip()
+    if not re.fullmatch(r"sl_[A-Za-z0-9_-]{32,}", secret):
+        raise StoreRefused(f"{path} holds no API key; remove it, and the next start makes one")
+    return secret
 
 
 def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
@@ -94,7 +118,7 @@ class KeyRing:
         if self._admin and hmac.compare_digest(self._admin.key_hash, digest):
             return self._admin
         key = self._look_up(digest)
-        if key is None or not hmac.compare_digest(key.key_hash, digest):
+        if not secret or key is None or not hmac.compare_digest(key.key_hash, digest):
             return None
         return None if key.revoked_at else key
 
@@ -119,6 +143,8 @@ class KeyRing:
 def _describe(secret: str, name: str, role: str, scope: str, owner: str) -> ApiKey:
     if not name.strip() or not owner.strip():
         raise InvalidKeySetting("a key needs a name and an owner that are not empty")
+    if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
+        raise InvalidKeySetting("a key's name, owner and scope are text in UTF-8")
     if role not in ROLES:
         raise InvalidKeySetting(f"a role is one of {', '.join(ROLES)}, not {role!r}")
     _check_scope(scope)
@@ -147,12 +173,8 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _write_secret(path: Path) -> str:
-    secret = f"sl_{secrets.token_urlsafe(32)}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(f"{secret}\n")
-    return secret
+def _new_secret() -> str:
+    return f"sl_{secrets.token_urlsafe(32)}"
 
 
 def _now() -> datetime:

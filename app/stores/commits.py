@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from app.errors import ScorelineError
+from app.errors import ScorelineError, StoreUnavailable
 
 Item = TypeVar("Item")
 Outcome = ScorelineError | None
@@ -60,7 +60,7 @@ class GroupCommit(Generic[Item]):
         """Commit everything that waits, then let its callers and the next commit go on."""
         with self._lock:
             batch, self._waiting = self._waiting, []
-        outcomes: Sequence[Outcome] = [ScorelineError("the commit was broken off")] * len(batch)
+        outcomes: Sequence[Outcome] = [StoreUnavailable("the commit was broken off")] * len(batch)
         try:
             outcomes = self._write([ticket.item for ticket in batch])
         except ScorelineError as error:

@@ -66,15 +66,15 @@ def open_mongo_store(uri: str) -> MongoStore:
 
     Raises StoreRefused on a URI that pymongo does not take.
     """
-    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
-    options = {name: value for name, value in OPTIONS.items() if name.lower() not in given}
     try:
+        given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
+        options = {name: value for name, value in OPTIONS.items() if name.lower() not in given}
         with warnings.catch_warnings():
             # pymongo only warns of an option that it does not understand, and goes on without.
             warnings.simplefilter("error", UserWarning)
             client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True, **options)
         return MongoStore(client, client.get_default_database(DATABASE).name)
-    except (InvalidURI, ConfigurationError, ValueError, UserWarning) as error:
+    except (InvalidURI, ConfigurationError, ValueError, OSError, UserWarning) as error:
         raise StoreRefused(f"SCORELINE_STORE: {error}") from error
 
 

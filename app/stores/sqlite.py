@@ -157,7 +157,7 @@ class SqliteStore:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if application != APPLICATION_ID and (tables or application):
+        if application != APPLICATION_ID and (tables or application or version):
             raise StoreRefused(f"{self._path} is an SQLite database, but not one of Scoreline's")
         if version > len(MIGRATIONS):
             raise StoreRefused(

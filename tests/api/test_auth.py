@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -147,6 +148,10 @@ def test_no_key_is_ever_logged(tmp_path: Path) -> None:
         _, secret = create(service, "create", "*")
         post(service, f"Bearer {secret}")
         post(service, basic("api", "sl_wrong-but-still-secret"))
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            connection.sendall(f"POST / HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n".encode())
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
         log = service.log.read_text()
     assert json.dumps("request") in log
     for word in (secret, service.key, "still-secret", "prediction_id"):

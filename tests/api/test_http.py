@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,15 @@ def test_a_flood_of_a_body_does_not_grow_the_process(small: Service) -> None:
     assert _peak_kilobytes(small) - before < 20_000
 
 
+def test_large_bodies_at_the_same_time_are_read_one_after_another(tmp_path: Path) -> None:
+    value = b"[" + b",".join([b"[]"] * 1_000_000) + b"]"
+    body = b'{"prediction_id":"p","scorer":"s","value":' + value + b"}"
+    with running(tmp_path, WEB_CONCURRENCY="1") as service, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: service.send("POST", PATH, body), range(8)))
+        assert [answer.status for answer in answers] == [200] * 8
+        assert _peak_kilobytes(service) < 400_000
+
+
 def _peak_kilobytes(service: Service) -> int:
     (worker,) = service.workers()
     status = Path(f"/proc/{worker}/status").read_text()
@@ -113,6 +125,22 @@ def test_a_body_shorter_than_its_length_is_400(small: Service) -> None:
         400,
         {"detail": "The body is shorter than its Content-Length"},
     )
+
+
+@pytest.mark.parametrize("head_", [CHUNKED, "Content-Length: 500"])
+def test_a_client_that_goes_away_in_mid_body_is_no_defect(tmp_path: Path, head_: str) -> None:
+    with running(tmp_path) as service:
+        with connect(service) as connection:
+            connection.sendall(head(service, head_) + b"30\r\nabc")
+            connection.shutdown(socket.SHUT_WR)
+            status, _, body = read_answer(connection)
+        with connect(service) as connection:
+            connection.sendall(head(service, head_) + b"30\r\nabc")
+            reset = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        assert service.post(PATH, json.loads(SCORE)).status == 200
+    assert (status, list(json.loads(body))) == (400, ["detail"])
+    assert [line for line in service.log_lines() if line["level"] == "error"] == []
 
 
 @pytest.mark.parametrize("chunks", [b"zz\r\n", b"3\r\nabcdef\r\n0\r\n\r\n"])
@@ -181,10 +209,13 @@ def test_broken_http_is_refused_in_json(service: Service, request_: bytes, statu
     assert found == status
     assert headers["content-type"] == "application/json"
     assert list(json.loads(body)) == ["detail"]
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
 
 
 def test_unknown_and_duplicate_parameters_and_headers_do_no_harm(service: Service) -> None:
     headers = ["X-Unknown: 1", "X-Unknown: 2", "X_Odd: 1", "Accept: a/b", "Accept: text/html"]
+    headers += ["SCRIPT_NAME: /v2", "PATH_INFO: /", "X-Forwarded-Proto: https"]
+    headers += ["X-Forwarded-Protocol: http", "X-Forwarded-For: 1.2.3.4", "Forwarded: for=x"]
     path = f"{PATH}?x=1&x=2&prediction_id=z&%00=%ff&;;&="
     assert exchange(service, head(service, LENGTH, *headers, path=path) + SCORE)[0] == 200
 

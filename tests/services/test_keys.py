@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.errors import NotFound
+from app.errors import NotFound, StoreRefused
 from app.services import keys
 from app.services.keys import InvalidKeySetting, KeyRing, create_key, ensure_admin_key, revoke_key
 from app.stores.base import ApiKey, Store
+from app.stores.sqlite import SqliteStore
 
 
 class CountingStore:
@@ -39,7 +44,13 @@ def test_the_owner_is_the_name_unless_it_is_given(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("name", "role", "scope"),
-    [(" ", "read", "*"), ("n", "root", "*"), ("n", "read", "acme"), ("n", "read", "*/x")],
+    [
+        (" ", "read", "*"),
+        ("\udcff", "read", "*"),
+        ("n", "root", "*"),
+        ("n", "read", "acme"),
+        ("n", "read", "*/x"),
+    ],
 )
 def test_a_key_that_means_nothing_is_not_made(
     store: Store, name: str, role: str, scope: str
@@ -102,6 +113,56 @@ def test_the_first_administrators_key_is_made_once(store: Store, tmp_path: Path)
     found = KeyRing(store).find(secret)
     assert found is not None
     assert (found.role, found.scope) == ("admin", "*")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"sl_short\n", b"\xff" * 50, b"sl_" + b"x y" * 20])
+def test_a_file_that_holds_no_key_opens_nothing(
+    store: Store, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "admin.key"
+    file.write_bytes(content)
+    with pytest.raises(StoreRefused, match="holds no API key"):
+        ensure_admin_key(store, file)
+    assert store.list_keys() == []
+
+
+def test_an_empty_key_is_nobodys_even_if_a_store_holds_its_hash(store: Store) -> None:
+    key, _ = create_key(store, name="n", role="admin", scope="*")
+    store.add_key(replace(key, key_id="empty", key_hash=hashlib.sha256(b"").hexdigest()))
+    assert KeyRing(store).find("") is None
+
+
+def test_a_key_file_that_others_could_read_is_closed(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    file.write_text(f"sl_{'x' * 43}\n")
+    file.chmod(0o644)
+    ensure_admin_key(store, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def _ensure_together(path: Path, barrier: Any) -> None:
+    store = SqliteStore(path / "scoreline.db")
+    barrier.wait()
+    ensure_admin_key(store, path / "admin.key")
+
+
+def test_starts_at_the_same_time_make_one_administrator(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    for number in range(10):
+        place = tmp_path / str(number)
+        place.mkdir()
+        store = SqliteStore(place / "scoreline.db")
+        store.prepare()
+        barrier = fork.Barrier(4)
+        starts = [fork.Process(target=_ensure_together, args=(place, barrier)) for _ in range(4)]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join(30)
+            assert start.exitcode == 0
+        (key,) = store.list_keys()
+        assert KeyRing(store).find((place / "admin.key").read_text().strip()) == key
+        assert {file.name for file in place.iterdir() if "admin" in file.name} == {"admin.key"}
 
 
 def test_no_new_key_is_made_when_all_are_revoked(store: Store, tmp_path: Path) -> None:
