@@ -6,16 +6,19 @@ INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run test test-interop check clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.serving  ## Serve on 127.0.0.1:8000, the store at var/scoreline.db.
 	@exec $(BIN)/scoreline serve
 
 test: $(VENV)/.testing  ## Run every test that this machine can run.
 	@$(BIN)/python -m pytest
+
+test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
+	@$(BIN)/python -m pytest --no-cov tests/interop
 
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/ruff check .
@@ -43,4 +46,9 @@ $(VENV)/.testing: $(VENV)/.serving
 	@$(PIP) --editable '.[test]'
 	@$(PIP) --editable '.[secantus]' \
 		|| echo "SecantusDB cannot be installed here: tests of MongoDB need another server" >&2
+	@touch $@
+
+$(VENV)/.interop: $(VENV)/.testing
+	@echo "Installing the official client" >&2
+	@$(PIP) --editable '.[interop]'
 	@touch $@

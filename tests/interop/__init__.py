@@ -1,0 +1,1 @@
+"""Other people's clients, unchanged: see tests/__init__.py."""

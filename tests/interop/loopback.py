@@ -1,0 +1,65 @@
+"""Nothing but loopback: an audit hook sees what Python reaches for, and refuses the rest."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+# Python's audit events of whatever sends or looks up, and which argument is the address.
+EVENTS = {
+    "socket.connect": 1,  # connect and connect_ex
+    "socket.sendto": 1,
+    "socket.sendmsg": 1,
+    "socket.getaddrinfo": 0,
+    "socket.gethostbyname": 0,
+    "socket.gethostbyaddr": 0,
+}
+_watches: list[list[str]] = []
+
+
+class Foreign(AssertionError):
+    """A call for an address outside of this machine; no client takes it for a bad network."""
+
+
+def _host(address: Any) -> str | None:
+    """The host of an address; None where there is none, as of a local socket."""
+    host = address[0] if isinstance(address, tuple) else address
+    return host.decode() if isinstance(host, bytes) else host
+
+
+def _see(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _watches or event not in EVENTS:
+        return
+    if isinstance(arguments[0], socket.socket) and arguments[0].family == socket.AF_UNIX:
+        return
+    host = _host(arguments[EVENTS[event]])
+    if host is not None and host not in LOOPBACK:
+        for tried in _watches:
+            tried.append(f"{event} {host}")
+        raise Foreign(f"{event} {host}")
+
+
+@functools.cache
+def _install() -> None:
+    """An audit hook stays until the process ends, so there is one, and it may be asleep.
+
+    Unlike a patched `socket.socket.connect` it also sees who kept the function from before.
+    """
+    sys.addaudithook(_see)
+
+
+@contextmanager
+def loopback_only() -> Iterator[list[str]]:
+    """Refuse every other address, in every thread; yields the list of what was tried."""
+    _install()
+    tried: list[str] = []
+    _watches.append(tried)
+    try:
+        yield tried
+    finally:
+        _watches[:] = [watch for watch in _watches if watch is not tried]
