@@ -18,9 +18,10 @@ from app.schemas.fields import Reason
 from app.schemas.scores import IDEMPOTENCY_KEY
 from app.services.scores import Created, Retry
 
+WEAVE_RETRY_ID = "x-weave-retry-id"
 HEADERS = {
     "HTTP_IDEMPOTENCY_KEY": "idempotency-key",
-    "HTTP_X_WEAVE_RETRY_ID": "x-weave-retry-id",
+    "HTTP_X_WEAVE_RETRY_ID": WEAVE_RETRY_ID,
 }
 """The headers that hold a key: as WSGI's environ names them, and as an error does."""
 
@@ -57,7 +58,9 @@ def _header() -> tuple[str, str | None]:
     """The name and the value of the header that holds the key."""
     environ = request.environ
     for variable, name in HEADERS.items():
-        if variable in environ:
+        # Weave's client 0.54 sends the retry id of its last batch of calls with every request that
+        # follows: where it counts its attempts, the count is what it means.
+        if variable in environ and not (name == WEAVE_RETRY_ID and RETRY_COUNT in environ):
             return name, environ[variable]
     return "idempotency-key", None
 

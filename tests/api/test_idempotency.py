@@ -231,6 +231,23 @@ def test_other_content_another_key_and_another_project_are_no_retry(
     assert not replayed(attempt(any_service, f"{scores[:-7]}-2/scores", 1))
 
 
+def test_a_retry_id_beside_a_count_of_attempts_is_no_key(any_service: Service, scores: str) -> None:
+    """Weave's client 0.54 sends the retry id of an earlier batch of calls with later scores."""
+    stale = {"X-Weave-Retry-Id": "of-a-batch-before", "X-Stainless-Retry-Count": "0"}
+    answers = [
+        any_service.post(scores, {**SCORE, "value": value}, headers=stale) for value in (1, 1, 2)
+    ]
+    assert [(answer.status, replayed(answer)) for answer in answers] == [(200, False)] * 3
+    assert len(ids(any_service, scores)) == 3
+    again = {**stale, "X-Stainless-Retry-Count": "1"}
+    assert replayed(any_service.post(scores, {**SCORE, "value": 2}, headers=again))
+    keyed = {**stale, "Idempotency-Key": "k"}
+    assert [replayed(any_service.post(scores, SCORE, headers=keyed)) for _ in range(2)] == [
+        False,
+        True,
+    ]
+
+
 def test_a_retry_means_the_last_ten_minutes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     def post(count: int) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}", "X-Stainless-Retry-Count": str(count)}

@@ -190,27 +190,6 @@ def test_a_delete_counts_what_was_there(
     assert read(server, "acme/interop-elsewhere", elsewhere).score_id == elsewhere
 
 
-def test_a_retry_of_the_client_makes_one_score(
-    any_service: Service, connect: Connect, project: str
-) -> None:
-    from weave.utils.retry import with_retry
-
-    server = connect(any_service)
-
-    @with_retry  # type: ignore[untyped-decorator]
-    def sent_twice() -> list[str]:
-        return [create(server, project) for _ in range(2)]
-
-    first, second = sent_twice()
-    assert first == second
-    assert ids(listed(server, project)) == [first]
-    assert create(connect(any_service), project) != first
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="weave 0.54.0 sends the retry id of its last batch of calls with all that follows it",
-)
 def test_scores_after_a_batch_of_calls_are_scores_of_their_own(
     any_service: Service, connect: Connect, project: str
 ) -> None:
