@@ -6,7 +6,7 @@ INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop check clean
+.PHONY: help run test test-interop test-faults check clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 
 test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
 	@$(BIN)/python -m pytest --no-cov tests/interop
+
+test-faults: $(VENV)/.testing  ## Kill, fill and damage under load; count what is lost.
+	@$(BIN)/python -m pytest --no-cov -m faults -s tests/faults
 
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/ruff check .

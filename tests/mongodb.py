@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pymongo
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.processes import free_port, wait_until_listening
 
@@ -26,6 +26,8 @@ NONE = (
     "SecantusDB is not installed (pip install '.[secantus]')"
 )
 OPTIONS = "w=majority&journal=true"
+ALREADY_INITIALIZED = 23
+"""MongoDB's error code of a replSetInitiate that was made before."""
 
 
 def _secantus() -> str | None:
@@ -56,27 +58,36 @@ def server() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
-        mongod = shutil.which("mongod")
-        process = (
-            _start_mongod(mongod, port, directory) if mongod else start_secantus(port, directory)
-        )
+        process = start_server(port, directory)
         try:
-            wait_until_listening(port, process)
-            if mongod:
-                _initiate(port)
-            replica_set = "replicaSet=tests&" if mongod else ""
-            yield f"mongodb://127.0.0.1:{port}/?{replica_set}{OPTIONS}"
+            yield server_uri(port)
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def start_secantus(port: int, directory: str) -> subprocess.Popen[bytes]:
-    """Start SecantusDB on its own data in `directory`."""
+def start_server(port: int, directory: str) -> subprocess.Popen[bytes]:
+    """Start the server at hand on the data in `directory`, old or new, and wait until it serves."""
+    mongod = shutil.which("mongod")
+    process = _start_mongod(mongod, port, directory) if mongod else _start_secantus(port, directory)
+    wait_until_listening(port, process)
+    if mongod:
+        _initiate(port)
+    return process
+
+
+def server_uri(port: int) -> str:
+    """The URI of a server that `start_server` started; it names no database."""
+    replica_set = "replicaSet=tests&" if shutil.which("mongod") else ""
+    return f"mongodb://127.0.0.1:{port}/?{replica_set}{OPTIONS}"
+
+
+def _start_secantus(port: int, directory: str) -> subprocess.Popen[bytes]:
     program = _secantus()
     assert program, NONE
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", f"{directory}/data"]
-    return _quiet([program, *arguments])
+    # Without it SecantusDB takes j=true and does not wait for its journal.
+    return _quiet([program, *arguments, "--sync-on-commit"])
 
 
 def _start_mongod(mongod: str, port: int, directory: str) -> subprocess.Popen[bytes]:
@@ -89,10 +100,14 @@ def _quiet(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _initiate(port: int) -> None:
-    """Make the lone mongod a replica set, and wait for its primary."""
+    """Make the lone mongod a replica set, unless it is one, and wait for its primary."""
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
-        client.admin.command("replSetInitiate", {"_id": "tests", "members": [member]})
+        try:
+            client.admin.command("replSetInitiate", {"_id": "tests", "members": [member]})
+        except OperationFailure as error:
+            if error.code != ALREADY_INITIALIZED:
+                raise
     with _client(f"mongodb://127.0.0.1:{port}/?replicaSet=tests") as client:
         client.admin.command("ping")
 

@@ -40,6 +40,17 @@ def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
     raise AssertionError(f"nothing listens on port {port}")
 
 
+def wait_until_closed(port: int) -> None:
+    """Return when `port` takes no connections any more."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.005)
+    raise AssertionError(f"somebody still listens on port {port}")
+
+
 @dataclass
 class Answer:
     """One HTTP answer, read whole."""
@@ -106,10 +117,16 @@ class Service:
         return [int(child) for child in children.split()]
 
     def kill(self) -> None:
-        """Kill -9 the master and every worker, at once."""
+        """Kill -9 the master and every worker, at once; return when none of them serves."""
+        os.kill(self.process.pid, signal.SIGSTOP)  # It forks no worker while they are listed.
         for process in (self.process.pid, *self.workers()):
             os.kill(process, signal.SIGKILL)
         self.process.wait()
+        wait_until_closed(self.port)
+
+    def start_again(self) -> None:
+        """Serve anew after `kill` or `stop`, on the same port with the same settings."""
+        self.process = _launch(self.log, self.environ)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
@@ -135,16 +152,21 @@ def start(directory: Path, store: str, **settings: str) -> Service:
     settings = {"SCORELINE_ADMIN_KEY": ADMIN_KEY, "WEB_CONCURRENCY": "2", **settings}
     environ = environment(PORT=str(port), SCORELINE_STORE=store, **settings)
     log = directory / f"service-{port}.log"
-    with log.open("wb") as output:
+    return Service(port, _launch(log, environ), log, environ=environ)
+
+
+def _launch(log: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start `scoreline serve` beside its log, and wait until it listens."""
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            command("serve"), cwd=directory, env=environ, stdout=output, stderr=output
+            command("serve"), cwd=log.parent, env=environ, stdout=output, stderr=output
         )
     try:
-        wait_until_listening(port, process)
+        wait_until_listening(int(environ["PORT"]), process)
     except AssertionError as error:
         process.kill()
         raise AssertionError(f"{error}\n{log.read_text()}") from None
-    return Service(port, process, log, environ=environ)
+    return process
 
 
 @contextmanager

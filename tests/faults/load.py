@@ -1,0 +1,172 @@
+"""Clients that send scores and do not give up, and the count of what became of them."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from tests.processes import Answer, Service
+
+CONNECTIONS = 32
+PATH = "/v2/acme/faults/scores"
+PAUSE_SECONDS = 0.02
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a fault has cost: what was acknowledged and is not there, what is there twice."""
+
+    acknowledged: int
+    lost: int
+    doubled: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is lost and nothing doubled."""
+        return not (self.lost or self.doubled)
+
+    def __str__(self) -> str:
+        return f"acknowledged {self.acknowledged}, lost {self.lost}, doubled {self.doubled}"
+
+
+class Load:
+    """Clients that each send one score after the other, on kept-alive connections of their own.
+
+    Every score has content and an idempotency key of its own. A call that is not acknowledged, for
+    a broken connection or a 503, is made again with the same key until it is, or the load ends.
+    """
+
+    def __init__(
+        self, service: Service, port: int | None = None, connections: int = CONNECTIONS
+    ) -> None:
+        self.acknowledged: list[tuple[str, dict[str, Any]]] = []
+        """Score ids, and what was sent for them."""
+        self.refusals: Counter[str] = Counter()
+        """Answers of 503 by what they say."""
+        self.breaks: Counter[str] = Counter()
+        """Attempts without an answer, by the error."""
+        self.unexpected: list[Answer] = []
+        self._key = service.key
+        self._port = port or service.port
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._clients = [
+            threading.Thread(target=self._send_scores, args=(number,), daemon=True)
+            for number in range(connections)
+        ]
+
+    def __enter__(self) -> Self:
+        for client in self._clients:
+            client.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        for client in self._clients:
+            client.join(PATIENCE_SECONDS)
+        assert error or not self.unexpected, self.unexpected[:3]
+
+    def wait_for(self, *, acknowledged: int = 0, refused: int = 0) -> None:
+        """Return when so many more calls are acknowledged, and so many more attempts refused."""
+        acknowledged += len(self.acknowledged)
+        refused += self.refusals.total()
+
+        def reached() -> bool:
+            enough = len(self.acknowledged) >= acknowledged and self.refusals.total() >= refused
+            return enough or bool(self.unexpected)
+
+        with self._changed:
+            found = self._changed.wait_for(reached, PATIENCE_SECONDS)
+        assert found, (len(self.acknowledged), self.refusals, self.breaks)
+
+    def _send_scores(self, client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        for number in itertools.count():
+            while not self._attempt(connection, f"{client}-{number}"):
+                if self._stopping.wait(PAUSE_SECONDS):
+                    break
+            if self._stopping.is_set():
+                break
+        connection.close()
+
+    def _attempt(self, connection: http.client.HTTPConnection, name: str) -> bool:
+        """Make the call `name` once; whether it is done with."""
+        sent = {"prediction_id": name, "scorer": "s", "value": {"of": name, "is": [1, 1.0, None]}}
+        try:
+            answer = post(connection, sent, self._key, name)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._note(self.breaks, type(error).__name__)
+            return False
+        if answer.status == 503 and answer.headers["Content-Type"] == "application/json":
+            self._note(self.refusals, answer.json["detail"])
+            return False
+        with self._changed:
+            if answer.status == 200:
+                self.acknowledged.append((answer.json["score_id"], sent))
+            else:
+                self.unexpected.append(answer)
+            self._changed.notify_all()
+        return True
+
+    def _note(self, counter: Counter[str], text: str) -> None:
+        with self._changed:
+            counter[text] += 1
+            self._changed.notify_all()
+
+
+def post(
+    connection: http.client.HTTPConnection, sent: dict[str, Any], key: str, name: str
+) -> Answer:
+    """One call on a connection, with `name` as its idempotency key."""
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": name,
+    }
+    connection.request("POST", PATH, json.dumps(sent), headers)
+    response = connection.getresponse()
+    return Answer(response.status, response.headers, response.read())
+
+
+def read_back(service: Service) -> list[dict[str, Any]]:
+    """The whole project, by the API."""
+    answer = service.send("GET", PATH)
+    assert answer.status == 200, answer.body
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def count(service: Service, load: Load) -> Count:
+    """Compare what has been acknowledged by now with what is stored."""
+    acknowledged = list(load.acknowledged)
+    stored = read_back(service)
+    by_id = {score["score_id"]: score for score in stored}
+    lost = sum(not _holds(by_id.get(score_id), sent) for score_id, sent in acknowledged)
+    calls = {score["prediction_id"] for score in stored}
+    return Count(len(acknowledged), lost, len(stored) - len(calls))
+
+
+def _holds(score: dict[str, Any] | None, sent: dict[str, Any]) -> bool:
+    """Whether a stored score is what was sent; as text, for 1 and 1.0 are equal in Python."""
+    if score is None:
+        return False
+    return json.dumps({name: score[name] for name in sent}) == json.dumps(sent)
+
+
+def report(fault: str, found: Count) -> None:
+    """Print what a fault has cost, and fail when that is anything."""
+    print(f"\n{fault}: {found}")
+    assert found.acknowledged
+    assert found.clean
