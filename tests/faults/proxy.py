@@ -1,0 +1,97 @@
+"""A TCP proxy in front of a service that cuts connections, at random with a fixed seed."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+SEED = 5
+CUTS = ("before", "during", "after")
+"""Where a connection is cut once its request has been forwarded: relative to the answer."""
+
+SHARE = 0.4
+"""How many answers have their connection cut."""
+
+
+class Proxy:
+    """Listens on loopback and forwards HTTP/1.1 with a Content-Length, one request at a time."""
+
+    def __init__(self, port: int) -> None:
+        self.cuts: Counter[str] = Counter()
+        self._service = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._random = random.Random(SEED)
+        self._lock = threading.Lock()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.getsockname()[1])
+
+    def serve(self) -> None:
+        """Take connections until `close`."""
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._forward_all, args=(client,), daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _forward_all(self, client: socket.socket) -> None:
+        """Forward one connection's requests until it is cut, or one side ends it."""
+        with client, socket.create_connection(self._service) as service, suppress(OSError):
+            requests, answers = client.makefile("rb"), service.makefile("rb")
+            while request := _message(requests):
+                service.sendall(request)
+                cut = self._draw()
+                if cut == "before":
+                    return
+                answer = _message(answers)
+                client.sendall(answer[: self._part(answer)] if cut == "during" else answer)
+                if cut or not answer:
+                    return
+
+    def _draw(self) -> str | None:
+        """Where this connection is to be cut, if at all."""
+        with self._lock:
+            cut = self._random.choice(CUTS) if self._random.random() < SHARE else None
+            self.cuts[cut or "never"] += 1
+            return cut
+
+    def _part(self, answer: bytes) -> int:
+        """How much of an answer gets through."""
+        with self._lock:
+            return self._random.randrange(len(answer) or 1)
+
+
+def _message(file: BinaryIO) -> bytes:
+    """The next request or answer, whole; empty at the end of the connection."""
+    head, length = b"", 0
+    while line := file.readline():
+        head += line
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+        if line == b"\r\n":
+            return head + file.read(length)
+    return b""
+
+
+@contextmanager
+def cutting(port: int) -> Iterator[Proxy]:
+    """A proxy before `port` for the length of a block."""
+    proxy = Proxy(port)
+    thread = threading.Thread(target=proxy.serve)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        thread.join()
