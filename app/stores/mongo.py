@@ -9,14 +9,11 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import bson
 import pymongo
-from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -24,17 +21,15 @@ from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     ConfigurationError,
-    DocumentTooLarge,
-    DuplicateKeyError,
     InvalidURI,
-    PyMongoError,
 )
 from pymongo.read_concern import ReadConcern
 
-from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
+from app.errors import StoreRefused
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
 from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
+from app.stores.mongo_errors import check_size, our_errors, outcome_of
 from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
 
 DATABASE = "scoreline"
@@ -51,14 +46,6 @@ OPTIONS: Mapping[str, Any] = {
     "appname": "scoreline",
 }
 """The driver's options where the URI does not set them."""
-
-# MongoDB's error codes.
-_DUPLICATE_KEY = 11000
-_BSON_OBJECT_TOO_LARGE = 10334
-
-_TOO_LARGE = "the score is larger than a MongoDB document can be"
-_MOST_BYTES = 16 * 1024 * 1024
-_SMALL = 1024 * 1024
 
 
 def open_mongo_store(uri: str) -> MongoStore:
@@ -94,7 +81,7 @@ class MongoStore:
     def add_score(self, score: Score) -> None:
         """Together with the scores of other threads: one write for what has queued up."""
         document = score_document(score)
-        _check_size(document)
+        check_size(document)
         self._prepare_once()
         self._commits.submit(document)
 
@@ -105,9 +92,9 @@ class MongoStore:
         """
         documents = [score_document(score) for score in scores]
         for document in documents:
-            _check_size(document)
+            check_size(document)
         self._prepare_once()
-        with _our_errors():
+        with our_errors():
             failed = [outcome for outcome in self._insert(documents) if outcome]
         if failed:
             raise failed[0]
@@ -139,21 +126,21 @@ class MongoStore:
             if details.get("writeConcernErrors"):
                 raise  # Written, but nobody can say that it will stay.
             for failure in details["writeErrors"]:
-                outcomes[failure["index"]] = _outcome(failure)
+                outcomes[failure["index"]] = outcome_of(failure)
         return outcomes
 
     def _commit(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
-        with _our_errors():
+        with our_errors():
             return self._insert(documents)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        with _our_errors():
+        with our_errors():
             found = self._scores.find_one({"_id": score_id, "entity": entity, "project": project})
         return to_score(found) if found else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         self._prepare_once()  # The index that is hinted at must be there.
-        with _our_errors():
+        with our_errors():
             return [document["_id"] for document in self._find_ids(query)]
 
     def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
@@ -161,7 +148,7 @@ class MongoStore:
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        with _our_errors():
+        with our_errors():
             wanted = {"_id": {"$in": list(score_ids)}}
             for document in self._scores.find(wanted).sort("_id", ASCENDING):
                 yield to_score(document)
@@ -175,7 +162,7 @@ class MongoStore:
             "idempotency_key": {"$in": list(idempotency_keys)},
         }
         fields = {"idempotency_key": 1, "body_hash": 1}
-        with _our_errors():
+        with our_errors():
             return {
                 found["idempotency_key"]: KeyedScore(found["_id"], found["body_hash"])
                 for found in self._durable().find(wanted, fields)
@@ -188,7 +175,7 @@ class MongoStore:
             "retry_hash": retry_hash,
             "_id": {"$gt": after},
         }
-        with _our_errors():
+        with our_errors():
             found = self._durable().find(wanted, {"_id": 1}).sort("_id", DESCENDING).limit(1)
             return next((document["_id"] for document in found), None)
 
@@ -198,27 +185,27 @@ class MongoStore:
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         wanted = {"_id": {"$in": list(score_ids)}, "entity": entity, "project": project}
-        with _our_errors():
+        with our_errors():
             return self._scores.delete_many(wanted).deleted_count
 
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
         self._prepare_once()
-        with _our_errors():
+        with our_errors():
             self._keys.insert_one(key_document(key))
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        with _our_errors():
+        with our_errors():
             found = self._keys.find_one({"key_hash": key_hash})
         return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
-        with _our_errors():
+        with our_errors():
             return [to_key(document) for document in self._keys.find().sort("_id", ASCENDING)]
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        with _our_errors():
+        with our_errors():
             changed = self._keys.update_one(
                 {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": revoked_at}}
             )
@@ -227,7 +214,7 @@ class MongoStore:
     # The store itself
 
     def prepare(self) -> None:
-        with _our_errors():
+        with our_errors():
             create_indexes(self._scores, SCORE_INDEXES)
             create_indexes(self._keys, KEY_INDEXES)
         self._prepared = True
@@ -240,40 +227,8 @@ class MongoStore:
                     self.prepare()
 
     def ping(self) -> None:
-        with _our_errors(), pymongo.timeout(PING_SECONDS):
+        with our_errors(), pymongo.timeout(PING_SECONDS):
             self._scores.find_one({}, {"_id": 1})
 
     def close(self) -> None:
         self._client.close()
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """Turn what the driver raises into the service's errors."""
-    try:
-        yield
-    except (PyMongoError, BSONError) as error:
-        raise _ours(error) from error
-
-
-def _ours(error: Exception) -> ScorelineError:
-    if isinstance(error, DuplicateKeyError):
-        return Conflict("a document with this id or key is stored already")
-    if isinstance(error, DocumentTooLarge):
-        return TooLarge(_TOO_LARGE)
-    return StoreUnavailable(f"{type(error).__name__}: {error}")
-
-
-def _outcome(failure: Mapping[str, Any]) -> ScorelineError:
-    """What became of one document of a write, of which the server says why it failed."""
-    if failure["code"] == _DUPLICATE_KEY:
-        return Conflict("a score with this id or key is stored already")
-    if failure["code"] == _BSON_OBJECT_TOO_LARGE:
-        return TooLarge(_TOO_LARGE)
-    return StoreUnavailable(f"{failure['code']}: {failure.get('errmsg')}")
-
-
-def _check_size(document: dict[str, Any]) -> None:
-    """Refuse a document that no server takes, before its neighbours in a write fail with it."""
-    if len(document["value_json"]) > _SMALL and len(bson.encode(document)) > _MOST_BYTES:
-        raise TooLarge(_TOO_LARGE)

@@ -17,7 +17,8 @@ from pymongo import MongoClient
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.stores import open_store
 from app.stores.base import ScoreQuery
-from app.stores.mongo import MongoStore, _our_errors, open_mongo_store
+from app.stores.mongo import MongoStore, open_mongo_store
+from app.stores.mongo_errors import our_errors
 from app.stores.mongo_indexes import SCORE_INDEXES
 from tests.processes import free_port
 from tests.stores.test_contract import a_score
@@ -110,13 +111,13 @@ def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
     error = kind.__new__(kind)  # Their constructors differ.
     if isinstance(error, pymongo.errors.OperationFailure):
         pymongo.errors.OperationFailure.__init__(error, "text", code=1)
-    with pytest.raises(ours) as found, _our_errors():
+    with pytest.raises(ours) as found, our_errors():
         raise error
     assert type(found.value) is ours
 
 
 def test_a_document_that_bson_refuses_is_ours() -> None:
-    with pytest.raises(StoreUnavailable), _our_errors():
+    with pytest.raises(StoreUnavailable), our_errors():
         raise InvalidDocument("?")
 
 
