@@ -58,5 +58,13 @@ class StoreUnavailable(ScorelineError):
     """The store does not answer, or not in time; the same call may succeed later."""
 
 
+class StoreFull(StoreUnavailable):
+    """The store has no space for more; what it holds is still read."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """What the store holds is damaged; nothing is answered from it."""
+
+
 class StoreRefused(ScorelineError):
     """A store that must not be opened: not ours, newer than this program, or damaged."""

@@ -21,6 +21,8 @@ from app.errors import (
     NotAuthenticated,
     NotFound,
     ScorelineError,
+    StoreDamaged,
+    StoreFull,
     StoreRefused,
     StoreUnavailable,
     TooLarge,
@@ -45,6 +47,8 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     TooLarge: (413, None),
     Busy: (503, "Too many large bodies at once"),
     StoreUnavailable: (503, "The store does not answer"),
+    StoreFull: (503, "The store is full"),
+    StoreDamaged: (503, "The store is damaged"),
     StoreRefused: (503, "The store cannot be used"),
 }
 """The status of each error, and its sentence where that is not the error's own."""

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
+from app.errors import StoreRefused, StoreUnavailable
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
+from app.stores.sqlite_errors import our_errors, ours
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
@@ -73,7 +74,7 @@ class SqliteStore:
             connection.executemany(INSERT_SCORE, map(score_row, scores))
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        with _our_errors():
+        with our_errors():
             row = self._reader().execute(
                 f"{SELECT_SCORES} WHERE _id = ? AND entity = ? AND project = ?",
                 (score_id, entity, project),
@@ -83,11 +84,11 @@ class SqliteStore:
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         statement, values = ids_statement(query)
-        with _our_errors():
+        with our_errors():
             return [row[0] for row in self._reader().execute(statement, values)]
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        with _our_errors():
+        with our_errors():
             statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
             for row in self._reader().execute(statement, score_ids):
                 yield to_score(row)
@@ -96,12 +97,12 @@ class SqliteStore:
         self, entity: str, project: str, idempotency_keys: Sequence[str]
     ) -> dict[str, KeyedScore]:
         statement = f"{SELECT_KEYED} AND idempotency_key IN ({marks(idempotency_keys)})"
-        with _our_errors():
+        with our_errors():
             rows = self._reader().execute(statement, (entity, project, *idempotency_keys))
             return {key: KeyedScore(score_id, body_hash) for key, score_id, body_hash in rows}
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        with _our_errors():
+        with our_errors():
             rows = self._reader().execute(SELECT_RETRIED, (entity, project, retry_hash, after))
             found = rows.fetchone()
         return found[0] if found else None
@@ -122,13 +123,13 @@ class SqliteStore:
             raise outcome
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        with _our_errors():
+        with our_errors():
             row = self._reader().execute(f"{SELECT_KEY} WHERE key_hash = ?", (key_hash,))
             found = row.fetchone()
         return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
-        with _our_errors():
+        with our_errors():
             rows = self._reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
         return [to_key(row) for row in rows]
 
@@ -164,6 +165,8 @@ class SqliteStore:
                 f"{self._path} was written by a newer Scoreline: its schema is {version}, "
                 f"this program knows {len(MIGRATIONS)}"
             )
+        if version == len(MIGRATIONS):
+            return  # Nothing is written: a full disk is no reason not to start.
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
@@ -171,7 +174,7 @@ class SqliteStore:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def ping(self) -> None:
-        with _our_errors():
+        with our_errors():
             self._reader().execute("SELECT _id FROM scores LIMIT 1").fetchone()
 
     def close(self) -> None:
@@ -207,7 +210,7 @@ class SqliteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction, alone among all processes; durable when the block is left."""
         self._in_this_process()
-        with self._write_lock, _our_errors(), _held(self._path):
+        with self._write_lock, our_errors(), _held(self._path):
             if self._writer is None:
                 self._writer = self._connect()
             self._writer.execute("BEGIN IMMEDIATE")
@@ -227,27 +230,10 @@ def _held(path: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """Turn what the driver raises into the service's errors."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise _ours(error) from error
-
-
-def _ours(error: Exception) -> ScorelineError:
-    if isinstance(error, sqlite3.IntegrityError):
-        return Conflict(str(error))
-    if isinstance(error, sqlite3.DataError):
-        return TooLarge(str(error))
-    return StoreUnavailable(str(error))
-
-
 def _insert(connection: sqlite3.Connection, statement: str, row: tuple[object, ...]) -> Outcome:
     """Insert one row; a row that is refused does not end the transaction of its neighbours."""
     try:
         connection.execute(statement, row)
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-        return _ours(error)
+        return ours(error)
     return None

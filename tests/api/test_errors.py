@@ -29,6 +29,8 @@ def test_every_error_that_can_reach_http_has_a_status() -> None:
         (errors.Conflict("taken"), 409, "taken"),
         (errors.TooLarge("too large"), 413, "too large"),
         (errors.StoreUnavailable("host db-7 is down"), 503, "The store does not answer"),
+        (errors.StoreFull("/secret/path"), 503, "The store is full"),
+        (errors.StoreDamaged("/secret/path"), 503, "The store is damaged"),
         (errors.StoreRefused("/secret/path"), 503, "The store cannot be used"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import sqlite3
 from collections.abc import Sequence
@@ -11,9 +12,17 @@ from typing import Any
 
 import pytest
 
-from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
+from app.errors import (
+    Conflict,
+    StoreDamaged,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+    TooLarge,
+)
 from app.stores.base import ApiKey, ScoreQuery
-from app.stores.sqlite import SqliteStore, _our_errors
+from app.stores.sqlite import SqliteStore
+from app.stores.sqlite_errors import our_errors
 from app.stores.sqlite_rows import SELECT_SCORES, ids_statement, marks
 from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from tests.stores.test_contract import NOW, a_score
@@ -143,24 +152,34 @@ def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
     assert store._reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
+def coded(error: sqlite3.Error, code: int) -> sqlite3.Error:
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     ("raised", "ours"),
     [
         (sqlite3.IntegrityError("UNIQUE"), Conflict),
         (sqlite3.DataError("string or blob too big"), TooLarge),
-        (sqlite3.OperationalError("database or disk is full"), StoreUnavailable),
-        (sqlite3.OperationalError("database is locked"), StoreUnavailable),
-        (sqlite3.DatabaseError("database disk image is malformed"), StoreUnavailable),
+        (coded(sqlite3.OperationalError("is full"), sqlite3.SQLITE_FULL), StoreFull),
+        (coded(sqlite3.OperationalError("locked"), sqlite3.SQLITE_BUSY), StoreUnavailable),
+        (coded(sqlite3.DatabaseError("malformed"), sqlite3.SQLITE_CORRUPT), StoreDamaged),
+        (coded(sqlite3.DatabaseError("an index"), sqlite3.SQLITE_CORRUPT_INDEX), StoreDamaged),
+        (coded(sqlite3.DatabaseError("no database"), sqlite3.SQLITE_NOTADB), StoreDamaged),
+        (sqlite3.DatabaseError("?"), StoreUnavailable),
         (sqlite3.NotSupportedError("?"), StoreUnavailable),
         (sqlite3.InterfaceError("?"), StoreUnavailable),
         (sqlite3.InternalError("?"), StoreUnavailable),
         (sqlite3.ProgrammingError("closed"), StoreUnavailable),
         (sqlite3.Error("?"), StoreUnavailable),
-        (OSError(28, "No space left on device"), StoreUnavailable),
+        (OSError(errno.ENOSPC, "No space left on device"), StoreFull),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), StoreFull),
+        (OSError(errno.EIO, "Input/output error"), StoreUnavailable),
     ],
 )
 def test_every_error_of_the_driver_becomes_ours(raised: Exception, ours: type[Exception]) -> None:
-    with pytest.raises(ours) as found, _our_errors():
+    with pytest.raises(ours) as found, our_errors():
         raise raised
     assert type(found.value) is ours
 
