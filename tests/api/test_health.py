@@ -16,7 +16,8 @@ def test_health_is_200_without_a_key(any_service: Service, path: str, status: st
 
 
 def test_a_dead_mongodb_is_503_in_seconds_and_not_a_hang(tmp_path: Path) -> None:
-    with running(tmp_path, f"mongodb://127.0.0.1:{free_port()}/scoreline") as service:
+    uri = f"mongodb://127.0.0.1:{free_port()}/scoreline?serverSelectionTimeoutMS=300"
+    with running(tmp_path, uri) as service:
         assert service.send("GET", "/health/live", key=None).status == 200
         for answer in (
             service.send("GET", "/health/ready", key=None),
