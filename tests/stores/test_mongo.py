@@ -140,7 +140,7 @@ def test_every_list_and_read_uses_an_index(
     for cursor in (ids, store._scores.find({"_id": {"$in": ["a", "b"]}}).sort("_id", 1)):
         stages = plan_stages(cursor.explain()["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in stages
-        assert {"IXSCAN", "IDHACK"} & set(stages)
+        assert [stage for stage in stages if "IXSCAN" in stage or stage == "IDHACK"]
 
 
 def plan_stages(plan: Any) -> list[str]:
