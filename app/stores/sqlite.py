@@ -7,7 +7,6 @@ because SQLite's own busy handler starves writing processes.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -20,6 +19,7 @@ from app.errors import StoreRefused, StoreUnavailable
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
 from app.stores.sqlite_errors import our_errors, ours
+from app.stores.sqlite_files import DatabaseFiles, held, make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
@@ -53,6 +53,7 @@ class SqliteStore:
         """Forget the parent's connections and locks: neither may be used in a child."""
         self._process = os.getpid()
         self._local = threading.local()
+        self._files = DatabaseFiles(self._path)
         self._opened: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._write_lock = threading.Lock()
@@ -144,10 +145,7 @@ class SqliteStore:
     # The store itself
 
     def prepare(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreRefused(f"cannot make {self._path.parent}: {error.strerror}") from error
+        make_database(self._path)
         try:
             with self._transaction() as connection:
                 self._migrate(connection)
@@ -191,16 +189,23 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         # Connections are closed by whichever thread closes the store, hence no thread check.
         connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            f"{self._path.as_uri()}?mode=rw",  # A file that is gone is not made anew.
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("SELECT * FROM sqlite_master").fetchall()  # Opens all of its files.
+        self._files.note_opened()
         self._opened.append(connection)
         return connection
 
     def _reader(self) -> sqlite3.Connection:
         """This thread's connection."""
         self._in_this_process()
+        self._files.check()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._connect()
@@ -210,24 +215,19 @@ class SqliteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction, alone among all processes; durable when the block is left."""
         self._in_this_process()
-        with self._write_lock, our_errors(), _held(self._path):
+        with self._write_lock, our_errors(), held(self._path):
+            self._files.check()
+            self._files.check_writable()
             if self._writer is None:
                 self._writer = self._connect()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
+                self._files.check()  # What was committed is where the next start looks for it.
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold the lock file beside the database; the kernel serves the waiting processes in turn."""
-    with Path(f"{path}.lock").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _insert(connection: sqlite3.Connection, statement: str, row: tuple[object, ...]) -> Outcome:

@@ -198,6 +198,51 @@ def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "s.db").exists()
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_file_that_is_deleted_beneath_the_store_is_not_used_any_more(
+    tmp_path: Path, suffix: str
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_score(a_score())
+    Path(f"{tmp_path}/s.db{suffix}").unlink()
+    with pytest.raises(StoreUnavailable):
+        store.add_score(a_score())
+    with pytest.raises(StoreUnavailable):
+        store.ping()
+    with ThreadPoolExecutor(1) as pool:  # A thread that has no connection yet.
+        assert isinstance(pool.submit(store.ping).exception(), StoreUnavailable)
+    assert not Path(f"{tmp_path}/s.db{suffix}").exists()
+
+
+def test_another_database_in_the_place_of_ours_is_not_used(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_score(a_score())
+    prepared(tmp_path / "other.db").close()
+    (tmp_path / "other.db").replace(tmp_path / "s.db")
+    with pytest.raises(StoreUnavailable, match=r"s\.db is not the file that was opened"):
+        store.add_score(a_score())
+    with pytest.raises(StoreUnavailable, match=r"s\.db is not the file that was opened"):
+        store.ping()
+
+
+def test_a_write_that_ends_up_in_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
+    store = prepared(tmp_path / "s.db")
+    with pytest.raises(StoreUnavailable), store._transaction():
+        (tmp_path / "s.db").unlink()
+
+
+def test_a_database_that_is_gone_without_its_wal_is_refused_and_the_wal_left_alone(
+    tmp_path: Path,
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_score(a_score())
+    (tmp_path / "s.db").unlink()
+    wal = (tmp_path / "s.db-wal").read_bytes()
+    with pytest.raises(StoreRefused, match=r"s\.db is gone, but not .*s\.db-wal: put it back"):
+        SqliteStore(tmp_path / "s.db").prepare()
+    assert (tmp_path / "s.db-wal").read_bytes() == wal
+
+
 QUERIES: dict[str, dict[str, Any]] = {
     "scores_by_project": {},
     "scores_by_run": {"evaluation_run_id": "r"},
