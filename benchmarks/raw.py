@@ -1,0 +1,90 @@
+"""Raw sqlite3: the same documents into the same tables and indexes, as durable, and nothing else.
+
+Tables, indexes and documents are copied from a file that Scoreline wrote.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from uuid_utils import uuid7
+
+SETTINGS = "Python's sqlite3, one process, one connection, WAL, synchronous=FULL"
+
+Row = tuple[object, ...]
+
+
+@contextmanager
+def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
+    """A new file at `path`, without rows, with the tables and indexes of `original`."""
+    with closing(sqlite3.connect(original)) as source:
+        statements = source.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+        ).fetchall()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        for (statement,) in statements:
+            connection.execute(statement)
+        yield connection
+
+
+def rows(path: Path, limit: int) -> list[Row]:
+    """The first documents of a file of Scoreline's, whole."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT * FROM scores ORDER BY _id LIMIT ?", (limit,)).fetchall()
+
+
+def renewed(documents: Sequence[Row]) -> list[Row]:
+    """The same documents with new ids, the first column."""
+    return [(str(uuid7()), *document[1:]) for document in documents]
+
+
+def _insert(width: int) -> str:
+    return f"INSERT INTO scores VALUES ({', '.join('?' * width)})"
+
+
+def single_inserts(
+    connection: sqlite3.Connection, documents: Sequence[Row], seconds: float
+) -> float:
+    """Inserts a second, each in a transaction of its own."""
+    statement = _insert(len(documents[0]))
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        document = documents[done % len(documents)]
+        connection.execute(statement, (str(uuid7()), *document[1:]))
+        done += 1
+    return done / (time.perf_counter() - began)
+
+
+def batches(connection: sqlite3.Connection, parts: Sequence[Sequence[Row]]) -> float:
+    """Seconds for all parts, each an executemany in a transaction of its own."""
+    statement = _insert(len(parts[0][0]))
+    began = time.perf_counter()
+    for part in parts:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(statement, part)
+        connection.execute("COMMIT")
+    return time.perf_counter() - began
+
+
+def read_all(path: Path) -> float:
+    """Scores a second of one SELECT of whole rows, in the order of a list."""
+    with closing(sqlite3.connect(path)) as connection:
+        began = time.perf_counter()
+        (entity, project) = connection.execute("SELECT entity, project FROM scores").fetchone()
+        found = connection.execute(
+            "SELECT * FROM scores WHERE entity = ? AND project = ? ORDER BY _id", (entity, project)
+        )
+        count = sum(1 for _ in found)
+        return count / (time.perf_counter() - began)
+
+
+def count(path: Path) -> int:
+    """How many scores a file of the same tables holds."""
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])

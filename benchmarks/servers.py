@@ -1,0 +1,122 @@
+"""The services that are measured: each is started for the length of a block, on loopback.
+
+All serve with as many workers as Scoreline does by default.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from config.settings import read_settings
+from tests.processes import ADMIN_KEY, environment, free_port, running, wait_until_listening
+
+WORKERS = read_settings({}).workers
+THREADS = read_settings({}).threads
+KEEP_ALIVE = 75
+"""Seconds, as in config/gunicorn.py."""
+
+STOP_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a service answers, and the file that its scores are in, where there is one."""
+
+    port: int
+    database: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Its origin."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def scoreline(directory: Path, mongodb: str = "") -> Iterator[Server]:
+    """Scoreline on an embedded store in `directory`, or on the database that a URI names."""
+    database = directory / "scoreline.db"
+    store = mongodb or f"sqlite:///{database}"
+    with running(directory, store, WEB_CONCURRENCY=str(WORKERS)) as service:
+        yield Server(service.port, None if mongodb else database)
+
+
+@contextmanager
+def bare(directory: Path) -> Iterator[Server]:
+    """The bare Flask view under gunicorn."""
+    port = free_port()
+    command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+    command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
+    command += ["--keep-alive", str(KEEP_ALIVE), "--no-control-socket"]
+    with _started([*command, "benchmarks.bare:create_app()"], port, directory / "bare.log"):
+        yield Server(port)
+
+
+@contextmanager
+def reference(directory: Path) -> Iterator[Server]:
+    """The FastAPI service under uvicorn, on a file in `directory`."""
+    port, database = free_port(), directory / "reference.db"
+    command = ["uvicorn", "--factory", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(WORKERS), "--timeout-keep-alive", str(KEEP_ALIVE)]
+    command += ["--loop", "uvloop", "--http", "httptools"]
+    command += ["--no-access-log", "--log-level", "warning", "benchmarks.reference:create_app"]
+    settings = {"REFERENCE_DATABASE": str(database), "REFERENCE_KEY": ADMIN_KEY}
+    with _started(command, port, directory / "reference.log", **settings):
+        yield Server(port, database)
+
+
+def settings() -> dict[str, str]:
+    """How each service is served, by its name in the table."""
+    gunicorn, uvicorn = f"gunicorn {version('gunicorn')}", f"uvicorn {version('uvicorn')}"
+    flask, threaded = f"Flask {version('flask')}", f"{WORKERS} workers, {THREADS} threads each"
+    return {
+        "Scoreline": f"`scoreline serve` with default settings: {flask}, {gunicorn}, {threaded}, "
+        "an API key, one log line a request",
+        "bare Flask": f"a view that returns a constant: {flask}, {gunicorn} gthread, {threaded}, "
+        "no body, key, store or log line",
+        "FastAPI": f"benchmarks/reference.py: FastAPI {version('fastapi')}, pydantic "
+        f"{version('pydantic')}, {uvicorn} (uvloop, httptools), {WORKERS} workers, WAL, "
+        "synchronous=FULL, an API key, no log line",
+    }
+
+
+@contextmanager
+def _started(command: Sequence[str], port: int, log: Path, **settings: str) -> Iterator[None]:
+    """A Python module that serves, in a process group of its own; ended with all its children."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=log.parent,
+            env=environment(**settings),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        _wait(port, process, log)
+        yield
+    finally:
+        _end(process)
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    try:
+        wait_until_listening(port, process)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{log.read_text()}") from None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

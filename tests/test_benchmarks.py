@@ -1,0 +1,107 @@
+"""The benchmarks measure what they say: like with like, and only what was answered. No timing."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from benchmarks import raw, servers, wrk
+from benchmarks.documents import SCORES, batch, body
+from tests.processes import ROOT, Service
+
+Start = Callable[[Path], AbstractContextManager[servers.Server]]
+
+without_fastapi = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("fastapi", "uvloop", "httptools"))),
+    reason="FastAPI is not installed (pip install '.[bench]')",
+)
+JSON = {"Content-Type": "application/json"}
+COLUMNS = "entity, project, evaluation_run_id, prediction_id, scorer, value_json, wb_user_id"
+
+
+def client(server: servers.Server) -> Service:
+    """What sends requests to a side; its process is not asked for."""
+    return Service(server.port, None, Path())  # type: ignore[arg-type]
+
+
+def answered_id(server: servers.Server) -> UUID:
+    answer = client(server).post(SCORES, body(7), headers=JSON)
+    assert answer.status == 200
+    assert answer.headers.get_content_type() == "application/json"
+    assert list(answer.json) == ["score_id"]
+    return UUID(answer.json["score_id"])
+
+
+def query(path: Path | None, statement: str) -> list[tuple[object, ...]]:
+    assert path
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_the_bare_view_answers_as_scoreline_does(tmp_path: Path) -> None:
+    with servers.bare(tmp_path) as server:
+        assert answered_id(server).version == 7
+
+
+def test_the_bare_view_keeps_connections_as_long_as_scoreline() -> None:
+    assert runpy.run_path(str(ROOT / "config" / "gunicorn.py"))["keepalive"] == servers.KEEP_ALIVE
+
+
+@without_fastapi
+def test_the_reference_keeps_the_same_score_in_the_same_table(tmp_path: Path) -> None:
+    tables = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    with servers.scoreline(tmp_path) as ours, servers.reference(tmp_path) as theirs:
+        for server in (ours, theirs):
+            score_id = answered_id(server)
+            assert score_id.version == 7
+            assert query(server.database, "SELECT _id FROM scores") == [(str(score_id),)]
+            assert query(server.database, "PRAGMA journal_mode") == [("wal",)]
+            assert client(server).post(SCORES, body(7), headers=JSON, key="wrong").status == 401
+            assert client(server).post(SCORES, body(7), headers=JSON, key=None).status == 401
+            basic = {**JSON, "Authorization": "Basic Og=="}
+            assert client(server).post(SCORES, body(7), key=None, headers=basic).status == 401
+            assert raw.count(server.database or Path()) == 1
+        for statement in (tables, f"SELECT {COLUMNS} FROM scores"):
+            assert query(ours.database, statement) == query(theirs.database, statement)
+
+
+def test_raw_inserts_are_of_the_same_documents_in_the_same_tables(tmp_path: Path) -> None:
+    tables = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    with servers.scoreline(tmp_path) as server:
+        answer = client(server).send("POST", f"{SCORES}/batch", batch(3))
+        assert answer.status == 200, answer.body
+    database, copy = tmp_path / "scoreline.db", tmp_path / "raw.db"
+    documents = raw.rows(database, 10)
+    with raw.like(copy, database) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        raw.batches(connection, [raw.renewed(documents), raw.renewed(documents)])
+        assert query(copy, tables) == query(database, tables)
+        assert query(copy, f"SELECT {COLUMNS} FROM scores ORDER BY _id LIMIT 3") == query(
+            database, f"SELECT {COLUMNS} FROM scores ORDER BY _id"
+        )
+        before = raw.count(copy)
+        assert before == 6
+        raw.single_inserts(connection, documents, 0.01)
+        assert raw.count(copy) > before
+
+
+REPORT = "  812 requests in 2.00s, 150.00KB read\n{}Requests/sec:    405.50\n"
+
+
+def test_load_counts_only_when_every_request_was_answered() -> None:
+    assert wrk.read(REPORT.format("")) == wrk.Load(812, 405.5)
+    for trouble in (
+        "  Non-2xx or 3xx responses: 1\n",
+        "  Socket errors: connect 0, read 3, write 0, timeout 0\n",
+    ):
+        with pytest.raises(wrk.BrokenLoad):
+            wrk.read(REPORT.format(trouble))
+    with pytest.raises(wrk.BrokenLoad):
+        wrk.read("unable to connect")
