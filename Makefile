@@ -6,7 +6,7 @@ INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop test-faults check clean
+.PHONY: help run test test-interop test-faults check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tests.sizes
+
+bench: $(VENV)/.benching  ## Measure beside other services and raw SQLite (needs wrk; BENCH=--quick).
+	@$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:  ## Remove the virtual environment and caches; var/ with the store stays.
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
@@ -54,4 +57,9 @@ $(VENV)/.testing: $(VENV)/.serving
 $(VENV)/.interop: $(VENV)/.testing
 	@echo "Installing the official client" >&2
 	@$(PIP) --editable '.[interop]'
+	@touch $@
+
+$(VENV)/.benching: $(VENV)/.testing
+	@echo "Installing what the benchmarks need" >&2
+	@$(PIP) --editable '.[bench]'
 	@touch $@

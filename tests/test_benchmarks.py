@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.util
 import runpy
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from benchmarks import raw, servers, wrk
+from benchmarks import machine, raw, run, servers, table, wrk
 from benchmarks.documents import SCORES, batch, body
-from tests.processes import ROOT, Service
+from benchmarks.rounds import alternate
+from tests.processes import ROOT, Service, environment
 
 Start = Callable[[Path], AbstractContextManager[servers.Server]]
 
@@ -92,6 +96,25 @@ def test_raw_inserts_are_of_the_same_documents_in_the_same_tables(tmp_path: Path
         assert raw.count(copy) > before
 
 
+def test_a_ratio_is_of_values_of_the_same_round() -> None:
+    row = table.Row("creates", "Scoreline", "bare", "/s", [300.0, 100.0, 900.0], [100, 200, 600])
+    assert row.ratios() == [3.0, 0.5, 1.5]
+    assert row.cells()[3:] == ("1.50", "0.50", "3.00", "[300/s : 200/s]")
+    assert "| creates | Scoreline | bare | 1.50 |" in table.markdown([row])
+
+
+def test_sides_take_turns_and_change_their_order() -> None:
+    calls: list[str] = []
+
+    def measure(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    sides = {name: partial(measure, name) for name in ("a", "b")}
+    assert alternate("turns", sides, 3) == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+
+
 REPORT = "  812 requests in 2.00s, 150.00KB read\n{}Requests/sec:    405.50\n"
 
 
@@ -105,3 +128,27 @@ def test_load_counts_only_when_every_request_was_answered() -> None:
             wrk.read(REPORT.format(trouble))
     with pytest.raises(wrk.BrokenLoad):
         wrk.read("unable to connect")
+
+
+def test_without_wrk_it_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run"],
+        cwd=tmp_path,
+        env={**environment(), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"benchmarks: {wrk.MISSING}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert machine.filesystem(Path("/proc/self")) == "proc"
+    monkeypatch.setattr(wrk, "is_missing", lambda: False)
+    monkeypatch.setattr(run, "filesystem", lambda _: "tmpfs")
+    assert run.main(["--directory", str(tmp_path)]) == 2
+    assert "is on tmpfs" in capsys.readouterr().err

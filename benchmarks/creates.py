@@ -1,0 +1,101 @@
+"""Durable single creates, by as many connections as there are callers at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import raw, servers, wrk
+from benchmarks.documents import BODIES, SCORES, write_bodies
+from benchmarks.rounds import Measure, Plan, alternate, progress
+from benchmarks.table import Row
+from tests import mongodb
+
+CONNECTIONS = (1, 8, 32)
+EMBEDDED, MONGODB = "Scoreline", "Scoreline on MongoDB"
+BARE, REFERENCE, RAW = "bare Flask", "FastAPI", "raw sqlite3"
+
+
+def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
+    """Scoreline on each store against a bare view, FastAPI and raw inserts."""
+    rows = []
+    for connections in CONNECTIONS:
+        what = f"single creates, {connections} connection{'s' if connections > 1 else ''}"
+        place = directory / f"creates-{connections}"
+        place.mkdir()
+        with _sides(plan, place, mongodb_uri, connections) as sides:
+            measured = alternate(what, sides, plan.rounds)
+        rows += [
+            Row(what, side, against, "/s", measured[side], measured[against])
+            for side in (EMBEDDED, MONGODB)
+            for against in (BARE, REFERENCE, RAW)
+            if side in measured
+        ]
+    return rows
+
+
+@contextmanager
+def _sides(
+    plan: Plan, place: Path, mongodb_uri: str, connections: int
+) -> Iterator[dict[str, Measure]]:
+    """Every side, started on an empty store and warm."""
+    bodies = write_bodies(place / "bodies.jsonl")
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        sides = {
+            BARE: Side(enter(servers.bare(place)), bodies, connections, plan.seconds),
+            EMBEDDED: Side(enter(servers.scoreline(place)), bodies, connections, plan.seconds),
+            REFERENCE: Side(enter(servers.reference(place)), bodies, connections, plan.seconds),
+        }
+        if mongodb_uri:
+            uri = mongodb.with_database(mongodb_uri, f"scoreline_bench_{connections}")
+            if os.environ.get("SCORELINE_TEST_MONGODB"):  # Any other server ends with its data.
+                stack.callback(mongodb.drop_database, uri)
+            server = enter(servers.scoreline(place, uri))
+            sides[MONGODB] = Side(server, bodies, connections, plan.mongodb_seconds)
+        progress(f"warming up for {connections} connections")
+        for side in sides.values():
+            side.warm_up()
+        yield {**sides, RAW: _raw(stack, plan, place)}
+        for side in sides.values():
+            side.check()
+
+
+class Side:
+    """One service under load, and how many scores it has said are stored."""
+
+    def __init__(
+        self, server: servers.Server, bodies: Path, connections: int, seconds: int
+    ) -> None:
+        self._server, self._bodies = server, bodies
+        self._connections, self._seconds = connections, seconds
+        self._acknowledged = 0
+
+    def __call__(self) -> float:
+        """Requests a second."""
+        return self._load(self._seconds)
+
+    def warm_up(self) -> None:
+        """A second that is not measured."""
+        self._load(1)
+
+    def _load(self, seconds: int) -> float:
+        url = f"{self._server.url}{SCORES}"
+        load = wrk.load(url, "POST", self._bodies, self._connections, seconds)
+        self._acknowledged += load.requests
+        return load.rate
+
+    def check(self) -> None:
+        """Whether its file holds what it has acknowledged."""
+        if self._server.database:
+            stored = raw.count(self._server.database)
+            assert stored >= self._acknowledged, (self._server, stored, self._acknowledged)
+
+
+def _raw(stack: ExitStack, plan: Plan, place: Path) -> Callable[[], float]:
+    """Raw inserts of the documents that Scoreline made of the bodies when it was warmed up."""
+    documents = raw.rows(place / "scoreline.db", BODIES)
+    connection = stack.enter_context(raw.like(place / "raw.db", place / "scoreline.db"))
+    return lambda: raw.single_inserts(connection, documents, plan.seconds)

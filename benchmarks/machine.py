@@ -1,0 +1,43 @@
+"""What a figure depends on besides the program: the machine, its disk, its software."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sqlite3
+from pathlib import Path
+
+IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def machine() -> str:
+    """Processor, cores, memory, system, Python and SQLite."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    processor = model[1].strip() if model else platform.machine()
+    return (
+        f"{len(os.sched_getaffinity(0))} cores ({processor}), {memory:.0f} GiB, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
+        f"SQLite {sqlite3.sqlite_version}"
+    )
+
+
+def filesystem(path: Path) -> str:
+    """The kind of file system that `path` is on."""
+    path = path.resolve()
+    found = Path("/"), "unknown"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mounted, kind, *_ = line.split()
+        mount = Path(mounted.replace("\\040", " "))
+        if path.is_relative_to(mount) and len(mount.parts) >= len(found[0].parts):
+            found = mount, kind
+    return found[1]
+
+
+def resident_megabytes(process: int) -> float:
+    """The memory of a process that is in RAM, with what it shares with others."""
+    status = Path(f"/proc/{process}/status").read_text()
+    kilobytes = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert kilobytes, status
+    return int(kilobytes[1]) / 1024

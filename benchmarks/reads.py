@@ -1,0 +1,109 @@
+"""Reads: one score, pages and the whole list, where few scores are stored and where many are."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from benchmarks import raw, servers, wrk
+from benchmarks.client import Client
+from benchmarks.creates import EMBEDDED, RAW
+from benchmarks.documents import SCORES, SCORES_A_RUN, batch, run
+from benchmarks.rounds import Measure, Plan, alternate, progress
+from benchmarks.table import Row
+
+ONE = "time to read one score"
+PAGE = "time to read a page of 100"
+RUN = "time to read a page of 100 of a run"
+BATCH = 10_000
+PLACES = 1_000
+"""How many different scores and pages are asked for in turn."""
+
+
+def measure(plan: Plan, directory: Path) -> list[Row]:
+    """Times of a read with many scores stored against the times with few; the list's rate."""
+    places = {count: directory / f"reads-{count}" for count in (plan.small, plan.large)}
+    for place in places.values():
+        place.mkdir()
+    rows = []
+    with (
+        servers.scoreline(places[plan.small]) as small,
+        servers.scoreline(places[plan.large]) as large,
+    ):
+        both = {plan.small: small, plan.large: large}
+        for count, server in both.items():
+            _fill(server, count)
+        files = {count: _write_paths(place) for count, place in places.items()}
+        for what in (ONE, PAGE, RUN):
+            lines = {count: files[count][what] for count in both}
+            rows.append(_flatness(what, plan, both, lines))
+        rows.append(_stream(plan, large))
+    return rows
+
+
+def _fill(server: servers.Server, count: int) -> None:
+    progress(f"storing {count:,} scores")
+    with Client(server.port) as client:
+        for first in range(0, count, BATCH):
+            client.post_batch(batch(min(BATCH, count - first), first))
+
+
+def _write_paths(place: Path) -> dict[str, Path]:
+    """Files with the paths of reads of each kind, spread over the whole store."""
+    with closing(sqlite3.connect(place / "scoreline.db")) as connection:
+        ids = [row[0] for row in connection.execute("SELECT _id FROM scores ORDER BY _id")]
+    chosen = random.Random(1)  # noqa: S311
+    runs = [run(number) for number in range(len(ids) // SCORES_A_RUN)]
+    paths: dict[str, Callable[[], str]] = {
+        ONE: lambda: f"{SCORES}/{chosen.choice(ids)}",
+        PAGE: lambda: f"{SCORES}?limit=100&after={chosen.choice(ids[:-100])}",
+        RUN: lambda: f"{SCORES}?limit=100&evaluation_run_id={chosen.choice(runs)}",
+    }
+    files = {}
+    for number, (what, path) in enumerate(paths.items()):
+        files[what] = place / f"{number}.paths"
+        files[what].write_text("".join(f"{path()}\n" for _ in range(PLACES)))
+    return files
+
+
+def _flatness(
+    what: str, plan: Plan, both: dict[int, servers.Server], lines: dict[int, Path]
+) -> Row:
+    """The mean time of an answer at one connection, many scores stored against few."""
+
+    def milliseconds(count: int) -> float:
+        load = wrk.load(both[count].url, "GET", lines[count], 1, plan.seconds)
+        return 1000 / load.rate
+
+    names = {count: f"{count:,} stored" for count in both}
+    sides: dict[str, Measure] = {names[count]: partial(milliseconds, count) for count in both}
+    for measure_once in sides.values():
+        measure_once()  # Nothing is cold in the first round.
+    measured = alternate(what, sides, plan.rounds)
+    small, large = names[plan.small], names[plan.large]
+    return Row(what, large, small, " ms", measured[large], measured[small])
+
+
+def _stream(plan: Plan, server: servers.Server) -> Row:
+    """The whole list as it streams, against a raw SELECT of the same rows."""
+
+    def scores_a_second() -> float:
+        began = time.perf_counter()
+        with Client(server.port) as client:
+            lines = client.count_lines(SCORES)
+        assert lines == plan.large, lines
+        return lines / (time.perf_counter() - began)
+
+    assert server.database
+    what = f"the list of {plan.large:,}, scores a second"
+    sides: dict[str, Measure] = {
+        EMBEDDED: scores_a_second,
+        RAW: partial(raw.read_all, server.database),
+    }
+    measured = alternate(what, sides, plan.rounds)
+    return Row(what, EMBEDDED, RAW, "/s", measured[EMBEDDED], measured[RAW])
