@@ -93,7 +93,7 @@ class Service:
         key: str | None = "",
     ) -> Answer:
         """One request on a connection of its own; `key=None` sends no credentials."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         sent = {"Authorization": f"Bearer {key or self.key}"} if key is not None else {}
         try:
             connection.request(method, path, body, {**sent, **(headers or {})})
