@@ -180,7 +180,7 @@ def wait_for_log(service: Service, message: str) -> None:
 def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard_it(
     tmp_path: Path,
 ) -> None:
-    for _ in range(5):
-        with running(tmp_path, WEB_CONCURRENCY="4") as service:
+    for _ in range(3):
+        with running(tmp_path, WEB_CONCURRENCY="3") as service:
             service.process.terminate()
             service.process.wait(timeout=20)  # The graceful timeout is 30.

@@ -272,7 +272,7 @@ def test_a_walk_misses_and_repeats_nothing_while_others_write(
 def test_a_long_list_is_streamed_with_flat_memory(tmp_path: Path) -> None:
     with running(tmp_path, WEB_CONCURRENCY="1") as service:
         big = {"scores": [{**SCORE, "value": "x" * 3_000}] * 2_000}
-        for _ in range(20):
+        for _ in range(12):
             assert service.post("/v2/a/b/scores/batch", big).status == 200
         service.send("GET", "/v2/a/b/scores?limit=1")
         before = _resident_kilobytes(service)
@@ -285,7 +285,7 @@ def test_a_long_list_is_streamed_with_flat_memory(tmp_path: Path) -> None:
             received += len(piece)
             most = max(most, _resident_kilobytes(service))
         connection.close()
-    assert received > 40_000 * 3_000
+    assert received > 24_000 * 3_000
     assert most - before < 50_000
 
 
@@ -531,7 +531,7 @@ def test_an_empty_batch_stores_nothing(any_service: Service, scores: str) -> Non
 def test_kill_9_in_the_middle_of_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
     body = {"scores": [{**SCORE, "value": "x" * 500}] * 8_000}
     sizes = set()
-    for delay in (0.15, 0.25, 0.35, 0.5):
+    for delay in (0.2, 0.4):
         with running(tmp_path) as service:
             path = f"/v2/a/{delay}/scores"
             sender = threading.Thread(target=_send_and_be_cut, args=(service, path, body))
