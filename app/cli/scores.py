@@ -24,7 +24,6 @@ ROWS = 100
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
 BATCH_BYTES = 4 * 1024 * 1024
-TOO_LARGE = 413
 
 
 def _of_a_project(command: Callable[..., None]) -> Callable[..., None]:
@@ -211,7 +210,7 @@ def _send_numbered(client: Client, numbered: Sequence[tuple[int, bytes]]) -> int
     try:
         results = client.add([line for _, line in numbered])
     except ServiceError as error:
-        if error.status != TOO_LARGE:
+        if error.status != 413:
             raise
         if len(numbered) == 1:
             click.echo(f"line {numbered[0][0]}: {error}", err=True)
