@@ -75,6 +75,23 @@ class JsonWorker(ThreadWorker):  # type: ignore[misc]
         errors.ForbiddenProxyRequest: (403, "Forbidden"),
     }
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take connections or leave them waiting; a worker that stops takes all and closes.
+
+        gunicorn would close after the last answer only, and reset those that came meanwhile.
+        """
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):
+            for listener in self.sockets:
+                self._take_waiting(listener)
+                listener.close()
+
+    def _take_waiting(self, listener: socket.socket) -> None:
+        taken = -1
+        while taken != self.nr_conns:
+            taken = self.nr_conns
+            self.accept(listener)
+
     def handle(self, conn: TConn) -> Any:
         """Answer one request of a connection."""
         request_id.set(None)  # The thread's last request is over.

@@ -41,11 +41,17 @@ class Load:
 
     Every score has content and an idempotency key of its own. A call that is not acknowledged, for
     a broken connection or a 503, is made again with the same key until it is, or the load ends.
-    With `calls` there are so many in all; `port` is where they go, unless it is to the service.
+    Calls are called by the load's name and a number. With `calls` there are so many in all; `port`
+    is where they go, unless it is to the service.
     """
 
     def __init__(
-        self, service: Service, *, port: int | None = None, calls: int | None = None
+        self,
+        service: Service,
+        name: str = "call",
+        *,
+        port: int | None = None,
+        calls: int | None = None,
     ) -> None:
         self.acknowledged: list[tuple[str, dict[str, Any]]] = []
         """Score ids, and what was sent for them."""
@@ -54,6 +60,7 @@ class Load:
         self.breaks: Counter[str] = Counter()
         """Attempts without an answer, by the error."""
         self.unexpected: list[Answer] = []
+        self._name = name
         self._key = service.key
         self._port = port or service.port
         self._changed = threading.Condition()
@@ -95,7 +102,8 @@ class Load:
     def _send_scores(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         for number in self._calls:
-            while not (self._attempt(connection, f"call-{number}") or self._stopping.is_set()):
+            name = f"{self._name}-{number}"
+            while not (self._attempt(connection, name) or self._stopping.is_set()):
                 self._stopping.wait(PAUSE_SECONDS)
             if self._stopping.is_set():
                 break
@@ -151,9 +159,9 @@ def read_back(service: Service) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.body.splitlines()]
 
 
-def count(service: Service, load: Load) -> Count:
+def count(service: Service, *loads: Load) -> Count:
     """Compare what has been acknowledged by now with what is stored."""
-    acknowledged = list(load.acknowledged)
+    acknowledged = [each for load in loads for each in load.acknowledged]
     stored = read_back(service)
     by_id = {score["score_id"]: score for score in stored}
     lost = sum(not _holds(by_id.get(score_id), sent) for score_id, sent in acknowledged)
