@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging.config
 import os
 
 from flask import Flask
 
 from app.api import install
-from app.logs import logging_config
+from app.logs import configure_logging
 from app.services.keys import KeyRing
 from app.stores import open_store
 from config.settings import Settings, read_settings
@@ -21,7 +20,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError and StoreRefused.
     """
     settings = settings or read_settings(os.environ)
-    logging.config.dictConfig(logging_config(settings.log_level))
+    configure_logging(settings.log_level)
 
     store = open_store(settings.store)
     keys = KeyRing(store, settings.admin_key)

@@ -42,6 +42,10 @@ class TooLarge(ScorelineError):
     """Input over a size that the service or its store can keep."""
 
 
+class TooSlow(ScorelineError):
+    """A body that comes too slowly to be waited for; the same call may succeed later."""
+
+
 class Conflict(ScorelineError):
     """Something of that identity is stored already."""
 
@@ -56,6 +60,10 @@ class Busy(ScorelineError):
 
 class StoreUnavailable(ScorelineError):
     """The store does not answer, or not in time; the same call may succeed later."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The store cannot keep up with what is sent; what was refused is not stored."""
 
 
 class StoreFull(StoreUnavailable):

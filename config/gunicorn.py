@@ -5,30 +5,21 @@ gunicorn runs this file once, in the master process, before any worker exists.
 
 from __future__ import annotations
 
-import json
-import logging.config
 import os
-import secrets
+import resource
 import signal
-import socket
 import sys
-from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.http import errors
-from gunicorn.http.message import Request
-from gunicorn.http.parser import RequestParser
-from gunicorn.http.unreader import Unreader
-from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from app.logs import logging_config, request_id
+from app.logs import configure_logging
+from app.server.worker import EventWorker
 from app.start import first_start
 from config.settings import SettingsError, read_settings
 
-REQUEST_LINE_BYTES = 256 * 1024
+FILES = 4096
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
@@ -37,86 +28,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
     def setup(self, cfg: Config) -> None:
         """Set the loggers up as gunicorn does, then format them as ours."""
         super().setup(cfg)
-        logging.config.dictConfig(logging_config(settings.log_level))
-
-
-class ScorelineRequest(Request):  # type: ignore[misc]
-    """A request as Scoreline reads it: gunicorn refuses some that FastAPI's servers take."""
-
-    def read_line(self, unreader: Unreader, buf: bytearray, _limit: int = 0) -> Any:
-        """Read the request line: a thousand score_ids to delete are more than gunicorn takes."""
-        return super().read_line(unreader, buf, REQUEST_LINE_BYTES)
-
-    def _apply_header_policy(
-        self, name: str, value: str, scheme_state: list[bool], seen: set[str], *rest: Any, **kw: Any
-    ) -> tuple[str, str] | None:
-        if name == "CONTENT-TYPE" and name in seen:
-            return None  # The first one counts.
-        kept: tuple[str, str] | None = super()._apply_header_policy(
-            name, value, scheme_state, seen, *rest, **kw
-        )
-        return kept
-
-
-class Parser(RequestParser):  # type: ignore[misc]
-    """gunicorn's parser of our requests."""
-
-    mesg_class = ScorelineRequest
-
-
-class JsonWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which answers broken HTTP in JSON too."""
-
-    statuses = {
-        errors.LimitRequestLine: (414, "URI Too Long"),
-        errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
-        errors.ExpectationFailed: (417, "Expectation Failed"),
-        errors.UnsupportedTransferCoding: (501, "Not Implemented"),
-        errors.ForbiddenProxyRequest: (403, "Forbidden"),
-    }
-
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Take connections or leave them waiting; a worker that stops takes all and closes.
-
-        gunicorn would close after the last answer only, and reset those that came meanwhile.
-        """
-        super().set_accept_enabled(enabled)
-        if not (enabled or self.alive):
-            for listener in self.sockets:
-                self._take_waiting(listener)
-                listener.close()
-
-    def _take_waiting(self, listener: socket.socket) -> None:
-        taken = -1
-        while taken != self.nr_conns:
-            taken = self.nr_conns
-            self.accept(listener)
-
-    def handle(self, conn: TConn) -> Any:
-        """Answer one request of a connection."""
-        request_id.set(None)  # The thread's last request is over.
-        conn.parser = conn.parser or Parser(self.cfg, conn.sock, conn.client)
-        return super().handle(conn)
-
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """Answer a request that gunicorn could not read; the connection ends with it."""
-        status, reason = self.statuses.get(type(exc), (400, "Bad Request"))
-        if not isinstance(exc, errors.ParseException):
-            status, reason = 500, "Internal Server Error"
-            self.log.error("Error handling request", exc_info=exc)
-        number = secrets.token_hex(16)
-        request_id.set(number)
-        self.log.info("answered %s to what is no HTTP request", status)
-        body = json.dumps({"detail": reason}, separators=(",", ":"))
-        head = (
-            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-Id: {number}\r\n\r\n"
-        )
-        try:
-            write_nonblock(client, (head + body).encode())
-        except OSError:
-            self.log.debug("The client is gone before it was told %s", reason)
+        configure_logging(settings.log_level)
 
 
 def on_starting(_arbiter: Arbiter) -> None:
@@ -124,7 +36,16 @@ def on_starting(_arbiter: Arbiter) -> None:
     # A worker that is told to stop before it has handlers of its own would pass it over in the
     # master's, which it inherits, and be waited for until the graceful timeout.
     os.register_at_fork(after_in_child=_stop_at_once)
+    _allow_files()
     first_start(settings)
+
+
+def _allow_files() -> None:
+    """Let a worker have all its connections open: many systems allow 1,024 files unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _stop_at_once() -> None:
@@ -141,7 +62,7 @@ except SettingsError as error:
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.workers
-worker_class = JsonWorker
+worker_class = EventWorker
 threads = settings.threads
 logger_class = JsonLogger
 loglevel = settings.log_level

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth, MultiAuth
+from flask import g, request
+from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 
 from app.api.contract import contract_of
 from app.api.state import state
@@ -16,28 +17,10 @@ from app.stores.base import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-
-class _AnyCase:
-    """A scheme's name in any case (RFC 9110, section 11.1); Flask-HTTPAuth asks for one case."""
-
-    scheme: str
-
-    def is_compatible_auth(self, headers: Any) -> bool:
-        scheme = headers.get("Authorization", "").partition(" ")[0]
-        return bool(scheme.lower() == self.scheme.lower())
-
-
-class _Basic(_AnyCase, HTTPBasicAuth):  # type: ignore[misc]
-    pass
-
-
-class _Bearer(_AnyCase, HTTPTokenAuth):  # type: ignore[misc]
-    pass
-
-
-_basic = _Basic()
-_bearer = _Bearer(scheme="Bearer")
-_auth = MultiAuth(_basic, _bearer)
+_basic = HTTPBasicAuth()
+_bearer = HTTPTokenAuth(scheme="Bearer")
+_SCHEMES = {"basic": _basic, "bearer": _bearer}
+"""By their names in lower case: a scheme's name is taken in any case (RFC 9110, section 11.1)."""
 
 
 @_basic.verify_password  # type: ignore[untyped-decorator]
@@ -50,15 +33,23 @@ def _check_token(token: str) -> ApiKey | None:
     return state().keys.find(token)
 
 
-@_basic.error_handler  # type: ignore[untyped-decorator]
-@_bearer.error_handler  # type: ignore[untyped-decorator]
-def _refuse(_status: int) -> NoReturn:
-    raise NotAuthenticated
+def authenticate() -> ApiKey:
+    """The API key of this request. Raises NotAuthenticated.
+
+    Flask-HTTPAuth's own decorators would be made anew for each request, when there are two schemes.
+    """
+    given = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    scheme = _SCHEMES.get(given, _bearer)
+    key: ApiKey | None = scheme.authenticate(scheme.get_auth(), None)
+    if key is None:
+        raise NotAuthenticated
+    g.api_key = key
+    return key
 
 
 def current_key() -> ApiKey | None:
     """The API key of this request, once it is known."""
-    key: ApiKey | None = _auth.current_user()
+    key: ApiKey | None = g.get("api_key")
     return key
 
 
@@ -79,11 +70,10 @@ def allow(action: str) -> Callable[[View], View]:
 
         @wraps(view)
         def allowed(*, entity: str, project: str, **rest: Any) -> Any:
-            key = current_key()
-            if key is None or not permits(key, action, entity, project):
+            if not permits(authenticate(), action, entity, project):
                 raise Forbidden
             return view(entity=entity, project=project, **rest)
 
-        return _auth.login_required(allowed)  # type: ignore[no-any-return]
+        return allowed  # type: ignore[return-value]
 
     return decorate

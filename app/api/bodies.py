@@ -7,11 +7,11 @@ import time
 from email.message import Message
 from typing import Any
 
-from flask import Request, g
+from flask import Request, current_app, g
 from gunicorn.http.errors import ParseException
 
 from app import jsontext
-from app.errors import Busy, TooLarge, Unreadable
+from app.errors import Busy, TooLarge, TooSlow, Unreadable
 
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
@@ -30,7 +30,7 @@ def read_body(request: Request) -> Any:
     data = read_bytes(request)
     if not data:
         return None
-    if _is_json(request.content_type):
+    if _is_json(request.environ.get("CONTENT_TYPE")):
         return jsontext.read(data)
     return data.decode("utf-8", "replace")
 
@@ -41,12 +41,16 @@ def read_bytes(request: Request) -> bytes:
     Werkzeug's own limit cuts a chunked body short instead of refusing it. Raises TooLarge and
     Unreadable.
     """
-    limit = request.max_content_length or 0
-    length = request.content_length
+    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    environ = request.environ
+    given = environ.get("CONTENT_LENGTH")
+    length = int(given) if given else None  # gunicorn takes no other than digits.
     if length is not None and length > limit:
         raise TooLarge(_over(limit))
     try:
-        data: bytes = request.environ["wsgi.input"].read(limit + 1)
+        data: bytes = environ["wsgi.input"].read(limit + 1)
+    except TimeoutError:
+        raise TooSlow("The body came too slowly") from None
     except (ParseException, OSError):
         raise Unreadable("There was an error parsing the body") from None
     if len(data) > limit:
@@ -99,6 +103,7 @@ def drain(environ: dict[str, Any]) -> None:
     connection = environ.get("gunicorn.socket")
     if connection is None:
         return
+    before = connection.gettimeout()
     left, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
     while left > 0 and time.monotonic() < deadline:
         try:
@@ -107,7 +112,7 @@ def drain(environ: dict[str, Any]) -> None:
         except (OSError, ParseException):
             return  # The client is gone, or too slow, or sends no HTTP: gunicorn closes.
         finally:
-            connection.settimeout(None)
+            connection.settimeout(before)
         if not piece:
             return
         left -= len(piece)

@@ -90,7 +90,7 @@ def response(schema: type[Schema]) -> Callable[[View], View]:
 
         @wraps(view)
         def answered(**rest: Any) -> Response:
-            return Response(dumper.dumps(view(**rest)), mimetype="application/json")
+            return Response(dumper.dumps(view(**rest)), content_type="application/json")
 
         return answered  # type: ignore[return-value]
 

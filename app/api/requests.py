@@ -30,9 +30,10 @@ def install(app: Flask) -> None:
 
 def _begin() -> None:
     g.began = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
+    environ = request.environ
+    given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id.set(given if _SANE_ID.fullmatch(given) else secrets.token_hex(16))
-    path = request.environ["PATH_INFO"]
+    path = environ["PATH_INFO"]
     if len(path) > MAX_PATH:
         abort(414)
     if path.startswith("//"):
@@ -45,15 +46,16 @@ def _end(response: Response) -> Response:
         environ = request.environ
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""
-    key = current_key()
-    log.info(
-        "request",
-        extra=fields(
-            method=request.method,
-            path=request.path,
-            status=response.status_code,
-            milliseconds=round((time.perf_counter() - g.began) * 1000, 2),
-            key_id=key.key_id if key else None,
-        ),
-    )
+    if log.isEnabledFor(logging.INFO):
+        key = current_key()
+        log.info(
+            "request",
+            extra=fields(
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                milliseconds=round((time.perf_counter() - g.began) * 1000, 2),
+                key_id=key.key_id if key else None,
+            ),
+        )
     return response

@@ -21,22 +21,26 @@ def leaves(value: Any) -> list[dict[str, Any]]:
     text instead of a number. A leaf whose path is too long is left out, a long text is cut.
     """
     found: list[dict[str, Any]] = []
-    stack: list[tuple[str | None, Any]] = [(None, value)]
+    stack: list[tuple[str, Any]] = [("", value)]
     while stack and len(found) < MAX_LEAVES:
         path, part = stack.pop()
-        if path is not None and len(path) > MAX_CHARACTERS:
+        if len(path) > MAX_CHARACTERS:
             continue
         if isinstance(part, dict | list):
+            prefix = f"{path}." if part is not value else ""
             parts = list(islice(jsontext.children(part), MAX_LEAVES))
-            stack.extend((_join(path, name), child) for name, child in reversed(parts))
+            for name, child in reversed(parts):
+                stack.append((prefix + _step(name), child))
         else:
-            found.append({"path": _storable(path or ""), **_scalar(part)})
+            found.append({"path": _storable(path), **_scalar(part)})
     return found
 
 
-def _join(path: str | None, name: str | int) -> str:
-    step = str(name).replace("\\", "\\\\").replace(".", "\\.")
-    return step if path is None else f"{path}.{step}"
+def _step(name: str | int) -> str:
+    step = str(name)
+    if "." in step or "\\" in step:
+        return step.replace("\\", "\\\\").replace(".", "\\.")
+    return step
 
 
 def _scalar(value: Any) -> dict[str, Any]:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from app.errors import ScorelineError, StoreUnavailable
+from app.errors import ScorelineError, StoreBusy, StoreUnavailable
 
 Item = TypeVar("Item")
 Outcome = ScorelineError | None
 """What became of one item: None when it is durable, else why it is not."""
 
+QUEUE_SECONDS = 5.0
+"""How long an item waits for its commit to begin; it is certainly not stored when that is over."""
+
+COMMIT_SECONDS = 60.0
+"""How long an item waits for a commit that has begun; what becomes of it later, nobody knows."""
+
+MOST_WAITING = 1_000
+"""How many items may wait for a commit in one process."""
+
 
 class _Ticket(Generic[Item]):
     """One thread's item on its way into the store; its lock is released when the thread may go on.
 
-    The thread goes on because its item is done, or because it is to make the next commit.
+    The thread goes on because its item is done, or because it leads: it makes the next commit.
     """
 
-    __slots__ = ("done", "item", "may_go_on", "outcome")
+    __slots__ = ("item", "leads", "may_go_on", "outcome")
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.done = False
+        self.leads = False
         self.outcome: Outcome = None
         self.may_go_on = threading.Lock()
         self.may_go_on.acquire()
@@ -34,27 +44,55 @@ class GroupCommit(Generic[Item]):
 
     There is no thread of its own: whoever finds no commit under way makes one, of everything that
     waits, and hands on to the first that has queued up meanwhile. So a lone caller waits for
-    nobody, and the queue is never longer than there are callers.
+    nobody. The queue is bounded in length and in time.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
         self._write = write
         self._lock = threading.Lock()
-        self._busy = False
+        self._busy_since: float | None = None
         self._waiting: list[_Ticket[Item]] = []
 
     def submit(self, item: Item) -> None:
-        """Return when `item` is durable; raise its own error, never a neighbour's."""
+        """Return when `item` is durable; raise its own error, never a neighbour's.
+
+        Raises StoreBusy, and nothing is stored, when too many wait or one waits too long.
+        """
         ticket = _Ticket(item)
         with self._lock:
-            self._waiting.append(ticket)
-            waits, self._busy = self._busy, True
-        if waits:
-            ticket.may_go_on.acquire()
-        if not ticket.done:
+            self._join(ticket)
+        if not ticket.leads:
+            self._wait(ticket)
+        if ticket.leads:
             self._commit()
         if ticket.outcome:
             raise ticket.outcome
+
+    def _join(self, ticket: _Ticket[Item]) -> None:
+        now = time.monotonic()
+        if self._busy_since is None:
+            self._busy_since, ticket.leads = now, True
+        elif now - self._busy_since > QUEUE_SECONDS:
+            raise StoreBusy("the commit before does not end")
+        elif len(self._waiting) >= MOST_WAITING:
+            raise StoreBusy(f"{MOST_WAITING} scores wait for a commit")
+        self._waiting.append(ticket)
+
+    def _wait(self, ticket: _Ticket[Item]) -> None:
+        if ticket.may_go_on.acquire(timeout=QUEUE_SECONDS):
+            return
+        if self._withdraw(ticket):
+            raise StoreBusy("a score waited too long for its commit")
+        if not ticket.may_go_on.acquire(timeout=COMMIT_SECONDS):
+            raise StoreUnavailable("a commit does not end; nobody knows what became of the score")
+
+    def _withdraw(self, ticket: _Ticket[Item]) -> bool:
+        """Take an item out of the queue; False when its commit has begun, or it leads the next."""
+        with self._lock:
+            if ticket.leads or ticket not in self._waiting:
+                return False
+            self._waiting.remove(ticket)
+            return True
 
     def _commit(self) -> None:
         """Commit everything that waits, then let its callers and the next commit go on."""
@@ -69,12 +107,15 @@ class GroupCommit(Generic[Item]):
             # Also after an error that nobody foresaw: a caller must never wait for ever.
             self._hand_on()
             for ticket, outcome in zip(batch, outcomes, strict=True):
-                ticket.outcome, ticket.done = outcome, True
+                ticket.outcome = outcome
                 ticket.may_go_on.release()
 
     def _hand_on(self) -> None:
         with self._lock:
-            following = self._waiting[0] if self._waiting else None
-            self._busy = following is not None
-        if following:
+            if not self._waiting:
+                self._busy_since = None
+                return
+            self._busy_since = time.monotonic()
+            following = self._waiting[0]
+            following.leads = True
             following.may_go_on.release()

@@ -13,21 +13,25 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
-from app.errors import StoreRefused, StoreUnavailable
+from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
 from app.stores.sqlite_errors import our_errors, ours
-from app.stores.sqlite_files import DatabaseFiles, held, make_database
+from app.stores.sqlite_files import DatabaseFiles, make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
+    ROWS_A_STATEMENT,
     SELECT_KEY,
     SELECT_KEYED,
     SELECT_RETRIED,
     SELECT_SCORES,
+    Row,
     ids_statement,
+    insert_statement,
     key_row,
     marks,
     score_row,
@@ -57,22 +61,40 @@ class SqliteStore:
         self._opened: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._write_lock = threading.Lock()
-        self._commits = GroupCommit(self._insert_scores)
+        self._commits = GroupCommit(self._insert_rows)
 
     # Scores
 
     def add_score(self, score: Score) -> None:
         self._in_this_process()
-        self._commits.submit(score)
+        self._commits.submit(score_row(score))
 
-    def _insert_scores(self, scores: Sequence[Score]) -> list[Outcome]:
-        with self._transaction() as connection:
-            return [_insert(connection, INSERT_SCORE, score_row(score)) for score in scores]
+    def _insert_rows(self, rows: Sequence[Row]) -> list[Outcome]:
+        """Insert what has queued up, each row failing alone."""
+        try:
+            self._insert_all(rows)
+        except (Conflict, TooLarge):
+            with self._transaction() as connection:
+                return [_insert(connection, INSERT_SCORE, row) for row in rows]
+        return [None] * len(rows)
+
+    def _insert_all(self, rows: Sequence[Row]) -> None:
+        """Insert rows, all or none, as one statement that is its own transaction.
+
+        Between two statements the other threads would take the interpreter, while all other
+        processes wait for this one's turn to end.
+        """
+        with self._turn() as connection:
+            connection.execute(insert_statement(len(rows)), list(chain.from_iterable(rows)))
 
     def add_scores(self, scores: Sequence[Score]) -> None:
         """All or nothing: one transaction."""
+        rows = [score_row(score) for score in scores]
         with self._transaction() as connection:
-            connection.executemany(INSERT_SCORE, map(score_row, scores))
+            for first in range(0, len(rows), ROWS_A_STATEMENT):
+                part = rows[first : first + ROWS_A_STATEMENT]
+                values = list(chain.from_iterable(part))
+                connection.execute(insert_statement(len(part)), values)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
@@ -178,6 +200,7 @@ class SqliteStore:
     def close(self) -> None:
         for connection in self._opened:
             connection.close()
+        self._files.close()
         self._after_fork()
 
     # Connections
@@ -212,25 +235,35 @@ class SqliteStore:
         return connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction, alone among all processes; durable when the block is left."""
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        """This process's writing connection, alone among all threads and processes.
+
+        What was written has been written to the file at the path when the block is left.
+        """
         self._in_this_process()
-        with self._write_lock, our_errors(), held(self._path):
+        with self._write_lock, our_errors():
             self._files.check()
             self._files.check_writable()
             if self._writer is None:
                 self._writer = self._connect()
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
+            with self._files.turn():
                 yield self._writer
-                self._writer.execute("COMMIT")
-                self._files.check()  # What was committed is where the next start looks for it.
+            self._files.check()  # What was committed is where the next start looks for it.
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction; durable when the block is left."""
+        with self._turn() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
             finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
 
-def _insert(connection: sqlite3.Connection, statement: str, row: tuple[object, ...]) -> Outcome:
+def _insert(connection: sqlite3.Connection, statement: str, row: Row) -> Outcome:
     """Insert one row; a row that is refused does not end the transaction of its neighbours."""
     try:
         connection.execute(statement, row)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import StoreRefused, StoreUnavailable
+
+TICK_NANOSECONDS = 100_000_000
+"""More than the steps in which any file system's clock goes."""
 
 
 class DatabaseFiles:
@@ -21,15 +25,49 @@ class DatabaseFiles:
         self._path = path
         self._paths = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
         self._opened: list[tuple[int, int]] = []
+        self._directory = path.parent
+        self._unchanged: tuple[int, int, int] | None = None
+        self._lock_file: int | None = None
+
+    def close(self) -> None:
+        """Let go of the lock file."""
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the lock file beside the database; the kernel serves the waiting processes in turn.
+
+        One thread of a process at a time: the lock is the open file's.
+        """
+        if self._lock_file is None:
+            self._lock_file = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def note_opened(self) -> None:
         """Remember which files they are; the first connection of a process decides."""
         self._opened = self._opened or self._identities()
 
     def check(self) -> None:
-        """Raise StoreUnavailable when what stands at the path is not what is open, or OSError."""
+        """Raise StoreUnavailable when what stands at the path is not what is open, or OSError.
+
+        A file that comes or goes changes its directory: as long as that has not changed, neither
+        have the files, and one look is enough.
+        """
+        found = self._directory.stat()
+        directory = (found.st_dev, found.st_ino, found.st_mtime_ns)
+        if directory == self._unchanged:
+            return
         if self._opened and self._identities() != self._opened:
             raise StoreUnavailable(f"{self._path} is not the file that was opened: start anew")
+        # A change within the clock's last tick may not be the last one of that tick.
+        is_settled = time.time_ns() - found.st_mtime_ns > TICK_NANOSECONDS
+        self._unchanged = directory if self._opened and is_settled else None
 
     def check_writable(self) -> None:
         """Raise StoreUnavailable when the database may not be written, though it be open."""
@@ -63,11 +101,3 @@ def make_database(path: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock file beside the database; the kernel serves the waiting processes in turn."""
-    with Path(f"{path}.lock").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from app import jsontext
 from app.stores.base import ApiKey, Score, ScoreQuery
 
-INSERT_SCORE = """
+Row = tuple[object, ...]
+
+_SCORE_MARKS = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_SCORE = f"""
     INSERT INTO scores (
         _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
         wb_user_id, created_at, idempotency_key, body_hash, retry_hash
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ) VALUES {_SCORE_MARKS}
 """
+ROWS_A_STATEMENT = 250
+"""How many scores of a batch one statement inserts; SQLite takes 32,766 values at most."""
+
 SELECT_SCORES = """
     SELECT _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
         wb_user_id, created_at, idempotency_key, body_hash, retry_hash
@@ -35,7 +42,7 @@ INSERT_KEY = """
 SELECT_KEY = "SELECT _id, name, role, scope, owner, key_hash, created_at, revoked_at FROM api_keys"
 
 
-def score_row(score: Score) -> tuple[object, ...]:
+def score_row(score: Score) -> Row:
     """The values of INSERT_SCORE."""
     return (
         score.score_id,
@@ -52,6 +59,12 @@ def score_row(score: Score) -> tuple[object, ...]:
         score.body_hash,
         score.retry_hash,
     )
+
+
+@cache
+def insert_statement(count: int) -> str:
+    """INSERT_SCORE for so many rows at once."""
+    return INSERT_SCORE + f", {_SCORE_MARKS}" * (count - 1)
 
 
 def to_score(row: tuple[Any, ...]) -> Score:
@@ -83,7 +96,7 @@ def marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def key_row(key: ApiKey) -> tuple[object, ...]:
+def key_row(key: ApiKey) -> Row:
     """The values of INSERT_KEY."""
     revoked_at = time_text(key.revoked_at) if key.revoked_at else None
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)

@@ -1,0 +1,1 @@
+"""The worker process: HTTP from sockets to the WSGI application and back, inside gunicorn."""
