@@ -16,6 +16,7 @@ from tests import mongodb
 CONNECTIONS = (1, 8, 32)
 EMBEDDED, MONGODB = "Scoreline", "Scoreline on MongoDB"
 BARE, REFERENCE, RAW = "bare Flask", "FastAPI", "raw sqlite3"
+BARE_OURS = "bare Flask, our worker"
 
 
 def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
@@ -30,7 +31,7 @@ def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
         rows += [
             Row(what, side, against, "/s", measured[side], measured[against])
             for side in (EMBEDDED, MONGODB)
-            for against in (BARE, REFERENCE, RAW)
+            for against in (BARE, BARE_OURS, REFERENCE, RAW)
             if side in measured
         ]
     return rows
@@ -45,9 +46,13 @@ def _sides(
     with ExitStack() as stack:
         enter = stack.enter_context
         sides = {
-            BARE: Side(enter(servers.bare(place)), bodies, connections, plan.seconds),
-            EMBEDDED: Side(enter(servers.scoreline(place)), bodies, connections, plan.seconds),
-            REFERENCE: Side(enter(servers.reference(place)), bodies, connections, plan.seconds),
+            name: Side(enter(server), bodies, connections, plan.seconds)
+            for name, server in (
+                (BARE, servers.bare(place)),
+                (BARE_OURS, servers.bare(place, servers.OUR_WORKER)),
+                (EMBEDDED, servers.scoreline(place)),
+                (REFERENCE, servers.reference(place)),
+            )
         }
         if mongodb_uri:
             uri = mongodb.with_database(mongodb_uri, f"scoreline_bench_{connections}")

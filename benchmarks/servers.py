@@ -48,14 +48,18 @@ def scoreline(directory: Path, mongodb: str = "") -> Iterator[Server]:
         yield Server(service.port, None if mongodb else database)
 
 
+OUR_WORKER = "app.server.worker.EventWorker"
+
+
 @contextmanager
-def bare(directory: Path) -> Iterator[Server]:
-    """The bare Flask view under gunicorn."""
+def bare(directory: Path, worker: str = "gthread") -> Iterator[Server]:
+    """The bare Flask view under gunicorn, with its own threaded worker or another."""
     port = free_port()
-    command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+    command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", worker]
     command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
     command += ["--keep-alive", str(KEEP_ALIVE), "--no-control-socket"]
-    with _started([*command, "benchmarks.bare:create_app()"], port, directory / "bare.log"):
+    log = directory / f"bare-{port}.log"
+    with _started([*command, "benchmarks.bare:create_app()"], port, log):
         yield Server(port)
 
 
@@ -81,6 +85,7 @@ def settings() -> dict[str, str]:
         "an API key, one log line a request",
         "bare Flask": f"a view that returns a constant: {flask}, {gunicorn} gthread, {threaded}, "
         "no body, key, store or log line",
+        "bare Flask, our worker": f"the same under {OUR_WORKER}, as Scoreline is served",
         "FastAPI": f"benchmarks/reference.py: FastAPI {version('fastapi')}, pydantic "
         f"{version('pydantic')}, {uvicorn} (uvloop, httptools), {WORKERS} workers, WAL, "
         "synchronous=FULL, an API key, no log line",

@@ -49,8 +49,9 @@ def query(path: Path | None, statement: str) -> list[tuple[object, ...]]:
         return connection.execute(statement).fetchall()
 
 
-def test_the_bare_view_answers_as_scoreline_does(tmp_path: Path) -> None:
-    with servers.bare(tmp_path) as server:
+@pytest.mark.parametrize("worker", ["gthread", servers.OUR_WORKER])
+def test_the_bare_view_answers_as_scoreline_does(tmp_path: Path, worker: str) -> None:
+    with servers.bare(tmp_path, worker) as server:
         assert answered_id(server).version == 7
 
 

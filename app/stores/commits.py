@@ -60,15 +60,16 @@ class GroupCommit(Generic[Item]):
         """
         ticket = _Ticket(item)
         with self._lock:
-            self._join(ticket)
-        if not ticket.leads:
+            is_first = self._join(ticket)
+        if not is_first:
             self._wait(ticket)
         if ticket.leads:
             self._commit()
         if ticket.outcome:
             raise ticket.outcome
 
-    def _join(self, ticket: _Ticket[Item]) -> None:
+    def _join(self, ticket: _Ticket[Item]) -> bool:
+        """Queue up; whether there is no commit to wait for."""
         now = time.monotonic()
         if self._busy_since is None:
             self._busy_since, ticket.leads = now, True
@@ -77,6 +78,7 @@ class GroupCommit(Generic[Item]):
         elif len(self._waiting) >= MOST_WAITING:
             raise StoreBusy(f"{MOST_WAITING} scores wait for a commit")
         self._waiting.append(ticket)
+        return ticket.leads
 
     def _wait(self, ticket: _Ticket[Item]) -> None:
         if ticket.may_go_on.acquire(timeout=QUEUE_SECONDS):

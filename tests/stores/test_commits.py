@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
-from app.errors import Conflict, ScorelineError, StoreUnavailable
+from app.errors import Conflict, ScorelineError, StoreBusy, StoreUnavailable
+from app.stores import commits as module
 from app.stores.commits import GroupCommit, Outcome
 
 
@@ -98,3 +99,98 @@ def test_nobody_waits_for_ever_when_the_writer_has_a_defect() -> None:
         gate.opened.set()
         for future in (first, *others):
             assert isinstance(future.exception(10), RuntimeError | ScorelineError)
+
+
+class SlowExit:
+    """A lock whose user is held up just after it has let go, the first time that it is told to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.holds_up = False
+        self.left = threading.Event()
+        self.goes_on = threading.Event()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        held_up, self.holds_up = self.holds_up, False
+        self._lock.release()
+        if held_up:
+            self.left.set()
+            assert self.goes_on.wait(10)
+
+
+def test_a_caller_that_is_chosen_before_it_waits_makes_the_next_commit() -> None:
+    gate = Gate()
+    commits = GroupCommit(gate.write)
+    lock = SlowExit()
+    commits._lock = lock  # type: ignore[assignment]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(commits.submit, 0)
+        assert gate.entered.wait(10)
+        lock.holds_up = True
+        second = pool.submit(commits.submit, 1)
+        assert lock.left.wait(10)
+        gate.opened.set()
+        first.result(10)
+        lock.goes_on.set()
+        second.result(10)
+    assert gate.batches == [[0], [1]]
+
+
+def test_what_waits_too_long_is_refused_and_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUEUE_SECONDS", 0.2)
+    gate = Gate()
+    commits = GroupCommit(gate.write)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(commits.submit, 0)
+        assert gate.entered.wait(10)
+        waits = pool.submit(commits.submit, 1)
+        assert isinstance(waits.exception(10), StoreBusy)
+        late = pool.submit(commits.submit, 2)  # It need not wait to know.
+        assert isinstance(late.exception(10), StoreBusy)
+        gate.opened.set()
+        first.result(10)
+    commits.submit(3)
+    assert gate.batches == [[0], [3]]
+
+
+def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    gate = Gate()
+    commits = GroupCommit(gate.write)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(commits.submit, 0)
+        assert gate.entered.wait(10)
+        others = [pool.submit(commits.submit, item) for item in (1, 2)]
+        while len(commits._waiting) < 2:
+            threading.Event().wait(0.01)
+        with pytest.raises(StoreBusy):
+            commits.submit(3)
+        gate.opened.set()
+        for future in (first, *others):
+            future.result(10)
+    assert sorted(item for batch in gate.batches for item in batch) == [0, 1, 2]
+
+
+def test_a_commit_that_does_not_end_leaves_its_callers_in_doubt_but_not_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "COMMIT_SECONDS", 0.2)
+    first, second = Gate(), Gate()
+    gates = iter([first, second])
+    commits: GroupCommit[int] = GroupCommit(lambda items: next(gates).write(items))
+    with ThreadPoolExecutor(4) as pool:
+        begun = pool.submit(commits.submit, 0)
+        assert first.entered.wait(10)
+        others = [pool.submit(commits.submit, item) for item in (1, 2)]
+        while len(commits._waiting) < 2:
+            threading.Event().wait(0.01)
+        monkeypatch.setattr(module, "QUEUE_SECONDS", 0.2)
+        first.opened.set()
+        begun.result(10)
+        assert second.entered.wait(10)
+        in_doubt = next(iter(as_completed(others, timeout=20)))
+        assert type(in_doubt.exception()) is StoreUnavailable
+        second.opened.set()
