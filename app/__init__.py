@@ -7,6 +7,7 @@ import os
 from flask import Flask
 
 from app.api import install
+from app.api.application import Application
 from app.logs import configure_logging
 from app.services.keys import KeyRing
 from app.stores import open_store
@@ -25,7 +26,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     store = open_store(settings.store)
     keys = KeyRing(store, settings.admin_key)
 
-    app = Flask("scoreline", static_folder=None)
+    app = Application("scoreline", static_folder=None)
     install(
         app,
         store=store,

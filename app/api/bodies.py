@@ -13,6 +13,9 @@ from gunicorn.http.errors import ParseException
 from app import jsontext
 from app.errors import Busy, TooLarge, TooSlow, Unreadable
 
+BODY_IS_READ = "scoreline.body_is_read"
+"""Whether WSGI's environ has nothing left of the body to read."""
+
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _PIECE = 64 * 1024
@@ -55,7 +58,7 @@ def read_bytes(request: Request) -> bytes:
         raise Unreadable("There was an error parsing the body") from None
     if len(data) > limit:
         raise TooLarge(_over(limit))
-    g.body_is_read = True
+    environ[BODY_IS_READ] = True
     if length is not None and len(data) < length:
         raise Unreadable("The body is shorter than its Content-Length")
     if len(data) > LARGE:

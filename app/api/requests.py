@@ -7,13 +7,16 @@ import re
 import secrets
 import time
 
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Response, abort, request
 
 from app.api.auth import current_key
-from app.api.bodies import drain, give_large_turn_back
+from app.api.bodies import BODY_IS_READ, drain, give_large_turn_back
 from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
+
+BEGAN = "scoreline.began"
+"""Where WSGI's environ has the clock of when the request began."""
 
 MAX_PATH = 8_192
 """Bytes of a decoded path, and so of entity and project together."""
@@ -29,8 +32,8 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.began = time.perf_counter()
     environ = request.environ
+    environ[BEGAN] = time.perf_counter()
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id.set(given if _SANE_ID.fullmatch(given) else secrets.token_hex(16))
     path = environ["PATH_INFO"]
@@ -42,8 +45,8 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    if request.method != "GET" and "body_is_read" not in g:
-        environ = request.environ
+    environ = request.environ
+    if environ["REQUEST_METHOD"] != "GET" and BODY_IS_READ not in environ:
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""
     if log.isEnabledFor(logging.INFO):
@@ -51,10 +54,10 @@ def _end(response: Response) -> Response:
         log.info(
             "request",
             extra=fields(
-                method=request.method,
+                method=environ["REQUEST_METHOD"],
                 path=request.path,
                 status=response.status_code,
-                milliseconds=round((time.perf_counter() - g.began) * 1000, 2),
+                milliseconds=round((time.perf_counter() - environ[BEGAN]) * 1000, 2),
                 key_id=key.key_id if key else None,
             ),
         )

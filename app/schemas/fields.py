@@ -91,7 +91,14 @@ class Shape(Schema):
         return loaded
 
 
-class Text(fields.Field[str]):
+class Plain(fields.Field[Any]):
+    """A field without validators, which marshmallow would put together anew for each value."""
+
+    def _validate(self, value: Any) -> None:
+        pass
+
+
+class Text(Plain):
     """A string as it is: nothing is coerced, an empty one is allowed, a lone surrogate is not."""
 
     default_error_messages = {"required": MISSING, "null": NOT_A_STRING}
@@ -104,7 +111,7 @@ class Text(fields.Field[str]):
         return value
 
 
-class Anything(fields.Raw):
+class Anything(Plain):
     """Any JSON value, null included."""
 
     default_error_messages = {"required": MISSING}

@@ -56,7 +56,7 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to stop, then finish what is under way."""
-        sys.setswitchinterval(float(os.environ.get("SWITCH","0.005")))
+        sys.setswitchinterval(float(os.environ.get("SWITCH", "0.005")))
         self._events = select.epoll()
         for listener in self.sockets:
             listener.setblocking(False)

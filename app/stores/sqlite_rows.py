@@ -120,6 +120,5 @@ def to_key(row: tuple[str, str, str, str, str, str, str, str | None]) -> ApiKey:
 
 def time_text(moment: datetime) -> str:
     """UTC in ISO 8601 with milliseconds, so that text order is time order."""
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-    )
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"
