@@ -20,7 +20,7 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
 	@$(BIN)/python -m pytest --no-cov tests/interop
 
-test-faults: $(VENV)/.testing  ## Kill, fill and damage under load; count what is lost.
+test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
 	@$(BIN)/python -m pytest --no-cov -m faults -s tests/faults
 
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.

@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +15,14 @@ from typing import Any, Self
 from tests.processes import Answer, Service
 
 CONNECTIONS = 32
-PATH = "/v2/acme/faults/scores"
+PROJECT = "acme/faults"
+PATH = f"/v2/{PROJECT}/scores"
 PAUSE_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
+
+
+Acknowledged = tuple[str, dict[str, Any]]
+"""A score id, and what was sent for it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,7 @@ class Load:
         port: int | None = None,
         calls: int | None = None,
     ) -> None:
-        self.acknowledged: list[tuple[str, dict[str, Any]]] = []
-        """Score ids, and what was sent for them."""
+        self.acknowledged: list[Acknowledged] = []
         self.refusals: Counter[str] = Counter()
         """Answers of 503 by what they say."""
         self.breaks: Counter[str] = Counter()
@@ -99,6 +104,13 @@ class Load:
             found = self._changed.wait_for(reached, PATIENCE_SECONDS)
         assert found, (len(self.acknowledged), self.refusals, self.breaks)
 
+    def finish(self) -> None:
+        """Return when each of its `calls` is acknowledged."""
+        for client in self._clients:
+            client.join(PATIENCE_SECONDS)
+        unfinished = sum(client.is_alive() for client in self._clients)
+        assert not unfinished, (len(self.acknowledged), self.refusals, self.breaks)
+
     def _send_scores(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         for number in self._calls:
@@ -111,7 +123,7 @@ class Load:
 
     def _attempt(self, connection: http.client.HTTPConnection, name: str) -> bool:
         """Make the call `name` once; whether it is done with."""
-        sent = {"prediction_id": name, "scorer": "s", "value": {"of": name, "is": [1, 1.0, None]}}
+        sent = content(name)
         try:
             answer = post(connection, sent, self._key, name)
         except (OSError, http.client.HTTPException) as error:
@@ -133,6 +145,11 @@ class Load:
         with self._changed:
             counter[text] += 1
             self._changed.notify_all()
+
+
+def content(name: str) -> dict[str, Any]:
+    """What is sent for the call `name`, and for no other."""
+    return {"prediction_id": name, "scorer": "s", "value": {"of": name, "is": [1, 1.0, None]}}
 
 
 def post(
@@ -160,16 +177,20 @@ def read_back(service: Service) -> list[dict[str, Any]]:
 
 
 def count(service: Service, *loads: Load) -> Count:
-    """Compare what has been acknowledged by now with what is stored."""
-    acknowledged = [each for load in loads for each in load.acknowledged]
+    """Compare what these have had acknowledged by now with what is stored."""
+    return count_of(service, [each for load in loads for each in load.acknowledged])
+
+
+def count_of(service: Service, acknowledged: Sequence[Acknowledged]) -> Count:
+    """Compare what has been acknowledged with what is stored."""
     stored = read_back(service)
     by_id = {score["score_id"]: score for score in stored}
-    lost = sum(not _holds(by_id.get(score_id), sent) for score_id, sent in acknowledged)
+    lost = sum(not holds(by_id.get(score_id), sent) for score_id, sent in acknowledged)
     calls = {score["prediction_id"] for score in stored}
     return Count(len(acknowledged), lost, len(stored) - len(calls))
 
 
-def _holds(score: dict[str, Any] | None, sent: dict[str, Any]) -> bool:
+def holds(score: dict[str, Any] | None, sent: dict[str, Any]) -> bool:
     """Whether a stored score is what was sent; as text, for 1 and 1.0 are equal in Python."""
     if score is None:
         return False

@@ -19,10 +19,17 @@ SHARE = 0.4
 
 
 class Proxy:
-    """Listens on loopback and forwards HTTP/1.1 with a Content-Length, one request at a time."""
+    """Listens on loopback and forwards HTTP/1.1 with a Content-Length, one request at a time.
 
-    def __init__(self, port: int) -> None:
+    With `attempts` it is kind to a client that makes so many of a call, knows no key and then gives
+    up: no body is cut so often that none of them is left, and none before the service has answered
+    it. (Which of two attempts under way at once is the other again, nobody can know without a key.)
+    """
+
+    def __init__(self, port: int, attempts: int | None = None) -> None:
         self.cuts: Counter[str] = Counter()
+        self._attempts = attempts
+        self._cuts_of: Counter[bytes] = Counter()
         self._service = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._random = random.Random(SEED)
@@ -51,23 +58,32 @@ class Proxy:
             requests, answers = client.makefile("rb"), service.makefile("rb")
             while request := _message(requests):
                 service.sendall(request)
-                cut = self._draw()
-                if cut == "before":
+                cut = self._draw(request)
+                if cut == "before" and not self._attempts:
                     return
                 answer = _message(answers)
-                client.sendall(answer[: self._part(answer)] if cut == "during" else answer)
                 if cut or not answer:
+                    # With the end of the connection, in one piece: the client must not take the
+                    # connection for one that its next call can go on.
+                    client.sendall(answer[: self._part(cut, answer)], socket.MSG_MORE)
                     return
+                client.sendall(answer)
 
-    def _draw(self) -> str | None:
-        """Where this connection is to be cut, if at all."""
+    def _draw(self, request: bytes) -> str | None:
+        """Where this request's connection is to be cut, if at all."""
         with self._lock:
             cut = self._random.choice(CUTS) if self._random.random() < SHARE else None
+            if cut and self._attempts:
+                body = request.partition(b"\r\n\r\n")[2]
+                self._cuts_of[body] += 1
+                cut = cut if self._cuts_of[body] < self._attempts else None
             self.cuts[cut or "never"] += 1
             return cut
 
-    def _part(self, answer: bytes) -> int:
-        """How much of an answer gets through."""
+    def _part(self, cut: str | None, answer: bytes) -> int:
+        """How much of an answer gets through before the cut."""
+        if cut != "during":
+            return 0 if cut == "before" else len(answer)
         with self._lock:
             return self._random.randrange(len(answer) or 1)
 
@@ -85,9 +101,9 @@ def _message(file: BinaryIO) -> bytes:
 
 
 @contextmanager
-def cutting(port: int) -> Iterator[Proxy]:
+def cutting(port: int, attempts: int | None = None) -> Iterator[Proxy]:
     """A proxy before `port` for the length of a block."""
-    proxy = Proxy(port)
+    proxy = Proxy(port, attempts)
     thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:

@@ -2,23 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
-from tests.faults.load import Load, count, read_back, report
-from tests.faults.proxy import CUTS, cutting
-from tests.processes import Service
+from tests.faults.load import (
+    CONNECTIONS,
+    PROJECT,
+    Acknowledged,
+    Load,
+    content,
+    count,
+    count_of,
+    read_back,
+    report,
+)
+from tests.faults.proxy import CUTS, Proxy, cutting
+from tests.interop import client as official
+from tests.interop.loopback import loopback_only
+from tests.processes import Service, running
 
 pytestmark = pytest.mark.faults
 
-CALLS = 10_000
+ALONE_CALLS = 2_000
+KEYED_CALLS = 8_000
+WEAVE_CALLS = 2_000
+ATTEMPTS = 3
+"""How often Weave's client 0.54 makes a call before it gives up."""
 
 
-def test_10_000_calls_over_breaking_connections_are_exactly_10_000_scores(
-    service: Service,
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Service]:
+    """A service on a store of this test's own."""
+    with running(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def only_loopback() -> Iterator[None]:
+    """Weave's settings, and no connection beyond loopback when the test ends."""
+    with official.settings_of_weave(), loopback_only() as tried:
+        yield
+    assert tried == []
+
+
+def cuts(*proxies: Proxy) -> int:
+    """How many connections were cut; each proxy's before, during and after answers, and often."""
+    for proxy in proxies:
+        assert all(proxy.cuts[cut] > proxy.cuts.total() / 20 for cut in CUTS), proxy.cuts
+    return sum(proxy.cuts[cut] for proxy in proxies for cut in CUTS)
+
+
+def test_calls_with_a_key_over_breaking_connections_are_a_score_each(own_service: Service) -> None:
+    with cutting(own_service.port) as proxy:
+        with Load(own_service, port=proxy.port, calls=ALONE_CALLS) as load:
+            load.finish()
+        found = count(own_service, load)
+        report(f"{ALONE_CALLS} calls through {cuts(proxy)} cuts", found)
+    assert found.acknowledged == len(read_back(own_service)) == ALONE_CALLS
+
+
+def send_by_weave(service: Service, port: int, first: int) -> list[Acknowledged]:
+    """Every so many of WEAVE_CALLS, one after the other, by an official client."""
+    made = []
+    with official.weave_client(f"http://127.0.0.1:{port}", service.key) as client:
+        for number in range(first, WEAVE_CALLS, CONNECTIONS):
+            sent = content(f"weave-{number}")
+            answer = client.score_create({"project_id": PROJECT, **sent})
+            made.append((answer.score_id, sent))
+    return made
+
+
+@pytest.mark.skipif(official.is_missing, reason=official.MISSING)
+def test_10_000_calls_of_weaves_client_and_of_one_with_keys_are_exactly_10_000_scores(
+    own_service: Service, only_loopback: None
 ) -> None:
-    with cutting(service.port) as proxy, Load(service, port=proxy.port, calls=CALLS) as load:
-        load.wait_for(acknowledged=CALLS)
-    assert all(proxy.cuts[cut] > CALLS / 20 for cut in CUTS)
-    found = count(service, load)
-    report(f"{CALLS} calls through {proxy.cuts.total() - proxy.cuts['never']} cuts", found)
-    assert found.acknowledged == len(read_back(service)) == CALLS
+    with (
+        cutting(own_service.port) as keyed,
+        cutting(own_service.port, ATTEMPTS) as keyless,
+        Load(own_service, port=keyed.port, calls=KEYED_CALLS) as load,
+        ThreadPoolExecutor(CONNECTIONS) as pool,
+    ):
+        sending: list[Future[list[Acknowledged]]] = [
+            pool.submit(send_by_weave, own_service, keyless.port, first)
+            for first in range(CONNECTIONS)
+        ]
+        by_weave = [each for future in sending for each in future.result()]
+        load.finish()
+    found = count_of(own_service, [*load.acknowledged, *by_weave])
+    calls = KEYED_CALLS + WEAVE_CALLS
+    report(f"{calls} calls, Weave's and keyed, through {cuts(keyed, keyless)} cuts", found)
+    assert found.acknowledged == len(read_back(own_service)) == calls

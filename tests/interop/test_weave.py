@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import logging
 import socket
@@ -17,14 +16,12 @@ from typing import Any
 import pytest
 
 from tests.api.test_auth import create as create_key
+from tests.interop import client as official
 from tests.interop.loopback import Foreign, loopback_only
 from tests.processes import ROOT, Service, environment, running
 
-if importlib.util.find_spec("weave") is None:
-    pytest.skip(
-        "weave is not installed: `make test-interop` installs it and runs these tests",
-        allow_module_level=True,
-    )
+if official.is_missing:
+    pytest.skip(official.MISSING, allow_module_level=True)
 
 SCORER = "weave:///acme/interop/object/Exact:v0"
 SCORE = {"prediction_id": "p-1", "scorer": SCORER, "value": 0.5}
@@ -35,11 +32,7 @@ _projects = iter(range(10**9))
 
 @pytest.fixture(scope="module", autouse=True)
 def settings_of_weave() -> Iterator[None]:
-    """Weave reports to Sentry, at exit if not before, unless this is set when it is imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WANDB_ERROR_REPORTING", "false")
-        patch.setenv("no_proxy", "*")  # Else a proxy of this machine would be asked.
-        patch.delenv("WANDB_API_KEY", raising=False)
+    with official.settings_of_weave():
         yield
 
 
@@ -60,15 +53,11 @@ def project() -> str:
 @pytest.fixture
 def connect(settings_of_weave: None) -> Iterator[Connect]:
     """Makes official clients, with the administrator's key unless another is given."""
-    from weave.trace_server_bindings.remote_http_trace_server import RemoteHTTPTraceServer
-
     with contextlib.ExitStack() as stack:
 
         def client(service: Service, key: str | None = None, path: str = "") -> Any:
             password = service.key if key is None else key
-            made = RemoteHTTPTraceServer(f"{service.url}{path}", password=password)
-            stack.callback(made._stainless_client.close)  # It has no close of its own.
-            return made
+            return stack.enter_context(official.weave_client(f"{service.url}{path}", password))
 
         yield client
 
