@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from app.errors import StoreRefused, StoreUnavailable
+from app.errors import StoreDamaged, StoreRefused, StoreUnavailable
 from app.services.keys import ensure_admin_key
 from app.stores import open_store
 from config.settings import Settings
@@ -28,11 +28,14 @@ def first_start(settings: Settings) -> None:
     """Prepare the store and, when it has no key yet, make the administrator's and say where it is.
 
     A store that does not answer is no reason not to start: requests are answered 503 until it
-    does. One that must not be used ends the process with one line and exit code 2.
+    does. One that must not be used or is damaged ends the process with one line and exit code 2.
     """
     try:
         _check_address(settings)
         _prepare(settings)
+    except StoreDamaged as error:
+        print(f"scoreline: the store is damaged: {error}", file=sys.stderr)
+        sys.exit(2)
     except StoreUnavailable as error:
         log.warning(
             "the store does not answer yet: %s; if it never had an administrator's key, start "

@@ -88,6 +88,26 @@ def test_a_key_file_with_nothing_in_it_ends_the_start(tmp_path: Path) -> None:
     assert ended.stderr.startswith("scoreline: var/admin.key holds no API key")
 
 
+def test_a_damaged_api_key_ends_the_start(tmp_path: Path) -> None:
+    with running(tmp_path, **FIRST) as service:
+        pass
+    with sqlite3.connect(tmp_path / "scoreline.db") as connection:
+        connection.execute("UPDATE api_keys SET role = 'read'")
+    ended = subprocess.run(
+        command("serve"),
+        cwd=tmp_path,
+        env=service.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        "scoreline: the store is damaged: '.{36}' is not .* written\n", ended.stderr
+    )
+
+
 def test_a_key_of_the_environment_writes_no_file(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         assert service.post("/v2/a/b/scores", SCORE).status == 200

@@ -14,6 +14,7 @@ from marshmallow import Schema, ValidationError
 
 from app import jsontext
 from app.api.bodies import read_body
+from app.api.streams import breaking
 from app.errors import Invalid
 from app.schemas.fields import MISSING, Reason, TextList
 from app.services.pages import Page
@@ -110,7 +111,8 @@ def lines(schema: type[Schema]) -> Callable[[View], View]:
             page: Page = view(**rest)
             chunks = _chunks(dumper, page)
             first = next(chunks)  # A store that does not answer is told before a 200 is.
-            answer = Response(chain([first], chunks), mimetype="application/jsonl")
+            whole = breaking(chain([first], chunks), request.environ)
+            answer = Response(whole, mimetype="application/jsonl")
             if page.next_after:
                 answer.headers["Link"] = f'<{_next_url(page.next_after)}>; rel="next"'
             return answer

@@ -16,17 +16,17 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
+from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, TooLarge
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, Outcome
-from app.stores.sqlite_errors import our_errors, ours
+from app.stores.sqlite_errors import our_errors, ours, read_errors
 from app.stores.sqlite_files import DatabaseFiles, make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
     ROWS_A_STATEMENT,
     SELECT_KEY,
-    SELECT_KEYED,
+    SELECT_ONLY_IN_PROJECT,
     SELECT_RETRIED,
     SELECT_SCORES,
     Row,
@@ -37,9 +37,10 @@ from app.stores.sqlite_rows import (
     score_row,
     time_text,
     to_key,
+    to_keyed,
     to_score,
 )
-from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from app.stores.sqlite_schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for a lock that a program without our lock file holds."""
@@ -97,21 +98,22 @@ class SqliteStore:
                 connection.execute(insert_statement(len(part)), values)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        with our_errors():
-            row = self._reader().execute(
-                f"{SELECT_SCORES} WHERE _id = ? AND entity = ? AND project = ?",
-                (score_id, entity, project),
-            )
-            found = row.fetchone()
-        return to_score(found) if found else None
+        # By its id alone: in a damaged row the project may be what is wrong.
+        found = self._read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
+        if found is None:
+            if self._read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
+                raise StoreDamaged(f"{score_id!r} is not in every index")
+            return None
+        score = to_score(found)
+        return score if (score.entity, score.project) == (entity, project) else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         statement, values = ids_statement(query)
-        with our_errors():
+        with read_errors():
             return [row[0] for row in self._reader().execute(statement, values)]
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        with our_errors():
+        with read_errors():
             statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
             for row in self._reader().execute(statement, score_ids):
                 yield to_score(row)
@@ -119,16 +121,15 @@ class SqliteStore:
     def find_keyed(
         self, entity: str, project: str, idempotency_keys: Sequence[str]
     ) -> dict[str, KeyedScore]:
-        statement = f"{SELECT_KEYED} AND idempotency_key IN ({marks(idempotency_keys)})"
-        with our_errors():
+        keys = f"idempotency_key IN ({marks(idempotency_keys)})"
+        statement = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND {keys}"
+        with read_errors():
             rows = self._reader().execute(statement, (entity, project, *idempotency_keys))
-            return {key: KeyedScore(score_id, body_hash) for key, score_id, body_hash in rows}
+            return dict(map(to_keyed, rows))
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        with our_errors():
-            rows = self._reader().execute(SELECT_RETRIED, (entity, project, retry_hash, after))
-            found = rows.fetchone()
-        return found[0] if found else None
+        found = self._read_one(SELECT_RETRIED, entity, project, retry_hash, after)
+        return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = (
@@ -146,13 +147,11 @@ class SqliteStore:
             raise outcome
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        with our_errors():
-            row = self._reader().execute(f"{SELECT_KEY} WHERE key_hash = ?", (key_hash,))
-            found = row.fetchone()
+        found = self._read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
         return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
-        with our_errors():
+        with read_errors():
             rows = self._reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
         return [to_key(row) for row in rows]
 
@@ -171,6 +170,10 @@ class SqliteStore:
         try:
             with self._transaction() as connection:
                 self._migrate(connection)
+                for statement in FIRST_PAGES:
+                    connection.execute(statement).fetchone()
+        except StoreDamaged as error:
+            raise StoreRefused(f"{self._path} is damaged, or no database: {error}") from error
         except StoreUnavailable as error:
             raise StoreRefused(f"cannot use {self._path} as a store: {error}") from error
 
@@ -194,8 +197,7 @@ class SqliteStore:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def ping(self) -> None:
-        with our_errors():
-            self._reader().execute("SELECT _id FROM scores LIMIT 1").fetchone()
+        self._read_one("SELECT _id FROM scores LIMIT 1")
 
     def close(self) -> None:
         for connection in self._opened:
@@ -233,6 +235,12 @@ class SqliteStore:
         if connection is None:
             connection = self._local.connection = self._connect()
         return connection
+
+    def _read_one(self, statement: str, *values: str) -> Row | None:
+        """The first row of an answer, if it has one."""
+        with read_errors():
+            row: Row | None = self._reader().execute(statement, values).fetchone()
+            return row
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:

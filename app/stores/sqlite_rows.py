@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from app import jsontext
-from app.stores.base import ApiKey, Score, ScoreQuery
+from app.errors import StoreDamaged
+from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
 
-Row = tuple[object, ...]
+Row = tuple[Any, ...]
 
-_SCORE_MARKS = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SCORE_MARKS = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_SCORE = f"""
     INSERT INTO scores (
         _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash, retry_hash
+        wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum
     ) VALUES {_SCORE_MARKS}
 """
 ROWS_A_STATEMENT = 250
@@ -25,26 +27,55 @@ ROWS_A_STATEMENT = 250
 
 SELECT_SCORES = """
     SELECT _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash, retry_hash
+        wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum
     FROM scores
 """
-SELECT_KEYED = """
-    SELECT idempotency_key, _id, body_hash FROM scores WHERE entity = ? AND project = ?
-"""
-SELECT_RETRIED = """
-    SELECT _id FROM scores WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?
+SELECT_RETRIED = f"""
+    {SELECT_SCORES} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?
     ORDER BY _id DESC LIMIT 1
 """
-INSERT_KEY = """
-    INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, revoked_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+SELECT_ONLY_IN_PROJECT = """
+    SELECT _id FROM scores INDEXED BY scores_by_project
+    WHERE entity = ? AND project = ? AND _id = ?
+        AND NOT EXISTS (SELECT _id FROM scores AS same WHERE same._id = scores._id)
 """
-SELECT_KEY = "SELECT _id, name, role, scope, owner, key_hash, created_at, revoked_at FROM api_keys"
+"""A score that one index has and the other has not: in one statement, as others write."""
+
+INSERT_KEY = """
+    INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+SELECT_KEY = """
+    SELECT _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at FROM api_keys
+"""
+
+
+def checksum(values: Sequence[str | None]) -> int:
+    """The CRC-32 of texts and Nones, parted and filled by bytes that UTF-8 never has."""
+    parts = [b"\xfe" if value is None else value.encode() for value in values]
+    return zlib.crc32(b"\xff".join(parts))
+
+
+def checked(row: Row) -> list[Any]:
+    """A row without its last value, its checksum. Raises StoreDamaged when they do not fit."""
+    *values, expected = row
+    try:
+        sound = expected is None or checksum(values) == expected
+    except AttributeError:  # One of them is no text any more.
+        sound = False
+    if not sound:
+        raise _damaged(row)
+    return values
+
+
+def _damaged(row: Row) -> StoreDamaged:
+    """The error that names a row by its id, or what stands in its place, and nothing else."""
+    return StoreDamaged(f"{str(row[0])[:36]!r} is not what was written")
 
 
 def score_row(score: Score) -> Row:
     """The values of INSERT_SCORE."""
-    return (
+    values = (
         score.score_id,
         score.entity,
         score.project,
@@ -59,6 +90,7 @@ def score_row(score: Score) -> Row:
         score.body_hash,
         score.retry_hash,
     )
+    return (*values, checksum(values))
 
 
 @cache
@@ -67,11 +99,23 @@ def insert_statement(count: int) -> str:
     return INSERT_SCORE + f", {_SCORE_MARKS}" * (count - 1)
 
 
-def to_score(row: tuple[Any, ...]) -> Score:
-    """The score that a row of SELECT_SCORES is."""
-    values = list(row)
-    values[7], values[9] = json.loads(row[7]), datetime.fromisoformat(row[9])
+def to_score(row: Row) -> Score:
+    """The score that a row of SELECT_SCORES is. Raises StoreDamaged."""
+    values = checked(row)
+    try:
+        values[7], values[9] = json.loads(values[7]), datetime.fromisoformat(values[9])
+    except (TypeError, ValueError) as error:  # A row from before there were checksums.
+        raise _damaged(row) from error
     return Score(*values)
+
+
+def to_keyed(row: Row) -> tuple[str, KeyedScore]:
+    """The idempotency key of a row of SELECT_SCORES, and what it stands for. Raises StoreDamaged.
+
+    Only what is asked for is made of it: a batch may be 10,000 of them.
+    """
+    score_id, *_, idempotency_key, body_hash, _retry_hash = checked(row)
+    return idempotency_key, KeyedScore(score_id, body_hash)
 
 
 def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
@@ -97,25 +141,20 @@ def marks(values: Sequence[str]) -> str:
 
 
 def key_row(key: ApiKey) -> Row:
-    """The values of INSERT_KEY."""
-    revoked_at = time_text(key.revoked_at) if key.revoked_at else None
+    """The values of INSERT_KEY; the checksum leaves out the revocation, which comes later."""
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
-    return (*fields, time_text(key.created_at), revoked_at)
+    values = (*fields, time_text(key.created_at))
+    return (*values, checksum(values), time_text(key.revoked_at) if key.revoked_at else None)
 
 
-def to_key(row: tuple[str, str, str, str, str, str, str, str | None]) -> ApiKey:
-    """The API key that a row of SELECT_KEY is."""
-    key_id, name, role, scope, owner, key_hash, created_at, revoked_at = row
-    return ApiKey(
-        key_id,
-        name,
-        role,
-        scope,
-        owner,
-        key_hash,
-        datetime.fromisoformat(created_at),
-        datetime.fromisoformat(revoked_at) if revoked_at else None,
-    )
+def to_key(row: Row) -> ApiKey:
+    """The API key that a row of SELECT_KEY is. Raises StoreDamaged."""
+    values = [*checked(row[:-1]), row[-1]]
+    try:
+        values[6:] = [each if each is None else datetime.fromisoformat(each) for each in values[6:]]
+    except (TypeError, ValueError) as error:
+        raise _damaged(row) from error
+    return ApiKey(*values)
 
 
 def time_text(moment: datetime) -> str:

@@ -52,5 +52,17 @@ _RETRIES_WITHOUT_A_KEY = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RETRIES_WITHOUT_A_KEY)
+_CHECKSUMS = (
+    # Of the rest of the row; rows from before have none.
+    "ALTER TABLE scores ADD COLUMN checksum INTEGER",
+    "ALTER TABLE api_keys ADD COLUMN checksum INTEGER",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RETRIES_WITHOUT_A_KEY, _CHECKSUMS)
 """Statements that bring a file from schema version i to i + 1 (PRAGMA user_version)."""
+
+FIRST_PAGES = (
+    "SELECT rowid FROM scores NOT INDEXED LIMIT 1",
+    "SELECT rowid FROM api_keys NOT INDEXED LIMIT 1",
+)
+"""What a start reads to see that the tables are there: a few pages, however large the file is."""

@@ -23,7 +23,13 @@ from app.errors import (
 from app.stores.base import ApiKey, ScoreQuery
 from app.stores.sqlite import SqliteStore
 from app.stores.sqlite_errors import our_errors
-from app.stores.sqlite_rows import SELECT_SCORES, ids_statement, marks
+from app.stores.sqlite_rows import (
+    SELECT_ONLY_IN_PROJECT,
+    SELECT_RETRIED,
+    SELECT_SCORES,
+    ids_statement,
+    marks,
+)
 from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from tests.stores.test_contract import NOW, a_score
 
@@ -273,7 +279,9 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
     for statement, values in (
         ids_statement(both),
         (f"{SELECT_SCORES} WHERE _id IN ({marks(ids)}) ORDER BY _id", ids),
-        (f"{SELECT_SCORES} WHERE _id = ? AND entity = ? AND project = ?", ids),
+        (f"{SELECT_SCORES} WHERE _id = ?", ids[:1]),
+        (SELECT_ONLY_IN_PROJECT, ids),
+        (SELECT_RETRIED, [*ids, "d"]),
     ):
         plan = explain(store, statement, values)
         assert [step for step in plan if "INDEX" in step]

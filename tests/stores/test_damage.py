@@ -1,0 +1,187 @@
+"""The embedded store answers nothing from a row that is not what was written."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.errors import StoreDamaged, StoreRefused
+from app.stores.base import ApiKey, Score
+from app.stores.sqlite import SqliteStore
+from app.stores.sqlite_errors import read_errors
+from app.stores.sqlite_schema import MIGRATIONS
+from tests.stores.test_contract import NOW, a_key, a_score
+
+PAGE_BYTES = 4096
+SCORE = a_score(evaluation_run_id="run", wb_user_id=None, idempotency_key="key", retry_hash="hash")
+KEY = a_key()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of a store that holds one score and one API key, and is closed."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path)
+    store.prepare()
+    store.add_score(SCORE)
+    store.add_key(KEY)
+    store.close()
+    return path
+
+
+def execute(path: Path, statement: str) -> list[tuple[int, ...]]:
+    """Run one statement behind the store's back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+READS: dict[str, Callable[[SqliteStore], object]] = {
+    "find_score": lambda store: store.find_score("acme", "demo", SCORE.score_id),
+    "read_scores": lambda store: list(store.read_scores([SCORE.score_id])),
+    "find_keyed": lambda store: store.find_keyed("acme", "demo", ["key"]),
+    "find_retried": lambda store: store.find_retried("acme", "demo", "hash", "0"),
+}
+find_score = READS["find_score"]
+DAMAGED = f"^'{SCORE.score_id}' is not what was written$"
+CHANGES = {
+    "entity": "entity = 'acm'",
+    "project": "project = 'other'",
+    "evaluation_run_id": "evaluation_run_id = NULL",
+    "prediction_id": "prediction_id = 'q'",
+    "scorer": "scorer = 'S'",
+    "value_json": "value_json = '2'",
+    "leaves": "leaves = '[]'",
+    "wb_user_id": "wb_user_id = ''",
+    "created_at": "created_at = '2026-01-02T03:04:05.679Z'",
+    "idempotency_key": "idempotency_key = 'kez'",
+    "body_hash": "body_hash = replace(body_hash, '0', '1')",
+    "retry_hash": "retry_hash = NULL",
+    "the checksum": "checksum = checksum + 1",
+    "where a text ends": "prediction_id = 'ps', scorer = ''",
+    "bytes for a text": "value_json = x'31'",
+}
+
+
+def test_every_field_of_a_score_is_among_the_changes_below() -> None:
+    assert {field.name for field in fields(Score)} - {"score_id"} <= set(CHANGES)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_score_that_has_changed_is_not_answered_and_only_its_id_is_told(
+    path: Path, change: str
+) -> None:
+    execute(path, f"UPDATE scores SET {CHANGES[change]}")
+    with pytest.raises(StoreDamaged, match=DAMAGED):
+        find_score(SqliteStore(path))
+
+
+@pytest.mark.parametrize("read", READS)
+def test_no_read_answers_from_a_score_that_has_changed(path: Path, read: str) -> None:
+    assert READS[read](SqliteStore(path))
+    execute(path, "UPDATE scores SET value_json = '2'")
+    with pytest.raises(StoreDamaged, match=DAMAGED):
+        READS[read](SqliteStore(path))
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_text_that_is_not_utf_8_any_more_is_damage_and_not_told(path: Path, read: str) -> None:
+    execute(path, "UPDATE scores SET value_json = CAST(x'736563726574ff' AS TEXT)")
+    with pytest.raises(StoreDamaged, match=r"^a text is not UTF-8$"):
+        READS[read](SqliteStore(path))
+
+
+def test_a_score_under_anothers_id_is_damage(path: Path) -> None:
+    execute(path, "UPDATE scores SET _id = '0'")
+    with pytest.raises(StoreDamaged, match="'0' is not what was written"):
+        SqliteStore(path).find_score("acme", "demo", "0")
+
+
+def test_a_score_that_an_index_has_lost_is_damage_and_not_unknown(path: Path) -> None:
+    ((root,),) = execute(
+        path, "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_scores_1'"
+    )
+    content = bytearray(path.read_bytes())
+    at = content.index(SCORE.score_id.encode(), (root - 1) * PAGE_BYTES)
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged, match=f"'{SCORE.score_id}' is not in every index"):
+        find_score(SqliteStore(path))
+    assert SqliteStore(path).find_score("acme", "other", SCORE.score_id) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "role = 'admin'",
+        "scope = 'acme/*'",
+        "owner = 'olgb'",
+        "revoked_at = 'never'",
+        "checksum = 0",
+    ],
+)
+def test_an_api_key_that_has_changed_opens_nothing(path: Path, change: str) -> None:
+    execute(path, f"UPDATE api_keys SET {change}")
+    store = SqliteStore(path)
+    with pytest.raises(StoreDamaged, match=KEY.key_id):
+        store.find_key(KEY.key_hash)
+    with pytest.raises(StoreDamaged, match=KEY.key_id):
+        store.list_keys()
+
+
+def test_a_revocation_is_no_damage(path: Path) -> None:
+    store = SqliteStore(path)
+    revoked_at = NOW + timedelta(days=1)
+    assert store.revoke_key(KEY.key_id, revoked_at)
+    found = store.find_key(KEY.key_hash)
+    assert isinstance(found, ApiKey)
+    assert found.revoked_at == revoked_at
+
+
+def test_what_is_too_large_to_be_read_is_damage_for_it_was_written() -> None:
+    with pytest.raises(StoreDamaged, match="too big"), read_errors():
+        raise sqlite3.DataError("string or blob too big")
+
+
+def test_rows_from_before_there_were_checksums_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    store = SqliteStore(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.stores.sqlite.MIGRATIONS", MIGRATIONS[:2])
+        store.prepare()
+        store.close()
+    scores = (
+        "_id, entity, project, prediction_id, scorer, value_json, leaves, created_at, body_hash"
+    )
+    values = "'i', 'acme', 'demo', 'p', 's', '1', '[]', '2026-01-02T03:04:05.678Z', 'h'"
+    execute(path, f"INSERT INTO scores ({scores}) VALUES ({values})")
+    execute(path, f"INSERT INTO api_keys VALUES ('k', 'n', 'read', '*', 'o', 'h', '{NOW}', NULL)")
+    store.prepare()
+    assert store.find_score("acme", "demo", "i") == a_score(
+        score_id="i", leaves=[], wb_user_id=None, body_hash="h"
+    )
+    assert store.find_key("h") == ApiKey("k", "n", "read", "*", "o", "h", NOW)
+    for change in ("leaves = '['", "created_at = 'never'", "leaves = x'00'"):
+        execute(path, f"UPDATE scores SET {change}")
+        with pytest.raises(StoreDamaged, match=r"^'i' is not what was written$"):
+            store.find_score("acme", "demo", "i")
+
+
+@pytest.mark.parametrize("damage", [b"\0", b"\xa5"])
+@pytest.mark.parametrize("name", ["sqlite_master", "scores", "api_keys"])
+def test_a_start_refuses_a_file_whose_first_pages_are_damaged(
+    path: Path, name: str, damage: bytes
+) -> None:
+    root = 1
+    if name != "sqlite_master":
+        ((root,),) = execute(path, f"SELECT rootpage FROM sqlite_master WHERE name = '{name}'")
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE_BYTES)
+        file.write(damage * PAGE_BYTES)
+    with pytest.raises(StoreRefused, match=rf"^{path} is damaged, or no database: "):
+        SqliteStore(path).prepare()
