@@ -157,30 +157,39 @@ def test_a_damaged_file_is_refused_where_it_is_damaged_and_answered_from_where_n
 
 
 @pytest.fixture
-def damaged_list(own_service: Service, database: Path) -> str:
-    """The id of the last score but one of a long list, whose value is changed."""
+def long_list(own_service: Service, database: Path) -> list[Acknowledged]:
+    """The scores of a list of several chunks; the value of the last but one is changed."""
     scores = [{**content(f"call-{number}"), "scorer": "s" * 1_000} for number in range(CALLS)]
     answer = own_service.post(f"{PATH}/batch", {"scores": scores})
     assert answer.status == 200
     checkpoint(database)
     change(database, f"call-{CALLS - 2}")
-    return str(answer.json["score_ids"][-2])
+    return list(zip(answer.json["score_ids"], scores, strict=True))
+
+
+def report_all_but_one(fault: str, service: Service, made: Sequence[Acknowledged]) -> None:
+    """Fail unless every score is read but the damaged one, which is refused."""
+    found = read_each(service, made)
+    assert found["refused"] == 1
+    report(f"{fault}, 1 score refused as damaged", Count(len(made), found["lost"], 0))
 
 
 def test_a_list_that_meets_damage_after_its_200_is_broken_off(
-    own_service: Service, damaged_list: str
+    own_service: Service, long_list: list[Acknowledged]
 ) -> None:
+    damaged, _ = long_list[-2]
     with pytest.raises(http.client.IncompleteRead) as broken:
         own_service.send("GET", PATH)
     assert 0 < broken.value.partial.count(b"\n") <= CALLS - 2
-    assert damaged_list.encode() not in broken.value.partial
+    assert damaged.encode() not in broken.value.partial
     (line,) = [line for line in own_service.log_lines() if line["level"] == "error"]
-    told = f"an answer was broken off: '{damaged_list}' is not what was written"
+    told = f"an answer was broken off: '{damaged}' is not what was written"
     assert line["message"] == told
     around = own_service.send("GET", f"{PATH}?limit=2&offset={CALLS - 3}")
     assert is_refusal(around)
     before, after = (f"{PATH}?limit=1&offset={CALLS - number}" for number in (3, 1))
     assert [own_service.send("GET", path).status for path in (before, after)] == [200, 200]
+    report_all_but_one("list broken off", own_service, long_list)
 
 
 def receive_all(connection: socket.socket) -> None:
@@ -189,7 +198,7 @@ def receive_all(connection: socket.socket) -> None:
 
 
 def test_a_list_that_meets_damage_is_broken_off_also_where_http_has_no_chunks(
-    own_service: Service, damaged_list: str
+    own_service: Service, long_list: list[Acknowledged]
 ) -> None:
     request = f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {own_service.key}\r\n\r\n"
     for _ in range(3):  # The worker goes on to take connections.
@@ -197,6 +206,7 @@ def test_a_list_that_meets_damage_is_broken_off_also_where_http_has_no_chunks(
             connection.sendall(request.encode())
             with pytest.raises(ConnectionResetError):
                 receive_all(connection)
+    report_all_but_one("list reset", own_service, long_list)
 
 
 def garbage(file: BinaryIO) -> None:

@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.load import Load, count, post, read_back, report
+from tests.faults.load import (
+    Acknowledged,
+    Load,
+    content,
+    count,
+    count_of,
+    post,
+    read_back,
+    report,
+)
 from tests.processes import Service, running
 from tests.test_start import wait_for_log
 
 pytestmark = pytest.mark.faults
 
 ROUNDS = 5
-SENT = {"prediction_id": "idle", "scorer": "s", "value": 1}
 
 
 def test_sigterm_under_load_answers_what_it_accepted_and_resets_no_connection(
@@ -37,21 +45,28 @@ def test_sigterm_under_load_answers_what_it_accepted_and_resets_no_connection(
         report(f"{ROUNDS} times SIGTERM", count(service, *loads))
 
 
-def kept_alive(service: Service, name: str) -> http.client.HTTPConnection:
-    """A connection whose first request is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-    assert post(connection, SENT, service.key, name).status == 200
-    return connection
+def send(service: Service, connection: http.client.HTTPConnection, name: str) -> Acknowledged:
+    """Make a call on a kept-alive connection; its answer must be a score."""
+    sent = content(name)
+    answer = post(connection, sent, service.key, name)
+    assert answer.status == 200
+    assert (answer.headers["Connection"] == "close") is (name == "last")
+    return answer.json["score_id"], sent
 
 
 def test_a_kept_alive_connection_is_closed_cleanly_between_requests(tmp_path: Path) -> None:
     with running(tmp_path) as service:
-        busy, *idle = [kept_alive(service, f"idle-{number}") for number in range(10)]
+        connections = [
+            http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(10)
+        ]
+        made = [send(service, each, f"idle-{place}") for place, each in enumerate(connections)]
+        busy, *idle = connections
         service.process.terminate()
         wait_for_log(service, "Handling signal: term")
-        last = post(busy, SENT, service.key, "last")
-        assert (last.status, last.headers["Connection"]) == (200, "close")
+        made.append(send(service, busy, "last"))
         for connection in idle:
             assert connection.sock.recv(1) == b""  # A reset would raise an error.
             connection.close()
         assert service.process.wait(timeout=40) == 0
+        service.start_again()
+        report("SIGTERM between requests", count_of(service, made))
