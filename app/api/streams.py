@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,15 +13,15 @@ from app.errors import ScorelineError
 
 log = logging.getLogger("scoreline.errors")
 
-_AT_ONCE = struct.pack("ii", 1, 0)
-"""SO_LINGER's «throw away what is not sent, and reset»."""
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER's «throw away what is not sent, and reset» when the connection is closed."""
 
 
 def breaking(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[bytes]:
     """The chunks; an error of ours among them is logged in one line and ends the connection.
 
     A chunked answer then lacks its last chunk. HTTP/1.0 has no chunks, an end is an end there: the
-    connection is reset. Raises ConnectionResetError, by which gunicorn lets a connection go.
+    connection is reset. Raises ConnectionResetError: the worker closes at once.
     """
     try:
         yield from chunks
@@ -30,12 +29,5 @@ def breaking(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[by
         log.error("an answer was broken off: %s", error)
         connection = environ.get("gunicorn.socket")
         if connection and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
-            _reset(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         raise ConnectionResetError(errno.ECONNRESET, "broken off") from error
-
-
-def _reset(connection: socket.socket) -> None:
-    """Reset a connection, and leave another socket in its place for gunicorn to close."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-    with socket.socket() as unconnected:
-        os.dup2(unconnected.fileno(), connection.fileno(), inheritable=False)
