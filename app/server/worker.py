@@ -32,6 +32,10 @@ AT_ONCE = select.EPOLLOUT | select.EPOLLONESHOT
 
 TICK_SECONDS = 1.0
 STOPPING_TICK_SECONDS = 0.05
+YIELD_SECONDS = 0.0001
+MOST_YIELD_SECONDS = 0.002
+"""How long a worker leaves a new connection to the others, for each that it has already."""
+
 MOST_LARGE_WAITING = 100
 """How many large bodies may wait for a thread that reads them."""
 
@@ -111,7 +115,8 @@ class EventWorker(Worker):  # type: ignore[misc]
                     self._take_connection(number)
 
     def _take_connection(self, number: int) -> None:
-        """One at a time, so that other workers have their share."""
+        """One at a time, and the later the more it has: so workers come to have equally many."""
+        time.sleep(min(len(self._connections) * YIELD_SECONDS, MOST_YIELD_SECONDS))
         with self._lock:
             listener = self._listeners.get(number)
             if listener:
