@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import sys
 import threading
 import time
 from collections import deque
@@ -60,7 +59,6 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to stop, then finish what is under way."""
-        sys.setswitchinterval(float(os.environ.get("SWITCH", "0.005")))
         self._events = select.epoll()
         for listener in self.sockets:
             listener.setblocking(False)
