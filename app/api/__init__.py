@@ -18,6 +18,7 @@ def install(
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # A path is what it says, and OPTIONS is a method like any other, as in FastAPI.
     app.url_map.merge_slashes = False
+    app.url_map.converters["score_id"] = scores.ScoreId
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     requests.install(app)

@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError
 from app import jsontext
 from app.api.bodies import read_body
 from app.api.streams import breaking
-from app.errors import Invalid
+from app.errors import Invalid, ScorelineError
 from app.schemas.fields import MISSING, Reason, TextList
 from app.services.pages import Page
 
@@ -41,6 +41,7 @@ class Contract:
     response: type[Schema] | None = None
     mimetype: str = "application/json"
     action: str | None = None
+    errors: tuple[type[ScorelineError], ...] = ()
 
 
 def contract_of(view: Callable[..., Any]) -> Contract:

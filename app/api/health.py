@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from app.api.answers import raises
 from app.api.contract import response
 from app.api.state import state
+from app.errors import StoreUnavailable
 from app.schemas.health import HealthRes
 
 blueprint = Blueprint("Health", __name__)
@@ -20,6 +22,7 @@ def health_live() -> dict[str, str]:
 
 @blueprint.get("/health/ready")
 @response(HealthRes)
+@raises(StoreUnavailable)
 def health_ready() -> dict[str, str]:
     """Answer 200 when the store answers, and 503 when it does not."""
     state().store.ping()

@@ -13,39 +13,12 @@ from flask import Blueprint, Flask, Response, current_app, request
 from marshmallow import Schema, fields
 from werkzeug.routing import Rule
 
-from app.api.contract import Contract, contract_of, json_response
-from app.schemas.fields import Text
+from app.api import answers
+from app.api.contract import contract_of, json_response
 
 blueprint = Blueprint("openapi", __name__)
 
 SECURITY_SCHEMES = {"HTTPBasic": "basic", "HTTPBearer": "bearer"}
-
-VALIDATION_ERROR = {
-    "title": "ValidationError",
-    "type": "object",
-    "required": ["loc", "msg", "type"],
-    "properties": {
-        "loc": {
-            "title": "Location",
-            "type": "array",
-            "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
-        },
-        "msg": {"title": "Message", "type": "string"},
-        "type": {"title": "Error Type", "type": "string"},
-    },
-}
-HTTP_VALIDATION_ERROR = {
-    "title": "HTTPValidationError",
-    "type": "object",
-    "properties": {
-        "detail": {
-            "title": "Detail",
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/ValidationError"},
-        }
-    },
-}
-"""FastAPI's own components, which every FastAPI service documents the same."""
 
 
 @blueprint.get("/openapi.json")
@@ -67,14 +40,13 @@ def document(app: Flask, prefix: str = "") -> dict[str, Any]:
         plugins=[plugin],
     )
     converter: Any = plugin.converter
-    converter.map_to_openapi_type(Text, "string", None)
     converter.add_attribute_function(_as_fastapi_writes_it)
-    spec.components.schema("ValidationError", VALIDATION_ERROR)
-    spec.components.schema("HTTPValidationError", HTTP_VALIDATION_ERROR)
+    for schema_name, schema in answers.SCHEMAS.items():
+        spec.components.schema(schema_name, schema)
     for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, {"type": "http", "scheme": scheme})
     for rule, method, view in _documented(app, prefix):
-        path = re.sub("<(.+?)>", r"{\1}", rule.rule.removeprefix(prefix))
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule.removeprefix(prefix))
         operation = _operation(rule, path, method, view)
         spec.path(path, operations={method: operation})
     document: dict[str, Any] = spec.to_dict()
@@ -100,7 +72,7 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         "description": description.strip() or summary,
         # FastAPI's rule for an operation's name, which generated clients are called after.
         "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
-        "responses": _responses(contract),
+        "responses": answers.responses(contract),
     }
     parameters: list[Any] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
     if contract.query:
@@ -110,23 +82,11 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
     if contract.body:
         content = _json(contract.body)
         if contract.line:
-            content["application/jsonl"] = {"schema": contract.line}
+            content["application/jsonl"] = answers.lines_of(contract.line)
         operation["requestBody"] = {"required": True, "content": content}
     if contract.action:
         operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return operation
-
-
-def _responses(contract: Contract) -> dict[str, Any]:
-    content = {contract.mimetype: {"schema": contract.response}}
-    responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
-    if contract.body or contract.query:
-        error = {"$ref": "#/components/schemas/HTTPValidationError"}
-        responses["422"] = {
-            "description": "What was sent does not have the right shape.",
-            "content": {"application/json": {"schema": error}},
-        }
-    return responses
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
@@ -149,10 +109,14 @@ def _title(name: str) -> str:
 def _as_fastapi_writes_it(
     _converter: Any, field: fields.Field[Any], *, ret: dict[str, Any], **_: Any
 ) -> dict[str, Any]:
-    """A title for each property, and `anyOf` for one that may be null."""
+    """A title for each property, a field's own shape, and `anyOf` for one that may be null."""
     ret.pop("default", None)
-    kind = ret.get("type")
-    if isinstance(kind, list):
-        del ret["type"]
-        ret["anyOf"] = [{"type": name} for name in kind]
-    return {"title": _title(str(field.name))}
+    kind = ret.pop("type", None)
+    kinds = [{"type": name} for name in kind] if isinstance(kind, list) else [{"type": kind}]
+    if shape := getattr(field, "shape", None):
+        kinds = [shape, *[{"type": "null"}] * field.allow_none]
+    if len(kinds) > 1:
+        ret["anyOf"] = kinds
+    elif shape or kind:
+        ret.update(kinds[0])
+    return {"title": _title(field.data_key or str(field.name))}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint
+from werkzeug.routing import BaseConverter
 
+from app.api.answers import raises
 from app.api.auth import allow, current_owner
 from app.api.batches import Items, batch
 from app.api.contract import body, lines, query, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.state import state
+from app.errors import NotFound
 from app.schemas.scores import (
     ScoreBatchBody,
     ScoreBatchQuery,
@@ -32,6 +35,13 @@ PATH = "/v2/<entity>/<project>/scores"
 MOST_IN_A_BATCH = 10_000
 
 
+class ScoreId(BaseConverter):
+    """A score_id in a path: any segment but the names of the routes beside it."""
+
+    regex = r"(?!batch\Z)[^/]+"
+    part_isolating = True
+
+
 @blueprint.post("")
 @allow("create")
 @response(ScoreCreateRes)
@@ -44,9 +54,10 @@ def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, A
     return {"score_id": created.score_ids[0]}
 
 
-@blueprint.get("/<score_id>")
+@blueprint.get("/<score_id:score_id>")
 @allow("read")
 @response(ScoreReadRes)
+@raises(NotFound)
 def score_read(entity: str, project: str, score_id: str) -> Any:
     """Read one score."""
     return service.read_score(state().store, entity, project, score_id)

@@ -91,6 +91,14 @@ class Shape(Schema):
         return loaded
 
 
+class Query(Shape):
+    """A schema of a query's parameters, which cannot be null."""
+
+    def on_bind_field(self, _name: str, field_obj: fields.Field[Any]) -> None:
+        """Take the null away that marshmallow allows where None is the default."""
+        field_obj.allow_none = False
+
+
 class Plain(fields.Field[Any]):
     """A field without validators, which marshmallow would put together anew for each value."""
 
@@ -100,6 +108,9 @@ class Plain(fields.Field[Any]):
 
 class Text(Plain):
     """A string as it is: nothing is coerced, an empty one is allowed, a lone surrogate is not."""
+
+    shape: dict[str, Any] = {"type": "string"}
+    """What it takes in JSON Schema's words, as each field below says of itself."""
 
     default_error_messages = {"required": MISSING, "null": NOT_A_STRING}
 
@@ -123,6 +134,7 @@ class Pattern(Text):
     def __init__(self, pattern: str, **options: Any) -> None:
         super().__init__(**options)
         self.pattern = pattern
+        self.shape = {"type": "string", "pattern": pattern}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = super()._deserialize(value)
@@ -139,6 +151,7 @@ class WholeNumber(fields.Field[int]):
     def __init__(self, least: int, **options: Any) -> None:
         super().__init__(**options)
         self.least = least
+        self.shape = {"type": "integer", "minimum": least}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         match = _INTEGER.fullmatch(value)
@@ -157,6 +170,8 @@ class WholeNumber(fields.Field[int]):
 class Flag(fields.Field[bool]):
     """A yes or no in a query, as pydantic reads one."""
 
+    shape = {"type": "boolean"}
+
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
         word = value.lower()
         if word not in _TRUE | _FALSE:
@@ -166,6 +181,14 @@ class Flag(fields.Field[bool]):
 
 class Moment(fields.Field[datetime]):
     """A date, a date with a time or a Unix timestamp in a query; UTC where it names no zone."""
+
+    shape = {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "format": "date"},
+            {"type": "string", "pattern": r"^[+-]?[0-9]{1,14}(\.[0-9]*)?$"},
+        ]
+    }
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
         try:
@@ -183,6 +206,12 @@ class TextList(fields.Field[list[str]]):
     def __init__(self, most: int, **options: Any) -> None:
         super().__init__(**options)
         self.most = most
+        self.shape = {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "maxItems": most,
+        }
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
         if len(value) > self.most:

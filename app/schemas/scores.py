@@ -12,6 +12,7 @@ from app.schemas.fields import (
     Flag,
     Moment,
     Pattern,
+    Query,
     Shape,
     Text,
     TextList,
@@ -95,7 +96,7 @@ class ScoreReadRes(Shape):
         )
 
 
-class ScoreListQuery(Shape):
+class ScoreListQuery(Query):
     """Which scores to list; an empty text means no filter."""
 
     evaluation_run_id = Text(
@@ -124,7 +125,7 @@ class ScoreListQuery(Shape):
     )
 
 
-class ScoreDeleteQuery(Shape):
+class ScoreDeleteQuery(Query):
     """Which scores to delete."""
 
     score_ids = TextList(
@@ -142,7 +143,7 @@ class ScoreDeleteRes(Shape):
     )
 
 
-class ScoreBatchQuery(Shape):
+class ScoreBatchQuery(Query):
     """How a batch that is not all valid is taken."""
 
     keep_valid = Flag(

@@ -55,6 +55,7 @@ def test_an_error_of_a_store_becomes_its_status(
         ("PUT", "/v2/a/b/scores", 405, "Method Not Allowed"),
         ("DELETE", "/v2/a/b/scores/x", 405, "Method Not Allowed"),
         ("OPTIONS", "/v2/a/b/scores", 405, "Method Not Allowed"),
+        ("GET", "/v2/a/b/scores/batch", 405, "Method Not Allowed"),
         ("POST", "/health/live", 405, "Method Not Allowed"),
     ],
 )
@@ -65,3 +66,14 @@ def test_a_wrong_path_or_method_is_json(
     assert (answer.status, answer.json) == (status, {"detail": detail})
     assert answer.headers["Content-Type"] == "application/json"
     assert (answer.headers["Allow"] is not None) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("name", "methods"),
+    [("batch", {"POST"}), ("batches", {"GET", "HEAD"}), ("xbatch", {"GET", "HEAD"})],
+)
+def test_a_name_beside_the_score_ids_is_no_score_id(
+    service: Service, name: str, methods: set[str]
+) -> None:
+    allowed = service.send("OPTIONS", f"/v2/a/b/scores/{name}").headers["Allow"]
+    assert set(allowed.split(", ")) == methods

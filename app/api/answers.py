@@ -1,0 +1,137 @@
+"""Which answers an operation gives, for `/openapi.json`: its own, and those of its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from app.api.contract import Contract, View, contract_of
+from app.api.errors import STATUSES
+from app.errors import (
+    Busy,
+    Forbidden,
+    Invalid,
+    NotAuthenticated,
+    ScorelineError,
+    StoreUnavailable,
+    TooLarge,
+    Unreadable,
+)
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "ValidationError": {
+        "title": "ValidationError",
+        "type": "object",
+        "required": ["loc", "msg", "type"],
+        "properties": {
+            "loc": {
+                "title": "Location",
+                "type": "array",
+                "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            },
+            "msg": {"title": "Message", "type": "string"},
+            "type": {"title": "Error Type", "type": "string"},
+        },
+    },
+    "HTTPValidationError": {
+        "title": "HTTPValidationError",
+        "type": "object",
+        "properties": {
+            "detail": {
+                "title": "Detail",
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/ValidationError"},
+            }
+        },
+    },
+    "Error": {
+        "title": "Error",
+        "type": "object",
+        "required": ["detail"],
+        "properties": {
+            "detail": {"title": "Detail", "type": "string"},
+            "reason": {"title": "Reason", "type": "string"},
+        },
+    },
+}
+"""FastAPI's own components, which every FastAPI service documents the same, and ours."""
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "WWW-Authenticate": {
+        "description": "The two ways to send a key: `Basic` and `Bearer`.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "After how many seconds to try again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Link": {
+        "description": 'The next page, `rel="next"`, while more follow.',
+        "schema": {"type": "string"},
+    },
+}
+
+_ERRORS: dict[int, tuple[str, str | None]] = {
+    400: ("The body cannot be read as text or JSON.", None),
+    401: ("No key, or none that is valid.", "WWW-Authenticate"),
+    403: ("The key's role or scope does not allow it.", None),
+    404: ("There is none.", None),
+    413: ("The body is over the limit.", None),
+    422: ("What was sent does not have the right shape.", None),
+    503: ("The store does not answer, or too much is under way.", "Retry-After"),
+}
+"""What each status of an error means, and the header that comes with it."""
+
+
+def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
+    """Say which errors a view may raise beside those that its other decorators stand for."""
+
+    def decorate(view: View) -> View:
+        contract_of(view).errors += errors
+        return view
+
+    return decorate
+
+
+def responses(contract: Contract) -> dict[str, Any]:
+    """The responses of an operation, by status."""
+    answers = {"200": _done(contract)}
+    for status in sorted({STATUSES[error][0] for error in _errors(contract)}):
+        answers[str(status)] = _error(status)
+    return answers
+
+
+def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
+    yield from contract.errors
+    if contract.action:
+        yield from (NotAuthenticated, Forbidden, StoreUnavailable)
+    if contract.body:
+        yield from (Unreadable, TooLarge, Invalid, Busy)
+    if contract.query:
+        yield Invalid
+
+
+def _done(contract: Contract) -> dict[str, Any]:
+    if contract.mimetype == "application/json":
+        content = {contract.mimetype: {"schema": contract.response}}
+        return {"description": "Done.", "content": content}
+    return {
+        "description": "Done.",
+        "headers": {"Link": HEADERS["Link"]},
+        "content": {contract.mimetype: lines_of(contract.response)},
+    }
+
+
+def lines_of(schema: Any) -> dict[str, Any]:
+    """A body of lines is an array of what each line holds, as OpenAPI 3.2 takes it."""
+    return {"schema": {"type": "array", "items": schema}}
+
+
+def _error(status: int) -> dict[str, Any]:
+    description, header = _ERRORS[status]
+    name = "HTTPValidationError" if status == 422 else "Error"
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    answer = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {**answer, "headers": {header: HEADERS[header]}} if header else answer
