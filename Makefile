@@ -6,7 +6,7 @@ INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop test-faults check bench clean
+.PHONY: help run test test-interop test-faults test-attack check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ test-interop: $(VENV)/.interop  ## Run the official client, the weave package, a
 
 test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
 	@$(BIN)/python -m pytest --no-cov -m faults -s tests/faults
+
+test-attack: $(VENV)/.attacking  ## Attack a running service (SCORELINE_TEST_CASES=10000 for longer).
+	@$(BIN)/python -m pytest --no-cov -m attack -s tests/attack
 
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/ruff check .
@@ -57,6 +60,11 @@ $(VENV)/.testing: $(VENV)/.serving
 $(VENV)/.interop: $(VENV)/.testing
 	@echo "Installing the official client" >&2
 	@$(PIP) --editable '.[interop]'
+	@touch $@
+
+$(VENV)/.attacking: $(VENV)/.testing
+	@echo "Installing what attacks the service" >&2
+	@$(PIP) --editable '.[attack]'
 	@touch $@
 
 $(VENV)/.benching: $(VENV)/.testing

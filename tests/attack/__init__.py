@@ -1,0 +1,1 @@
+"""Attacks on a running service: `make test-attack` runs them, `make test` does not."""

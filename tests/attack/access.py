@@ -1,0 +1,69 @@
+"""Who may call what, as data: one row for each route and method, read by test_access.py.
+
+A new route needs a row here. A route of a project says what a key gets whose scope covers the
+project; a key whose scope does not is refused with 403, whether there is such a project or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ROLES = ("create", "read", "write", "admin")
+SCOPES = ("*", "acme/*", "acme/mine")
+
+PROJECTS = {
+    "own": "acme/mine",
+    "sibling": "acme/other",
+    "foreign": "globex/mine",
+    "missing": "acme/nothing",
+    "nowhere": "nobody/nothing",
+}
+"""A project's part in the test, and its name; `missing` and `nowhere` hold no score."""
+
+EMPTY = ("missing", "nowhere")
+
+COVERS = {
+    "*": ("own", "sibling", "foreign", "missing", "nowhere"),
+    "acme/*": ("own", "sibling", "missing"),
+    "acme/mine": ("own",),
+}
+"""The projects in which a key of each scope may do what its role allows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one call answers to each caller.
+
+    `stranger` is what those get who have no key, a wrong or a revoked one. `roles` may call it:
+    they get `status`, and `empty` where the project holds no score; other roles get 403. `scopes`
+    are those that suffice on a route that names no project. `query` and `body` make a call that is
+    in order, `{score_id}` in it is a score of the project.
+    """
+
+    stranger: int
+    roles: tuple[str, ...]
+    status: int
+    empty: int | None = None
+    scopes: tuple[str, ...] = SCOPES
+    query: str = ""
+    body: Any = None
+    names: dict[str, str] = field(default_factory=dict)
+    """What stands in the path for a variable that is no entity, project or score_id."""
+
+
+SCORES = "/v2/<entity>/<project>/scores"
+SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+
+ROWS = {
+    ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=SCORE),
+    ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
+    ("DELETE", SCORES): Row(401, ("write", "admin"), 200, 200, query="score_ids={score_id}"),
+    ("GET", f"{SCORES}/<score_id:score_id>"): Row(401, ("read", "write", "admin"), 200, 404),
+    ("POST", f"{SCORES}/batch"): Row(
+        401, ("create", "write", "admin"), 200, 200, body={"scores": [SCORE]}
+    ),
+    ("GET", "/openapi.json"): Row(200, ROLES, 200),
+    ("GET", "/health/live"): Row(200, ROLES, 200),
+    ("GET", "/health/ready"): Row(200, ROLES, 200),
+}

@@ -1,0 +1,23 @@
+"""What the attacks share: a service of their own on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Service, running
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+    """A real service with an empty store, which is well and has logged no defect afterwards."""
+    store = "" if request.param == "sqlite" else request.getfixturevalue("mongodb_uri")
+    with running(tmp_path, store) as service:
+        yield service
+        for probe in ("/health/live", "/health/ready"):
+            assert service.send("GET", probe, key=None).status == 200
+        log = service.log.read_text()
+    assert '"level": "error"' not in log
+    assert "Traceback" not in log

@@ -1,0 +1,26 @@
+"""atheris on the reading of JSON: `make fuzz` runs it for a minute.
+
+What it finds fails `reading.check`, and lies in a file `crash-…`, which goes into the corpus.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+
+import atheris
+
+with atheris.instrument_imports(include=["app"]):
+    from tests.attack import reading
+
+
+def main() -> None:
+    """Run atheris on the corpus, with libFuzzer's options from the command line."""
+    with tempfile.TemporaryDirectory() as grown:
+        # The first directory is where new inputs go: the corpus that is kept stays as it is.
+        atheris.Setup([*sys.argv, grown, str(reading.CORPUS)], reading.check)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The access matrix: every route and method, called by everybody, in every project."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import pytest
+from flask import Flask
+
+from app.services.keys import create_key, revoke_key
+from app.stores import open_store
+from app.stores.base import Store
+from tests.attack.access import COVERS, EMPTY, PROJECTS, ROLES, ROWS, SCOPES, SCORE, Row
+from tests.processes import Answer, Service
+
+pytestmark = pytest.mark.attack
+
+UNKNOWN_SCORE = "01990000-0000-7000-8000-000000000000"
+REFUSALS = {401: b'{"detail":"Not authenticated"}', 403: b'{"detail":"Forbidden"}'}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a key, or none; a stranger is one whose key is not valid."""
+
+    name: str
+    key: str | None
+    role: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class World:
+    """A running service, and everybody who calls it."""
+
+    service: Service
+    callers: list[Caller]
+
+    def fill(self) -> dict[str, str]:
+        """A new score in each project but those that stay empty: its id by project."""
+        return {
+            project: self.service.post(f"/v2/{name}/scores", SCORE).json["score_id"]
+            for project, name in PROJECTS.items()
+            if project not in EMPTY
+        }
+
+    def everything(self) -> list[bytes]:
+        """All scores of all projects."""
+        return [self.service.send("GET", f"/v2/{name}/scores").body for name in PROJECTS.values()]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call by one caller in one project, and the status that the tables state for it."""
+
+    method: str
+    route: str
+    row: Row
+    caller: Caller
+    project: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route} by {self.caller.name} in the project {self.project}"
+
+    @property
+    def status(self) -> int:
+        """What is to be answered."""
+        row, caller = self.row, self.caller
+        if not caller.role:
+            return row.stranger
+        if row.stranger == 200:
+            return row.status
+        of_project = row.empty is not None
+        in_scope = (
+            self.project in COVERS[caller.scope] if of_project else caller.scope in row.scopes
+        )
+        if caller.role not in row.roles or not in_scope:
+            return 403
+        return row.empty if row.empty is not None and self.project in EMPTY else row.status
+
+    def send(self, service: Service, score_ids: dict[str, str]) -> Answer:
+        """Make the call."""
+        entity, _, name = PROJECTS[self.project].partition("/")
+        score_id = score_ids.get(self.project, UNKNOWN_SCORE)
+        path = f"{self.route}?{self.row.query}" if self.row.query else self.route
+        given = {"<entity>": entity, "<project>": name, "<score_id:score_id>": score_id}
+        for variable, value in {**given, "{score_id}": score_id, **self.row.names}.items():
+            path = path.replace(variable, value)
+        body = None if self.row.body is None else json.dumps(self.row.body).encode()
+        return service.send(self.method, path, body, key=self.caller.key)
+
+    def is_right(self, answer: Answer) -> bool:
+        """Whether the status is that of the tables, and a refusal says nothing more."""
+        body = REFUSALS.get(answer.status, answer.body)
+        return answer.status == self.status and (self.method == "HEAD" or answer.body == body)
+
+
+@pytest.fixture
+def world(target: Service) -> World:
+    """A service with a key for everybody."""
+    store = open_store(target.environ["SCORELINE_STORE"])
+    callers = list(_callers(store))
+    store.close()
+    return World(target, callers)
+
+
+def _callers(store: Store) -> Iterator[Caller]:
+    """Strangers, and a key of every role in every scope."""
+    yield Caller("no key", None)
+    yield Caller("a wrong key", "sl_this-is-nobodys-key-0123456789abcdefghijk")
+    revoked, secret = create_key(store, name="revoked", role="admin", scope="*")
+    revoke_key(store, revoked.key_id)
+    yield Caller("a revoked key", secret)
+    for role, scope in product(ROLES, SCOPES):
+        name = f"{role} of {scope}"
+        yield Caller(name, create_key(store, name=name, role=role, scope=scope)[1], role, scope)
+
+
+def routes(app: Flask) -> dict[tuple[str, str], tuple[str, str]]:
+    """Every method of every route, and the row that holds for it: that of GET for HEAD."""
+    return {
+        (method, rule.rule): ("GET" if method == "HEAD" else method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+
+
+def test_the_matrix_has_a_row_for_every_route_and_no_other(app: Flask) -> None:
+    there = set(routes(app).values())
+    missing, stale = sorted(there - set(ROWS)), sorted(set(ROWS) - there)
+    assert not missing, f"tests/attack/access.py says nothing of {missing}: add a Row for each"
+    assert not stale, f"tests/attack/access.py has rows of routes that are gone: {stale}"
+
+
+def test_everybody_gets_what_the_matrix_says(app: Flask, world: World) -> None:
+    wrong = []
+    for (method, route), row_name in routes(app).items():
+        row = ROWS[row_name]
+        projects = ["own"] if row.empty is None else list(PROJECTS)
+        calls = [
+            Call(method, route, row, caller, project)
+            for caller, project in product(world.callers, projects)
+        ]
+        score_ids = world.fill()
+        before = world.everything()
+        refused = [call for call in calls if call.status >= 400]
+        allowed = [call for call in calls if call.status < 400]
+        wrong += [
+            call for call in refused if not call.is_right(call.send(world.service, score_ids))
+        ]
+        assert world.everything() == before, f"a refused {method} {route} changed scores"
+        wrong += [
+            call for call in allowed if not call.is_right(call.send(world.service, score_ids))
+        ]
+    assert not wrong, "answered otherwise:\n" + "\n".join(map(str, wrong))
