@@ -2,11 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command "make lock"
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop test-faults test-attack check bench clean
+.PHONY: help run test test-interop test-faults test-attack test-minimal test-newest fuzz lock check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +30,21 @@ test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what i
 test-attack: $(VENV)/.attacking  ## Attack a running service (SCORELINE_TEST_CASES=10000 for longer).
 	@$(BIN)/python -m pytest --no-cov -m attack -s tests/attack
 
+test-minimal: $(VENV)-minimal/.minimal  ## Run the tests on the least releases that setup.cfg allows.
+	@$(VENV)-minimal/bin/python -m pytest --no-cov $(TESTS)
+
+test-newest:  ## Run the tests on the newest releases that setup.cfg allows, asked for anew.
+	@rm -rf $(VENV)-newest
+	@$(MAKE) --no-print-directory VENV=$(VENV)-newest $(VENV)-newest/.testing
+	@$(VENV)-newest/bin/python -m pytest --no-cov $(TESTS)
+
+fuzz: $(VENV)/.fuzzing  ## Search for JSON that is read wrong, for FUZZ_SECONDS=60.
+	@$(BIN)/python -m tests.attack.fuzz_json -max_len=2000 -max_total_time=$(FUZZ_SECONDS)
+
+lock: $(VENV)/.locking  ## Renew requirements.lock and tests/minimal.lock from setup.cfg.
+	@$(COMPILE) --upgrade --output-file requirements.lock
+	@$(COMPILE) --upgrade --resolution lowest-direct --output-file tests/minimal.lock
+
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -37,7 +56,7 @@ bench: $(VENV)/.benching  ## Measure beside other services and raw SQLite (needs
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:  ## Remove the virtual environment and caches; var/ with the store stays.
-	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-minimal $(VENV)-newest *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -65,6 +84,23 @@ $(VENV)/.interop: $(VENV)/.testing
 $(VENV)/.attacking: $(VENV)/.testing
 	@echo "Installing what attacks the service" >&2
 	@$(PIP) --editable '.[attack]'
+	@touch $@
+
+$(VENV)/.fuzzing: $(VENV)/.testing
+	@echo "Installing what searches by coverage" >&2
+	@$(PIP) --editable '.[fuzz]'
+	@touch $@
+
+$(VENV)/.locking: $(VENV)/.serving
+	@echo "Installing what pins the dependencies" >&2
+	@$(PIP) --editable '.[lock]'
+	@touch $@
+
+$(VENV)-minimal/.minimal: $(INPUTS) tests/minimal.lock
+	@$(MAKE) --no-print-directory VENV=$(VENV)-minimal $(VENV)-minimal/.testing
+	@echo "Installing the least releases" >&2
+	@$(VENV)-minimal/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --requirement tests/minimal.lock
 	@touch $@
 
 $(VENV)/.benching: $(VENV)/.testing

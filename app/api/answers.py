@@ -79,6 +79,7 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     403: ("The key's role or scope does not allow it.", None),
     404: ("There is none.", None),
     413: ("The body is over the limit.", None),
+    414: ("The path or the query is too long.", None),
     422: ("What was sent does not have the right shape.", None),
     503: ("The store does not answer, or too much is under way.", "Retry-After"),
 }
@@ -95,12 +96,12 @@ def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
     return decorate
 
 
-def responses(contract: Contract) -> dict[str, Any]:
+def responses(contract: Contract, *, takes_parameters: bool) -> dict[str, Any]:
     """The responses of an operation, by status."""
-    answers = {"200": _done(contract)}
-    for status in sorted({STATUSES[error][0] for error in _errors(contract)}):
-        answers[str(status)] = _error(status)
-    return answers
+    statuses = {STATUSES[error][0] for error in _errors(contract)}
+    if takes_parameters:
+        statuses.add(414)
+    return {"200": _done(contract), **{str(status): _error(status) for status in sorted(statuses)}}
 
 
 def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:

@@ -72,11 +72,11 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         "description": description.strip() or summary,
         # FastAPI's rule for an operation's name, which generated clients are called after.
         "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
-        "responses": answers.responses(contract),
     }
     parameters: list[Any] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
     if contract.query:
         parameters.append({"in": "query", "schema": contract.query})
+    operation["responses"] = answers.responses(contract, takes_parameters=bool(parameters))
     if parameters:
         operation["parameters"] = parameters
     if contract.body:
