@@ -186,7 +186,7 @@ class Moment(fields.Field[datetime]):
         "anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "format": "date"},
-            {"type": "string", "pattern": r"^[+-]?[0-9]{1,14}(\.[0-9]*)?$"},
+            {"type": "string", "pattern": r"^(-[0-9]{1,13}|[0-9]{1,14})(\.[0-9]*)?$"},
         ]
     }
 
