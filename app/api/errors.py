@@ -98,7 +98,9 @@ def _no_route(_error: NoRoute) -> Response:
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        return Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
+        moved = Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
+        del moved.headers["Content-Type"]  # There is no content, and it would be HTML.
+        return moved
     return _detail(404, "Not Found")
 
 

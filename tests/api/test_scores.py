@@ -139,6 +139,7 @@ def test_an_id_with_a_lone_surrogate_is_refused(service: Service) -> None:
 def test_a_slash_at_the_end_is_redirected_as_fastapi_does(service: Service) -> None:
     answer = service.post("/v2/a%20b/c/scores/?x=1", SCORE)
     assert (answer.status, answer.headers["Location"]) == (307, "/v2/a%20b/c/scores?x=1")
+    assert answer.headers["Content-Type"] is None
 
 
 def test_requests_of_four_generations_of_weaves_client_are_taken(service: Service) -> None:

@@ -83,7 +83,10 @@ def check(data: bytes) -> list[int]:
             continue
         assert status < 500 or status in ALLOWED_5XX, body
         assert headers["x-request-id"]
-        if body or status != 307:
+        if status == 307:
+            assert not body
+            assert "content-type" not in headers
+        else:
             _check_json(headers["content-type"], body)
     return statuses
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError
 
-from app.schemas.scores import ScoreCreateBody
+from app.schemas.scores import ScoreCreateBody, ScoreListQuery
 
 GOOD: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": None}
 
@@ -55,3 +55,13 @@ def test_a_lone_surrogate_is_no_id(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "\0", "é", "😀", "x" * 100_000])
 def test_every_other_text_is(text: str) -> None:
     assert ScoreCreateBody().load({**GOOD, "scorer": text})["scorer"] == text
+
+
+@pytest.mark.parametrize("part", ["0", "1", "1_", "+", " ", "\u3000", "1.0", "-"])
+@pytest.mark.parametrize("name", ["limit", "created_after", "after"])
+def test_a_long_parameter_that_is_wrong_takes_no_time_in_the_square_of_its_length(
+    name: str, part: str
+) -> None:
+    # With such a pattern this would not end within the hour.
+    with pytest.raises(ValidationError):
+        ScoreListQuery().load({name: f"{part * 200_000}x"})
