@@ -5,12 +5,12 @@ BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop test-faults test-attack test-minimal test-newest fuzz lock check bench clean
+.PHONY: help run test test-interop test-faults test-attack test-minimal test-newest fuzz lock
+.PHONY: check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,8 +55,9 @@ check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 bench: $(VENV)/.benching  ## Measure beside other services and raw SQLite (needs wrk; BENCH=--quick).
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
-clean:  ## Remove the virtual environment and caches; var/ with the store stays.
-	rm -rf $(VENV) $(VENV)-minimal $(VENV)-newest *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+clean:  ## Remove the virtual environments and caches; var/ with the store stays.
+	rm -rf $(VENV) $(VENV)-minimal $(VENV)-newest *.egg-info .coverage
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -99,8 +100,7 @@ $(VENV)/.locking: $(VENV)/.serving
 $(VENV)-minimal/.minimal: $(INPUTS) tests/minimal.lock
 	@$(MAKE) --no-print-directory VENV=$(VENV)-minimal $(VENV)-minimal/.testing
 	@echo "Installing the least releases" >&2
-	@$(VENV)-minimal/bin/python -m pip install --quiet --disable-pip-version-check \
-		--require-hashes --requirement tests/minimal.lock
+	@$(PIP:$(VENV)/%=$(VENV)-minimal/%) --require-hashes --requirement tests/minimal.lock
 	@touch $@
 
 $(VENV)/.benching: $(VENV)/.testing
