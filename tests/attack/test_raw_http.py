@@ -59,6 +59,8 @@ segments = st.sampled_from(
 targets = st.one_of(
     st.sampled_from([PATH, PATH + b"/", PATH + b"?limit=1&limit=2", b"*", b"/", b"//x", b""]),
     st.sampled_from([b"http://other" + PATH, b"http://[", b"/openapi.json", b"/health/ready"]),
+    st.tuples(segments, segments, segments).map(lambda parts: b"/v2/%s/%s/scores/%s" % parts),
+    st.tuples(segments, segments).map(lambda parts: b"/v2/%s/%s/scores" % parts),
     st.lists(segments, max_size=8).map(lambda parts: b"/" + b"/".join(parts)),
     st.lists(segments, max_size=4).map(lambda parts: PATH + b"?limit=" + b"&after=".join(parts)),
     junk.map(lambda noise: PATH + noise),
