@@ -34,7 +34,7 @@ def test_the_service_does_what_its_document_says(target: Service) -> None:
     program = [sys.executable, "-m", "schemathesis.cli"]
     program += ["--config-file", str(ROOT / "schemathesis.toml")]
     options = ["--checks", "all", "--continue-on-failure", "--no-color", "--seed", SEED]
-    options += ["--max-examples", str(-(-CASES // OPERATIONS))]
+    options += ["--max-examples", str(-(-CASES // OPERATIONS)), "--request-timeout", "60"]
     options += ["--header", f"Authorization: Bearer {target.key}"]
     run = subprocess.run(
         [*program, "run", f"{target.url}/openapi.json", *options],
