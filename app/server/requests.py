@@ -1,13 +1,16 @@
-"""A request as Scoreline reads it: gunicorn's parser, a little more generous, on bytes at hand."""
+"""A request as Scoreline reads it: gunicorn's parser, with rules of ours, on bytes at hand."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http.body import LengthReader
+from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, UnsupportedTransferCoding
 from gunicorn.http.message import Request, _ip_in_allow_list
 from gunicorn.http.unreader import SocketUnreader, Unreader
 
@@ -15,6 +18,8 @@ REQUEST_LINE_BYTES = 256 * 1024
 
 SMALL_BODY = 64 * 1024
 """A body up to this length is put together as it comes, and no thread waits for it."""
+
+_HOST = re.compile(r"([\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?", re.ASCII)
 
 GRACE_SECONDS = 10.0
 BYTES_A_SECOND = 8 * 1024
@@ -24,8 +29,9 @@ BYTES_A_SECOND = 8 * 1024
 class ScorelineRequest(Request):  # type: ignore[misc]
     """A request whose line may be longer and whose Content-Type may be repeated.
 
-    gunicorn refuses both; FastAPI's servers take them. `is_large` tells that its body is read
-    while it is answered: it is long, or nobody knows how long.
+    gunicorn refuses both; FastAPI's servers take them. Beyond gunicorn it refuses what another
+    server on the way might read otherwise (RFC 9112, sections 3.2 and 6.1). `is_large` tells that
+    its body is read while it is answered: it is long, or nobody knows how long.
     """
 
     _expected_100_continue: bool
@@ -55,6 +61,36 @@ class ScorelineRequest(Request):  # type: ignore[misc]
         reader = self.body.reader
         self.length: int | None = reader.length if isinstance(reader, LengthReader) else None
         self.is_large = self.length is None or self.length > SMALL_BODY
+        self._check_host()
+        if self.length is None:
+            self._check_coding()
+            reader.parser = self._chunks(reader.parser)
+
+    def _check_host(self) -> None:
+        """One valid Host, and none other in the request line."""
+        host = _first(self.headers, "HOST")
+        if host is None and self.version < (1, 1):
+            return
+        if host is None or not _HOST.fullmatch(host):
+            raise InvalidHeader("HOST", req=self)
+        if not self.uri.startswith("/") and self.uri != "*" and self.method != "CONNECT":
+            scheme, _, rest = self.uri.partition("://")
+            if scheme.lower() not in ("http", "https") or re.split("[/?#]", rest)[0] != host:
+                raise InvalidRequestLine(self.uri)
+
+    def _check_coding(self) -> None:
+        """Chunks are the only coding that is undone."""
+        coding = _first(self.headers, "TRANSFER-ENCODING")
+        if coding is None or coding.lower() != "chunked":
+            raise UnsupportedTransferCoding(coding)
+
+    def _chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass chunks on; after one that cannot be read, what follows is no request."""
+        try:
+            yield from chunks
+        except Exception:
+            self.force_close()
+            raise
 
     def is_read_whole(self) -> bool:
         """Whether nothing is left of a large body."""
@@ -66,6 +102,13 @@ class ScorelineRequest(Request):  # type: ignore[misc]
         waits = bool(self._expected_100_continue)
         self._expected_100_continue = False
         return waits
+
+
+def _first(headers: list[tuple[str, str]], wanted: str) -> str | None:
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return None
 
 
 @lru_cache(maxsize=1024)
