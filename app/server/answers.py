@@ -14,6 +14,8 @@ from functools import lru_cache
 from gunicorn.http import errors
 from gunicorn.http.wsgi import Response
 
+from app.server.headers import security_lines
+
 STATUSES = {
     errors.LimitRequestLine: (414, "URI Too Long"),
     errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
@@ -70,6 +72,7 @@ class Answer(Response):  # type: ignore[misc]
         if not self.headers_sent:
             lines = self.default_headers()
             lines += [f"{name}: {value}\r\n" for name, value in self.headers]
+            lines.append(security_lines(self.headers, self.req.scheme))
             self._head = f"{''.join(lines)}\r\n".encode("latin-1")
             self.headers_sent = True
 
@@ -120,6 +123,6 @@ def refusal(status: int, reason: str) -> tuple[str, bytes]:
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"X-Request-Id: {number}\r\n\r\n"
+        f"X-Request-Id: {number}\r\n{security_lines((), 'http')}\r\n"
     )
     return number, (head + body).encode()

@@ -1,0 +1,70 @@
+"""What every answer tells a browser, also one that is an error, a stream or no HTTP at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.server.headers import SECURITY_HEADERS, security_lines
+from tests.api.test_http import exchange, head
+from tests.processes import Service
+
+SCORES = "/v2/acme/headers/scores"
+SCORE = b'{"prediction_id": "p", "scorer": "s", "value": 1}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", SCORES, SCORE, 200),
+        ("POST", SCORES, b"{}", 422),
+        ("POST", SCORES, b"\xff", 400),
+        ("GET", SCORES, None, 200),
+        ("GET", f"{SCORES}/nope", None, 404),
+        ("HEAD", SCORES, None, 200),
+        ("GET", "/v2/no/such", None, 404),
+        ("GET", f"{SCORES}/", None, 307),
+        ("PUT", SCORES, None, 405),
+        ("OPTIONS", SCORES, None, 405),
+        ("GET", "/openapi.json", None, 200),
+        ("GET", "/health/live", None, 200),
+        ("GET", "/health/ready", None, 200),
+        ("GET", "/" + "x" * 9_000, None, 414),
+    ],
+)
+def test_every_answer_has_the_headers(
+    service: Service, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    answer = service.send(method, path, body)
+    assert answer.status == status
+    for name, value in SECURITY_HEADERS.items():
+        assert answer.headers.get_all(name) == [value], name
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.mark.parametrize("key", [None, "sl_wrong"])
+def test_a_stranger_gets_the_headers_too(service: Service, key: str | None) -> None:
+    answer = service.send("GET", SCORES, key=key)
+    assert answer.status == 401
+    assert set(SECURITY_HEADERS.items()) <= set(answer.headers.items())
+
+
+def test_what_is_no_http_gets_the_headers_too(service: Service) -> None:
+    status, headers, _ = exchange(service, b"nonsense\r\n\r\n")
+    wanted = {name.lower(): value.lower() for name, value in SECURITY_HEADERS.items()}
+    assert status == 400
+    assert {name: headers.get(name) for name in wanted} == wanted
+
+
+def test_a_request_that_came_by_https_is_told_to_come_so_again(service: Service) -> None:
+    request = head(service, "X-Forwarded-Proto: https", f"Content-Length: {len(SCORE)}") + SCORE
+    status, headers, _ = exchange(service, request)
+    assert (status, headers["strict-transport-security"]) == (200, "max-age=31536000")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_page_may_set_a_policy_of_its_own(scheme: str) -> None:
+    own = {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "max-age=60"}
+    lines = security_lines(own.items(), scheme).splitlines()
+    names = [line.partition(":")[0] for line in lines]
+    left = [name for name in SECURITY_HEADERS if name not in own]
+    assert names == left + ["Strict-Transport-Security"] * (scheme == "https")
