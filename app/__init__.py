@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import install
 from app.api.application import Application
 from app.logs import configure_logging
 from app.services.keys import KeyRing
+from app.services.limits import open_limit
 from app.stores import open_store
 from config.settings import Settings, read_settings
 
@@ -25,13 +27,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     store = open_store(settings.store)
     keys = KeyRing(store, settings.admin_key)
+    calls = open_limit(settings.rate_limit, settings.rate_limit_store)
 
     app = Application("scoreline", static_folder=None)
     install(
         app,
         store=store,
         keys=keys,
+        calls=calls,
         url_prefix=settings.url_prefix,
         max_body_bytes=settings.max_body_bytes,
     )
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=0)  # type: ignore[method-assign]
     return app

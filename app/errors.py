@@ -34,6 +34,14 @@ class Invalid(ScorelineError):
         self.errors = list(errors)
 
 
+class TooMany(ScorelineError):
+    """More calls than one key or one address may make; the same call may succeed after `wait`."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class Unreadable(ScorelineError):
     """A body that cannot be read as text or JSON at all."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.errors import StoreDamaged, StoreRefused, StoreUnavailable
 from app.services.keys import ensure_admin_key
+from app.services.limits import open_limit
 from app.stores import open_store
 from config.settings import Settings
 
@@ -32,6 +33,7 @@ def first_start(settings: Settings) -> None:
     """
     try:
         _check_address(settings)
+        open_limit(settings.rate_limit, settings.rate_limit_store)
         _prepare(settings)
     except StoreDamaged as error:
         print(f"scoreline: the store is damaged: {error}", file=sys.stderr)

@@ -73,3 +73,5 @@ control_socket_disable = True
 # Of what proxies may say of a request, only whether it came by HTTPS is taken.
 forwarder_headers = ""
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+if settings.trusted_proxies:
+    forwarded_allow_ips = "*"  # Whoever connects is one of them.

@@ -6,11 +6,15 @@ Only the entry points (`create_app`, the command line, gunicorn's configuration)
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from config.parsing import AUTO, host, is_loopback, matching, one_of, rate, whole_number
+
+ELSEWHERE = (1000, 1)
+"""The rate limit where none is set and others can connect: calls, in seconds."""
 
 
 class SettingsError(Exception):
@@ -41,44 +45,10 @@ class Settings:
     admin_key_file: str
     max_body_bytes: int
     url_prefix: str
+    rate_limit: tuple[int, int] | None
+    rate_limit_store: str
+    trusted_proxies: int
     log_level: str
-
-
-def _whole_number(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text[:20]) <= most):
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text.lower()
-
-    return parse
-
-
-def _matching(pattern: str, wanted: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"must be {wanted}")
-        return text
-
-    return parse
-
-
-def _host(text: str) -> str:
-    wanted = "a host name or an address"
-    if ":" not in text:
-        return _matching(r"[A-Za-z0-9.-]+", wanted)(text)
-    try:
-        return str(ipaddress.IPv6Address(text.strip("[]")))
-    except ValueError:
-        raise ValueError(f"must be {wanted}") from None
 
 
 SETTINGS = (
@@ -86,7 +56,7 @@ SETTINGS = (
         "SCORELINE_STORE",
         "store",
         "sqlite:///var/scoreline.db",
-        _matching(
+        matching(
             r"sqlite:///.*[^/]|mongodb(\+srv)?://.+",
             "sqlite:///PATH, mongodb://HOST/DATABASE or mongodb+srv://HOST/DATABASE",
         ),
@@ -97,7 +67,7 @@ SETTINGS = (
         "SCORELINE_HOST",
         "host",
         "127.0.0.1",
-        _host,
+        host,
         "The address to listen on. Where a host sets `PORT` and starts the Procfile, "
         "the default is `0.0.0.0`; `scoreline serve` and `make run` stay on loopback.",
     ),
@@ -105,28 +75,28 @@ SETTINGS = (
         "PORT",
         "port",
         "8000",
-        _whole_number(1, 65535),
+        whole_number(1, 65535),
         "The TCP port to listen on.",
     ),
     Setting(
         "WEB_CONCURRENCY",
         "workers",
         "2",
-        _whole_number(1, 256),
+        whole_number(1, 256),
         "Worker processes. All of them share the store.",
     ),
     Setting(
         "SCORELINE_THREADS",
         "threads",
         "16",
-        _whole_number(1, 512),
+        whole_number(1, 512),
         "Threads of each worker process: how many requests it answers at the same time.",
     ),
     Setting(
         "SCORELINE_ADMIN_KEY",
         "admin_key",
         "",
-        _matching(
+        matching(
             r"[A-Za-z0-9._~+/-]*=*", "letters, digits and ._~+/- only, perhaps with = at its end"
         ),
         "When set, this key is the administrator's: none is made and no file is written. "
@@ -136,29 +106,57 @@ SETTINGS = (
         "SCORELINE_ADMIN_KEY_FILE",
         "admin_key_file",
         "var/admin.key",
-        _matching(r"[^\0]+", "a path"),
+        matching(r"[^\0]+", "a path"),
         "Where the very first start writes the administrator's key (mode 0600).",
     ),
     Setting(
         "SCORELINE_MAX_BODY_BYTES",
         "max_body_bytes",
         "8388608",
-        _whole_number(1024, 1073741824),
+        whole_number(1024, 1073741824),
         "The largest request body; a larger one is refused with 413 before it is in memory.",
     ),
     Setting(
         "SCORELINE_URL_PREFIX",
         "url_prefix",
         "",
-        _matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
+        matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
         "A path in front of every route, such as `/traces` of self-managed Weave. "
         "The health routes answer without it too.",
+    ),
+    Setting(
+        "SCORELINE_RATE_LIMIT",
+        "rate_limit",
+        AUTO,
+        rate,
+        "How many calls each API key may make: `off`, or a rate such as `600/second`, `/minute` "
+        "or `/hour`. `auto` is off on loopback, and `1000/second` where others can connect. "
+        "Each worker process counts for itself, unless `SCORELINE_RATE_LIMIT_STORE` is set.",
+    ),
+    Setting(
+        "SCORELINE_RATE_LIMIT_STORE",
+        "rate_limit_store",
+        "",
+        matching(
+            "((rediss?|memcached)://.+)?",
+            "redis://HOST, rediss://HOST or memcached://HOST",
+        ),
+        "Where all worker processes, also of several machines, count together: `redis://…`, "
+        "`rediss://…` or `memcached://…`.",
+    ),
+    Setting(
+        "SCORELINE_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "0",
+        whole_number(0, 10),
+        "How many proxies stand in front and add to `X-Forwarded-For`: the address of a client "
+        "is read from there. With 0 it is the address that connects.",
     ),
     Setting(
         "SCORELINE_LOG_LEVEL",
         "log_level",
         "info",
-        _one_of("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         "The least level that is logged; `info` logs one line a request.",
     ),
 )
@@ -182,6 +180,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if environ.get("PORT") and not environ.get("SCORELINE_HOST"):
         # gunicorn's own convention: a host that sets PORT routes to it from outside.
         values["host"] = "0.0.0.0"  # noqa: S104
+    if values["rate_limit"] == AUTO:
+        values["rate_limit"] = None if is_loopback(values["host"]) else ELSEWHERE
     return Settings(**values)
 
 

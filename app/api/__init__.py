@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.api import errors, health, openapi, requests, scores
+from app.api import errors, health, limits, openapi, requests, scores
 from app.api.state import State
 from app.services.keys import KeyRing
+from app.services.limits import Buckets, Limit
 from app.stores.base import Store
 
 
 def install(
-    app: Flask, *, store: Store, keys: KeyRing, url_prefix: str, max_body_bytes: int
+    app: Flask,
+    *,
+    store: Store,
+    keys: KeyRing,
+    calls: Limit | None,
+    url_prefix: str,
+    max_body_bytes: int,
 ) -> None:
     """Give `app` its routes, its limits and the way it answers errors."""
-    app.extensions["scoreline"] = State(store, keys)
+    app.extensions["scoreline"] = State(store, keys, calls, Buckets(*limits.FAILURES))
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # A path is what it says, and OPTIONS is a method like any other, as in FastAPI.
     app.url_map.merge_slashes = False

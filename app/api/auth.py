@@ -10,6 +10,7 @@ from flask import g, request
 from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 
 from app.api.contract import contract_of
+from app.api.limits import limit, limit_failures
 from app.api.state import state
 from app.errors import Forbidden, NotAuthenticated
 from app.services.keys import permits
@@ -34,7 +35,7 @@ def _check_token(token: str) -> ApiKey | None:
 
 
 def authenticate() -> ApiKey:
-    """The API key of this request. Raises NotAuthenticated.
+    """The API key of this request. Raises NotAuthenticated and TooMany.
 
     Flask-HTTPAuth's own decorators would be made anew for each request, when there are two schemes.
     """
@@ -42,8 +43,10 @@ def authenticate() -> ApiKey:
     scheme = _SCHEMES.get(given, _bearer)
     key: ApiKey | None = scheme.authenticate(scheme.get_auth(), None)
     if key is None:
+        limit_failures()
         raise NotAuthenticated
     g.api_key = key
+    limit(key)
     return key
 
 
@@ -62,7 +65,7 @@ def current_owner() -> str | None:
 def allow(action: str) -> Callable[[View], View]:
     """Let a view of /{entity}/{project} be called only with a key that may do `action` there.
 
-    Raises NotAuthenticated and Forbidden, before anything of the body is read.
+    Raises NotAuthenticated, TooMany and Forbidden, before anything of the body is read.
     """
 
     def decorate(view: View) -> View:

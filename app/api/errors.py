@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from app.errors import (
     StoreRefused,
     StoreUnavailable,
     TooLarge,
+    TooMany,
     TooSlow,
     Unreadable,
 )
@@ -47,6 +49,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
+    TooMany: (429, None),
     TooSlow: (408, None),
     Busy: (503, "Too many large bodies at once"),
     StoreUnavailable: (503, "The store does not answer"),
@@ -78,6 +81,8 @@ def _ours(error: ScorelineError) -> Response:
     if status == 401:
         response.headers.add("WWW-Authenticate", 'Basic realm="scoreline"')
         response.headers.add("WWW-Authenticate", "Bearer")
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(math.ceil(error.wait))
     if status == 503:
         log.error("%s: %s", sentence, error)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

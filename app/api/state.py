@@ -1,4 +1,4 @@
-"""What `create_app` made for the views: the store and the key ring of this process."""
+"""What `create_app` made for the views: the store, the key ring and the limits of this process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 
 from app.services.keys import KeyRing
+from app.services.limits import Buckets, Limit
 from app.stores.base import Store
 
 
@@ -17,6 +18,10 @@ class State:
 
     store: Store
     keys: KeyRing
+    calls: Limit | None
+    """Calls a key; None where they are not limited."""
+    failures: Buckets
+    """Failures to authenticate an address."""
 
 
 def state() -> State:

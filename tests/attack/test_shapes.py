@@ -197,7 +197,7 @@ def test_chunks_of_two_meanings_are_refused(service: Service, body: bytes) -> No
 def test_chunks_that_nobody_reads_are_no_way_in_either(service: Service, body: bytes) -> None:
     """A stranger's body is passed over once the 401 is told; what it is must not matter."""
     statuses, found = answers(service, head("sl_wrong", CHUNKED) + body)
-    assert statuses == [401]
+    assert statuses in ([401], [429])
     assert b"smuggled" not in found
 
 

@@ -51,6 +51,16 @@ def stored(service: Service, project: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
+def test_a_limit_is_waited_for_as_long_as_the_service_asks(tmp_path: Path, project: str) -> None:
+    settings = {"SCORELINE_RATE_LIMIT": "1/second", "WEB_CONCURRENCY": "1"}
+    ids = [f"none-{number}" for number in range(300)]  # Three calls.
+    with running(tmp_path, **settings) as service:
+        deleted = run(service, "delete", "--project", project, *ids)
+    assert deleted.returncode == 1, deleted.stderr  # None was there.
+    statuses = [line["status"] for line in service.log_lines() if line["message"] == "request"]
+    assert statuses == [200, 429, 200, 429, 200]
+
+
 def test_a_file_is_added_and_listed_again_exactly(
     service: Service, project: str, tmp_path: Path
 ) -> None:

@@ -47,6 +47,14 @@ WRONG = [
     ("SCORELINE_URL_PREFIX", "traces"),
     ("SCORELINE_URL_PREFIX", "/traces/"),
     ("SCORELINE_LOG_LEVEL", "loud"),
+    ("SCORELINE_RATE_LIMIT", "600"),
+    ("SCORELINE_RATE_LIMIT", "0/second"),
+    ("SCORELINE_RATE_LIMIT", "-1/second"),
+    ("SCORELINE_RATE_LIMIT", "600/day"),
+    ("SCORELINE_RATE_LIMIT", "1.5/second"),
+    ("SCORELINE_RATE_LIMIT_STORE", "localhost:6379"),
+    ("SCORELINE_RATE_LIMIT_STORE", "redis://"),
+    ("SCORELINE_TRUSTED_PROXIES", "true"),
     ("SCORELINE_MAX_BODY", "1000"),
 ]
 
@@ -58,7 +66,11 @@ def test_a_wrong_setting_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_a_refusal_shows_no_secret() -> None:
-    for name, value in (("SCORELINE_ADMIN_KEY", "hush hush"), ("SCORELINE_STORE", "x://u:hush@h")):
+    for name, value in (
+        ("SCORELINE_ADMIN_KEY", "hush hush"),
+        ("SCORELINE_STORE", "x://u:hush@h"),
+        ("SCORELINE_RATE_LIMIT_STORE", "x://u:hush@h"),
+    ):
         with pytest.raises(SettingsError) as refused:
             read_settings({name: value})
         assert "hush" not in str(refused.value)

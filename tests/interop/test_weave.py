@@ -370,6 +370,18 @@ def test_a_wrong_limit_is_422_and_not_retried(
     assert requests() == 1
 
 
+def test_a_limit_is_waited_for_as_long_as_the_service_asks(
+    tmp_path: Path, connect: Connect, project: str, requests: Callable[[], int]
+) -> None:
+    settings = {"SCORELINE_RATE_LIMIT": "1/second", "WEB_CONCURRENCY": "1"}
+    with running(tmp_path, **settings) as service:
+        server = connect(service)
+        made = [create(server, project, value=value) for value in (1, 2)]
+        assert requests() == 3
+    statuses = [line["status"] for line in service.log_lines() if line["message"] == "request"]
+    assert (statuses, len(set(made))) == ([200, 429, 200], 2)
+
+
 # Nothing leaves the machine
 
 

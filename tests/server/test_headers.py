@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from http.client import HTTPConnection
+from pathlib import Path
+
 import pytest
 
 from app.server.headers import SECURITY_HEADERS, security_lines
 from tests.api.test_http import exchange, head
-from tests.processes import Service
+from tests.processes import Service, running
 
 SCORES = "/v2/acme/headers/scores"
 SCORE = b'{"prediction_id": "p", "scorer": "s", "value": 1}'
@@ -59,6 +62,18 @@ def test_a_request_that_came_by_https_is_told_to_come_so_again(service: Service)
     request = head(service, "X-Forwarded-Proto: https", f"Content-Length: {len(SCORE)}") + SCORE
     status, headers, _ = exchange(service, request)
     assert (status, headers["strict-transport-security"]) == (200, "max-age=31536000")
+
+
+@pytest.mark.parametrize(("proxies", "told"), [("0", False), ("1", True)])
+def test_https_is_believed_of_a_proxy_elsewhere_when_proxies_are_trusted(
+    tmp_path: Path, proxies: str, told: bool
+) -> None:
+    with running(tmp_path, SCORELINE_TRUSTED_PROXIES=proxies) as service:
+        connection = HTTPConnection("127.0.0.1", service.port, source_address=("127.0.0.2", 0))
+        connection.request("GET", "/health/live", headers={"X-Forwarded-Proto": "https"})
+        answer = connection.getresponse()
+        connection.close()
+    assert ("Strict-Transport-Security" in answer.headers) is told
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
