@@ -9,8 +9,8 @@ COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3
 	--generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop test-faults test-attack test-minimal test-newest fuzz lock
-.PHONY: check bench clean
+.PHONY: help run test test-browser test-interop test-faults test-attack test-minimal test-newest
+.PHONY: fuzz lock check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 
 test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
 	@$(BIN)/python -m pytest --no-cov tests/interop
+
+test-browser: $(VENV)/.browser  ## Run a real browser (the machine's chromium) on the service.
+	@$(BIN)/python -m pytest --no-cov tests/browser
 
 test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
 	@$(BIN)/python -m pytest --no-cov -m faults -s tests/faults
@@ -101,6 +104,11 @@ $(VENV)-minimal/.minimal: $(INPUTS) tests/minimal.lock
 	@$(MAKE) --no-print-directory VENV=$(VENV)-minimal $(VENV)-minimal/.testing
 	@echo "Installing the least releases" >&2
 	@$(PIP:$(VENV)/%=$(VENV)-minimal/%) --require-hashes --requirement tests/minimal.lock
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.testing
+	@echo "Installing what drives the browser" >&2
+	@$(PIP) --editable '.[browser]'
 	@touch $@
 
 $(VENV)/.benching: $(VENV)/.testing

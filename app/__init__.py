@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         calls=calls,
         url_prefix=settings.url_prefix,
         max_body_bytes=settings.max_body_bytes,
+        cors_origins=settings.cors_origins,
     )
     if settings.trusted_proxies:
         count = settings.trusted_proxies

@@ -66,6 +66,20 @@ def rate(text: str) -> tuple[int, int] | str | None:
     return int(amount), _SECONDS[unit]
 
 
+def origins(text: str) -> frozenset[str]:
+    """Origins as a browser writes them: in lower case, without the scheme's own port."""
+    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        if not re.fullmatch(
+            r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", origin
+        ):
+            raise ValueError(
+                "must be origins as a browser sends them, such as https://app.example.com, "
+                "separated by commas"
+            )
+    return frozenset(origins)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to what listens on `host`."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config.parsing import AUTO, host, is_loopback, matching, one_of, rate, whole_number
+from config.parsing import AUTO, host, is_loopback, matching, one_of, origins, rate, whole_number
 
 ELSEWHERE = (1000, 1)
 """The rate limit where none is set and others can connect: calls, in seconds."""
@@ -48,6 +48,7 @@ class Settings:
     rate_limit: tuple[int, int] | None
     rate_limit_store: str
     trusted_proxies: int
+    cors_origins: frozenset[str]
     log_level: str
 
 
@@ -151,6 +152,14 @@ SETTINGS = (
         whole_number(0, 10),
         "How many proxies stand in front and add to `X-Forwarded-For`: the address of a client "
         "is read from there. With 0 it is the address that connects.",
+    ),
+    Setting(
+        "SCORELINE_CORS_ORIGINS",
+        "cors_origins",
+        "",
+        origins,
+        "The origins, separated by commas, whose pages a browser may let call the service, "
+        "such as `https://app.example.com`.",
     ),
     Setting(
         "SCORELINE_LOG_LEVEL",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from flask import Flask
 
-from app.api import errors, health, limits, openapi, requests, scores
+from app.api import cors, errors, health, limits, openapi, requests, scores
 from app.api.state import State
 from app.services.keys import KeyRing
 from app.services.limits import Buckets, Limit
@@ -19,6 +21,7 @@ def install(
     calls: Limit | None,
     url_prefix: str,
     max_body_bytes: int,
+    cors_origins: Collection[str],
 ) -> None:
     """Give `app` its routes, its limits and the way it answers errors."""
     app.extensions["scoreline"] = State(store, keys, calls, Buckets(*limits.FAILURES))
@@ -30,6 +33,7 @@ def install(
 
     requests.install(app)
     errors.install(app)
+    cors.install(app, cors_origins)
     app.register_blueprint(scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
     app.register_blueprint(health.blueprint, url_prefix=url_prefix)

@@ -27,6 +27,15 @@ def test_an_empty_variable_means_the_default() -> None:
     assert read_settings({setting.name: "" for setting in SETTINGS}) == read_settings({})
 
 
+def test_origins_are_separated_by_commas() -> None:
+    text = "https://app.example.com, http://localhost:5173,http://[::1]:80800 ,"
+    assert read_settings({"SCORELINE_CORS_ORIGINS": text}).cors_origins == {
+        "https://app.example.com",
+        "http://localhost:5173",
+        "http://[::1]:80800",
+    }
+
+
 WRONG = [
     ("SCORELINE_STORE", "postgres://x/y"),
     ("SCORELINE_STORE", "sqlite://relative.db"),
@@ -55,6 +64,15 @@ WRONG = [
     ("SCORELINE_RATE_LIMIT_STORE", "localhost:6379"),
     ("SCORELINE_RATE_LIMIT_STORE", "redis://"),
     ("SCORELINE_TRUSTED_PROXIES", "true"),
+    ("SCORELINE_CORS_ORIGINS", "*"),
+    ("SCORELINE_CORS_ORIGINS", "null"),
+    ("SCORELINE_CORS_ORIGINS", "app.example.com"),
+    ("SCORELINE_CORS_ORIGINS", "https://app.example.com/"),
+    ("SCORELINE_CORS_ORIGINS", "https://*.example.com"),
+    ("SCORELINE_CORS_ORIGINS", "https://App.example.com"),
+    ("SCORELINE_CORS_ORIGINS", "https://a.example https://b.example"),
+    ("SCORELINE_CORS_ORIGINS", "https://a.example:443"),
+    ("SCORELINE_CORS_ORIGINS", "http://a.example:80,http://b.example"),
     ("SCORELINE_MAX_BODY", "1000"),
 ]
 
