@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.api import install
 from app.api.application import Application
 from app.logs import configure_logging
+from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
 from app.services.limits import open_limit
 from app.stores import open_store
@@ -26,7 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logging(settings.log_level)
 
     store = open_store(settings.store)
-    keys = KeyRing(store, settings.admin_key)
+    keys = KeyRing(store, settings.admin_key, KeyUses(store).note)
     calls = open_limit(settings.rate_limit, settings.rate_limit_store)
 
     app = Application("scoreline", static_folder=None)

@@ -42,6 +42,18 @@ class TooMany(ScorelineError):
         self.wait = wait
 
 
+class InvalidKeySetting(ScorelineError):
+    """A name, owner, role, scope or end that an API key cannot have; the message says what it can.
+
+    `field` is what is wrong, `given` its value.
+    """
+
+    def __init__(self, field: str, given: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.given = given
+
+
 class Unreadable(ScorelineError):
     """A body that cannot be read as text or JSON at all."""
 

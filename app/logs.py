@@ -13,13 +13,20 @@ from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-STDOUT = 1
+AUDIT = "scoreline.audit"
+"""The logger of who changed what: it is written whatever level the others have."""
+
+STDOUT, STDERR = 1, 2
 _encode = json.JSONEncoder().encode
 _OWN_FIELDS = "scoreline_fields"
 
 
 class LineHandler(logging.Handler):
-    """Writes each line to stdout in one system call, for which threads need no lock."""
+    """Writes each line to a file in one system call, for which threads need no lock."""
+
+    def __init__(self, file: int) -> None:
+        super().__init__()
+        self._file = file
 
     def createLock(self) -> None:  # noqa: N802 - logging's name.
         """None is needed."""
@@ -28,7 +35,7 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         try:
-            os.write(STDOUT, f"{self.format(record)}\n".encode())
+            os.write(self._file, f"{self.format(record)}\n".encode())
         except OSError:
             self.handleError(record)
 
@@ -61,31 +68,34 @@ def fields(**values: Any) -> dict[str, Any]:
     return {_OWN_FIELDS: values}
 
 
-def configure_logging(level: str) -> None:
-    """Set up every logger of a serving process; `level` is the least that is logged.
+def configure_logging(level: str, file: int = STDOUT) -> None:
+    """Set up every logger of a process; `level` is the least that is logged.
 
-    What no line shows is not looked up for each (the logging HOWTO, section "Optimization").
+    `file` is STDOUT for a process that serves, STDERR for a command. What no line shows is not
+    looked up for each (the logging HOWTO, section "Optimization").
     """
     logging._srcfile = None  # noqa: SLF001 - the HOWTO's own words.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.config.dictConfig(_logging_config(level))
+    logging.config.dictConfig(_logging_config(level, file))
 
 
-def _logging_config(level: str) -> dict[str, Any]:
+def _logging_config(level: str, file: int) -> dict[str, Any]:
     """In `logging.config`'s shape."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
         "handlers": {
-            "stdout": {
+            "lines": {
                 "()": LineHandler,
+                "file": file,
                 "formatter": "json",
             }
         },
-        "root": {"level": "WARNING", "handlers": ["stdout"]},
+        "root": {"level": "WARNING", "handlers": ["lines"]},
         "loggers": {
             "scoreline": {"level": level.upper()},
+            AUDIT: {"level": "INFO"},
             # gunicorn hands its loggers handlers of its own unless they are named here.
             # Its debug lines hold what clients sent, keys too.
             "gunicorn.error": {

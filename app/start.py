@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from app.errors import StoreDamaged, StoreRefused, StoreUnavailable
-from app.services.keys import ensure_admin_key
+from app.services.first_key import ensure_admin_key
 from app.services.limits import open_limit
 from app.stores import open_store
 from config.settings import Settings

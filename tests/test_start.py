@@ -33,6 +33,8 @@ def test_the_first_start_makes_a_key_and_a_curl_line_that_works(tmp_path: Path) 
         assert re.fullmatch(r"sl_[\w-]{43}", key)
         assert "var/admin.key" in told
         assert key not in service.log.read_text()
+        (audited,) = [line for line in service.log_lines() if line["logger"] == "scoreline.audit"]
+        assert (audited["action"], audited["by_key_id"]) == ("key.create", "start")
         curl = told[told.index("curl ") :]
         shown = subprocess.run(
             ["sh", "-c", curl], check=False, cwd=tmp_path, capture_output=True, text=True

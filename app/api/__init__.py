@@ -7,6 +7,7 @@ from collections.abc import Collection
 from flask import Flask
 
 from app.api import cors, errors, health, limits, openapi, requests, scores
+from app.api import keys as api_keys
 from app.api.state import State
 from app.services.keys import KeyRing
 from app.services.limits import Buckets, Limit
@@ -35,6 +36,7 @@ def install(
     errors.install(app)
     cors.install(app, cors_origins)
     app.register_blueprint(scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
+    app.register_blueprint(api_keys.blueprint, url_prefix=f"{url_prefix}{api_keys.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
     app.register_blueprint(health.blueprint, url_prefix=url_prefix)
     if url_prefix:

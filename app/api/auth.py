@@ -13,7 +13,7 @@ from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
 from app.api.state import state
 from app.errors import Forbidden, NotAuthenticated
-from app.services.keys import permits
+from app.services.keys import may, permits
 from app.stores.base import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -62,6 +62,14 @@ def current_owner() -> str | None:
     return key.owner if key else None
 
 
+def caller() -> ApiKey:
+    """The API key of this request, which has been let in."""
+    key = current_key()
+    if key is None:
+        raise NotAuthenticated
+    return key
+
+
 def allow(action: str) -> Callable[[View], View]:
     """Let a view of /{entity}/{project} be called only with a key that may do `action` there.
 
@@ -76,6 +84,27 @@ def allow(action: str) -> Callable[[View], View]:
             if not permits(authenticate(), action, entity, project):
                 raise Forbidden
             return view(entity=entity, project=project, **rest)
+
+        return allowed  # type: ignore[return-value]
+
+    return decorate
+
+
+def allow_in_scope(action: str) -> Callable[[View], View]:
+    """Let a view of no single project be called only with a key whose role may do `action`.
+
+    What lies in the key's scope is for the service to say. Raises NotAuthenticated, TooMany and
+    Forbidden, before anything of the body is read.
+    """
+
+    def decorate(view: View) -> View:
+        contract_of(view).action = action
+
+        @wraps(view)
+        def allowed(**rest: Any) -> Any:
+            if not may(authenticate(), action):
+                raise Forbidden
+            return view(**rest)
 
         return allowed  # type: ignore[return-value]
 

@@ -11,13 +11,14 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoRoute
 
-from app.api.contract import json_response
+from app.api.contract import describe, json_response
 from app.api.idempotency import reused_header
 from app.errors import (
     Busy,
     Conflict,
     Forbidden,
     Invalid,
+    InvalidKeySetting,
     KeyReused,
     NotAuthenticated,
     NotFound,
@@ -33,6 +34,7 @@ from app.errors import (
     Unreadable,
 )
 from app.logs import request_id
+from app.schemas.fields import Reason
 
 log = logging.getLogger("scoreline.errors")
 
@@ -46,6 +48,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotFound: (404, None),
     Conflict: (409, None),
     Invalid: (422, None),
+    InvalidKeySetting: (422, None),
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
@@ -74,6 +77,10 @@ def _ours(error: ScorelineError) -> Response:
         return _detail(422, error.errors)
     if isinstance(error, KeyReused):
         return _detail(422, [reused_header()])
+    if isinstance(error, InvalidKeySetting):
+        # In pydantic's words for what a validator of one's own refuses.
+        reason = Reason("value_error", f"Value error, {error}", {"error": {}})
+        return _detail(422, [describe(reason, ("body", error.field), error.given)])
     status, sentence = STATUSES[type(error)]
     if isinstance(error, NotFound):
         return json_response({"detail": "Not Found", "reason": str(error)}, status)

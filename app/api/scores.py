@@ -8,7 +8,7 @@ from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
 from app.api.answers import raises
-from app.api.auth import allow, current_owner
+from app.api.auth import allow, caller, current_owner
 from app.api.batches import Items, batch
 from app.api.contract import body, lines, query, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
@@ -78,7 +78,8 @@ def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
 @query(ScoreDeleteQuery)
 def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
     """Delete scores."""
-    deleted = service.delete_scores(state().store, entity, project, query["score_ids"])
+    score_ids = query["score_ids"]
+    deleted = service.delete_scores(state().store, entity, project, score_ids, caller())
     return {"num_deleted": deleted}
 
 

@@ -4,22 +4,51 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from app.cli.output import fail, table
 from app.errors import NotFound, ScorelineError, StoreUnavailable
+from app.logs import STDERR, configure_logging
+from app.schemas.moments import NotAMoment, names_zone, parse_moment
 from app.services import keys as service
 from app.stores import open_store
 from app.stores.base import ApiKey, Store
 from config.settings import SettingsError, read_settings
 
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
 
 @click.group()
 def keys() -> None:
     """Create, list and revoke API keys, directly in the store."""
+
+
+def _moment(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = parse_moment(text)
+    except NotAMoment as error:
+        raise click.BadParameter(error.message) from None
+    if not names_zone(text):
+        raise click.BadParameter("it names no time zone; end it in Z for UTC")
+    return moment
+
+
+def _time_from_now(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> datetime | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text, re.ASCII)
+    if not match:
+        raise click.BadParameter("a whole number and m, h, d or w, such as 90d")
+    return datetime.now(UTC) + timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
 @keys.command("create")
@@ -32,10 +61,24 @@ def keys() -> None:
 )
 @click.option("--scope", required=True, help="entity/project, entity/* or *")
 @click.option("--owner", help="Who its scores are attributed to (wb_user_id); default: the name.")
-def keys_create(name: str, role: str, scope: str, owner: str | None) -> None:
+@click.option("--expires-at", callback=_moment, help="When it ends, such as 2030-01-31T12:00:00Z.")
+@click.option("--expires-in", callback=_time_from_now, help="How long it lives, such as 12h, 90d.")
+def keys_create(
+    name: str,
+    role: str,
+    scope: str,
+    owner: str | None,
+    expires_at: datetime | None,
+    expires_in: datetime | None,
+) -> None:
     """Create a key and print it: it is shown this once."""
+    if expires_at and expires_in:
+        raise click.UsageError("--expires-at and --expires-in say the same; give one of them")
+    end = expires_at or expires_in
     with _opened_store() as store:
-        key, secret = service.create_key(store, name=name, role=role, scope=scope, owner=owner)
+        key, secret = service.create_key(
+            store, name=name, role=role, scope=scope, owner=owner, expires_at=end
+        )
     click.echo(f"created {key.role} key {key.key_id} for {key.scope}; it is shown once:", err=True)
     click.echo(secret)
 
@@ -64,9 +107,14 @@ def keys_revoke(key_id: str) -> None:
 
 @contextmanager
 def _opened_store() -> Iterator[Store]:
-    """The store of the settings, ready; every error becomes one line and an exit code."""
+    """The store of the settings, ready; every error becomes one line and an exit code.
+
+    Log lines, those of the audit log too, go to stderr: stdout is the command's.
+    """
     try:
-        store = open_store(read_settings(os.environ).store)
+        settings = read_settings(os.environ)
+        configure_logging(settings.log_level, STDERR)
+        store = open_store(settings.store)
         try:
             store.prepare()
             yield store
@@ -81,12 +129,17 @@ def _opened_store() -> Iterator[Store]:
 
 
 def _shown(key: ApiKey) -> dict[str, str | None]:
+    def seconds(moment: datetime | None) -> str | None:
+        return moment.isoformat(timespec="seconds") if moment else None
+
     return {
         "id": key.key_id,
         "name": key.name,
         "role": key.role,
         "scope": key.scope,
         "owner": key.owner,
-        "created_at": key.created_at.isoformat(timespec="seconds"),
-        "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
+        "created_at": seconds(key.created_at),
+        "expires_at": seconds(key.expires_at),
+        "last_used_at": seconds(key.last_used_at),
+        "revoked_at": seconds(key.revoked_at),
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
 from app import jsontext
-from app.schemas.moments import NotAMoment, parse_moment
+from app.schemas.moments import NotAMoment, names_zone, parse_moment
 
 
 class Reason(str):
@@ -42,6 +43,9 @@ NOT_AN_INTEGER = Reason(
 TOO_LONG_AN_INTEGER = Reason(
     "int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size"
 )
+NOT_A_DATETIME = Reason("datetime_type", "Input should be a valid datetime")
+NO_ZONE = Reason("timezone_aware", "Input should have timezone info")
+NOT_IN_THE_FUTURE = Reason("datetime_future", "Input should be in the future")
 NOT_A_BOOLEAN = Reason("bool_parsing", "Input should be a valid boolean, unable to interpret input")
 
 MAX_DIGITS = 4300
@@ -145,6 +149,24 @@ class Pattern(Text):
         return text
 
 
+class Choice(Text):
+    """One of some words."""
+
+    def __init__(self, choices: Sequence[str], *, metadata: dict[str, Any], **options: Any) -> None:
+        super().__init__(metadata={"enum": list(choices)} | metadata, **options)
+        self.choices = choices
+        *others, last = (f"'{choice}'" for choice in choices)
+        expected = f"{', '.join(others)} or {last}"
+        self.refusal = Reason(
+            "literal_error", f"Input should be {expected}", {"expected": expected}
+        )
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if value not in self.choices:
+            raise ValidationError(self.refusal)
+        return str(value)
+
+
 class WholeNumber(fields.Field[int]):
     """A whole number in a query, as pydantic reads one: ` +1_000.0 ` is a thousand."""
 
@@ -198,6 +220,34 @@ class Moment(fields.Field[datetime]):
             raise ValidationError(reason) from None
 
 
+class FutureMoment(Moment):
+    """A moment to come in a body, as text, that names its zone or is a Unix timestamp."""
+
+    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
+        shape = {"type": "string", "format": "date-time"}
+        super().__init__(metadata=shape | metadata, **options)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, str):
+            raise ValidationError(NOT_A_DATETIME)
+        moment = super()._deserialize(value)
+        if not names_zone(value):
+            raise ValidationError(NO_ZONE)
+        if moment <= datetime.now(UTC):
+            raise ValidationError(NOT_IN_THE_FUTURE)
+        return moment
+
+
+class UtcText(Text):
+    """A moment that is answered, UTC in ISO 8601 with milliseconds."""
+
+    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
+        super().__init__(metadata={"format": "date-time"} | metadata, **options)
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return utc_text(value) if value else None
+
+
 class TextList(fields.Field[list[str]]):
     """All values of a repeated parameter of a query, at most `most`."""
 
@@ -226,6 +276,12 @@ def _without_zeros(digits: str) -> str:
     """
     rest = digits.lstrip("0")
     return rest if rest[:1].isdigit() else f"0{rest}"
+
+
+def utc_text(moment: datetime) -> str:
+    """UTC in ISO 8601 with milliseconds."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"
 
 
 def _is_unicode(text: str) -> bool:

@@ -57,6 +57,14 @@ def parse_moment(text: str) -> datetime:
     return (day + time).replace(tzinfo=local)
 
 
+def names_zone(text: str) -> bool:
+    """Whether a text that is a moment says in which zone; a Unix timestamp is UTC."""
+    if _NUMBER.fullmatch(text):
+        return True
+    match = _TIME.fullmatch(text, len("2026-01-02"))
+    return bool(match and (match[5] or match[6]))
+
+
 def _from_number(number: float) -> datetime:
     seconds = number if abs(number) <= _SECONDS_UP_TO else number / 1000
     if seconds >= _LAST:

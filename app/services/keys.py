@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import Any
 
 from uuid_utils import uuid7
 
-from app.errors import Conflict, NotFound, ScorelineError, StoreRefused
+from app.errors import Forbidden, InvalidKeySetting, NotFound
+from app.schemas.fields import utc_text
+from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
+from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 
 ROLES: dict[str, frozenset[str]] = {
@@ -33,69 +34,63 @@ FRESH_SECONDS = 0.5
 
 MAX_KNOWN_KEYS = 10_000
 
-_ADMIN = ("admin", "admin", "*", "admin")  # name, role, scope, owner
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""The first moment that is too late for a key to expire."""
 
+ADMINISTRATOR = ("admin", "admin", "*", "admin")
+"""Name, role, scope and owner of the administrator's key."""
 
-class InvalidKeySetting(ScorelineError):
-    """A name, role or scope that a key cannot have; the message says what it can."""
+COMMAND_LINE = ApiKey("cli", *ADMINISTRATOR[:3], "cli", "", datetime.min.replace(tzinfo=UTC))
+"""Who is at the command line has the store itself, and may do anything."""
+
+FIRST_START = replace(COMMAND_LINE, key_id="start", owner="start")
+"""Who makes the first administrator's key."""
 
 
 def create_key(
-    store: Store, *, name: str, role: str, scope: str, owner: str | None = None
+    store: Store,
+    *,
+    name: str,
+    role: str,
+    scope: str,
+    owner: str | None = None,
+    expires_at: datetime | None = None,
+    by: ApiKey = COMMAND_LINE,
 ) -> tuple[ApiKey, str]:
     """Make and keep a key; return what is kept and the key itself, which nobody can ask for again.
 
     A key is `sl_` and 43 random url-safe characters (32 bytes). `owner` is who its scores are
-    attributed to, by default `name`. Raises InvalidKeySetting.
+    attributed to, by default `name`. What `by` makes has no more than `by` has: it lives as long
+    unless `expires_at` is earlier. Raises InvalidKeySetting and Forbidden.
     """
-    secret = _new_secret()
-    key = _describe(secret, name, role, scope, owner or name)
-    store.add_key(key)
+    secret = new_secret()
+    key = new_key(secret, name, role, scope, owner or name, expires_at or by.expires_at)
+    if not _may_grant(by, key):
+        raise Forbidden
+    with audited("key.create", by, describe(key)):
+        store.add_key(key)
     return key, secret
 
 
-def list_keys(store: Store) -> list[ApiKey]:
-    """All keys, oldest first, revoked ones too."""
-    return store.list_keys()
+def list_keys(store: Store, by: ApiKey = COMMAND_LINE) -> list[ApiKey]:
+    """The keys that `by` may manage, those of its scope, oldest first, revoked ones too."""
+    return [key for key in store.list_keys() if _is_within(key.scope, by.scope)]
 
 
-def revoke_key(store: Store, key_id: str) -> None:
-    """Stop a key for good. Raises NotFound when there is none, or it was revoked before."""
-    if not store.revoke_key(key_id, _now()):
-        raise NotFound(f"no key {key_id} is in use")
+def revoke_key(store: Store, key_id: str, by: ApiKey = COMMAND_LINE) -> ApiKey:
+    """Stop a key for good, and return it.
 
-
-def ensure_admin_key(store: Store, path: Path) -> bool:
-    """On the very first start, when the store has no administrator, make the key of one.
-
-    It is in `path` (mode 0600), whole, before it is stored: a start that is broken off loses
-    nothing, and of several at once all take the same. A key that is there already is taken over.
-    Returns whether a key was stored. Raises StoreRefused when the file holds something else.
+    Raises NotFound when there is none, it was revoked before, or `by` may not manage it.
     """
-    if any(key.role == "admin" for key in store.list_keys()):
-        return False
-    try:
-        store.add_key(_describe(_first_secret(path), *_ADMIN))
-    except Conflict:
-        return False  # Another start has just stored it.
-    return True
-
-
-def _first_secret(path: Path) -> str:
-    """The key in `path`; where there is no file, a new one that appears whole or not at all."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
-            file.write(f"{_new_secret()}\n")
-            file.flush()
-            os.fsync(file.fileno())
-            with suppress(FileExistsError):  # Another start was faster: its key it is.
-                os.link(file.name, path)
-    path.chmod(0o600)
-    secret = path.read_bytes().decode("ascii", "replace").strip()
-    if not re.fullmatch(r"sl_[A-Za-z0-9_-]{32,}", secret):
-        raise StoreRefused(f"{path} holds no API key; remove it, and the next start makes one")
-    return secret
+    unknown = NotFound(f"no key {key_id} is in use")
+    key = next((key for key in list_keys(store, by) if key.key_id == key_id), None)
+    if key is None:
+        raise unknown
+    revoked_at = utc_now()
+    with audited("key.revoke", by, describe(key)):
+        if not store.revoke_key(key_id, revoked_at):
+            raise unknown
+    return replace(key, revoked_at=revoked_at)
 
 
 def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
@@ -103,11 +98,29 @@ def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
     return action in ROLES[key.role] and _covers(key.scope, entity, project)
 
 
+def may(key: ApiKey, action: str) -> bool:
+    """Whether the role of `key` allows `action`, wherever its scope does."""
+    return action in ROLES[key.role]
+
+
+def _may_grant(by: ApiKey, key: ApiKey) -> bool:
+    """Whether `by` has all that `key` gives: its role, its scope and its time."""
+    outlives = (key.expires_at or NEVER) > (by.expires_at or NEVER)
+    within = _is_within(key.scope, by.scope)
+    return within and not outlives and ROLES[key.role] <= ROLES[by.role]
+
+
 class KeyRing:
     """Recognises keys, and remembers for FRESH_SECONDS what the store said of them."""
 
-    def __init__(self, store: Store, admin_secret: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        admin_secret: str = "",
+        note_use: Callable[[str], None] = lambda _key_id: None,
+    ) -> None:
         self._store = store
+        self._note_use = note_use
         self._admin = _admin_of_the_settings(admin_secret) if admin_secret else None
         self._known: dict[str, tuple[float, ApiKey]] = {}
         self._lock = threading.Lock()
@@ -120,17 +133,19 @@ class KeyRing:
         key = self._look_up(digest)
         if not secret or key is None or not hmac.compare_digest(key.key_hash, digest):
             return None
-        return None if key.revoked_at else key
+        return key
 
     def _look_up(self, digest: str) -> ApiKey | None:
+        """The key with this hash that is in use; any other is looked up each time, as unknown."""
         now = time.monotonic()
         known = self._known.get(digest)
-        if known and now - known[0] < FRESH_SECONDS:
+        if known and now - known[0] < FRESH_SECONDS and _is_in_use(known[1]):
             return known[1]
         key = self._store.find_key(digest)
-        # A revoked key is looked up each time, as an unknown one is: both take the same time.
-        if key and not key.revoked_at:
-            self._remember(digest, now, key)
+        if key is None or not _is_in_use(key):
+            return None
+        self._remember(digest, now, key)
+        self._note_use(key.key_id)
         return key
 
     def _remember(self, digest: str, now: float, key: ApiKey) -> None:
@@ -140,28 +155,63 @@ class KeyRing:
             self._known[digest] = (now, key)
 
 
-def _describe(secret: str, name: str, role: str, scope: str, owner: str) -> ApiKey:
-    if not name.strip() or not owner.strip():
-        raise InvalidKeySetting("a key needs a name and an owner that are not empty")
+def _is_in_use(key: ApiKey) -> bool:
+    if key.revoked_at:
+        return False
+    return key.expires_at is None or datetime.now(UTC) < key.expires_at
+
+
+def new_key(
+    secret: str, name: str, role: str, scope: str, owner: str, expires_at: datetime | None = None
+) -> ApiKey:
+    """The key that `secret` is, not kept yet. Raises InvalidKeySetting."""
+    now = utc_now()
+    for field, text in (("name", name), ("owner", owner)):
+        if not text.strip() or len(text) > MOST_NAME_CHARACTERS:
+            raise InvalidKeySetting(
+                field, text, f"a key's {field} has 1 to 255 characters, not all blank"
+            )
     if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
-        raise InvalidKeySetting("a key's name, owner and scope are text in UTF-8")
+        raise InvalidKeySetting("name", name, "a key's name, owner and scope are text in UTF-8")
     if role not in ROLES:
-        raise InvalidKeySetting(f"a role is one of {', '.join(ROLES)}, not {role!r}")
+        raise InvalidKeySetting("role", role, f"a role is one of {', '.join(ROLES)}, not {role!r}")
     _check_scope(scope)
-    return ApiKey(str(uuid7()), name, role, scope, owner, _digest(secret), _now())
+    if expires_at and not now < expires_at < NEVER:
+        given = expires_at.isoformat()
+        raise InvalidKeySetting("expires_at", given, "a key ends in the future, before 9999")
+    expires_at = _whole_milliseconds(expires_at.astimezone(UTC)) if expires_at else None
+    return ApiKey(
+        str(uuid7()), name, role, scope, owner, _digest(secret), now, expires_at=expires_at
+    )
+
+
+def describe(key: ApiKey) -> dict[str, Any]:
+    """What an audit line says of a key."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "role": key.role,
+        "scope": key.scope,
+        "owner": key.owner,
+        "expires_at": utc_text(key.expires_at) if key.expires_at else None,
+    }
 
 
 def _admin_of_the_settings(secret: str) -> ApiKey:
     """The administrator's key that SCORELINE_ADMIN_KEY holds; no store knows it."""
-    return replace(_describe(secret, *_ADMIN), key_id="admin")
+    return replace(new_key(secret, *ADMINISTRATOR), key_id="admin")
 
 
 def _check_scope(scope: str) -> None:
-    entity, slash, project = scope.partition("/")
-    whole = scope == "*"
-    in_entity = slash and entity not in ("", "*") and project and "/" not in project
-    if not (whole or in_entity):
-        raise InvalidKeySetting(f"a scope is entity/project, entity/* or *, not {scope!r}")
+    if len(scope) > MOST_SCOPE_CHARACTERS or not re.fullmatch(SCOPE, scope):
+        meant = f"a scope is entity/project, entity/* or *, not {scope!r}"
+        raise InvalidKeySetting("scope", scope, meant)
+
+
+def _is_within(scope: str, outer: str) -> bool:
+    """Whether all that `scope` covers is covered by `outer` too."""
+    entity = scope.partition("/")[0]
+    return outer in ("*", scope, f"{entity}/*")
 
 
 def _covers(scope: str, entity: str, project: str) -> bool:
@@ -173,11 +223,15 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _new_secret() -> str:
+def new_secret() -> str:
+    """A key that nobody can guess."""
     return f"sl_{secrets.token_urlsafe(32)}"
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
     """Now in UTC, in whole milliseconds: what every store can keep."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return _whole_milliseconds(datetime.now(UTC))
+
+
+def _whole_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

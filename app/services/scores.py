@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,17 @@ from uuid_utils import uuid7
 
 from app import jsontext
 from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
+from app.schemas.scores import SCORE_ID
+from app.services.audit import audited
 from app.services.leaves import leaves
 from app.services.pages import id_before
-from app.stores.base import KeyedScore, Score, Store
+from app.stores.base import ApiKey, KeyedScore, Score, Store
 
 RETRY_WINDOW = timedelta(minutes=10)
 """How long a repeated call without a key is taken for the call before."""
+
+AUDITED_IDS = 50
+"""How many ids of deleted scores a line of the audit log holds: a line stays short."""
 
 REPEATS = 50
 REPEAT_SECONDS = 0.02
@@ -177,9 +183,18 @@ def read_score(store: Store, entity: str, project: str, score_id: str) -> Score:
     return score
 
 
-def delete_scores(store: Store, entity: str, project: str, score_ids: Sequence[str]) -> int:
-    """Delete scores of one project; how many of them were there."""
-    return store.delete_scores(entity, project, sorted(set(score_ids))) if score_ids else 0
+def delete_scores(
+    store: Store, entity: str, project: str, score_ids: Sequence[str], by: ApiKey
+) -> int:
+    """Delete scores of one project for an API key; how many of them were there."""
+    wanted = sorted(set(score_ids))
+    ids = [each for each in wanted if re.fullmatch(SCORE_ID, each)]
+    parts = [ids[start : start + AUDITED_IDS] for start in range(0, len(ids), AUDITED_IDS)]
+    whats = [{"entity": entity, "project": project, "score_ids": part} for part in parts]
+    with audited("scores.delete", by, *whats) as told:
+        deleted = store.delete_scores(entity, project, wanted) if wanted else 0
+        told["num_deleted"] = deleted
+    return deleted
 
 
 def _new_score(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -61,7 +61,11 @@ class ScoreQuery:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who may do what, where; the key itself is kept as a SHA-256 only."""
+    """Who may do what, where; the key itself is kept as a SHA-256 only.
+
+    Moments are UTC in whole milliseconds. From `expires_at` on the key is nobody's; `last_used_at`
+    is coarse.
+    """
 
     key_id: str
     name: str
@@ -71,6 +75,8 @@ class ApiKey:
     key_hash: str
     created_at: datetime
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class Store(Protocol):
@@ -133,6 +139,12 @@ class Store(Protocol):
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         """Mark an API key as revoked; False when there is none or it was revoked before."""
+
+    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Note when API keys were last used, by key id.
+
+        What is noted already and later stays; ids that are not there are passed over.
+        """
 
     def close(self) -> None:
         """Let go of connections; the store is not used afterwards."""

@@ -211,6 +211,11 @@ class MongoStore:
             )
         return changed.modified_count == 1
 
+    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        with our_errors():
+            for key_id, moment in uses.items():
+                self._keys.update_one({"_id": key_id}, {"$max": {"last_used_at": moment}})
+
     # The store itself
 
     def prepare(self) -> None:

@@ -50,7 +50,8 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
 
 
 def key_document(key: ApiKey) -> dict[str, Any]:
-    """The document of an API key."""
+    """The document of an API key; a key that was never used has no moment of its last use."""
+    last_use = {"last_used_at": key.last_used_at} if key.last_used_at else {}
     return {
         "_id": key.key_id,
         "name": key.name,
@@ -60,12 +61,17 @@ def key_document(key: ApiKey) -> dict[str, Any]:
         "key_hash": key.key_hash,
         "created_at": key.created_at,
         "revoked_at": key.revoked_at,
+        "expires_at": key.expires_at,
+        **last_use,
     }
 
 
 def to_key(document: Mapping[str, Any]) -> ApiKey:
-    """The API key that a document is."""
-    revoked_at = document["revoked_at"]
+    """The API key that a document is; an older version's has fewer fields."""
+    moments = {
+        name: _in_utc(document[name]) if document.get(name) else None
+        for name in ("revoked_at", "expires_at", "last_used_at")
+    }
     return ApiKey(
         key_id=document["_id"],
         name=document["name"],
@@ -74,7 +80,7 @@ def to_key(document: Mapping[str, Any]) -> ApiKey:
         owner=document["owner"],
         key_hash=document["key_hash"],
         created_at=_in_utc(document["created_at"]),
-        revoked_at=_in_utc(revoked_at) if revoked_at else None,
+        **moments,
     )
 
 

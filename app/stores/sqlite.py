@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
@@ -24,6 +24,7 @@ from app.stores.sqlite_files import DatabaseFiles, make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
+    NOTE_KEY_USE,
     ROWS_A_STATEMENT,
     SELECT_KEY,
     SELECT_ONLY_IN_PROJECT,
@@ -162,6 +163,11 @@ class SqliteStore:
                 (time_text(revoked_at), key_id),
             )
             return changed.rowcount == 1
+
+    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        rows = [(time_text(moment), key_id) for key_id, moment in uses.items()]
+        with self._transaction() as connection:
+            connection.executemany(NOTE_KEY_USE, rows)
 
     # The store itself
 

@@ -42,11 +42,18 @@ SELECT_ONLY_IN_PROJECT = """
 """A score that one index has and the other has not: in one statement, as others write."""
 
 INSERT_KEY = """
-    INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO api_keys (
+        _id, name, role, scope, owner, key_hash, created_at, expires_at, checksum, revoked_at,
+        last_used_at
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SELECT_KEY = """
-    SELECT _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at FROM api_keys
+    SELECT _id, name, role, scope, owner, key_hash, created_at, expires_at, checksum, revoked_at,
+        last_used_at
+    FROM api_keys
+"""
+NOTE_KEY_USE = """
+    UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?) WHERE _id = ?
 """
 
 
@@ -141,20 +148,34 @@ def marks(values: Sequence[str]) -> str:
 
 
 def key_row(key: ApiKey) -> Row:
-    """The values of INSERT_KEY; the checksum leaves out the revocation, which comes later."""
+    """The values of INSERT_KEY; the checksum leaves out what may change later."""
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
-    values = (*fields, time_text(key.created_at))
-    return (*values, checksum(values), time_text(key.revoked_at) if key.revoked_at else None)
+    values = (*fields, time_text(key.created_at), _moment_text(key.expires_at))
+    changing = (_moment_text(key.revoked_at), _moment_text(key.last_used_at))
+    return (*values, checksum(_without_end(values)), *changing)
 
 
 def to_key(row: Row) -> ApiKey:
     """The API key that a row of SELECT_KEY is. Raises StoreDamaged."""
-    values = [*checked(row[:-1]), row[-1]]
+    *fixed, expected, revoked_at, last_used_at = row
+    checked((*_without_end(fixed), expected))
     try:
-        values[6:] = [each if each is None else datetime.fromisoformat(each) for each in values[6:]]
+        created_at, expires_at, *others = (
+            moment if moment is None else datetime.fromisoformat(moment)
+            for moment in (*fixed[6:], revoked_at, last_used_at)
+        )
     except (TypeError, ValueError) as error:
         raise _damaged(row) from error
-    return ApiKey(*values)
+    return ApiKey(*fixed[:6], created_at, others[0], expires_at, others[1])
+
+
+def _without_end(values: Sequence[Any]) -> Sequence[Any]:
+    """What a key's checksum is of; keys from before they could expire have theirs without it."""
+    return values if values[-1] else values[:-1]
+
+
+def _moment_text(moment: datetime | None) -> str | None:
+    return time_text(moment) if moment else None
 
 
 def time_text(moment: datetime) -> str:

@@ -58,7 +58,17 @@ _CHECKSUMS = (
     "ALTER TABLE api_keys ADD COLUMN checksum INTEGER",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _RETRIES_WITHOUT_A_KEY, _CHECKSUMS)
+_KEYS_EXPIRE_AND_TELL_THEIR_LAST_USE = (
+    "ALTER TABLE api_keys ADD COLUMN expires_at TEXT",
+    "ALTER TABLE api_keys ADD COLUMN last_used_at TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    _RETRIES_WITHOUT_A_KEY,
+    _CHECKSUMS,
+    _KEYS_EXPIRE_AND_TELL_THEIR_LAST_USE,
+)
 """Statements that bring a file from schema version i to i + 1 (PRAGMA user_version)."""
 
 FIRST_PAGES = (

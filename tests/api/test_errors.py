@@ -9,7 +9,6 @@ from flask import Flask
 
 from app import errors
 from app.api.errors import STATUSES
-from app.services.keys import InvalidKeySetting
 from tests.processes import Service
 
 
@@ -20,7 +19,6 @@ def test_every_error_that_can_reach_http_has_a_status() -> None:
         if issubclass(member, errors.ScorelineError) and member is not errors.ScorelineError
     }
     assert set(STATUSES) == tree
-    assert InvalidKeySetting not in STATUSES  # Raised by the command line's calls only.
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.processes import command, environment
+from tests.processes import command, environment, running
 
 
 def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -81,3 +82,84 @@ def test_wrong_use_and_wrong_settings_are_code_2(tmp_path: Path) -> None:
     wrong = run(tmp_path, "keys", "list", SCORELINE_STORE="nonsense")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("scoreline: SCORELINE_STORE must be")
+
+
+CREATE = ("keys", "create", "--name", "ci", "--role", "create", "--scope", "acme/*")
+
+
+def listed(directory: Path) -> list[dict[str, str | None]]:
+    shown = run(directory, "keys", "list", "--json")
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
+    assert run(tmp_path, *CREATE, "--expires-at", "2999-01-01T01:00:00+01:00").returncode == 0
+    before = datetime.now(UTC)
+    assert run(tmp_path, *CREATE, "--expires-in", "90d").returncode == 0
+    assert run(tmp_path, *CREATE).returncode == 0
+    at, after, never = [key["expires_at"] for key in listed(tmp_path)]
+    assert (at, never) == ("2999-01-01T00:00:00+00:00", None)
+    assert after is not None
+    end = before + timedelta(days=90)
+    assert end - timedelta(seconds=1) <= datetime.fromisoformat(after)
+    assert datetime.fromisoformat(after) <= datetime.now(UTC) + timedelta(days=90)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--expires-at", "2026-01-01T00:00:00Z"], "a key ends in the future"),
+        (["--expires-at", "2999-01-01T00:00:00"], "it names no time zone; end it in Z for UTC"),
+        (["--expires-at", "soon"], "input is too short"),
+        (["--expires-in", "0d"], "a whole number and m, h, d or w, such as 90d"),
+        (["--expires-in", "99999w", "--scope", "acme"], "a scope is entity/project"),
+        (["--expires-in", "1y"], "such as 90d"),
+        (["--expires-in", "1d", "--expires-at", "2999-01-01T00:00Z"], "give one of them"),
+    ],
+)
+def test_an_end_that_means_nothing_is_refused(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    refused = run(tmp_path, *CREATE, *arguments)
+    assert refused.returncode == 2
+    assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert listed(tmp_path) == []
+
+
+def test_the_last_use_of_a_key_is_listed(tmp_path: Path) -> None:
+    created = run(tmp_path, *CREATE)
+    assert run(tmp_path, "keys", "list").stdout.split()[5:9] == [
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ]
+    with running(tmp_path, f"sqlite:///{tmp_path}/var/scoreline.db") as service:
+        score = {"prediction_id": "p", "scorer": "s", "value": 1}
+        secret = created.stdout.strip()
+        assert service.post("/v2/acme/demo/scores", score, key=secret).status == 200
+        assert service.stop() == 0
+    (key,) = listed(tmp_path)
+    assert key["last_used_at"] is not None
+    assert datetime.fromisoformat(key["last_used_at"]) <= datetime.now(UTC)
+
+
+def audit_lines(ended: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    return [json.loads(line) for line in ended.stderr.splitlines() if line.startswith("{")]
+
+
+def test_changes_by_command_are_audited_on_stderr_whatever_the_level(tmp_path: Path) -> None:
+    created = run(tmp_path, *CREATE, SCORELINE_LOG_LEVEL="error")
+    assert len(created.stdout.splitlines()) == 1
+    (key,) = listed(tmp_path)
+    key_id = str(key["id"])
+    revoked = run(tmp_path, "keys", "revoke", key_id, SCORELINE_LOG_LEVEL="error")
+    again = run(tmp_path, "keys", "revoke", key_id)
+    assert (revoked.stdout, audit_lines(again)) == ("", [])
+    for ended, action in ((created, "key.create"), (revoked, "key.revoke")):
+        (line,) = audit_lines(ended)
+        assert line["logger"] == "scoreline.audit"
+        assert (line["action"], line["by_key_id"], line["by_owner"]) == (action, "cli", "cli")
+        assert (line["key_id"], line["name"], line["scope"]) == (key_id, "ci", "acme/*")
+    assert created.stdout.strip() not in created.stderr

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import multiprocessing
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from app.errors import NotFound, StoreRefused
+from app.errors import (
+    Forbidden,
+    InvalidKeySetting,
+    NotFound,
+    StoreRefused,
+    StoreUnavailable,
+)
+from app.logs import JsonFormatter
+from app.schemas import keys as schema
 from app.services import keys
-from app.services.keys import InvalidKeySetting, KeyRing, create_key, ensure_admin_key, revoke_key
+from app.services.first_key import ensure_admin_key
+from app.services.keys import COMMAND_LINE, KeyRing, create_key, list_keys, revoke_key
 from app.stores.base import ApiKey, Store
 from app.stores.sqlite import SqliteStore
 
@@ -170,3 +182,186 @@ def test_no_new_key_is_made_when_all_are_revoked(store: Store, tmp_path: Path) -
     revoke_key(store, key.key_id)
     assert not ensure_admin_key(store, tmp_path / "admin.key")
     assert not (tmp_path / "admin.key").exists()
+
+
+def admin(scope: str, **changes: Any) -> ApiKey:
+    key = ApiKey("boss", "n", "admin", scope, "olga", "hash", datetime.now(UTC))
+    return replace(key, **changes)
+
+
+def make(store: Store, by: ApiKey = COMMAND_LINE, **changes: Any) -> ApiKey:
+    wanted: dict[str, Any] = {"name": "n", "role": "read", "scope": "acme/demo", **changes}
+    return create_key(store, by=by, **wanted)[0]
+
+
+def test_the_roles_of_the_schema_are_the_roles() -> None:
+    assert set(schema.ROLES) == set(keys.ROLES)
+
+
+@pytest.mark.parametrize(
+    ("own", "scope", "granted"),
+    [
+        ("*", "*", True),
+        ("*", "acme/*", True),
+        ("*", "acme/demo", True),
+        ("acme/*", "acme/*", True),
+        ("acme/*", "acme/demo", True),
+        ("acme/*", "*", False),
+        ("acme/*", "acm/*", False),
+        ("acme/*", "other/demo", False),
+        ("acme/demo", "acme/demo", True),
+        ("acme/demo", "acme/*", False),
+        ("acme/demo", "acme/other", False),
+        ("acme/demo", "*", False),
+    ],
+)
+def test_an_administrator_manages_keys_of_its_own_scope_only(
+    store: Store, own: str, scope: str, granted: bool
+) -> None:
+    by = admin(own)
+    theirs = make(store, scope=scope, role="admin")
+    assert list_keys(store, by) == ([theirs] if granted else [])
+    if granted:
+        assert make(store, by, scope=scope, role="admin").scope == scope
+        assert revoke_key(store, theirs.key_id, by).revoked_at is not None
+        return
+    with pytest.raises(Forbidden):
+        make(store, by, scope=scope)
+    with pytest.raises(NotFound):
+        revoke_key(store, theirs.key_id, by)
+    assert store.list_keys() == [theirs]
+
+
+@pytest.mark.parametrize("role", ["create", "read", "write"])
+def test_nobody_grants_a_role_with_more_than_the_own(store: Store, role: str) -> None:
+    by = admin("*", role=role)
+    assert make(store, by, role=role).role == role
+    with pytest.raises(Forbidden):
+        make(store, by, role="admin")
+
+
+def test_a_key_never_outlives_the_key_that_made_it(store: Store) -> None:
+    end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
+    by = admin("*", expires_at=end)
+    assert make(store, by).expires_at == end
+    assert make(store, by, expires_at=end).expires_at == end
+    with pytest.raises(Forbidden):
+        make(store, by, expires_at=end + timedelta(seconds=1))
+    assert make(store).expires_at is None
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=23))),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        datetime.max.replace(tzinfo=timezone(-timedelta(hours=23))),
+    ],
+)
+def test_an_end_that_is_past_or_beyond_all_calendars_is_refused(
+    store: Store, end: datetime
+) -> None:
+    with pytest.raises(InvalidKeySetting, match="ends in the future"):
+        make(store, expires_at=end)
+    assert store.list_keys() == []
+
+
+def test_an_end_is_kept_in_utc_and_whole_milliseconds(store: Store) -> None:
+    end = datetime(2999, 1, 1, 1, 0, 0, 123_456, timezone(timedelta(hours=1)))
+    key = make(store, expires_at=end)
+    assert key.expires_at == datetime(2999, 1, 1, 0, 0, 0, 123_000, UTC)
+    assert store.list_keys() == [key]
+
+
+class Clock(datetime):
+    """`datetime` with a `now` that a test sets."""
+
+    moment: ClassVar[datetime]
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return cls.moment
+
+
+def test_an_expired_key_is_as_wrong_as_any_also_while_it_is_remembered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = datetime(2999, 1, 1, tzinfo=UTC)
+    key, secret = create_key(store, name="n", role="read", scope="*", expires_at=end)
+    counting = CountingStore(store)
+    ring = KeyRing(counting)  # type: ignore[arg-type]
+    monkeypatch.setattr(keys, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(keys, "datetime", Clock)
+    Clock.moment = end - timedelta(milliseconds=1)
+    assert [ring.find(secret), ring.find(secret), counting.lookups] == [key, key, 1]
+    Clock.moment = end
+    for lookups in (2, 3, 4):
+        assert ring.find(secret) is None
+        assert counting.lookups == lookups
+
+
+def test_a_use_is_told_when_a_key_is_looked_up_and_never_of_a_wrong_one(store: Store) -> None:
+    key, secret = create_key(store, name="n", role="read", scope="*")
+    revoked, wrong = create_key(store, name="n", role="read", scope="*")
+    revoke_key(store, revoked.key_id)
+    uses: list[str] = []
+    ring = KeyRing(store, "sl_admin", uses.append)
+    for asked in (wrong, "sl_x", "", "sl_admin", secret, secret, secret):
+        ring.find(asked)
+    assert uses == [key.key_id]
+
+
+def audit_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The audit log's lines without what every line has."""
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
+    common = {"time", "level", "logger", "message", "request_id"}
+    assert {line["logger"] for line in lines} <= {"scoreline.audit"}
+    return [{name: line[name] for name in line if name not in common} for line in lines]
+
+
+def test_every_change_of_a_key_is_in_the_audit_log(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "scoreline.audit")
+    ensure_admin_key(store, tmp_path / "admin.key")
+    (first,) = store.list_keys()
+    end = datetime(2999, 1, 1, tzinfo=UTC)
+    key, secret = create_key(store, name="n", role="read", scope="*", expires_at=end)
+    revoke_key(store, key.key_id, first)
+    with pytest.raises(NotFound):
+        revoke_key(store, key.key_id)
+    with pytest.raises(Forbidden):
+        make(store, admin("acme/demo"), scope="*")
+    with pytest.raises(InvalidKeySetting):
+        make(store, name="")
+    of_key = {
+        "key_id": key.key_id,
+        "name": "n",
+        "role": "read",
+        "scope": "*",
+        "owner": "n",
+        "expires_at": "2999-01-01T00:00:00.000Z",
+    }
+    made, created, revoked = audit_lines(caplog)
+    who = {"by_key_id": "start", "by_owner": "start"}
+    assert made | {"action": "key.create", "outcome": "done", **who} == made
+    assert made | {"key_id": first.key_id, "role": "admin", "scope": "*"} == made
+    who = {"by_key_id": "cli", "by_owner": "cli"}
+    assert created == {"action": "key.create", "outcome": "done", **who, **of_key}
+    who = {"by_key_id": first.key_id, "by_owner": "admin"}
+    assert revoked == {"action": "key.revoke", "outcome": "done", **who, **of_key}
+    assert secret not in caplog.text
+    assert key.key_hash not in caplog.text
+
+
+def test_a_change_that_the_store_did_not_answer_is_in_the_audit_log_as_unknown(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise StoreUnavailable("gone")
+
+    caplog.set_level(logging.INFO, "scoreline.audit")
+    monkeypatch.setattr(store, "add_key", fail)
+    with pytest.raises(StoreUnavailable):
+        make(store)
+    assert [line["outcome"] for line in audit_lines(caplog)] == ["unknown"]

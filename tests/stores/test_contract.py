@@ -136,6 +136,32 @@ def test_a_key_is_revoked_once_and_stays_listed(store: Store) -> None:
     assert store.list_keys() == [replace(key, revoked_at=later)]
 
 
+def test_a_keys_end_and_last_use_are_kept(store: Store) -> None:
+    keys = [
+        a_key(),
+        a_key(expires_at=NOW + timedelta(days=90)),
+        a_key(expires_at=NOW, last_used_at=NOW + timedelta(hours=1), revoked_at=NOW),
+    ]
+    for key in keys:
+        store.add_key(key)
+        assert store.find_key(key.key_hash) == key
+    assert store.list_keys() == keys
+
+
+def test_the_latest_use_of_a_key_is_noted(store: Store) -> None:
+    used, revoked, other = a_key(), a_key(revoked_at=NOW), a_key(last_used_at=NOW)
+    for key in (used, revoked, other):
+        store.add_key(key)
+    later = NOW + timedelta(minutes=1)
+    store.note_key_uses({used.key_id: later, revoked.key_id: NOW, "no such key": NOW})
+    store.note_key_uses({used.key_id: NOW, other.key_id: later})
+    assert store.list_keys() == [
+        replace(used, last_used_at=later),
+        replace(revoked, last_used_at=NOW),
+        replace(other, last_used_at=later),
+    ]
+
+
 def query(**changes: Any) -> ScoreQuery:
     return replace(ScoreQuery("acme", "demo"), **changes)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import mongomock
@@ -15,13 +17,15 @@ from bson.errors import BSONError, InvalidDocument
 from pymongo import MongoClient
 
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
+from app.services.keys import KeyRing
 from app.stores import open_store
-from app.stores.base import ScoreQuery
+from app.stores.base import ApiKey, ScoreQuery
 from app.stores.mongo import MongoStore, open_mongo_store
+from app.stores.mongo_documents import key_document
 from app.stores.mongo_errors import our_errors
 from app.stores.mongo_indexes import SCORE_INDEXES
 from tests.processes import free_port
-from tests.stores.test_contract import a_score
+from tests.stores.test_contract import NOW, a_score
 
 Opened = Callable[[str], MongoStore]
 
@@ -235,3 +239,16 @@ def test_a_score_that_is_too_large_fails_alone(mongodb_uri: str, opened: Opened)
         small = [pool.submit(store.add_score, a_score()) for _ in range(20)]
     assert isinstance(large.exception(), TooLarge)
     assert [future.exception() for future in small] == [None] * 20
+
+
+def test_a_key_from_before_keys_could_expire_works_on(mongodb_uri: str, opened: Opened) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    key = ApiKey("id", "n", "read", "*", "o", hashlib.sha256(b"sl_old").hexdigest(), NOW)
+    old = key_document(key)
+    del old["expires_at"]
+    assert "last_used_at" not in old
+    store._keys.insert_one(old)
+    assert KeyRing(store).find("sl_old") == key
+    store.note_key_uses({"id": NOW})
+    assert store.list_keys() == [replace(key, last_used_at=NOW)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import multiprocessing
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from app.errors import (
     StoreUnavailable,
     TooLarge,
 )
+from app.services.keys import KeyRing
 from app.stores.base import ApiKey, ScoreQuery
 from app.stores.sqlite import SqliteStore
 from app.stores.sqlite_errors import our_errors
@@ -29,6 +33,7 @@ from app.stores.sqlite_rows import (
     SELECT_SCORES,
     ids_statement,
     marks,
+    time_text,
 )
 from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from tests.stores.test_contract import NOW, a_score
@@ -311,3 +316,24 @@ def test_scores_are_read_one_by_one(tmp_path: Path) -> None:
     store.delete_scores("acme", "demo", [scores[1].score_id])  # A reader blocks no writer.
     assert next(reading) == scores[1]
     reading.close()  # type: ignore[attr-defined]
+
+
+def test_a_key_from_before_keys_could_expire_works_on(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    added = next(
+        version for version, statements in enumerate(MIGRATIONS) if "expires_at" in str(statements)
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statements in MIGRATIONS[:added]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {added}")
+        key_hash = hashlib.sha256(b"sl_old").hexdigest()
+        old = ("id", "n", "read", "*", "o", key_hash, time_text(NOW), None)
+        connection.execute("INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)", old)
+    store = prepared(path)
+    key = ApiKey("id", "n", "read", "*", "o", key_hash, NOW)
+    assert KeyRing(store).find("sl_old") == key
+    store.note_key_uses({"id": NOW})
+    assert store.list_keys() == [replace(key, last_used_at=NOW)]

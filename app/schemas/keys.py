@@ -1,0 +1,82 @@
+"""The shapes of API keys over HTTP; neither a hash nor, but once, the key itself is in them."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+
+from app.schemas.fields import Choice, FutureMoment, Shape, Text, UtcText
+
+ROLES = ("create", "read", "write", "admin")
+SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
+"""entity/project, entity/* or *; the service holds every key to it."""
+
+MOST_SCOPE_CHARACTERS = 8_192
+MOST_NAME_CHARACTERS = 255
+_NAME = {"pattern": r"\S", "maxLength": MOST_NAME_CHARACTERS}
+
+
+class KeyCreateBody(Shape):
+    """What an administrator says of a new key."""
+
+    name = Text(
+        required=True, metadata={"description": "What the key is for; shown in lists.", **_NAME}
+    )
+    role = Choice(ROLES, required=True, metadata={"description": "What it may do."})
+    scope = Text(
+        required=True,
+        metadata={
+            "description": "Where: entity/project, entity/* or * for all.",
+            "pattern": SCOPE,
+            "maxLength": MOST_SCOPE_CHARACTERS,
+        },
+    )
+    owner = Text(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Who its scores are attributed to (wb_user_id); or the name."},
+    )
+    expires_at = FutureMoment(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "When it ends, with a time zone; without it, when the caller's key does."
+        },
+    )
+
+
+class KeyReadRes(Shape):
+    """One API key."""
+
+    key_id = Text(required=True, metadata={"description": "What it is called in logs and calls."})
+    name = Text(required=True, metadata={"description": "What it is for."})
+    role = Text(required=True, metadata={"description": "What it may do.", "enum": list(ROLES)})
+    scope = Text(required=True, metadata={"description": "Where it may do that."})
+    owner = Text(required=True, metadata={"description": "Who its scores are attributed to."})
+    created_at = UtcText(required=True, metadata={"description": "When it was made, UTC."})
+    expires_at = UtcText(
+        required=True, allow_none=True, metadata={"description": "When it ends, if ever, UTC."}
+    )
+    last_used_at = UtcText(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was last used, UTC, to about a minute; null if never."},
+    )
+    revoked_at = UtcText(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was revoked, UTC; null while it is not."},
+    )
+
+
+class KeyCreateRes(KeyReadRes):
+    """A new API key, with the key itself."""
+
+    key = Text(required=True, metadata={"description": "The key: nobody can ask for it again."})
+
+
+class KeyListRes(Shape):
+    """The API keys of a scope."""
+
+    keys = fields.List(
+        fields.Nested(KeyReadRes), required=True, metadata={"description": "Oldest first."}
+    )
