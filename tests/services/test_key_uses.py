@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -47,39 +47,47 @@ def uses(store: FakeStore) -> KeyUses:
     return KeyUses(store)  # type: ignore[arg-type]
 
 
+class Pauses:
+    """The writing thread's pauses: a test is told of each that begins, and ends it."""
+
+    def __init__(self) -> None:
+        self.begun: queue.Queue[float] = queue.Queue()
+        self._ended: queue.Queue[None] = queue.Queue()
+
+    def sleep(self, seconds: float) -> None:
+        self.begun.put(seconds)
+        self._ended.get()
+
+    def wait(self) -> None:
+        """Return when the thread pauses, as long as it promises."""
+        assert self.begun.get(timeout=SECONDS) == 60.0
+
+    def end(self) -> None:
+        self._ended.put(None)
+
+
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[queue.Queue[None]]:
-    """Each pause of the writing thread ends when the test puts something in."""
-    turns: queue.Queue[None] = queue.Queue()
-    asked: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        asked.append(seconds)
-        turns.get()
-
-    monkeypatch.setattr("app.services.key_uses.time", SimpleNamespace(sleep=sleep))
-    yield turns
-    assert set(asked) <= {60.0}
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    made = Pauses()
+    monkeypatch.setattr("app.services.key_uses.time", SimpleNamespace(sleep=made.sleep))
+    return made
 
 
 def test_uses_are_written_at_once_and_then_not_before_a_minute_is_over(
-    store: FakeStore, uses: KeyUses, pauses: queue.Queue[None]
+    store: FakeStore, uses: KeyUses, pauses: Pauses
 ) -> None:
     uses.note("a")
     assert list(store.written.get(timeout=SECONDS)) == ["a"]
+    pauses.wait()
     for key_id in ("a", "b", "a"):
         uses.note(key_id)
     assert store.written.empty()
-    pauses.put(None)
+    pauses.end()
     assert sorted(store.written.get(timeout=SECONDS)) == ["a", "b"]
-    pauses.put(None)
-    pauses.put(None)
-    assert store.written.empty()  # Nothing was used: nothing is written.
+    pauses.wait()
 
 
-def test_a_use_waits_for_no_store(
-    store: FakeStore, uses: KeyUses, pauses: queue.Queue[None]
-) -> None:
+def test_a_use_waits_for_no_store(store: FakeStore, uses: KeyUses, pauses: Pauses) -> None:
     store.gate.clear()
     uses.note("a")
     store.asked.get(timeout=SECONDS)  # The thread is in the store, and stays there.
@@ -92,34 +100,32 @@ def test_a_use_waits_for_no_store(
 def test_a_store_that_is_away_is_told_when_it_is_back(
     store: FakeStore,
     uses: KeyUses,
-    pauses: queue.Queue[None],
+    pauses: Pauses,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store.away = True
     uses.note("a")
     for _ in range(3):
-        store.asked.get(timeout=SECONDS)
-        pauses.put(None)
+        pauses.wait()
+        pauses.end()
+    pauses.wait()
     uses.note("b")
     store.away = False
-    pauses.put(None)
-    written = store.written.get(timeout=SECONDS)
-    if len(written) == 1:  # The thread was faster than the second use.
-        pauses.put(None)
-        written |= store.written.get(timeout=SECONDS)
-    assert sorted(written) == ["a", "b"]
+    pauses.end()
+    assert sorted(store.written.get(timeout=SECONDS)) == ["a", "b"]
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "is not written yet: gone" in warnings[0].getMessage()
 
 
 def test_an_end_in_order_writes_what_is_noted(
-    store: FakeStore, uses: KeyUses, pauses: queue.Queue[None], monkeypatch: pytest.MonkeyPatch
+    store: FakeStore, uses: KeyUses, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_exit: list[Any] = []
     fake = SimpleNamespace(register=at_exit.append)
     monkeypatch.setattr("app.services.key_uses.atexit", fake)
     uses.note("a")
     store.written.get(timeout=SECONDS)
+    pauses.wait()
     uses.note("b")
     (write,) = at_exit
     write()
@@ -137,15 +143,16 @@ def _note_in_a_child(uses: KeyUses, answers: Any) -> None:
 
 
 def test_a_child_of_a_fork_writes_its_own_uses_only(
-    store: FakeStore, uses: KeyUses, pauses: queue.Queue[None]
+    store: FakeStore, uses: KeyUses, pauses: Pauses
 ) -> None:
     uses.note("parent")
     store.written.get(timeout=SECONDS)
+    pauses.wait()
     uses.note("parent again")
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
     with uses._lock:  # Held while it forks, as a thread of the parent might.
-        child = fork.Process(target=_note_in_a_child, args=(uses, answers))
+        child = fork.Process(target=_note_in_a_child, args=(uses, answers), daemon=True)
         child.start()
     child.join(SECONDS)
     assert child.exitcode == 0
