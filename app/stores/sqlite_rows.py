@@ -43,12 +43,12 @@ SELECT_ONLY_IN_PROJECT = """
 
 INSERT_KEY = """
     INSERT INTO api_keys (
-        _id, name, role, scope, owner, key_hash, created_at, expires_at, checksum, revoked_at,
+        _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
         last_used_at
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SELECT_KEY = """
-    SELECT _id, name, role, scope, owner, key_hash, created_at, expires_at, checksum, revoked_at,
+    SELECT _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
         last_used_at
     FROM api_keys
 """
@@ -148,34 +148,34 @@ def marks(values: Sequence[str]) -> str:
 
 
 def key_row(key: ApiKey) -> Row:
-    """The values of INSERT_KEY; the checksum leaves out what may change later."""
+    """The values of INSERT_KEY."""
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
-    values = (*fields, time_text(key.created_at), _moment_text(key.expires_at))
-    changing = (_moment_text(key.revoked_at), _moment_text(key.last_used_at))
-    return (*values, checksum(_without_end(values)), *changing)
+    values = (*fields, time_text(key.created_at))
+    later = (key.revoked_at, key.expires_at, key.last_used_at)
+    revoked_at, expires_at, last_used_at = (time_text(each) if each else None for each in later)
+    expected = checksum(_with_end(values, expires_at))
+    return (*values, expected, revoked_at, expires_at, last_used_at)
+
+
+def _with_end(values: Row, expires_at: str | None) -> Row:
+    """What a key's checksum is of: not what comes later, its revocation and its uses.
+
+    A key from before keys could expire has no end in its checksum.
+    """
+    return (*values, expires_at) if expires_at else values
 
 
 def to_key(row: Row) -> ApiKey:
     """The API key that a row of SELECT_KEY is. Raises StoreDamaged."""
-    *fixed, expected, revoked_at, last_used_at = row
-    checked((*_without_end(fixed), expected))
+    values, (expected, revoked_at, expires_at, last_used_at) = row[:7], row[7:]
+    checked((*_with_end(values, expires_at), expected))
+    moments = (values[6], revoked_at, expires_at, last_used_at)
     try:
-        created_at, expires_at, *others = (
-            moment if moment is None else datetime.fromisoformat(moment)
-            for moment in (*fixed[6:], revoked_at, last_used_at)
-        )
+        found = [each if each is None else datetime.fromisoformat(each) for each in moments]
     except (TypeError, ValueError) as error:
         raise _damaged(row) from error
-    return ApiKey(*fixed[:6], created_at, others[0], expires_at, others[1])
-
-
-def _without_end(values: Sequence[Any]) -> Sequence[Any]:
-    """What a key's checksum is of; keys from before they could expire have theirs without it."""
-    return values if values[-1] else values[:-1]
-
-
-def _moment_text(moment: datetime | None) -> str | None:
-    return time_text(moment) if moment else None
+    values = (*values[:6], *found)
+    return ApiKey(*values)
 
 
 def time_text(moment: datetime) -> str:

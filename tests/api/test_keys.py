@@ -127,21 +127,21 @@ def test_only_administrators_come_near_keys(service: Service, role: str, status:
 def test_an_administrator_of_an_entity_manages_that_entity_only(any_service: Service) -> None:
     own, project, other, everywhere = (
         created(any_service, scope=scope, role="admin")
-        for scope in ("mine/*", "mine/demo", "theirs/*", "*")
+        for scope in ("keymine/*", "keymine/demo", "keytheirs/*", "*")
     )
     mine = own["key"]
     assert set(listed(any_service, mine)) == {own["key_id"], project["key_id"]}
     assert set(listed(any_service, project["key"])) == {project["key_id"]}
     assert set(listed(any_service, everywhere["key"])) == set(listed(any_service))
-    for scope in ("*", "theirs/*", "theirs/demo", "min/*"):
+    for scope in ("*", "keytheirs/*", "keytheirs/demo", "keymin/*"):
         assert create(any_service, mine, scope=scope).status == 403
-    for scope in ("mine/*", "mine/other", "*"):
+    for scope in ("keymine/*", "keymine/other", "*"):
         assert create(any_service, project["key"], scope=scope).status == 403
     foreign, unknown = (revoke(any_service, id_, mine) for id_ in (other["key_id"], "nobody"))
     assert (foreign.status, unknown.status) == (404, 404)
     assert foreign.json["reason"] == unknown.json["reason"].replace("nobody", other["key_id"])
     assert listed(any_service)[other["key_id"]]["revoked_at"] is None
-    made = created(any_service, mine, scope="mine/demo", role="admin")
+    made = created(any_service, mine, scope="keymine/demo", role="admin")
     assert revoke(any_service, made["key_id"], project["key"]).status == 200
     assert revoke(any_service, own["key_id"], mine).status == 200  # Also itself.
 

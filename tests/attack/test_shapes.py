@@ -271,6 +271,7 @@ def test_every_valid_host_is_taken(service: Service, host: str) -> None:
 def test_a_compressed_body_is_never_unpacked(tmp_path: Path, coding: str) -> None:
     bomb = gzip.compress(b'{"prediction_id":"' + b"x" * 64 * 2**20 + b'"}')
     with running(tmp_path, WEB_CONCURRENCY="1") as small:
+        assert small.send("POST", PATH, SCORE).status == 200  # The worker is there.
         before = _peak_kilobytes(small)
         answer = small.send("POST", PATH, bomb, {"Content-Encoding": coding})
         assert _peak_kilobytes(small) - before < 16 * 1024

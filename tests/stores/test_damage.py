@@ -15,12 +15,13 @@ from app.errors import StoreDamaged, StoreRefused
 from app.stores.base import ApiKey, Score
 from app.stores.sqlite import SqliteStore
 from app.stores.sqlite_errors import read_errors
+from app.stores.sqlite_rows import time_text
 from app.stores.sqlite_schema import MIGRATIONS
 from tests.stores.test_contract import NOW, a_key, a_score
 
 PAGE_BYTES = 4096
 SCORE = a_score(evaluation_run_id="run", wb_user_id=None, idempotency_key="key", retry_hash="hash")
-KEY = a_key()
+KEY = a_key(expires_at=NOW + timedelta(days=90))
 
 
 @pytest.fixture
@@ -122,6 +123,10 @@ def test_a_score_that_an_index_has_lost_is_damage_and_not_unknown(path: Path) ->
         "scope = 'acme/*'",
         "owner = 'olgb'",
         "revoked_at = 'never'",
+        "expires_at = NULL",
+        "expires_at = '2999-01-01T00:00:00.000Z'",
+        "expires_at = ''",
+        "last_used_at = 'never'",
         "checksum = 0",
     ],
 )
@@ -134,13 +139,23 @@ def test_an_api_key_that_has_changed_opens_nothing(path: Path, change: str) -> N
         store.list_keys()
 
 
-def test_a_revocation_is_no_damage(path: Path) -> None:
+def test_a_key_without_an_end_that_gets_one_has_changed(path: Path) -> None:
     store = SqliteStore(path)
+    store.add_key(a_key(key_id="endless", key_hash="h"))
+    assert store.find_key("h")
+    execute(path, f"UPDATE api_keys SET expires_at = '{time_text(NOW)}' WHERE _id = 'endless'")
+    with pytest.raises(StoreDamaged, match="endless"):
+        store.find_key("h")
+
+
+def test_a_revocation_and_a_use_are_no_damage(path: Path) -> None:
+    store = SqliteStore(path)
+    store.note_key_uses({KEY.key_id: NOW})
     revoked_at = NOW + timedelta(days=1)
     assert store.revoke_key(KEY.key_id, revoked_at)
     found = store.find_key(KEY.key_hash)
     assert isinstance(found, ApiKey)
-    assert found.revoked_at == revoked_at
+    assert (found.revoked_at, found.last_used_at) == (revoked_at, NOW)
 
 
 def test_what_is_too_large_to_be_read_is_damage_for_it_was_written() -> None:

@@ -31,6 +31,7 @@ from app.stores.sqlite_rows import (
     SELECT_ONLY_IN_PROJECT,
     SELECT_RETRIED,
     SELECT_SCORES,
+    checksum,
     ids_statement,
     marks,
     time_text,
@@ -330,8 +331,12 @@ def test_a_key_from_before_keys_could_expire_works_on(tmp_path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {added}")
         key_hash = hashlib.sha256(b"sl_old").hexdigest()
-        old = ("id", "n", "read", "*", "o", key_hash, time_text(NOW), None)
-        connection.execute("INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)", old)
+        old = ("id", "n", "read", "*", "o", key_hash, time_text(NOW))
+        statement = (
+            "INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        connection.execute(statement, (*old, checksum(old)))
     store = prepared(path)
     key = ApiKey("id", "n", "read", "*", "o", key_hash, NOW)
     assert KeyRing(store).find("sl_old") == key
