@@ -15,6 +15,8 @@ from app.errors import (
     ScorelineError,
     StoreUnavailable,
     TooLarge,
+    TooMany,
+    TooSlow,
     Unreadable,
 )
 
@@ -78,9 +80,11 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     401: ("No key, or none that is valid.", "WWW-Authenticate"),
     403: ("The key's role or scope does not allow it.", None),
     404: ("There is none.", None),
+    408: ("The body came too slowly.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),
     422: ("What was sent does not have the right shape.", None),
+    429: ("More calls than a key, or failures than an address, may make.", "Retry-After"),
     503: ("The store does not answer, or too much is under way.", "Retry-After"),
 }
 """What each status of an error means, and the header that comes with it."""
@@ -107,9 +111,9 @@ def responses(contract: Contract, *, takes_parameters: bool) -> dict[str, Any]:
 def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
     yield from contract.errors
     if contract.action:
-        yield from (NotAuthenticated, Forbidden, StoreUnavailable)
+        yield from (NotAuthenticated, Forbidden, TooMany, StoreUnavailable)
     if contract.body:
-        yield from (Unreadable, TooLarge, Invalid, Busy)
+        yield from (Unreadable, TooLarge, TooSlow, Invalid, Busy)
     if contract.query:
         yield Invalid
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.api.answers import raises
 from app.api.auth import allow_in_scope, caller
 from app.api.contract import body, response
 from app.api.state import state
+from app.errors import NotFound
 from app.schemas.keys import KeyCreateBody, KeyCreateRes, KeyListRes, KeyReadRes
 from app.services import keys as service
 
@@ -44,6 +46,7 @@ def key_list() -> dict[str, Any]:
 
 @blueprint.delete("/<key_id>")
 @allow_in_scope("keys")
+@raises(NotFound)
 @response(KeyReadRes)
 def key_revoke(key_id: str) -> Any:
     """Revoke an API key of the own scope: it stops within a second."""

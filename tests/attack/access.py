@@ -63,6 +63,11 @@ ROWS = {
     ("POST", f"{SCORES}/batch"): Row(
         401, ("create", "write", "admin"), 200, 200, body={"scores": [SCORE]}
     ),
+    ("GET", "/v1/keys"): Row(401, ("admin",), 200),
+    ("POST", "/v1/keys"): Row(
+        401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}
+    ),
+    ("DELETE", "/v1/keys/<key_id>"): Row(401, ("admin",), 404, names={"key_id": "unknown"}),
     ("GET", "/openapi.json"): Row(200, ROLES, 200),
     ("GET", "/health/live"): Row(200, ROLES, 200),
     ("GET", "/health/ready"): Row(200, ROLES, 200),

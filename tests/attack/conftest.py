@@ -14,7 +14,7 @@ from tests.processes import Service, running
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """A real service with an empty store, which is well and has logged no defect afterwards."""
     store = "" if request.param == "sqlite" else request.getfixturevalue("mongodb_uri")
-    with running(tmp_path, store) as service:
+    with running(tmp_path, store, SCORELINE_TRUSTED_PROXIES="1") as service:
         yield service
         for probe in ("/health/live", "/health/ready"):
             assert service.send("GET", probe, key=None).status == 200
