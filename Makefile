@@ -24,7 +24,7 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
 	@$(BIN)/python -m pytest --no-cov tests/interop
 
-test-browser: $(VENV)/.browser  ## Run a real browser (the machine's chromium) on the service.
+test-browser: $(VENV)/.browser  ## Open /docs in a real browser (the machine's chromium).
 	@$(BIN)/python -m pytest --no-cov tests/browser
 
 test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
@@ -75,7 +75,7 @@ $(VENV)/.serving: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.testing: $(VENV)/.serving
 	@echo "Installing what the tests need" >&2
-	@$(PIP) --editable '.[test]'
+	@$(PIP) --editable '.[test,otel]'
 	@$(PIP) --editable '.[secantus]' \
 		|| echo "SecantusDB cannot be installed here: tests of MongoDB need another server" >&2
 	@touch $@

@@ -10,10 +10,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.api import install
 from app.api.application import Application
 from app.logs import configure_logging
+from app.metrics import Metrics
 from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
 from app.services.limits import open_limit
 from app.stores import open_store
+from app.stores.measured import measured
+from app.tracing import trace
 from config.settings import Settings, read_settings
 
 
@@ -26,18 +29,24 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or read_settings(os.environ)
     configure_logging(settings.log_level)
 
-    store = open_store(settings.store)
+    app = Application("scoreline", static_folder=None)
+    engine = settings.store.partition(":")[0].partition("+")[0]
+    trace(app, engine)
+
+    metrics = Metrics(engine)
+    store = measured(open_store(settings.store, metrics.count_commit), metrics)
     keys = KeyRing(store, settings.admin_key, KeyUses(store).note)
     calls = open_limit(settings.rate_limit, settings.rate_limit_store)
 
-    app = Application("scoreline", static_folder=None)
     install(
         app,
         store=store,
         keys=keys,
         calls=calls,
+        counts=metrics,
         url_prefix=settings.url_prefix,
         max_body_bytes=settings.max_body_bytes,
+        metrics_public=settings.metrics_public,
         cors_origins=settings.cors_origins,
     )
     if settings.trusted_proxies:

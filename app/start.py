@@ -12,6 +12,7 @@ from app.errors import StoreDamaged, StoreRefused, StoreUnavailable
 from app.services.first_key import ensure_admin_key
 from app.services.limits import open_limit
 from app.stores import open_store
+from app.tracing import TracingUnavailable, check
 from config.settings import Settings
 
 log = logging.getLogger("scoreline.start")
@@ -32,6 +33,7 @@ def first_start(settings: Settings) -> None:
     does. One that must not be used or is damaged ends the process with one line and exit code 2.
     """
     try:
+        check()
         _check_address(settings)
         open_limit(settings.rate_limit, settings.rate_limit_store)
         _prepare(settings)
@@ -44,7 +46,7 @@ def first_start(settings: Settings) -> None:
             "again when it does",
             error,
         )
-    except (StoreRefused, OSError) as error:
+    except (StoreRefused, TracingUnavailable, OSError) as error:
         print(f"scoreline: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -14,6 +14,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+from app import metrics
 from app.logs import configure_logging
 from app.server.worker import EventWorker
 from app.start import first_start
@@ -38,6 +39,27 @@ def on_starting(_arbiter: Arbiter) -> None:
     os.register_at_fork(after_in_child=_stop_at_once)
     _allow_files()
     first_start(settings)
+    metrics.open_directory()
+
+
+def pre_fork(arbiter: Arbiter, worker: EventWorker) -> None:
+    """Give a worker that is about to start the place of none that lives."""
+    worker.slot = metrics.free_slot([other.slot for other in list(arbiter.WORKERS.values())])
+
+
+def post_fork(_arbiter: Arbiter, worker: EventWorker) -> None:
+    """Let a worker count on where the one before in its place stopped."""
+    metrics.count_as(worker.slot)
+
+
+def child_exit(_arbiter: Arbiter, worker: EventWorker) -> None:
+    """Forget what a worker had in hand that is dead."""
+    metrics.forget(worker.slot)
+
+
+def on_exit(_arbiter: Arbiter) -> None:
+    """Leave nothing behind."""
+    metrics.remove_directory()
 
 
 def _allow_files() -> None:

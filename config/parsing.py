@@ -32,6 +32,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def switch(text: str) -> bool:
+    """Take `off` or `on`."""
+    return one_of("off", "on")(text) == "on"
+
+
 def matching(pattern: str, wanted: str) -> Callable[[str], str]:
     """Take what the whole of a pattern matches, and else say what is wanted."""
 

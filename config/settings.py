@@ -11,7 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config.parsing import AUTO, host, is_loopback, matching, one_of, origins, rate, whole_number
+from config.parsing import (
+    AUTO,
+    host,
+    is_loopback,
+    matching,
+    one_of,
+    origins,
+    rate,
+    switch,
+    whole_number,
+)
 
 ELSEWHERE = (1000, 1)
 """The rate limit where none is set and others can connect: calls, in seconds."""
@@ -50,6 +60,7 @@ class Settings:
     trusted_proxies: int
     cors_origins: frozenset[str]
     log_level: str
+    metrics_public: bool
 
 
 SETTINGS = (
@@ -123,7 +134,7 @@ SETTINGS = (
         "",
         matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
         "A path in front of every route, such as `/traces` of self-managed Weave. "
-        "The health routes answer without it too.",
+        "The health routes, `/version` and `/metrics` answer without it too.",
     ),
     Setting(
         "SCORELINE_RATE_LIMIT",
@@ -167,6 +178,13 @@ SETTINGS = (
         "info",
         one_of("debug", "info", "warning", "error"),
         "The least level that is logged; `info` logs one line a request.",
+    ),
+    Setting(
+        "SCORELINE_METRICS_PUBLIC",
+        "metrics_public",
+        "off",
+        switch,
+        "`on`: `/metrics` answers without a key. Otherwise it needs one that may read everywhere.",
     ),
 )
 

@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 from flask import Flask
 
-from app.api import cors, errors, health, limits, openapi, requests, scores
+from app.api import cors, docs, errors, health, limits, metrics, openapi, requests, scores
 from app.api import keys as api_keys
 from app.api.state import State
+from app.metrics import Metrics
+from app.services.health import Readiness
 from app.services.keys import KeyRing
 from app.services.limits import Buckets, Limit
 from app.stores.base import Store
@@ -20,12 +22,15 @@ def install(
     store: Store,
     keys: KeyRing,
     calls: Limit | None,
+    counts: Metrics,
     url_prefix: str,
     max_body_bytes: int,
+    metrics_public: bool,
     cors_origins: Collection[str],
 ) -> None:
     """Give `app` its routes, its limits and the way it answers errors."""
-    app.extensions["scoreline"] = State(store, keys, calls, Buckets(*limits.FAILURES))
+    failures = Buckets(*limits.FAILURES)
+    app.extensions["scoreline"] = State(store, keys, Readiness(store), counts, calls, failures)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # A path is what it says, and OPTIONS is a method like any other, as in FastAPI.
     app.url_map.merge_slashes = False
@@ -38,7 +43,10 @@ def install(
     app.register_blueprint(scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(api_keys.blueprint, url_prefix=f"{url_prefix}{api_keys.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
-    app.register_blueprint(health.blueprint, url_prefix=url_prefix)
-    if url_prefix:
-        # A probe need not know the prefix.
-        app.register_blueprint(health.blueprint, name="probes")
+    app.register_blueprint(docs.blueprint, url_prefix=url_prefix)
+    scraped = metrics.blueprint(public=metrics_public)
+    for probed in (health.blueprint, scraped):
+        app.register_blueprint(probed, url_prefix=url_prefix)
+        if url_prefix:
+            # A probe need not know the prefix.
+            app.register_blueprint(probed, name=f"{probed.name} without prefix")

@@ -122,6 +122,9 @@ def _done(contract: Contract) -> dict[str, Any]:
     if contract.mimetype == "application/json":
         content = {contract.mimetype: {"schema": contract.response}}
         return {"description": "Done.", "content": content}
+    if contract.response is None:
+        text = {"schema": {"type": "string"}}
+        return {"description": "Done.", "content": {contract.mimetype: text}}
     return {
         "description": "Done.",
         "headers": {"Link": HEADERS["Link"]},

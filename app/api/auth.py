@@ -13,7 +13,7 @@ from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
 from app.api.state import state
 from app.errors import Forbidden, NotAuthenticated
-from app.services.keys import may, permits
+from app.services.keys import may, permits, permits_everywhere
 from app.stores.base import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -96,13 +96,26 @@ def allow_in_scope(action: str) -> Callable[[View], View]:
     What lies in the key's scope is for the service to say. Raises NotAuthenticated, TooMany and
     Forbidden, before anything of the body is read.
     """
+    return _allow_where(action, may)
+
+
+def allow_everywhere(action: str) -> Callable[[View], View]:
+    """Let a view of no one project be called only with a key that may do `action` in all.
+
+    Raises NotAuthenticated, TooMany and Forbidden.
+    """
+    return _allow_where(action, permits_everywhere)
+
+
+def _allow_where(action: str, is_allowed: Callable[[ApiKey, str], bool]) -> Callable[[View], View]:
+    """Let a view be called only with a key of which `is_allowed` says so."""
 
     def decorate(view: View) -> View:
         contract_of(view).action = action
 
         @wraps(view)
         def allowed(**rest: Any) -> Any:
-            if not may(authenticate(), action):
+            if not is_allowed(authenticate(), action):
                 raise Forbidden
             return view(**rest)
 

@@ -13,6 +13,7 @@ from flask import Response, after_this_request, request
 
 from app.api.auth import current_key
 from app.api.contract import Loc, describe
+from app.api.state import state
 from app.errors import Invalid
 from app.schemas.fields import Reason
 from app.schemas.scores import IDEMPOTENCY_KEY
@@ -66,7 +67,9 @@ def _header() -> tuple[str, str | None]:
 
 
 def mark_replayed(created: Created) -> None:
-    """Say in the answer's headers when it is the first call's answer again."""
+    """Say in the answer's headers when it is the first call's answer again, and count it."""
+    if created.num_replayed:
+        state().metrics.replayed.inc(created.num_replayed)
     if created.replayed:
 
         @after_this_request

@@ -58,9 +58,14 @@ def document(app: Flask, prefix: str = "") -> dict[str, Any]:
 def _documented(app: Flask, prefix: str) -> Iterator[tuple[Rule, str, Callable[..., Any]]]:
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        if contract_of(view).response and rule.rule.startswith(f"{prefix}/"):
+        if _is_documented(contract_of(view)) and rule.rule.startswith(f"{prefix}/"):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield rule, method.lower(), view
+
+
+def _is_documented(contract: Contract) -> bool:
+    """Whether a view says what it answers: of a shape, or as text."""
+    return contract.response is not None or contract.mimetype == "text/plain"
 
 
 def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from flask import Flask, Response, abort, request
 
 from app.api.auth import current_key
 from app.api.bodies import BODY_IS_READ, drain, give_large_turn_back
+from app.api.metrics import count_request
 from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
@@ -49,6 +50,8 @@ def _end(response: Response) -> Response:
     if environ["REQUEST_METHOD"] != "GET" and BODY_IS_READ not in environ:
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""
+    seconds = time.perf_counter() - environ[BEGAN]
+    count_request(response.status_code, seconds)
     if log.isEnabledFor(logging.INFO):
         key = current_key()
         log.info(
@@ -57,7 +60,7 @@ def _end(response: Response) -> Response:
                 method=environ["REQUEST_METHOD"],
                 path=request.path,
                 status=response.status_code,
-                milliseconds=round((time.perf_counter() - environ[BEGAN]) * 1000, 2),
+                milliseconds=round(seconds * 1000, 2),
                 key_id=key.key_id if key else None,
             ),
         )

@@ -104,8 +104,9 @@ def score_create_batch(
         idempotency_key(),
         partial=partial,
     )
+    if not partial:
+        items.refuse_reused(created)
     mark_replayed(created)
     if partial:
         return items.results(created)
-    items.refuse_reused(created)
     return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}

@@ -1,4 +1,4 @@
-"""What `create_app` made for the views: the store, the key ring and the limits of this process."""
+"""What `create_app` made for the views: the parts of this process's service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import cast
 
 from flask import current_app
 
+from app.metrics import Metrics
+from app.services.health import Readiness
 from app.services.keys import KeyRing
 from app.services.limits import Buckets, Limit
 from app.stores.base import Store
@@ -18,6 +20,8 @@ class State:
 
     store: Store
     keys: KeyRing
+    readiness: Readiness
+    metrics: Metrics
     calls: Limit | None
     """Calls a key; None where they are not limited."""
     failures: Buckets

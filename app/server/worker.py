@@ -47,6 +47,9 @@ class EventWorker(Worker):  # type: ignore[misc]
     alive: bool
     wsgi: Any
 
+    slot = 0
+    """Which of the living workers it is; one that takes its place has the same."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._listeners: dict[int, Any] = {}
@@ -234,6 +237,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         number, data = refusal(status, reason)
         request_id.set(number)
         self.log.info("answered %s to what is no HTTP request", status)
+        self.wsgi.extensions["scoreline"].metrics.count_unread(status)
         try:
             send(connection.sock, data)
         except OSError:

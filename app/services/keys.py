@@ -37,6 +37,9 @@ MAX_KNOWN_KEYS = 10_000
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """The first moment that is too late for a key to expire."""
 
+EVERYWHERE = "*"
+"""The scope of every project."""
+
 ADMINISTRATOR = ("admin", "admin", "*", "admin")
 """Name, role, scope and owner of the administrator's key."""
 
@@ -101,6 +104,11 @@ def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
 def may(key: ApiKey, action: str) -> bool:
     """Whether the role of `key` allows `action`, wherever its scope does."""
     return action in ROLES[key.role]
+
+
+def permits_everywhere(key: ApiKey, action: str) -> bool:
+    """Whether `key` may do `action` in every project, those to come too."""
+    return action in ROLES[key.role] and key.scope == EVERYWHERE
 
 
 def _may_grant(by: ApiKey, key: ApiKey) -> bool:

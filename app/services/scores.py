@@ -45,13 +45,23 @@ NO_RETRY = Retry()
 
 @dataclass(frozen=True)
 class Created:
-    """The ids of scores that are stored, in the order sent; whether all were stored before.
+    """The ids of scores that are stored, in the order sent, and how many of them are new.
 
     The id is None where a score's own key was sent before with other content.
     """
 
     score_ids: list[str | None]
-    replayed: bool
+    num_new: int
+
+    @property
+    def num_replayed(self) -> int:
+        """How many were stored before, by an earlier call with the same keys."""
+        return len(self.score_ids) - self.score_ids.count(None) - self.num_new
+
+    @property
+    def replayed(self) -> bool:
+        """Whether this is the answer of an earlier call again: nothing is new."""
+        return bool(self.score_ids) and self.num_new == 0
 
 
 def create_score(
@@ -70,14 +80,14 @@ def create_score(
     idempotency_key = retry.idempotency_key
     score = _new_score(entity, project, owner, body, idempotency_key, retry.api_key_id)
     if retry.is_repeated and (first := _find_retried(store, score)):
-        return Created([first], replayed=True)
+        return Created([first], num_new=0)
     try:
         store.add_score(score)
     except Conflict:
         if idempotency_key is None:
             raise
         return _replay(store, score, idempotency_key)
-    return Created([score.score_id], replayed=False)
+    return Created([score.score_id], num_new=1)
 
 
 def _find_retried(store: Store, score: Score) -> str | None:
@@ -95,7 +105,7 @@ def _replay(store: Store, score: Score, idempotency_key: str) -> Created:
         if first := keyed.get(idempotency_key):
             if first.body_hash != score.body_hash:
                 raise KeyReused
-            return Created([first.score_id], replayed=True)
+            return Created([first.score_id], num_new=0)
         time.sleep(REPEAT_SECONDS)  # It is being made durable by another request.
     raise StoreUnavailable("a score with this idempotency key is still being stored")
 
@@ -149,7 +159,7 @@ def _add_missing(store: Store, scores: list[Score], *, partial: bool) -> Created
         score_ids.append(holder.score_id if same else None)
     if missing and (partial or None not in score_ids):
         store.add_scores(missing)
-    return Created(score_ids, replayed=bool(scores) and not missing)
+    return Created(score_ids, num_new=len(missing))
 
 
 def _is_own(score: Score) -> bool:

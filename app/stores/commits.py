@@ -22,6 +22,13 @@ COMMIT_SECONDS = 60.0
 MOST_WAITING = 1_000
 """How many items may wait for a commit in one process."""
 
+OnCommit = Callable[[int], None]
+"""What is told how many items a commit holds."""
+
+
+def uncounted(_items: int) -> None:
+    """Nobody wants to know."""
+
 
 class _Ticket(Generic[Item]):
     """One thread's item on its way into the store; its lock is released when the thread may go on.
@@ -47,8 +54,13 @@ class GroupCommit(Generic[Item]):
     nobody. The queue is bounded in length and in time.
     """
 
-    def __init__(self, write: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Outcome]],
+        on_commit: OnCommit = uncounted,
+    ) -> None:
         self._write = write
+        self._on_commit = on_commit
         self._lock = threading.Lock()
         self._busy_since: float | None = None
         self._waiting: list[_Ticket[Item]] = []
@@ -102,6 +114,7 @@ class GroupCommit(Generic[Item]):
             batch, self._waiting = self._waiting, []
         outcomes: Sequence[Outcome] = [StoreUnavailable("the commit was broken off")] * len(batch)
         try:
+            self._on_commit(len(batch))
             outcomes = self._write([ticket.item for ticket in batch])
         except ScorelineError as error:
             outcomes = [error] * len(batch)

@@ -27,7 +27,7 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreRefused
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
-from app.stores.commits import GroupCommit, Outcome
+from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
 from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
 from app.stores.mongo_errors import check_size, our_errors, outcome_of
 from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
@@ -48,7 +48,7 @@ OPTIONS: Mapping[str, Any] = {
 """The driver's options where the URI does not set them."""
 
 
-def open_mongo_store(uri: str) -> MongoStore:
+def open_mongo_store(uri: str, on_commit: OnCommit = uncounted) -> MongoStore:
     """Open the database that `uri` names; pymongo connects when it is first asked something.
 
     Raises StoreRefused on a URI that pymongo does not take.
@@ -60,7 +60,7 @@ def open_mongo_store(uri: str) -> MongoStore:
             # pymongo only warns of an option that it does not understand, and goes on without.
             warnings.simplefilter("error", UserWarning)
             client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True, **options)
-        return MongoStore(client, client.get_default_database(DATABASE).name)
+        return MongoStore(client, client.get_default_database(DATABASE).name, on_commit)
     except (InvalidURI, ConfigurationError, ValueError, OSError, UserWarning) as error:
         raise StoreRefused(f"SCORELINE_STORE: {error}") from error
 
@@ -68,11 +68,16 @@ def open_mongo_store(uri: str) -> MongoStore:
 class MongoStore:
     """Scores and API keys in one database of a MongoDB client."""
 
-    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+    def __init__(
+        self,
+        client: MongoClient[dict[str, Any]],
+        database: str,
+        on_commit: OnCommit = uncounted,
+    ) -> None:
         self._client = client
         self._scores = client[database]["scores"]
         self._keys = client[database]["api_keys"]
-        self._commits = GroupCommit(self._commit)
+        self._commits = GroupCommit(self._commit, on_commit)
         self._prepared = False
         self._prepare_lock = threading.Lock()
 

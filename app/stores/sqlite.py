@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, TooLarge
 from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
-from app.stores.commits import GroupCommit, Outcome
+from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
 from app.stores.sqlite_errors import our_errors, ours, read_errors
 from app.stores.sqlite_files import DatabaseFiles, make_database
 from app.stores.sqlite_rows import (
@@ -50,8 +50,9 @@ BUSY_SECONDS = 5.0
 class SqliteStore:
     """Scores and API keys in the SQLite file at `path`."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, on_commit: OnCommit = uncounted) -> None:
         self._path = Path(path).absolute()
+        self._on_commit = on_commit
         self._process = 0
         self._after_fork()
 
@@ -63,7 +64,7 @@ class SqliteStore:
         self._opened: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._write_lock = threading.Lock()
-        self._commits = GroupCommit(self._insert_rows)
+        self._commits = GroupCommit(self._insert_rows, self._on_commit)
 
     # Scores
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from app.errors import StoreUnavailable
+from app.services.health import LIMIT_SECONDS, Readiness
+from app.stores.sqlite import SqliteStore
+from tests import mongodb
 from tests.processes import Service, free_port, running
 
 
@@ -30,3 +41,88 @@ def test_a_dead_mongodb_is_503_in_seconds_and_not_a_hang(tmp_path: Path) -> None
             assert int(answer.headers["Retry-After"]) > 0
     requests = [line for line in service.log_lines() if line["message"] == "request"]
     assert max(line["milliseconds"] for line in requests) < 8_000
+
+
+def test_version_is_told_without_a_key(any_service: Service) -> None:
+    answer = any_service.send("GET", "/version", key=None)
+    assert (answer.status, answer.json) == (200, {"version": version("scoreline"), "api": "v2"})
+
+
+NOT_READY = (503, {"detail": "The store does not answer"})
+
+
+def ready(service: Service) -> tuple[int, object]:
+    answer = service.send("GET", "/health/ready", key=None)
+    return answer.status, answer.json
+
+
+def longest(service: Service) -> float:
+    """How long the longest answer to a probe took, in seconds."""
+    lines = [line for line in service.log_lines() if line.get("path") == "/health/ready"]
+    return float(max(line["milliseconds"] for line in lines)) / 1000
+
+
+def test_an_embedded_store_that_hangs_is_not_ready_in_seconds_and_ready_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as service:
+        assert ready(service)[0] == 200
+        with (tmp_path / "scoreline.db-shm").open("r+b") as file:
+            # SQLite's lock bytes of the readers (walformat, section 2.3): a reader waits for them.
+            fcntl.lockf(file, fcntl.LOCK_EX, 5, 123)
+            with ThreadPoolExecutor(8) as pool:
+                answers = list(pool.map(lambda _: ready(service), range(8)))
+            assert answers == [NOT_READY] * 8
+            assert service.send("GET", "/health/live", key=None).status == 200
+        for _ in range(200):
+            if ready(service)[0] == 200:
+                break
+        else:
+            raise AssertionError("the store answers, and the service is not ready")
+    assert longest(service) < LIMIT_SECONDS + 4
+
+
+def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    if mongodb.choice() is None or os.environ.get("SCORELINE_TEST_MONGODB"):
+        pytest.skip("no MongoDB server of the test's own that could be made to hang")
+    port = free_port()
+    server = mongodb.start_server(port, str(tmp_path))
+    try:
+        uri = mongodb.with_database(mongodb.server_uri(port), "scoreline")
+        with running(tmp_path, uri) as service:
+            assert ready(service)[0] == 200
+            server.send_signal(signal.SIGSTOP)
+            assert [ready(service) for _ in range(4)] == [NOT_READY] * 4
+            server.send_signal(signal.SIGCONT)
+            deadline = time.monotonic() + 60
+            while ready(service)[0] != 200:
+                assert time.monotonic() < deadline
+        assert longest(service) < LIMIT_SECONDS + 4
+    finally:
+        server.send_signal(signal.SIGCONT)
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def test_probes_of_a_store_that_hangs_share_one_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    answer = threading.Event()
+
+    class Hanging(SqliteStore):
+        def ping(self) -> None:
+            asked.append(1)
+            answer.wait(60)
+
+    monkeypatch.setattr("app.services.health.LIMIT_SECONDS", 0.05)
+    readiness = Readiness(Hanging(tmp_path / "none.db"))
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match="no answer within"):
+            readiness.check()
+    answer.set()
+    monkeypatch.setattr("app.services.health.LIMIT_SECONDS", 60)
+    readiness.check()
+    assert len(asked) <= 2  # The one that hung, and the last one where it was answered before.

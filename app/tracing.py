@@ -1,0 +1,108 @@
+"""Traces by OpenTelemetry, when its standard variables ask for them and the extra is installed.
+
+Until they do, nothing of OpenTelemetry is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import TYPE_CHECKING
+
+from app.errors import ScorelineError
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from opentelemetry.trace import TracerProvider
+
+log = logging.getLogger("scoreline.tracing")
+
+EXPORTER = "OTEL_TRACES_EXPORTER"
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+SANITIZE = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
+NEVER_SHOWN = "authorization,proxy-authorization,cookie"
+
+EXPORTERS = "opentelemetry_traces_exporter"
+INSTRUMENTATIONS = "opentelemetry_instrumentor"
+"""OpenTelemetry's own groups of entry points."""
+
+
+class TracingUnavailable(ScorelineError):
+    """Traces that are asked for and cannot be made; the message says what is missing."""
+
+
+def check() -> None:
+    """Find out before anything is served whether the traces that are asked for can be made.
+
+    Raises TracingUnavailable where OTEL_TRACES_EXPORTER asks for them. An endpoint alone may be
+    meant for other programs: without the extra it is only warned of.
+    """
+    names = _wanted()
+    try:
+        if names:
+            _find(INSTRUMENTATIONS, "flask")
+        for name in names:
+            _find(EXPORTERS, name)
+    except TracingUnavailable as error:
+        if os.environ.get(EXPORTER):
+            raise
+        log.warning("no traces are made: %s", error)
+
+
+def trace(app: Flask, engine: str) -> None:
+    """Trace the requests of `app`, and the commands to MongoDB where that is the `engine`.
+
+    Called in the worker, because the thread that exports would not survive a fork, and before the
+    store is opened, because the driver's clients are watched from their beginning.
+    """
+    names = _wanted()
+    if not names or not entry_points(group=INSTRUMENTATIONS, name="flask"):
+        return
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    ours = {"service.name": "scoreline", "service.version": version("scoreline")}
+    given = OTELResourceDetector().detect().attributes
+    provider = TracerProvider(resource=Resource.create({**ours, **given}))
+    for name in names:
+        provider.add_span_processor(BatchSpanProcessor(_find(EXPORTERS, name).load()()))
+    instrument(app, engine, provider)
+
+
+def instrument(app: Flask, engine: str, provider: TracerProvider) -> None:
+    """Let OpenTelemetry's own instrumentations tell `provider` of requests and commands."""
+    # An operator may have headers in the traces; a key is never among them.
+    os.environ[SANITIZE] = f"{os.environ.get(SANITIZE, '')},{NEVER_SHOWN}".strip(",")
+    flask = _find(INSTRUMENTATIONS, "flask").load()
+    flask().instrument_app(app, tracer_provider=provider)
+    if engine == "mongodb":
+        _find(INSTRUMENTATIONS, "pymongo").load()().instrument(tracer_provider=provider)
+
+
+def _wanted() -> list[str]:
+    """The exporters that the standard variables ask for; none means no traces."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    default = "otlp" if any(os.environ.get(name) for name in ENDPOINTS) else "none"
+    names = (os.environ.get(EXPORTER) or default).split(",")
+    return [_by_protocol(name.strip()) for name in names if name.strip() not in ("", "none")]
+
+
+def _by_protocol(name: str) -> str:
+    """The exporter of one protocol that `otlp` means: HTTP, the standard's default."""
+    protocols = [os.environ[name] for name in PROTOCOLS if os.environ.get(name)]
+    if name != "otlp":
+        return name
+    return "otlp_proto_grpc" if protocols[:1] == ["grpc"] else "otlp_proto_http"
+
+
+def _find(group: str, name: str) -> EntryPoint:
+    for found in entry_points(group=group, name=name):
+        return found
+    raise TracingUnavailable(
+        f"the variables OTEL_* ask for traces, and {name!r} of {group} is not installed: "
+        "pip install 'scoreline[otel]' brings what traces over OTLP/HTTP need"
+    )
