@@ -10,8 +10,10 @@ from pathlib import Path
 
 from app.errors import StoreDamaged, StoreRefused, StoreUnavailable
 from app.services.first_key import ensure_admin_key
+from app.services.keys import SHORT_KEY
 from app.services.limits import open_limit
-from app.stores import open_store
+from app.stores import embedded_file, open_store
+from app.stores.sqlite_files import note_serving
 from app.tracing import TracingUnavailable, check
 from config.settings import Settings
 
@@ -68,6 +70,8 @@ def _check_address(settings: Settings) -> None:
 
 
 def _prepare(settings: Settings) -> None:
+    if file := embedded_file(settings.store):
+        note_serving(file)
     store = open_store(settings.store)
     try:
         store.prepare()
@@ -80,8 +84,10 @@ def _prepare(settings: Settings) -> None:
 
 
 def _warn_of_short_key(key: str) -> None:
-    if len(key) < 32:
-        log.warning("SCORELINE_ADMIN_KEY is short; give it at least 32 random characters")
+    if len(key) < SHORT_KEY:
+        log.warning(
+            "SCORELINE_ADMIN_KEY is short; give it at least %s random characters", SHORT_KEY
+        )
 
 
 def _welcome(settings: Settings) -> str:

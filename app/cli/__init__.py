@@ -1,4 +1,4 @@
-"""The command line: `scoreline serve`, `scoreline keys` and `scoreline scores`."""
+"""The command line: `scoreline serve`, `doctor`, `keys`, `scores` and `store`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from importlib import resources
 
 import click
 
+from app.cli.doctor import doctor
 from app.cli.keys import keys
 from app.cli.scores import scores
+from app.cli.store import store
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 refused or not found; 2 wrong use or a wrong setting; "
@@ -42,5 +44,5 @@ def serve() -> None:
     )
 
 
-main.add_command(keys)
-main.add_command(scores)
+for command in (doctor, keys, scores, store):
+    main.add_command(command)

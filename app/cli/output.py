@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -28,6 +29,27 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(line.rstrip())
+
+
+@contextmanager
+def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how far a long command is, on stderr: a bar on a terminal, else a line each tenth.
+
+    What it yields is told how much is done, and of how much where that was not known before.
+    """
+    with click.progressbar(length=length or 1, label=label, file=sys.stderr) as bar:
+        said = 0
+
+        def advance(done: int, of: int | None) -> None:
+            nonlocal said
+            bar.length = of or length or 1
+            if sys.stderr.isatty():
+                bar.update(done - bar.pos)
+            elif done * 10 // bar.length > said:
+                said = done * 10 // bar.length
+                click.echo(f"{label}: {done} of {bar.length}", err=True)
+
+        yield advance
 
 
 def _printable(text: str) -> str:

@@ -32,6 +32,9 @@ ROLES: dict[str, frozenset[str]] = {
 FRESH_SECONDS = 0.5
 """How long a process trusts what it knows of a key: a revoked one stops within this time."""
 
+SHORT_KEY = 32
+"""Fewer characters than this are too few for a key that a person makes."""
+
 MAX_KNOWN_KEYS = 10_000
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from app.stores.base import Store
 from app.stores.commits import OnCommit, uncounted
 
@@ -12,12 +15,22 @@ def open_store(url: str, on_commit: OnCommit = uncounted) -> Store:
     `on_commit` is told how many single scores each commit holds.
     Raises StoreRefused on a URL that its engine cannot use.
     """
-    scheme, _, path = url.partition("://")
-    if scheme == "sqlite":
+    if file := embedded_file(url):
         from app.stores.sqlite import SqliteStore
 
-        return SqliteStore(path.removeprefix("/"), on_commit)
+        return SqliteStore(file, on_commit)
     # The driver costs memory and start time that the embedded store need not pay.
     from app.stores.mongo import open_mongo_store
 
     return open_mongo_store(url, on_commit)
+
+
+def embedded_file(url: str) -> Path | None:
+    """The file of the embedded store that `url` names; None when it names another engine."""
+    scheme, _, path = url.partition("://")
+    return Path(path.removeprefix("/")).absolute() if scheme == "sqlite" else None
+
+
+def shown(url: str) -> str:
+    """A store's URL as it may be printed: without user, password and options."""
+    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])

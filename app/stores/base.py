@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from app.stores.findings import Finding
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -79,6 +81,14 @@ class ApiKey:
     last_used_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large a store is: about how many scores it holds, and the highest of their ids."""
+
+    scores: int
+    newest_id: str | None
+
+
 class Store(Protocol):
     """Where scores and API keys are kept.
 
@@ -95,6 +105,12 @@ class Store(Protocol):
 
     def ping(self) -> None:
         """Return when the store answers a real question."""
+
+    def examine(self) -> Iterator[Finding]:
+        """What is well with the store and what is not, check by check; nothing is changed.
+
+        What does not answer is a finding, not an error.
+        """
 
     def add_score(self, score: Score) -> None:
         """Keep one score. Raises Conflict when its id is taken, TooLarge when it does not fit."""
@@ -127,6 +143,15 @@ class Store(Protocol):
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         """Delete scores of one project; how many of them were there."""
+
+    def extent(self) -> Extent:
+        """How many scores of all projects there are, about, and the highest of their ids."""
+
+    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
+        """At most `limit` durable scores of all projects with ids above `after`, in their order.
+
+        They are read one by one, as they are asked for.
+        """
 
     def add_key(self, key: ApiKey) -> None:
         """Keep one API key. Raises Conflict when its id or hash is taken."""

@@ -26,10 +26,12 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreRefused
-from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
+from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
+from app.stores.findings import Finding
 from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
 from app.stores.mongo_errors import check_size, our_errors, outcome_of
+from app.stores.mongo_examine import examine
 from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
 
 DATABASE = "scoreline"
@@ -193,6 +195,18 @@ class MongoStore:
         with our_errors():
             return self._scores.delete_many(wanted).deleted_count
 
+    def extent(self) -> Extent:
+        with our_errors():
+            newest = self._durable().find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+            newest_id = next((document["_id"] for document in newest), None)
+            return Extent(self._scores.estimated_document_count(), newest_id)
+
+    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
+        wanted = {"_id": {"$gt": after}}
+        with our_errors():
+            for document in self._durable().find(wanted).sort("_id", ASCENDING).limit(limit):
+                yield to_score(document)
+
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
@@ -239,6 +253,9 @@ class MongoStore:
     def ping(self) -> None:
         with our_errors(), pymongo.timeout(PING_SECONDS):
             self._scores.find_one({}, {"_id": 1})
+
+    def examine(self) -> Iterator[Finding]:
+        return examine(self._client, self._scores, self._keys)
 
     def close(self) -> None:
         self._client.close()

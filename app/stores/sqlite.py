@@ -17,9 +17,11 @@ from itertools import chain
 from pathlib import Path
 
 from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
+from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
+from app.stores.findings import Finding
 from app.stores.sqlite_errors import our_errors, ours, read_errors
+from app.stores.sqlite_examine import examine
 from app.stores.sqlite_files import DatabaseFiles, make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
@@ -41,7 +43,7 @@ from app.stores.sqlite_rows import (
     to_keyed,
     to_score,
 )
-from app.stores.sqlite_schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS
+from app.stores.sqlite_schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS, schema_version
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for a lock that a program without our lock file holds."""
@@ -140,6 +142,16 @@ class SqliteStore:
         with self._transaction() as connection:
             return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
+    def extent(self) -> Extent:
+        found = self._read_one("SELECT count(*), max(_id) FROM scores")
+        return Extent(*(found or (0, None)))
+
+    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
+        statement = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?"
+        with read_errors():
+            for row in self._reader().execute(statement, (after, limit)):
+                yield to_score(row)
+
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
@@ -185,16 +197,7 @@ class SqliteStore:
             raise StoreRefused(f"cannot use {self._path} as a store: {error}") from error
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if application != APPLICATION_ID and (tables or application or version):
-            raise StoreRefused(f"{self._path} is an SQLite database, but not one of Scoreline's")
-        if version > len(MIGRATIONS):
-            raise StoreRefused(
-                f"{self._path} was written by a newer Scoreline: its schema is {version}, "
-                f"this program knows {len(MIGRATIONS)}"
-            )
+        version = schema_version(connection, self._path)
         if version == len(MIGRATIONS):
             return  # Nothing is written: a full disk is no reason not to start.
         for statements in MIGRATIONS[version:]:
@@ -205,6 +208,9 @@ class SqliteStore:
 
     def ping(self) -> None:
         self._read_one("SELECT _id FROM scores LIMIT 1")
+
+    def examine(self) -> Iterator[Finding]:
+        return examine(self._path)
 
     def close(self) -> None:
         for connection in self._opened:

@@ -16,6 +16,8 @@ from app.errors import StoreRefused, StoreUnavailable
 
 TICK_NANOSECONDS = 100_000_000
 """More than the steps in which any file system's clock goes."""
+SERVING = ".serving"
+"""What the name of the file ends in that services hold while they use the database beside it."""
 
 
 class DatabaseFiles:
@@ -101,3 +103,38 @@ def make_database(path: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock file beside the database; the kernel serves the waiting processes in turn."""
+    with Path(f"{path}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_serving(path: Path) -> int:
+    """Open the file that services hold; to read, for it may be of another user."""
+    return os.open(f"{path}{SERVING}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def note_serving(path: Path) -> None:
+    """Say that this process and its children use the database, for as long as one of them lives.
+
+    Waits while a backup is restored. Raises StoreRefused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Never closed: the kernel does that with the last process that has it.
+        fcntl.flock(open_serving(path), fcntl.LOCK_SH)
+    except OSError as error:
+        raise StoreRefused(f"cannot make {path}{SERVING}: {error.strerror}") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
+from app.errors import StoreRefused
+
 APPLICATION_ID = 0x53434F52
 """`SCOR` in ASCII: SQLite's mark of whose file this is (PRAGMA application_id)."""
 
@@ -76,3 +81,20 @@ FIRST_PAGES = (
     "SELECT rowid FROM api_keys NOT INDEXED LIMIT 1",
 )
 """What a start reads to see that the tables are there: a few pages, however large the file is."""
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version of a store of ours; 0 of a database in which nothing is.
+
+    Raises StoreRefused on any other database, and on one that a newer program wrote.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and (tables or application or version):
+        raise StoreRefused(f"{path} is an SQLite database, but not one of Scoreline's")
+    if version > len(MIGRATIONS):
+        raise StoreRefused(
+            f"{path} was written by a newer Scoreline: its schema is {version}, "
+            f"this program knows {len(MIGRATIONS)}"
+        )
+    return version

@@ -26,7 +26,20 @@ def run(directory: Path, *arguments: str, **settings: str) -> subprocess.Complet
     )
 
 
-@pytest.mark.parametrize("command_", [(), ("serve",), ("keys",), ("keys", "create")])
+@pytest.mark.parametrize(
+    "command_",
+    [
+        (),
+        ("serve",),
+        ("doctor",),
+        ("keys",),
+        ("keys", "create"),
+        ("store",),
+        ("store", "backup"),
+        ("store", "restore"),
+        ("store", "copy"),
+    ],
+)
 def test_help_explains_every_command(tmp_path: Path, command_: tuple[str, ...]) -> None:
     shown = run(tmp_path, *command_, "--help")
     assert shown.returncode == 0

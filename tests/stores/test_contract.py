@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import mongomock
 import pytest
 from uuid_utils import uuid7
 
 from app.errors import Conflict
-from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery, Store
+from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery, Store
+from app.stores.findings import FAIL, Finding
+from app.stores.mongo import MongoStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 
@@ -261,3 +264,35 @@ def test_the_newest_score_with_a_retry_hash_is_found(store: Store) -> None:
     assert store.find_retried("acme", "demo", "h", ids[1]) == ids[2]
     assert store.find_retried("acme", "demo", "h", ids[2]) is None
     assert store.find_retried("acme", "demo", "x", "0") is None
+
+
+def test_a_scan_reads_every_project_in_the_order_of_the_ids(store: Store) -> None:
+    assert list(store.scan_scores("", 10)) == []
+    assert store.extent() == Extent(0, None)
+    scores = [a_score(project=f"p{number % 3}", entity=f"e{number % 2}") for number in range(6)]
+    for score in reversed(scores):
+        store.add_score(score)
+    assert list(store.scan_scores("", 10)) == scores
+    assert list(store.scan_scores(scores[1].score_id, 3)) == scores[2:5]
+    assert store.extent() == Extent(6, scores[-1].score_id)
+
+
+def findings(store: Store) -> dict[str, Finding]:
+    return {finding.check: finding for finding in store.examine()}
+
+
+def test_an_examination_finds_a_new_store_well_and_changes_nothing(store: Store) -> None:
+    if isinstance(store, MongoStore) and isinstance(store._client, mongomock.MongoClient):
+        pytest.skip("mongomock knows no hello")
+    store.add_score(a_score(score_id="01900000-0000-7000-8000-000000000000"))
+    found = findings(store)
+    assert [each for each in found.values() if each.verdict == FAIL] == []
+    assert "2024" in found["clock"].says
+    assert store.extent().scores == 1
+
+
+def test_a_clock_behind_the_newest_score_must_be_set(store: Store) -> None:
+    if isinstance(store, MongoStore) and isinstance(store._client, mongomock.MongoClient):
+        pytest.skip("mongomock knows no hello")
+    store.add_score(a_score(score_id="ffffffff-0000-7000-8000-000000000000"))
+    assert findings(store)["clock"].verdict == FAIL

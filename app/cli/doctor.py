@@ -1,0 +1,60 @@
+"""`scoreline doctor`: examine settings, store and keys, and say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from app.errors import StoreRefused
+from app.services import doctor as service
+from app.stores import open_store, shown
+from app.stores.findings import FAIL, OK, Finding
+from config.settings import SettingsError, read_settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one a check.")
+def doctor(*, as_json: bool) -> None:
+    """Examine settings, store and keys, and say of each whether it is well.
+
+    Nothing is changed, and a running service goes on. Of each check that is not well (`warn`: think
+    about it; `fail`: mend it) the line below says what to do.
+
+    Exit codes: 0 nothing must be mended; 1 something must (fail); 2 wrong use or a wrong setting.
+    """
+    verdicts = set()
+    for finding in _findings():
+        verdicts.add((finding.check, finding.verdict))
+        _show(finding, as_json=as_json)
+    if ("settings", FAIL) in verdicts:
+        sys.exit(2)
+    sys.exit(1 if FAIL in {verdict for _, verdict in verdicts} else 0)
+
+
+def _findings() -> Iterator[Finding]:
+    try:
+        settings = read_settings(os.environ)
+        store = open_store(settings.store)
+    except (SettingsError, StoreRefused) as error:
+        yield Finding("settings", FAIL, str(error), "see docs/settings.md")
+        return
+    yield Finding("settings", OK, f"all can be used; the store is {shown(settings.store)}")
+    try:
+        yield from service.examine(store, settings.admin_key, Path(settings.admin_key_file))
+    finally:
+        store.close()
+
+
+def _show(finding: Finding, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(finding)))
+        return
+    click.echo(f"{finding.verdict:4}  {finding.check}: {finding.says}")
+    if finding.advice:
+        click.echo(f"      {finding.advice}")

@@ -1,0 +1,243 @@
+"""Copies: every score and API key of one store into another, resumable, compared at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from itertools import islice
+
+from app import jsontext
+from app.errors import Conflict, TooLarge
+from app.stores.base import ApiKey, Score, Store
+
+PAGE = 500
+PAGE_CHARACTERS = 4 << 20
+"""A page holds no more scores than PAGE, and values of little more than this."""
+
+ROUNDS = 3
+"""How often what the comparison finds missing is copied: a score may become durable while others
+with higher ids are copied already."""
+
+CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}
+"""What of an API key may differ between a store and its copy."""
+
+Note = Callable[[int], None]
+"""What is told of so many more scores being copied, and again of their being compared."""
+
+
+class Tally:
+    """How many scores one side has, and a SHA-256 over all of them in the order of their ids."""
+
+    def __init__(self) -> None:
+        self.scores = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 so far, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def add(self, score: Score) -> None:
+        """Count one more score."""
+        self.scores += 1
+        self._hash.update(canonical(score).encode())
+
+
+@dataclass
+class Comparison:
+    """Both sides of a copy up to `horizon`, an id: their tallies, and what only one of them has."""
+
+    horizon: str
+    source: Tally = field(default_factory=Tally)
+    target: Tally = field(default_factory=Tally)
+    missing: list[str] = field(default_factory=list)
+    extra: list[tuple[str, str, str]] = field(default_factory=list)
+    """Entity, project and id of the scores that only the target has."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides hold the same scores."""
+        return (self.source.scores, self.source.digest) == (self.target.scores, self.target.digest)
+
+
+@dataclass
+class Copied:
+    """What a copy did: how many scores and keys it added, how many scores it deleted."""
+
+    comparison: Comparison
+    scores: int = 0
+    keys: int = 0
+    deleted: int = 0
+    came_since: int = 0
+    """About how many scores the source got meanwhile; the next copy has them."""
+
+
+def canonical(score: Score) -> str:
+    """One score as one line of JSON, the same whichever store it was read from."""
+    values = {each.name: getattr(score, each.name) for each in fields(score)}
+    values["created_at"] = score.created_at.isoformat()
+    return jsontext.write(values) + "\n"
+
+
+def copy_store(source: Store, target: Store, *, delete_extra: bool, note: Note) -> Copied:
+    """Copy what `target` lacks of `source`, then compare the two whole.
+
+    It goes as far as the newest score of the moment when it began, so that it ends also while the
+    source is written. Nothing is ever overwritten: the ids are the same on both sides, so that a
+    copy that was broken off is simply made again. With `delete_extra`, scores that only the target
+    has are deleted there. Raises Conflict when a score or key of the target differs from the
+    source's, and TooLarge, both naming it.
+    """
+    copied = Copied(Comparison(source.extent().newest_id or ""), keys=_copy_keys(source, target))
+    for page in _pages(source, copied.comparison.horizon):
+        copied.scores += _put(target, page)
+        note(len(page))
+    for _ in range(ROUNDS):
+        copied.comparison = found = compare(source, target, copied.comparison.horizon, note)
+        if not found.missing and not (delete_extra and found.extra):
+            break
+        _mend(source, target, copied, delete_extra=delete_extra)
+    copied.came_since = max(0, source.extent().scores - copied.comparison.source.scores)
+    return copied
+
+
+def _mend(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
+    missing = iter(copied.comparison.missing)
+    while score_ids := list(islice(missing, PAGE)):
+        copied.scores += _put(target, list(source.read_scores(score_ids)))
+    if delete_extra:
+        copied.deleted += _delete(source, target, copied.comparison.extra)
+
+
+def compare(source: Store, target: Store, horizon: str, note: Note) -> Comparison:
+    """Read both stores side by side, up to the id `horizon`. Raises Conflict, naming a score."""
+    found = Comparison(horizon)
+    for ours, theirs in _pairs(_scores(source, horizon, note), _scores(target, horizon)):
+        if ours:
+            found.source.add(ours)
+        if theirs:
+            found.target.add(theirs)
+        if ours and theirs:
+            _check_same(ours, theirs)
+        elif ours:
+            found.missing.append(ours.score_id)
+        elif theirs:
+            found.extra.append((theirs.entity, theirs.project, theirs.score_id))
+    return found
+
+
+def _pairs(
+    left: Iterator[Score], right: Iterator[Score]
+) -> Iterator[tuple[Score | None, Score | None]]:
+    """Scores of both sides by their ids; None stands where one side has none."""
+    ours, theirs = next(left, None), next(right, None)
+    while ours or theirs:
+        first = min(score.score_id for score in (ours, theirs) if score)
+        pair = (
+            ours if ours and ours.score_id == first else None,
+            theirs if theirs and theirs.score_id == first else None,
+        )
+        yield pair
+        ours = next(left, None) if pair[0] else ours
+        theirs = next(right, None) if pair[1] else theirs
+
+
+def _pages(store: Store, horizon: str) -> Iterator[list[Score]]:
+    after = ""
+    while page := [each for each in _page(store, after) if each.score_id <= horizon]:
+        yield page
+        after = page[-1].score_id
+
+
+def _page(store: Store, after: str) -> list[Score]:
+    page: list[Score] = []
+    characters = 0
+    for score in store.scan_scores(after, PAGE):
+        page.append(score)
+        characters += len(score.value_json)
+        if characters > PAGE_CHARACTERS:
+            break
+    return page
+
+
+def _scores(store: Store, horizon: str, note: Note = lambda _: None) -> Iterator[Score]:
+    for page in _pages(store, horizon):
+        yield from page
+        note(len(page))
+
+
+def _put(target: Store, page: list[Score]) -> int:
+    """Keep what `target` lacks of a page; how many scores that were."""
+    there = {score.score_id: score for score in target.read_scores([s.score_id for s in page])}
+    for score in page:
+        if found := there.get(score.score_id):
+            _check_same(score, found)
+    missing = [score for score in page if score.score_id not in there]
+    try:
+        if missing:
+            target.add_scores(missing)
+    except (Conflict, TooLarge):
+        for score in missing:  # Again, each alone: to keep the others, and to name the one.
+            _put_one(target, score)
+    return len(missing)
+
+
+def _put_one(target: Store, score: Score) -> None:
+    try:
+        target.add_scores([score])
+    except Conflict:
+        found = next(target.read_scores([score.score_id]), None)
+        if found is None:
+            raise Conflict(
+                f"score {score.score_id} of {score.entity}/{score.project} does not fit in: "
+                "another score of the target has its idempotency key"
+            ) from None
+        _check_same(score, found)  # The same score: another copy was faster.
+    except TooLarge as error:
+        raise TooLarge(f"score {score.score_id}: {error}") from None
+
+
+def _check_same(ours: Score, theirs: Score) -> None:
+    if canonical(ours) != canonical(theirs):
+        raise Conflict(
+            f"score {ours.score_id} of {ours.entity}/{ours.project} is another in the target; "
+            "nothing of it was changed"
+        )
+
+
+def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> int:
+    """Delete from `target` what `source` really has not."""
+    deleted = 0
+    remaining = iter(extra)
+    while some := list(islice(remaining, PAGE)):
+        kept = {score.score_id for score in source.read_scores([each[2] for each in some])}
+        by_project = defaultdict(list)
+        for entity, project, score_id in some:
+            if score_id not in kept:
+                by_project[entity, project].append(score_id)
+        for (entity, project), score_ids in by_project.items():
+            deleted += target.delete_scores(entity, project, score_ids)
+    return deleted
+
+
+def _copy_keys(source: Store, target: Store) -> int:
+    """Keep what `target` lacks of the API keys, and revoke there what is revoked in `source`."""
+    there = {key.key_id: key for key in target.list_keys()}
+    added = 0
+    for key in source.list_keys():
+        # The same key may have two ids: two first starts took over one file.
+        found = there.get(key.key_id) or target.find_key(key.key_hash)
+        if found is None:
+            target.add_key(key)
+            added += 1
+        elif _lasting(found) != _lasting(key):
+            raise Conflict(f"API key {key.key_id} is another in the target; nothing was changed")
+        elif key.revoked_at and not found.revoked_at:
+            target.revoke_key(found.key_id, key.revoked_at)
+    return added
+
+
+def _lasting(key: ApiKey) -> dict[str, object]:
+    return {each.name: getattr(key, each.name) for each in fields(key) if each.name not in CHANGING}

@@ -1,0 +1,238 @@
+"""`scoreline doctor`: each thing that may be wrong is found, and told with what to do."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from app.services.doctor import examine
+from app.stores import open_store
+from app.stores.findings import FAIL, OK, WARN, Finding, space_finding
+from app.stores.sqlite import SqliteStore
+from app.stores.sqlite_examine import file_system
+from tests.cli.test_keys import run
+from tests.processes import ADMIN_KEY, running
+from tests.stores.test_contract import a_score
+
+CHECKS = [
+    "settings",
+    "store",
+    "schema",
+    "integrity",
+    "indexes",
+    "writing",
+    "clock",
+    "disk",
+    "file system",
+    "admin key",
+]
+IS_PASSING = {"file system", "disk"}
+"""Checks that depend on where the tests run."""
+
+
+def findings(directory: Path, **settings: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """The exit code of `scoreline doctor --json`, and what it found, by check."""
+    ended = run(directory, "doctor", "--json", **settings)
+    assert ended.stderr == ""
+    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    for each in found:
+        assert each["says"]
+        assert each["advice"] or each["verdict"] == OK, each
+    return ended.returncode, {each["check"]: each for each in found}
+
+
+def verdicts(directory: Path, **settings: str) -> tuple[int, dict[str, str]]:
+    code, found = findings(directory, **settings)
+    return code, {check: each["verdict"] for check, each in found.items()}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The embedded store of the default settings, with an administrator's key in its file."""
+    path = tmp_path / "var" / "scoreline.db"
+    store = SqliteStore(path)
+    store.prepare()
+    store.add_score(a_score())
+    store.close()
+    made = run(tmp_path, "keys", "create", "--name", "admin", "--role", "admin", "--scope", "*")
+    file = path.with_name("admin.key")
+    file.write_text(made.stdout)
+    file.chmod(0o600)
+    return path
+
+
+def test_all_is_well_and_every_check_is_told(tmp_path: Path, database: Path) -> None:
+    code, found = verdicts(tmp_path)
+    assert list(found) == CHECKS
+    assert {check for check, verdict in found.items() if verdict != OK} <= IS_PASSING
+    assert code == 0
+    told = run(tmp_path, "doctor").stdout
+    assert "ok    schema: version " in told
+
+
+def test_a_service_that_runs_is_well(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/scoreline.db"
+    with running(tmp_path) as service:
+        service.post("/v2/a/b/scores", {"prediction_id": "p", "scorer": "s", "value": 1})
+        code, found = verdicts(tmp_path, SCORELINE_STORE=url, SCORELINE_ADMIN_KEY=ADMIN_KEY)
+    assert (code, found["admin key"]) == (0, OK)
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    code, found = verdicts(tmp_path)
+    assert (code, found["store"]) == (1, FAIL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "check", "verdict"),
+    [
+        ("PRAGMA application_id = 1", "store", FAIL),
+        ("PRAGMA user_version = 99", "store", FAIL),
+        ("PRAGMA user_version = 1", "schema", WARN),
+        ("DROP INDEX scores_by_run", "indexes", FAIL),
+        ("UPDATE scores SET _id = 'f' || substr(_id, 2)", "clock", FAIL),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_found(
+    tmp_path: Path, database: Path, statement: str, check: str, verdict: str
+) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute(statement)
+    code, found = verdicts(tmp_path)
+    assert (code, found[check]) == (int(verdict == FAIL), verdict)
+
+
+def test_an_index_that_is_not_as_declared_is_named(tmp_path: Path, database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP INDEX scores_by_idempotency_key")
+        connection.execute(
+            "CREATE INDEX scores_by_idempotency_key ON scores (entity, project, idempotency_key)"
+        )
+    _, found = findings(tmp_path)
+    assert "scores_by_idempotency_key" in found["indexes"]["says"]
+
+
+def test_damage_is_found(tmp_path: Path, database: Path) -> None:
+    store = SqliteStore(database)
+    store.add_scores([a_score(scorer="s" * 400) for _ in range(200)])
+    store.close()
+    with database.open("rb+") as file:
+        file.seek(4096 * 60)
+        file.write(b"\xff" * 4096 * 20)
+    code, found = verdicts(tmp_path)
+    assert code == 1
+    assert FAIL in (found.get("integrity"), found["store"])
+
+
+def test_others_may_not_read_the_key_file_and_it_holds_a_key_in_use(
+    tmp_path: Path, database: Path
+) -> None:
+    file = database.with_name("admin.key")
+    file.chmod(0o644)
+    code, found = findings(tmp_path)
+    assert (code, found["admin key"]["verdict"]) == (1, FAIL)
+    assert "chmod 600" in found["admin key"]["advice"]
+    file.chmod(0o600)
+    file.write_text("sl_no-such-key\n")
+    assert verdicts(tmp_path)[1]["admin key"] == WARN
+    assert verdicts(tmp_path, SCORELINE_ADMIN_KEY="short")[1]["admin key"] == WARN
+
+
+def test_wrong_settings_are_code_2(tmp_path: Path) -> None:
+    for url in ("nonsense", "mongodb://user:hush@h/x?nonsense=1"):
+        code, found = findings(tmp_path, SCORELINE_STORE=url)
+        assert (code, found["settings"]["verdict"]) == (2, FAIL)
+        assert "hush" not in str(found)
+    assert run(tmp_path, "doctor", "nonsense").returncode == 2
+
+
+def test_a_file_that_may_not_be_written_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    store.prepare()
+    monkeypatch.setattr("os.access", lambda *_: False)  # Permissions do not bind root.
+    assert by_check(store)["writing"].verdict == FAIL
+    store.close()
+
+
+def by_check(store: Any) -> dict[str, Finding]:
+    return {each.check: each for each in examine(store, ADMIN_KEY, Path("none"))}
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_little_space_is_a_warning_and_hardly_any_must_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    store.prepare()
+    for free, verdict in ((10 << 20, FAIL), (500 << 20, WARN), (5 << 30, OK)):
+        usage = Usage(100 << 30, 0, free)
+        monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
+        assert by_check(store)["disk"].verdict == verdict
+    store.close()
+    assert "on the server" in space_finding(1, 2, "on the server").says
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("nfs4", FAIL), ("tmpfs", WARN), ("ext4", OK)])
+def test_the_file_system_that_holds_the_store_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, verdict: str
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
+        f"2 1 0:1 / {tmp_path}/a\\040store rw shared:1 - {kind} there rw\n"
+        f"3 1 0:1 / {tmp_path}/a rw - btrfs other rw\n"
+    )
+    assert file_system(tmp_path / "a store" / "s.db", mounts) == kind
+    assert file_system(tmp_path / "s.db", mounts) == "ext4"
+    assert file_system(tmp_path / "s.db", tmp_path / "none") is None
+    monkeypatch.setattr("app.stores.sqlite_examine.file_system", lambda *_: kind)
+    store = SqliteStore(tmp_path / "s.db")
+    assert by_check(store)["file system"].verdict == verdict
+
+
+def test_a_mongodb_store_is_examined(tmp_path: Path, mongodb_uri: str) -> None:
+    settings = {"SCORELINE_ADMIN_KEY": ADMIN_KEY}
+    code, found = verdicts(tmp_path, SCORELINE_STORE=mongodb_uri, **settings)
+    assert (code, found["indexes of scores"], found["store"]) == (1, FAIL, OK)
+    store = open_store(mongodb_uri)
+    store.prepare()
+    store.close()
+    code, found = verdicts(tmp_path, SCORELINE_STORE=mongodb_uri, **settings)
+    assert code == 0
+    assert {"deployment", "write concern", "read preference", "clock"} < set(found)
+    weak = mongodb_uri.replace("w=majority", "w=1") + "&readPreference=secondaryPreferred"
+    code, found = verdicts(tmp_path, SCORELINE_STORE=weak, **settings)
+    assert (code, found["write concern"], found["read preference"]) == (1, FAIL, FAIL)
+
+
+def test_an_index_of_mongodb_that_is_not_as_declared_is_named(
+    tmp_path: Path, mongodb_uri: str
+) -> None:
+    store = open_store(mongodb_uri)
+    store.prepare()
+    store.close()
+    with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
+        scores = client.get_default_database()["scores"]
+        scores.drop_index("scores_by_idempotency_key")
+        keys = [(name, 1) for name in ("entity", "project", "idempotency_key")]
+        scores.create_index(keys, name="scores_by_idempotency_key")
+    _, found = findings(tmp_path, SCORELINE_STORE=mongodb_uri)
+    assert "scores_by_idempotency_key" in found["indexes of scores"]["says"]
+
+
+def test_a_mongodb_that_does_not_answer_must_be_mended(tmp_path: Path) -> None:
+    code, found = findings(tmp_path, SCORELINE_STORE="mongodb://u:hush@127.0.0.1:1/x")
+    assert (code, found["store"]["verdict"]) == (1, FAIL)
+    assert "hush" not in str(found)
+    assert "TopologyDescription" not in str(found)

@@ -1,0 +1,224 @@
+"""`scoreline store`, as processes, on stores that are in use."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.stores import open_store
+from app.stores.base import Score
+from tests.faults.load import Load, count
+from tests.processes import ADMIN_KEY, command, environment, running
+from tests.stores.test_contract import a_score
+
+
+def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end, which may be far on a busy machine."""
+    return subprocess.run(
+        command(*arguments),
+        check=False,
+        cwd=directory,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def scan(url: str) -> list[Score]:
+    store = open_store(url)
+    try:
+        return list(store.scan_scores("", 1_000_000))
+    finally:
+        store.close()
+
+
+def doctor(directory: Path, url: str) -> int:
+    return run(directory, "doctor", SCORELINE_STORE=url, SCORELINE_ADMIN_KEY=ADMIN_KEY).returncode
+
+
+def a_store(path: Path, scores: int = 3) -> str:
+    """The URL of an embedded store of so many scores."""
+    url = f"sqlite:///{path}"
+    store = open_store(url)
+    store.prepare()
+    store.add_scores([a_score(scorer="s" * 500) for _ in range(scores)])
+    store.close()
+    return url
+
+
+def test_a_backup_taken_under_load_has_what_was_acknowledged_before_and_serves(
+    tmp_path: Path,
+) -> None:
+    backup = tmp_path / "backup.db"
+    with running(tmp_path) as service, Load(service) as load:
+        load.wait_for(acknowledged=500)
+        before = list(load.acknowledged)
+        url = f"sqlite:///{tmp_path}/scoreline.db"
+        taken = run(tmp_path, "store", "backup", str(backup), SCORELINE_STORE=url)
+        assert taken.returncode == 0, taken.stderr
+        load.wait_for(acknowledged=100)
+    new = tmp_path / "new"
+    new.mkdir()
+    url = f"sqlite:///{new}/scoreline.db"
+    restored = run(new, "store", "restore", str(backup), SCORELINE_STORE=url)
+    assert restored.returncode == 0, restored.stderr
+    assert doctor(new, url) == 0
+    with running(new) as service:
+        load.acknowledged = before
+        assert count(service, load).clean
+        assert service.post(
+            "/v2/a/b/scores", {"prediction_id": "p", "scorer": "s", "value": 1}
+        ).json
+        assert doctor(new, url) == 0
+
+
+def test_a_store_that_is_served_is_not_restored(tmp_path: Path) -> None:
+    url = a_store(tmp_path / "scoreline.db")
+    backup = tmp_path / "b.db"
+    assert run(tmp_path, "store", "backup", str(backup), SCORELINE_STORE=url).returncode == 0
+    with running(tmp_path):
+        refused = run(tmp_path, "store", "restore", str(backup), SCORELINE_STORE=url)
+        assert refused.returncode == 1
+        assert "a service is using" in refused.stderr
+    assert run(tmp_path, "store", "restore", str(backup), SCORELINE_STORE=url).returncode == 0
+
+
+def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> None:
+    url = a_store(tmp_path / "s.db")
+    file = tmp_path / "b.db"
+    file.write_text("precious")
+    refused = run(tmp_path, "store", "backup", str(file), SCORELINE_STORE=url)
+    assert (refused.returncode, file.read_text()) == (2, "precious")
+    forced = run(tmp_path, "store", "backup", "--force", str(file), SCORELINE_STORE=url)
+    assert forced.returncode == 0
+    assert "holds 3 scores" in forced.stderr
+
+
+@pytest.mark.parametrize("name", ["backup", "restore"])
+def test_mongodb_stores_are_told_what_to_do_instead_without_the_password(
+    tmp_path: Path, name: str
+) -> None:
+    url = "mongodb://user:hush@host/db?appname=hush"
+    refused = run(tmp_path, "store", name, "f.db", SCORELINE_STORE=url)
+    assert refused.returncode == 2
+    assert "mongodump" in refused.stderr
+    assert "scoreline store copy" in refused.stderr
+    assert "hush" not in refused.stderr
+
+
+def test_wrong_use_is_code_2_and_a_dead_server_code_3(tmp_path: Path) -> None:
+    url = a_store(tmp_path / "s.db")
+    dead = "mongodb://user:hush@127.0.0.1:1/x"
+    for arguments, code in (
+        (("store", "copy", url, url), 2),
+        (("store", "copy", "sqlite:///missing.db", url), 2),
+        (("store", "copy", url, "postgres://user:hush@host/x"), 2),
+        (("store", "copy", url, "mongodb://user:hush@host/x?nonsense=1"), 2),
+        (("store", "copy", "@missing", url), 2),
+        (("store", "copy", url, dead), 3),
+        (("store", "restore", "missing.db"), 2),
+        (("store", "backup", str(tmp_path / "s.db")), 2),
+        (("store", "backup", str(tmp_path / "no" / "directory.db")), 3),
+    ):
+        ended = run(tmp_path, *arguments, SCORELINE_STORE=url)
+        assert ended.returncode == code, (arguments, ended.stderr)
+        assert "Traceback" not in ended.stderr
+        assert "hush" not in ended.stdout + ended.stderr
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_copy_to_mongodb_under_load_and_back_is_exact(tmp_path: Path, mongodb_uri: str) -> None:
+    url = f"sqlite:///{tmp_path}/scoreline.db"
+    (tmp_path / "target").write_text(f"{mongodb_uri}\n")
+    with running(tmp_path) as service, Load(service) as load:
+        load.wait_for(acknowledged=700)
+        before = {score_id for score_id, _ in load.acknowledged}
+        first = run(tmp_path, "store", "copy", url, "@target")
+        assert first.returncode == 0, first.stderr
+        assert before <= {score.score_id for score in scan(mongodb_uri)}
+        load.wait_for(acknowledged=100)
+    second = run(tmp_path, "store", "copy", url, "@target")
+    assert second.returncode == 0, second.stderr
+    digests = re.findall(r"([0-9]+) scores, sha256 ([0-9a-f]{64})", second.stdout)
+    assert len(digests) == 2
+    assert len(set(digests)) == 1
+    back = f"sqlite:///{tmp_path}/back.db"
+    assert run(tmp_path, "store", "copy", mongodb_uri, back).returncode == 0
+    assert scan(back) == scan(mongodb_uri) == scan(url)
+    with running(tmp_path, mongodb_uri) as service:
+        assert count(service, load).clean
+
+
+def test_a_copy_that_is_killed_is_made_again_and_whole(tmp_path: Path, mongodb_uri: str) -> None:
+    url = a_store(tmp_path / "s.db", 6_000)
+    target = open_store(mongodb_uri)
+    with closing(target):
+        process = subprocess.Popen(
+            command("store", "copy", url, mongodb_uri), cwd=tmp_path, env=environment()
+        )
+        while not target.extent().scores:
+            assert process.poll() is None
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        stored = target.extent().scores
+    assert 0 < stored < 6_000
+    again = run(tmp_path, "store", "copy", url, mongodb_uri)
+    assert again.returncode == 0, again.stderr
+    assert f"copied {6_000 - stored} scores" in again.stdout
+    assert scan(mongodb_uri) == scan(url)
+
+
+def test_deletions_are_told_and_followed_when_asked(tmp_path: Path) -> None:
+    url, target = a_store(tmp_path / "s.db"), f"sqlite:///{tmp_path}/t.db"
+    assert run(tmp_path, "store", "copy", url, target).returncode == 0
+    with sqlite3.connect(tmp_path / "s.db") as connection:
+        connection.execute("DELETE FROM scores WHERE _id = (SELECT min(_id) FROM scores)")
+    told = run(tmp_path, "store", "copy", url, target)
+    assert told.returncode == 1
+    assert "only the target has: 1" in told.stdout
+    assert run(tmp_path, "store", "copy", "--delete-extra", url, target).returncode == 0
+    assert scan(target) == scan(url)
+
+
+def test_progress_is_plain_lines_in_a_file_and_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    url = a_store(tmp_path / "s.db", 2_000)
+    plain = run(tmp_path, "store", "copy", url, f"sqlite:///{tmp_path}/t.db")
+    assert "copying and comparing: 2000 of 4000\n" in plain.stderr
+    assert len(plain.stderr.splitlines()) < 14
+    assert "\r" not in plain.stderr
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command("store", "copy", url, f"sqlite:///{tmp_path}/u.db"),
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert "100%" in _read_all(ours)
+    assert process.wait() == 0
+
+
+def _read_all(terminal: int) -> str:
+    read = b""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        select.select([terminal], [], [], 1)
+        try:
+            piece = os.read(terminal, 10_000)
+        except OSError:  # Linux says so when the other side is closed.
+            break
+        read += piece
+    os.close(terminal)
+    return read.decode()

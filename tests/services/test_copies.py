@@ -1,0 +1,181 @@
+"""Copies between stores of every engine: exact, resumable, honest about what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, TooLarge
+from app.services.copies import Copied, copy_store
+from app.services.leaves import leaves
+from app.stores.base import Score, Store
+from app.stores.sqlite import SqliteStore
+from tests.stores.test_contract import NOW, a_key, a_score
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Store]:
+    """An embedded store; `store` is the target, of each engine in turn."""
+    opened = SqliteStore(tmp_path / "source.db")
+    opened.prepare()
+    yield opened
+    opened.close()
+
+
+def copy(source: Store, target: Store, *, delete_extra: bool = False) -> Copied:
+    return copy_store(source, target, delete_extra=delete_extra, note=lambda _: None)
+
+
+def scan(store: Store) -> list[Score]:
+    return list(store.scan_scores("", 100_000))
+
+
+ODD = [
+    a_score(value_json="-0.0", leaves=leaves(-0.0)),
+    a_score(value_json="1e308", leaves=leaves(1e308)),
+    a_score(
+        value_json='{"a.b":{"$c":[1,1.0,true,null,"\\u0000é😀"]}}', leaves=leaves({"$": [1.0]})
+    ),
+    a_score(value_json="1" * 400, leaves=leaves(int("1" * 400))),
+    a_score(entity="$e", project="", idempotency_key="k", retry_hash="r", evaluation_run_id=""),
+    a_score(wb_user_id=None, prediction_id="\0", scorer="x" * 10_000),
+]
+
+
+def test_every_score_and_key_is_the_same_there_and_back(
+    source: Store, store: Store, tmp_path: Path
+) -> None:
+    keys = [a_key(), a_key(revoked_at=NOW)]
+    for score in ODD:
+        source.add_score(score)
+    for key in keys:
+        source.add_key(key)
+    copied = copy(source, store)
+    assert (copied.scores, copied.keys, copied.comparison.equal) == (len(ODD), 2, True)
+    back = SqliteStore(tmp_path / "back.db")
+    back.prepare()
+    again = copy(store, back)
+    assert again.comparison.source.digest == copied.comparison.source.digest
+    assert scan(store) == scan(back) == scan(source) == ODD
+    assert back.list_keys() == store.list_keys() == keys
+    back.close()
+
+
+def test_a_copy_made_again_adds_only_what_is_missing(source: Store, store: Store) -> None:
+    scores = [a_score() for _ in range(1_201)]
+    source.add_scores(scores)
+    store.add_scores(scores[100:700])
+    copied = copy(source, store)
+    assert (copied.scores, copied.comparison.equal) == (601, True)
+    assert copy(source, store).scores == 0
+
+
+def test_a_score_that_becomes_durable_late_is_not_missed(
+    source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, *scores = [a_score() for _ in range(10)]
+    source.add_scores(scores)
+    add_scores = store.add_scores
+
+    def add(page: Any) -> None:
+        add_scores(page)
+        if late not in page:
+            source.add_score(late)  # Its id is lower than those that are copied by now.
+
+    monkeypatch.setattr(store, "add_scores", add)
+    copied = copy(source, store)
+    assert (copied.scores, copied.comparison.equal) == (10, True)
+
+
+def test_a_copy_ends_while_the_source_is_written(
+    source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.add_scores([a_score() for _ in range(5)])
+    scan_scores = source.scan_scores
+
+    reads = iter(range(20))
+
+    def scan_and_write(after: str, limit: int) -> Iterator[Score]:
+        assert next(reads, None) is not None, "it follows what comes for ever"
+        source.add_scores([a_score() for _ in range(1_000)])
+        return scan_scores(after, limit)
+
+    monkeypatch.setattr(source, "scan_scores", scan_and_write)
+    copied = copy(source, store)
+    assert (copied.scores, copied.comparison.equal) == (5, True)
+    assert copied.came_since == source.extent().scores - 5
+
+
+def test_a_score_that_is_another_in_the_target_is_named_and_left_alone(
+    source: Store, store: Store
+) -> None:
+    score = a_score()
+    other = replace(score, value_json="1.0")
+    source.add_score(score)
+    store.add_score(other)
+    with pytest.raises(Conflict, match=score.score_id):
+        copy(source, store)
+    assert scan(store) == [other]
+
+
+def test_an_idempotency_key_that_another_score_of_the_target_has_is_told(
+    source: Store, store: Store
+) -> None:
+    score, other = a_score(idempotency_key="k"), a_score(idempotency_key="k")
+    source.add_scores([a_score(), score])
+    store.add_score(other)
+    with pytest.raises(Conflict, match=f"{score.score_id}.*idempotency key"):
+        copy(source, store)
+
+
+def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongodb_uri: str) -> None:
+    from app.stores.mongo import open_mongo_store
+
+    target = open_mongo_store(mongodb_uri)
+    large = a_score(value_json=f'"{"x" * (17 << 20)}"')
+    source.add_scores([a_score(), large, a_score()])
+    with pytest.raises(TooLarge, match=large.score_id):
+        copy(source, target)
+    target.close()
+
+
+def test_what_only_the_target_has_is_deleted_only_when_asked(source: Store, store: Store) -> None:
+    extra = [a_score(project=name) for name in ("a", "b", "b")]
+    scores = [a_score() for _ in range(3)]
+    later = a_score()
+    source.add_scores(scores)
+    store.add_scores([*extra, *scores, later])
+    copied = copy(source, store)
+    assert not copied.comparison.equal
+    assert [each[2] for each in copied.comparison.extra] == [each.score_id for each in extra]
+    assert len(scan(store)) == 7
+    copied = copy(source, store, delete_extra=True)
+    assert (copied.deleted, copied.comparison.equal) == (3, True)
+    assert scan(store) == [*scores, later]  # Newer than the source: the target's own.
+
+
+def test_a_key_that_is_revoked_in_the_source_is_revoked_in_the_target(
+    source: Store, store: Store
+) -> None:
+    key, same = a_key(), a_key()
+    source.add_key(replace(key, revoked_at=NOW))
+    source.add_key(same)
+    store.add_key(key)
+    store.add_key(replace(same, key_id="its id there"))
+    assert copy(source, store).keys == 0
+    assert {each.key_id: each.revoked_at for each in store.list_keys()} == {
+        key.key_id: NOW,
+        "its id there": None,
+    }
+
+
+def test_a_key_that_may_more_in_the_target_is_an_error(source: Store, store: Store) -> None:
+    key = a_key()
+    source.add_key(key)
+    store.add_key(replace(key, role="admin"))
+    with pytest.raises(Conflict, match=key.key_id):
+        copy(source, store)

@@ -1,0 +1,230 @@
+"""Backups of the embedded store: whole and checked, restored only where nobody is in the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from app.errors import Conflict, ScorelineError, StoreRefused
+from app.stores.sqlite import SqliteStore
+from app.stores.sqlite_backup import back_up, check_backup, restore
+from app.stores.sqlite_files import note_serving
+from tests.stores.test_contract import a_key, a_score
+
+
+def note(_done: int, _of: int) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    """A store of three scores and a key."""
+    made = SqliteStore(tmp_path / "s.db")
+    made.prepare()
+    made.add_scores([a_score() for _ in range(3)])
+    made.add_key(a_key())
+    return made
+
+
+@pytest.fixture
+def backup(store: SqliteStore, tmp_path: Path) -> Path:
+    """A backup of that store, which is closed."""
+    file = tmp_path / "backup.db"
+    assert back_up(tmp_path / "s.db", file, note) == 3
+    store.close()
+    return file
+
+
+def test_a_backup_is_one_file_that_only_its_owner_may_read(backup: Path, tmp_path: Path) -> None:
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("backup.db*")] == ["backup.db"]
+    with closing(sqlite3.connect(f"{backup.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
+        assert opened.execute("SELECT count(*) FROM scores").fetchone() == (3,)
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_backup_is_of_one_moment_while_others_write(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.sqlite_backup.PAGES", 1)
+    steps = []
+
+    def write(done: int, of: int) -> None:
+        steps.append((done, of))
+        assert len(steps) < 200, "it began anew"
+        store.add_score(a_score(value_json=f'"{"x" * 10_000}"'))
+
+    assert back_up(tmp_path / "s.db", tmp_path / "b.db", write) == 3
+    assert check_backup(tmp_path / "b.db") == 3
+    assert len(steps) == steps[-1][1]
+    assert store.extent().scores == 3 + len(steps)
+
+
+def test_a_backup_that_fails_leaves_the_one_before(
+    store: SqliteStore, backup: Path, tmp_path: Path
+) -> None:
+    before = backup.read_bytes()
+
+    def fail(_done: int, _of: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ScorelineError, match="No space"):
+        back_up(tmp_path / "s.db", backup, fail)
+    assert backup.read_bytes() == before
+    assert not Path(f"{backup}.partial").exists()
+
+
+def test_a_backup_that_does_not_hold_every_score_is_none(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.sqlite_backup.check_backup", lambda _: 2)
+    with pytest.raises(StoreRefused, match="does not hold"):
+        back_up(tmp_path / "s.db", tmp_path / "b.db", note)
+    assert list(tmp_path.glob("b.db*")) == []
+
+
+def test_a_backup_is_on_disk_before_it_has_its_name(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "b.db"
+    synced: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def note_sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, file.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", note_sync)
+    back_up(tmp_path / "s.db", file, note)
+    assert (file.stat().st_ino, False) in synced
+    assert (tmp_path.stat().st_ino, True) in synced
+
+
+def test_a_restore_that_breaks_off_leaves_the_store_that_stood_there(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.db"
+    before = path.stat().st_ino
+    link = os.link
+
+    def link_and_break_off(*names: Path) -> None:
+        link(*names)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.link", link_and_break_off)
+    with pytest.raises(ScorelineError):
+        restore(backup, path, note)
+    assert path.stat().st_ino == before
+    assert check_backup(path) == 3
+
+
+def test_a_restored_store_holds_the_backups_scores_and_keys_and_the_other_is_kept(
+    store: SqliteStore, backup: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+    os.chmod(path, 0o640)  # noqa: PTH101
+    later = SqliteStore(path)
+    later.add_score(a_score())
+    later.close()
+    count, kept = restore(backup, path, note)
+    assert count == 3
+    assert kept
+    assert check_backup(kept) == 4
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    again = SqliteStore(path)
+    again.prepare()
+    assert again.extent().scores == 3
+    assert len(again.list_keys()) == 1
+    again.close()
+
+
+def test_a_store_may_be_restored_where_there_is_none(backup: Path, tmp_path: Path) -> None:
+    assert restore(backup, tmp_path / "new" / "s.db", note) == (3, None)
+    assert check_backup(tmp_path / "new" / "s.db") == 3
+
+
+def _serve(path: Path, serving: Event, stop: Event) -> None:
+    note_serving(path)
+    serving.set()
+    stop.wait(30)
+
+
+def test_a_store_is_not_restored_while_a_service_holds_it_even_an_idle_one(
+    backup: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+    context = multiprocessing.get_context("spawn")
+    serving, stop = context.Event(), context.Event()
+    process = context.Process(target=_serve, args=(path, serving, stop))
+    process.start()
+    assert serving.wait(30)
+    with pytest.raises(Conflict, match="a service is using"):
+        restore(backup, path, note)
+    stop.set()
+    process.join(30)
+    restore(backup, path, note)
+
+
+def test_a_store_is_not_restored_while_another_program_has_it_open(
+    backup: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+    opened = SqliteStore(path)
+    opened.extent()
+    with pytest.raises(Conflict, match="another program"):
+        restore(backup, path, note)
+    assert list(tmp_path.glob("*.replaced-*")) == []
+    assert list(tmp_path.glob("*.restoring*")) == []
+    opened.close()
+
+
+def spoil(path: Path, offset: int) -> None:
+    with path.open("rb+") as file:
+        file.seek(offset)
+        file.write(b"\xff" * 600)
+
+
+def test_a_damaged_store_makes_room_for_its_backup_and_its_log_goes_with_it(
+    backup: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+    spoil(path, 0)
+    Path(f"{path}-wal").write_bytes(b"what was not yet in it")
+    count, kept = restore(backup, path, note)
+    assert count == 3
+    assert Path(f"{kept}-wal").read_bytes() == b"what was not yet in it"
+    assert not Path(f"{path}-wal").exists()
+    assert check_backup(path) == 3
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "theirs", "newer", "damaged", "cut", "missing"])
+def test_what_is_no_sound_backup_is_refused_and_the_store_left_alone(
+    backup: Path, tmp_path: Path, kind: str
+) -> None:
+    path, file = tmp_path / "s.db", tmp_path / "file.db"
+    before = path.read_bytes()
+    if kind == "newer":
+        backup.replace(file)
+        with closing(sqlite3.connect(file)) as opened:
+            opened.execute("PRAGMA user_version = 99")
+    elif kind == "theirs":
+        with closing(sqlite3.connect(file)) as opened:
+            opened.execute("CREATE TABLE scores (_id)")
+    elif kind == "damaged":
+        backup.replace(file)
+        spoil(file, 4096 * 3)
+    elif kind == "cut":
+        file.write_bytes(backup.read_bytes()[: 4096 * 5])
+    elif kind != "missing":
+        file.write_text("" if kind == "empty" else "no database at all" * 100)
+    with pytest.raises(StoreRefused):
+        restore(file, path, note)
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("*.replaced-*")) == []

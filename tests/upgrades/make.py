@@ -1,0 +1,91 @@
+"""Write what one version of Scoreline keeps: `python tests/upgrades/make.py CHECKOUT`.
+
+CHECKOUT is a checkout of that version; the Python needs its dependencies. Its own service is
+started there, and is sent ODD; written beside this file are schema-N.db (the embedded store),
+schema-N.jsonl (its list of all scores, as it answered) and schema-N.key (its administrator's key),
+where N is the schema's version. They are made once, before a migration is added: schema 1 of commit
+234912b, schema 2 of commit a9723d1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+from tests.processes import free_port, wait_until_listening
+
+HERE = Path(__file__).parent
+SCORES = "/v2/acme/demo/scores"
+SCORER = "weave:///acme/demo/object/Exact:v0"
+ODD: list[tuple[str, dict[str, str]]] = [
+    ("null", {}),
+    ("-0.0", {}),
+    ("1", {}),
+    ("1.0", {}),
+    ("true", {}),
+    ("1" * 400, {"Idempotency-Key": "a-key"}),
+    (r'"a \u0000 and \ud83d\ude00"', {}),
+    ('{"a.b": {"$c": [1, 1.0, null]}, "": [], "é😀": 5e-324}', {}),
+    (json.dumps({"text": "x" * 2_000, "scores": [each / 7 for each in range(120)]}), {}),
+]
+"""Values as JSON, and the headers that they are sent with."""
+
+
+def main(checkout: Path) -> None:
+    """Start the version in `checkout`, and keep what it keeps."""
+    with tempfile.TemporaryDirectory() as directory:
+        var = Path(directory) / "var"
+        port = free_port()
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(checkout),
+            "PORT": str(port),
+            "SCORELINE_HOST": "127.0.0.1",
+        }
+        serve = [sys.executable, "-m", "app.cli", "serve"]
+        process = subprocess.Popen(serve, cwd=directory, env=environ, stdout=subprocess.DEVNULL)
+        wait_until_listening(port, process)
+        key = (var / "admin.key").read_text().strip()
+        for number, (value, extra) in enumerate(ODD * 2):
+            run = "null" if number % 2 else '"run-1"'
+            body = (
+                f'{{"prediction_id": "p-{number}", "scorer": "{SCORER}", '
+                f'"evaluation_run_id": {run}, "value": {value}}}'
+            )
+            headers = {name: f"{text}-{number}" for name, text in extra.items()}
+            send(port, key, body.encode(), headers)
+        listed = send(port, key, None, {})
+        process.terminate()
+        process.wait()
+        keep(var / "scoreline.db", listed, key)
+
+
+def send(port: int, key: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+    """One call; what was answered."""
+    sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{SCORES}", body, sent)
+    with urllib.request.urlopen(request) as answer:
+        read: bytes = answer.read()
+    return read
+
+
+def keep(database: Path, listed: bytes, key: str) -> None:
+    """Write the files, the store as one."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    shutil.copyfile(database, HERE / f"schema-{version}.db")
+    (HERE / f"schema-{version}.jsonl").write_bytes(listed)
+    (HERE / f"schema-{version}.key").write_text(f"{key}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute())
