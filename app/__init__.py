@@ -9,11 +9,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import install
 from app.api.application import Application
+from app.api.limits import FAILURES
+from app.api.state import State
 from app.logs import configure_logging
 from app.metrics import Metrics
+from app.services.health import Readiness
 from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
-from app.services.limits import open_limit
+from app.services.limits import Buckets, open_limit
 from app.stores import open_store
 from app.stores.measured import measured
 from app.tracing import trace
@@ -40,10 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     install(
         app,
-        store=store,
-        keys=keys,
-        calls=calls,
-        counts=metrics,
+        State(store, keys, Readiness(store), metrics, calls, Buckets(*FAILURES)),
         url_prefix=settings.url_prefix,
         max_body_bytes=settings.max_body_bytes,
         metrics_public=settings.metrics_public,

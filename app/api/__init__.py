@@ -6,31 +6,22 @@ from collections.abc import Collection
 
 from flask import Flask
 
-from app.api import cors, docs, errors, health, limits, metrics, openapi, requests, scores
+from app.api import cors, docs, errors, health, metrics, openapi, requests, scores
 from app.api import keys as api_keys
 from app.api.state import State
-from app.metrics import Metrics
-from app.services.health import Readiness
-from app.services.keys import KeyRing
-from app.services.limits import Buckets, Limit
-from app.stores.base import Store
 
 
 def install(
     app: Flask,
+    state: State,
     *,
-    store: Store,
-    keys: KeyRing,
-    calls: Limit | None,
-    counts: Metrics,
     url_prefix: str,
     max_body_bytes: int,
     metrics_public: bool,
     cors_origins: Collection[str],
 ) -> None:
     """Give `app` its routes, its limits and the way it answers errors."""
-    failures = Buckets(*limits.FAILURES)
-    app.extensions["scoreline"] = State(store, keys, Readiness(store), counts, calls, failures)
+    app.extensions["scoreline"] = state
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     # A path is what it says, and OPTIONS is a method like any other, as in FastAPI.
     app.url_map.merge_slashes = False

@@ -14,7 +14,7 @@ from marshmallow import Schema, fields
 from werkzeug.routing import Rule
 
 from app.api import answers
-from app.api.contract import contract_of, json_response
+from app.api.contract import Contract, contract_of, json_response
 
 blueprint = Blueprint("openapi", __name__)
 

@@ -82,6 +82,7 @@ FIRST_PAGES = (
 )
 """What a start reads to see that the tables are there: a few pages, however large the file is."""
 
+
 def schema_version(connection: sqlite3.Connection, path: Path) -> int:
     """The schema version of a store of ours; 0 of a database in which nothing is.
 
