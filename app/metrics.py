@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -104,7 +105,7 @@ class Metrics:
 
     def _counting(self, route: str | None, method: str, status: int) -> Callable[[float], None]:
         """What counts such a request; kept, because to find it by its labels costs the most."""
-        template = route.replace("<", "{").replace(">", "}") if route else UNKNOWN
+        template = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) if route else UNKNOWN
         name = method if method in METHODS else OTHER
         counted = self._requests.labels(template, name, str(status)).inc
         observed = self._request_seconds.labels(template, name).observe

@@ -52,11 +52,11 @@ def test_the_seeds_operation_and_schemas_are_the_seeds(service: Service) -> None
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        (SCORES, "post", "200 400 401 403 413 414 422 503"),
-        (SCORES, "get", "200 401 403 414 422 503"),
-        (SCORES, "delete", "200 401 403 414 422 503"),
-        (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 503"),
-        (f"{SCORES}/batch", "post", "200 400 401 403 413 414 422 503"),
+        (SCORES, "post", "200 400 401 403 408 413 414 422 429 503"),
+        (SCORES, "get", "200 401 403 414 422 429 503"),
+        (SCORES, "delete", "200 401 403 414 422 429 503"),
+        (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 429 503"),
+        (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 422 429 503"),
         ("/health/live", "get", "200"),
         ("/health/ready", "get", "200 503"),
     ],

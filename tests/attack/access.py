@@ -67,7 +67,12 @@ ROWS = {
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}
     ),
-    ("DELETE", "/v1/keys/<key_id>"): Row(401, ("admin",), 404, names={"key_id": "unknown"}),
+    ("DELETE", "/v1/keys/<key_id>"): Row(401, ("admin",), 404, names={"<key_id>": "unknown"}),
+    ("GET", "/metrics"): Row(401, ("read", "write", "admin"), 200, scopes=("*",)),
+    ("GET", "/version"): Row(200, ROLES, 200),
+    ("GET", "/docs"): Row(200, ROLES, 200),
+    ("GET", "/docs/start.js"): Row(200, ROLES, 200),
+    ("GET", "/docs/<name>"): Row(200, ROLES, 200, names={"<name>": "swagger-ui.css"}),
     ("GET", "/openapi.json"): Row(200, ROLES, 200),
     ("GET", "/health/live"): Row(200, ROLES, 200),
     ("GET", "/health/ready"): Row(200, ROLES, 200),

@@ -12,6 +12,18 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+FLAGS = (
+    "--no-sandbox",  # Root has none.
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # No name leads anywhere: a page that needs another place than ours fails here.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
@@ -23,7 +35,7 @@ def browser() -> Iterator[Browser]:
     if program is None:
         pytest.skip("no chromium on PATH, and SCORELINE_TEST_CHROMIUM names none")
     with driver.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program)
+        started = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield started
         started.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +12,8 @@ import pytest
 from tests.processes import Service, running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Error, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--no-sandbox",  # Root has none.
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # No name leads anywhere: a page that needs another place than ours fails here.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 SCORE = {"prediction_id": "p", "scorer": "s", "value": {"accuracy": 0.5}}
 CREATE = "#operations-Scores-score_create_v2__entity___project__scores_post"
 
@@ -53,20 +40,14 @@ class Visit:
         self.troubles.append(str(error))
 
 
-@pytest.fixture(scope="module")
-def visit() -> Iterator[Visit]:
-    """A page of a browser of its own."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="no driver: pip install '.[browser]', or make test-browser"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no browser: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1280, "height": 1600})
-        page.set_default_timeout(30_000)
-        yield Visit(page)
-        browser.close()
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A page that knows nothing of other tests."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield Visit(page)
+    context.close()
 
 
 @pytest.fixture(scope="module", params=["", "/traces"])

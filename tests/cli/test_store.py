@@ -175,7 +175,9 @@ def test_a_copy_that_is_killed_is_made_again_and_whole(tmp_path: Path, mongodb_u
     assert 0 < stored < 6_000
     again = run(tmp_path, "store", "copy", url, mongodb_uri)
     assert again.returncode == 0, again.stderr
-    assert f"copied {6_000 - stored} scores" in again.stdout
+    copied = re.match(r"copied (\d+) scores", again.stdout)
+    assert copied  # The server may have finished the write that was under way.
+    assert 0 < int(copied[1]) <= 6_000 - stored
     assert scan(mongodb_uri) == scan(url)
 
 
