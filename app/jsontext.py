@@ -167,9 +167,14 @@ def children(value: Any) -> Iterable[tuple[str | int, Any]]:
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
+    level = [value] if _is_nested(value) else []
     for _ in range(limit):
-        level = [child for part in level for _, child in children(part) if _is_nested(child)]
+        level = [
+            child
+            for part in level
+            for child in (part.values() if type(part) is dict else part)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return False
     return True

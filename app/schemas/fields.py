@@ -106,8 +106,11 @@ class Query(Shape):
 class Plain(fields.Field[Any]):
     """A field without validators, which marshmallow would put together anew for each value."""
 
-    def _validate(self, value: Any) -> None:
-        pass
+    def deserialize(self, value: Any, attr: str | None = None, *rest: Any, **options: Any) -> Any:
+        """Load a value; one that is missing or null is for marshmallow."""
+        if value is None or value is missing:
+            return super().deserialize(value, attr, *rest, **options)
+        return self._deserialize(value, attr, *rest, **options)
 
 
 class Text(Plain):

@@ -49,7 +49,8 @@ def _scalar(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"kind": "boolean", "number": float(value)}
     if isinstance(value, str):
-        return {"kind": "text", "text": _storable(value[:MAX_CHARACTERS])}
+        text = value[:MAX_CHARACTERS]
+        return {"kind": "text", "text": text if text.isascii() else _storable(text)}
     try:
         return {"kind": "number", "number": float(value)}
     except OverflowError:
