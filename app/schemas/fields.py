@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 
 from app import jsontext
-from app.schemas.moments import NotAMoment, names_zone, parse_moment
 
 
 class Reason(str):
@@ -43,9 +41,6 @@ NOT_AN_INTEGER = Reason(
 TOO_LONG_AN_INTEGER = Reason(
     "int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size"
 )
-NOT_A_DATETIME = Reason("datetime_type", "Input should be a valid datetime")
-NO_ZONE = Reason("timezone_aware", "Input should have timezone info")
-NOT_IN_THE_FUTURE = Reason("datetime_future", "Input should be in the future")
 NOT_A_BOOLEAN = Reason("bool_parsing", "Input should be a valid boolean, unable to interpret input")
 
 MAX_DIGITS = 4300
@@ -204,53 +199,6 @@ class Flag(fields.Field[bool]):
         return word in _TRUE
 
 
-class Moment(fields.Field[datetime]):
-    """A date, a date with a time or a Unix timestamp in a query; UTC where it names no zone."""
-
-    shape = {
-        "anyOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "format": "date"},
-            {"type": "string", "pattern": r"^(-[0-9]{1,13}|[0-9]{1,14})(\.[0-9]*)?$"},
-        ]
-    }
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        try:
-            return parse_moment(value)
-        except NotAMoment as error:
-            reason = Reason(error.type, error.message, {"error": error.cause})
-            raise ValidationError(reason) from None
-
-
-class FutureMoment(Moment):
-    """A moment to come in a body, as text, that names its zone or is a Unix timestamp."""
-
-    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
-        shape = {"type": "string", "format": "date-time"}
-        super().__init__(metadata=shape | metadata, **options)
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        if not isinstance(value, str):
-            raise ValidationError(NOT_A_DATETIME)
-        moment = super()._deserialize(value)
-        if not names_zone(value):
-            raise ValidationError(NO_ZONE)
-        if moment <= datetime.now(UTC):
-            raise ValidationError(NOT_IN_THE_FUTURE)
-        return moment
-
-
-class UtcText(Text):
-    """A moment that is answered, UTC in ISO 8601 with milliseconds."""
-
-    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
-        super().__init__(metadata={"format": "date-time"} | metadata, **options)
-
-    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
-        return utc_text(value) if value else None
-
-
 class TextList(fields.Field[list[str]]):
     """All values of a repeated parameter of a query, at most `most`."""
 
@@ -279,12 +227,6 @@ def _without_zeros(digits: str) -> str:
     """
     rest = digits.lstrip("0")
     return rest if rest[:1].isdigit() else f"0{rest}"
-
-
-def utc_text(moment: datetime) -> str:
-    """UTC in ISO 8601 with milliseconds."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return f"{text.removesuffix('+00:00')}Z"
 
 
 def _is_unicode(text: str) -> bool:

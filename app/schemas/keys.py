@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.schemas.fields import Choice, FutureMoment, Shape, Text, UtcText
+from app.schemas.fields import Choice, Shape, Text
+from app.schemas.moment_fields import FutureMoment, UtcText
 
 ROLES = ("create", "read", "write", "admin")
 SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"

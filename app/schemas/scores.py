@@ -10,7 +10,6 @@ from app import jsontext
 from app.schemas.fields import (
     Anything,
     Flag,
-    Moment,
     Pattern,
     Query,
     Shape,
@@ -18,6 +17,7 @@ from app.schemas.fields import (
     TextList,
     WholeNumber,
 )
+from app.schemas.moment_fields import Moment
 from app.stores.base import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"

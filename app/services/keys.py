@@ -16,8 +16,8 @@ from typing import Any
 from uuid_utils import uuid7
 
 from app.errors import Forbidden, InvalidKeySetting, NotFound
-from app.schemas.fields import utc_text
 from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
+from app.schemas.moment_fields import utc_text
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 

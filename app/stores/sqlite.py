@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -20,9 +18,10 @@ from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, T
 from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery
 from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
 from app.stores.findings import Finding
-from app.stores.sqlite_errors import our_errors, ours, read_errors
+from app.stores.sqlite_connections import SqliteConnections
+from app.stores.sqlite_errors import ours, read_errors
 from app.stores.sqlite_examine import examine
-from app.stores.sqlite_files import DatabaseFiles, make_database
+from app.stores.sqlite_files import make_database
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
@@ -45,9 +44,6 @@ from app.stores.sqlite_rows import (
 )
 from app.stores.sqlite_schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS, schema_version
 
-BUSY_SECONDS = 5.0
-"""How long SQLite waits for a lock that a program without our lock file holds."""
-
 
 class SqliteStore:
     """Scores and API keys in the SQLite file at `path`."""
@@ -55,23 +51,22 @@ class SqliteStore:
     def __init__(self, path: str | Path, on_commit: OnCommit = uncounted) -> None:
         self._path = Path(path).absolute()
         self._on_commit = on_commit
-        self._process = 0
-        self._after_fork()
+        self._begin()
 
-    def _after_fork(self) -> None:
-        """Forget the parent's connections and locks: neither may be used in a child."""
-        self._process = os.getpid()
-        self._local = threading.local()
-        self._files = DatabaseFiles(self._path)
-        self._opened: list[sqlite3.Connection] = []
-        self._writer: sqlite3.Connection | None = None
-        self._write_lock = threading.Lock()
+    def _begin(self) -> None:
+        self._connections = SqliteConnections(self._path)
         self._commits = GroupCommit(self._insert_rows, self._on_commit)
+
+    def _here(self) -> SqliteConnections:
+        """This process's connections: after a fork, neither a parent's nor its locks are used."""
+        if self._connections.process != os.getpid():
+            self._begin()
+        return self._connections
 
     # Scores
 
     def add_score(self, score: Score) -> None:
-        self._in_this_process()
+        self._here()
         self._commits.submit(score_row(score))
 
     def _insert_rows(self, rows: Sequence[Row]) -> list[Outcome]:
@@ -79,7 +74,7 @@ class SqliteStore:
         try:
             self._insert_all(rows)
         except (Conflict, TooLarge):
-            with self._transaction() as connection:
+            with self._here().transaction() as connection:
                 return [_insert(connection, INSERT_SCORE, row) for row in rows]
         return [None] * len(rows)
 
@@ -89,13 +84,13 @@ class SqliteStore:
         Between two statements the other threads would take the interpreter, while all other
         processes wait for this one's turn to end.
         """
-        with self._turn() as connection:
+        with self._here().turn() as connection:
             connection.execute(insert_statement(len(rows)), list(chain.from_iterable(rows)))
 
     def add_scores(self, scores: Sequence[Score]) -> None:
         """All or nothing: one transaction."""
         rows = [score_row(score) for score in scores]
-        with self._transaction() as connection:
+        with self._here().transaction() as connection:
             for first in range(0, len(rows), ROWS_A_STATEMENT):
                 part = rows[first : first + ROWS_A_STATEMENT]
                 values = list(chain.from_iterable(part))
@@ -103,9 +98,9 @@ class SqliteStore:
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         # By its id alone: in a damaged row the project may be what is wrong.
-        found = self._read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
+        found = self._here().read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
         if found is None:
-            if self._read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
+            if self._here().read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
                 raise StoreDamaged(f"{score_id!r} is not in every index")
             return None
         score = to_score(found)
@@ -114,12 +109,12 @@ class SqliteStore:
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         statement, values = ids_statement(query)
         with read_errors():
-            return [row[0] for row in self._reader().execute(statement, values)]
+            return [row[0] for row in self._here().reader().execute(statement, values)]
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
         with read_errors():
             statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
-            for row in self._reader().execute(statement, score_ids):
+            for row in self._here().reader().execute(statement, score_ids):
                 yield to_score(row)
 
     def find_keyed(
@@ -128,49 +123,49 @@ class SqliteStore:
         keys = f"idempotency_key IN ({marks(idempotency_keys)})"
         statement = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND {keys}"
         with read_errors():
-            rows = self._reader().execute(statement, (entity, project, *idempotency_keys))
+            rows = self._here().reader().execute(statement, (entity, project, *idempotency_keys))
             return dict(map(to_keyed, rows))
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        found = self._read_one(SELECT_RETRIED, entity, project, retry_hash, after)
+        found = self._here().read_one(SELECT_RETRIED, entity, project, retry_hash, after)
         return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = (
             f"DELETE FROM scores WHERE _id IN ({marks(score_ids)}) AND entity = ? AND project = ?"
         )
-        with self._transaction() as connection:
+        with self._here().transaction() as connection:
             return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
     def extent(self) -> Extent:
-        found = self._read_one("SELECT count(*), max(_id) FROM scores")
+        found = self._here().read_one("SELECT count(*), max(_id) FROM scores")
         return Extent(*(found or (0, None)))
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         statement = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?"
         with read_errors():
-            for row in self._reader().execute(statement, (after, limit)):
+            for row in self._here().reader().execute(statement, (after, limit)):
                 yield to_score(row)
 
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
-        with self._transaction() as connection:
+        with self._here().transaction() as connection:
             outcome = _insert(connection, INSERT_KEY, key_row(key))
         if outcome:
             raise outcome
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        found = self._read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
+        found = self._here().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
         return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
         with read_errors():
-            rows = self._reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
+            rows = self._here().reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
         return [to_key(row) for row in rows]
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        with self._transaction() as connection:
+        with self._here().transaction() as connection:
             changed = connection.execute(
                 "UPDATE api_keys SET revoked_at = ? WHERE _id = ? AND revoked_at IS NULL",
                 (time_text(revoked_at), key_id),
@@ -179,7 +174,7 @@ class SqliteStore:
 
     def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
         rows = [(time_text(moment), key_id) for key_id, moment in uses.items()]
-        with self._transaction() as connection:
+        with self._here().transaction() as connection:
             connection.executemany(NOTE_KEY_USE, rows)
 
     # The store itself
@@ -187,7 +182,7 @@ class SqliteStore:
     def prepare(self) -> None:
         make_database(self._path)
         try:
-            with self._transaction() as connection:
+            with self._here().transaction() as connection:
                 self._migrate(connection)
                 for statement in FIRST_PAGES:
                     connection.execute(statement).fetchone()
@@ -207,81 +202,14 @@ class SqliteStore:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def ping(self) -> None:
-        self._read_one("SELECT _id FROM scores LIMIT 1")
+        self._here().read_one("SELECT _id FROM scores LIMIT 1")
 
     def examine(self) -> Iterator[Finding]:
         return examine(self._path)
 
     def close(self) -> None:
-        for connection in self._opened:
-            connection.close()
-        self._files.close()
-        self._after_fork()
-
-    # Connections
-
-    def _in_this_process(self) -> None:
-        if self._process != os.getpid():
-            self._after_fork()
-
-    def _connect(self) -> sqlite3.Connection:
-        # Connections are closed by whichever thread closes the store, hence no thread check.
-        connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw",  # A file that is gone is not made anew.
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("SELECT * FROM sqlite_master").fetchall()  # Opens all of its files.
-        self._files.note_opened()
-        self._opened.append(connection)
-        return connection
-
-    def _reader(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        self._in_this_process()
-        self._files.check()
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-        return connection
-
-    def _read_one(self, statement: str, *values: str) -> Row | None:
-        """The first row of an answer, if it has one."""
-        with read_errors():
-            row: Row | None = self._reader().execute(statement, values).fetchone()
-            return row
-
-    @contextmanager
-    def _turn(self) -> Iterator[sqlite3.Connection]:
-        """This process's writing connection, alone among all threads and processes.
-
-        What was written has been written to the file at the path when the block is left.
-        """
-        self._in_this_process()
-        with self._write_lock, our_errors():
-            self._files.check()
-            self._files.check_writable()
-            if self._writer is None:
-                self._writer = self._connect()
-            with self._files.turn():
-                yield self._writer
-            self._files.check()  # What was committed is where the next start looks for it.
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction; durable when the block is left."""
-        with self._turn() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        self._connections.close()
+        self._begin()
 
 
 def _insert(connection: sqlite3.Connection, statement: str, row: Row) -> Outcome:

@@ -141,13 +141,13 @@ def test_wrong_use_is_code_2_and_a_dead_server_code_3(tmp_path: Path) -> None:
 def test_a_copy_to_mongodb_under_load_and_back_is_exact(tmp_path: Path, mongodb_uri: str) -> None:
     url = f"sqlite:///{tmp_path}/scoreline.db"
     (tmp_path / "target").write_text(f"{mongodb_uri}\n")
-    with running(tmp_path) as service, Load(service) as load:
+    with running(tmp_path) as service, Load(service, calls=2_000) as load:
         load.wait_for(acknowledged=700)
         before = {score_id for score_id, _ in load.acknowledged}
         first = run(tmp_path, "store", "copy", url, "@target")
         assert first.returncode == 0, first.stderr
         assert before <= {score.score_id for score in scan(mongodb_uri)}
-        load.wait_for(acknowledged=100)
+        load.finish()
     second = run(tmp_path, "store", "copy", url, "@target")
     assert second.returncode == 0, second.stderr
     digests = re.findall(r"([0-9]+) scores, sha256 ([0-9a-f]{64})", second.stdout)

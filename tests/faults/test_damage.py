@@ -8,7 +8,7 @@ import random
 import socket
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.load import PATH, Acknowledged, Count, Load, content, count, holds, post, report
 from tests.faults.test_file import assert_refuses_to_start
-from tests.processes import Answer, Service, running
+from tests.processes import Answer, Service
 
 pytestmark = pytest.mark.faults
 
@@ -28,19 +28,6 @@ PAGES = 6
 """How many pages are damaged, in the middle of the file."""
 
 _random = random.Random(5)
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service on a store of this test's own."""
-    with running(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """The file of that store."""
-    return tmp_path / "scoreline.db"
 
 
 def checkpoint(database: Path) -> None:

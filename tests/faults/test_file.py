@@ -11,25 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.load import PATH, Load, count, report
-from tests.processes import Service, running
+from tests.processes import Service
 
 pytestmark = pytest.mark.faults
 
 ROUNDS = 3
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
-
-
-@pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service on a store of this test's own."""
-    with running(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """The file of that store."""
-    return tmp_path / "scoreline.db"
 
 
 def assert_takes_no_score(service: Service) -> None:

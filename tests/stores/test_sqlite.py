@@ -54,7 +54,7 @@ def count(path: Path) -> int:
 def test_every_connection_is_durable(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     store.add_score(a_score())
-    for connection in (store._reader(), store._writer):
+    for connection in (store._here().reader(), store._here().writer):
         assert connection is not None
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -109,7 +109,7 @@ def test_a_place_that_cannot_hold_a_file_is_refused(path: str) -> None:
 
 
 def test_every_index_begins_with_entity_and_project(tmp_path: Path) -> None:
-    connection = prepared(tmp_path / "s.db")._reader()
+    connection = prepared(tmp_path / "s.db")._here().reader()
     names = [row[1] for row in connection.execute("PRAGMA index_list(scores)")]
     columns = {
         name: [row[2] for row in connection.execute(f"PRAGMA index_info({name})")]
@@ -143,9 +143,11 @@ def test_threads_read_on_connections_of_their_own(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     key = ApiKey("id", "n", "read", "*", "o", "hash", NOW)
     store.add_key(key)
-    mine = store._reader()
+    mine = store._here().reader()
     with ThreadPoolExecutor(1) as pool:
-        theirs, found = pool.submit(lambda: (store._reader(), store.find_key("hash"))).result()
+        theirs, found = pool.submit(
+            lambda: (store._here().reader(), store.find_key("hash"))
+        ).result()
     assert theirs is not mine
     assert found == key
 
@@ -154,14 +156,14 @@ def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
 
     def fail() -> None:
-        with store._transaction() as connection:
+        with store._here().transaction() as connection:
             connection.execute("PRAGMA user_version = 77")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     store.add_score(a_score())
-    assert store._reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert store._here().reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def coded(error: sqlite3.Error, code: int) -> sqlite3.Error:
@@ -239,7 +241,7 @@ def test_another_database_in_the_place_of_ours_is_not_used(tmp_path: Path) -> No
 
 def test_a_write_that_ends_up_in_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
-    with pytest.raises(StoreUnavailable), store._transaction():
+    with pytest.raises(StoreUnavailable), store._here().transaction():
         (tmp_path / "s.db").unlink()
 
 
@@ -295,7 +297,7 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
 
 
 def explain(store: SqliteStore, statement: str, values: Sequence[str | int]) -> list[str]:
-    rows = store._reader().execute(f"EXPLAIN QUERY PLAN {statement}", values)
+    rows = store._here().reader().execute(f"EXPLAIN QUERY PLAN {statement}", values)
     return [row[3] for row in rows]
 
 
