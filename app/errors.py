@@ -54,6 +54,18 @@ class InvalidKeySetting(ScorelineError):
         self.given = given
 
 
+class InvalidQuestion(ScorelineError):
+    """A question that cannot be answered as it is asked; the message says why.
+
+    `field` is the parameter that would have to be another, `given` its value.
+    """
+
+    def __init__(self, field: str, given: Any, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.given = given
+
+
 class Unreadable(ScorelineError):
     """A body that cannot be read as text or JSON at all."""
 

@@ -31,6 +31,13 @@ class Client:
             answer = response.read()
             assert response.status == 200, answer
 
+    def get(self, path: str) -> None:
+        """Read an answer whole."""
+        self._connection.request("GET", path, headers=HEADERS)
+        with self._connection.getresponse() as response:
+            answer = response.read()
+            assert response.status == 200, answer
+
     def count_lines(self, path: str) -> int:
         """Read an answer as it comes, and count its lines."""
         self._connection.request("GET", path, headers=HEADERS)

@@ -43,6 +43,7 @@ def measure(plan: Plan, directory: Path) -> list[Row]:
             lines = {count: files[count][what] for count in both}
             rows.append(_flatness(what, plan, both, lines))
         rows.append(_stream(plan, large))
+        rows.append(_summary(plan, large))
     return rows
 
 
@@ -107,3 +108,24 @@ def _stream(plan: Plan, server: servers.Server) -> Row:
     }
     measured = alternate(what, sides, plan.rounds)
     return Row(what, EMBEDDED, RAW, "/s", measured[EMBEDDED], measured[RAW])
+
+
+def _summary(plan: Plan, server: servers.Server) -> Row:
+    """A summary of all scores, by scorer and leaf, against a SELECT of what it is made of."""
+
+    def milliseconds() -> float:
+        began = time.perf_counter()
+        with Client(server.port) as client:
+            client.get(f"{SCORES}/summary")
+        return (time.perf_counter() - began) * 1000
+
+    assert server.database
+    what = f"time to summarise {plan.large:,}"
+    sides: dict[str, Measure] = {
+        EMBEDDED: milliseconds,
+        RAW: partial(raw.read_leaves, server.database),
+    }
+    for measure_once in sides.values():
+        measure_once()  # Each worker process imports what computes figures once.
+    measured = alternate(what, sides, plan.rounds)
+    return Row(what, EMBEDDED, RAW, " ms", measured[EMBEDDED], measured[RAW])

@@ -6,7 +6,19 @@ from collections.abc import Collection
 
 from flask import Flask
 
-from app.api import cors, docs, errors, health, metrics, openapi, requests, scores
+from app.api import (
+    comparisons,
+    cors,
+    docs,
+    errors,
+    gates,
+    health,
+    metrics,
+    openapi,
+    requests,
+    scores,
+    summaries,
+)
 from app.api import keys as api_keys
 from app.api.state import State
 
@@ -31,7 +43,8 @@ def install(
     requests.install(app)
     errors.install(app)
     cors.install(app, cors_origins)
-    app.register_blueprint(scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
+    for resource in (scores, summaries, comparisons, gates):
+        app.register_blueprint(resource.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(api_keys.blueprint, url_prefix=f"{url_prefix}{api_keys.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
     app.register_blueprint(docs.blueprint, url_prefix=url_prefix)

@@ -23,7 +23,8 @@ from app.api.contract import (
 )
 from app.api.idempotency import reused
 from app.errors import Invalid, Unreadable
-from app.schemas.fields import MISSING, Reason, too_long
+from app.schemas.fields import MISSING, Reason
+from app.schemas.query_fields import too_long
 from app.services.scores import Created
 
 LINES = ("application/jsonl", "application/x-ndjson")

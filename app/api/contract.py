@@ -16,7 +16,8 @@ from app import jsontext
 from app.api.bodies import read_body
 from app.api.streams import breaking
 from app.errors import Invalid, ScorelineError
-from app.schemas.fields import MISSING, Reason, TextList
+from app.schemas.fields import MISSING, Reason
+from app.schemas.query_fields import TextList
 from app.services.pages import Page
 
 View = TypeVar("View", bound=Callable[..., Any])

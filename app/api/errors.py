@@ -19,6 +19,7 @@ from app.errors import (
     Forbidden,
     Invalid,
     InvalidKeySetting,
+    InvalidQuestion,
     KeyReused,
     NotAuthenticated,
     NotFound,
@@ -49,6 +50,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     Conflict: (409, None),
     Invalid: (422, None),
     InvalidKeySetting: (422, None),
+    InvalidQuestion: (422, None),
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
@@ -77,10 +79,8 @@ def _ours(error: ScorelineError) -> Response:
         return _detail(422, error.errors)
     if isinstance(error, KeyReused):
         return _detail(422, [reused_header()])
-    if isinstance(error, InvalidKeySetting):
-        # In pydantic's words for what a validator of one's own refuses.
-        reason = Reason("value_error", f"Value error, {error}", {"error": {}})
-        return _detail(422, [describe(reason, ("body", error.field), error.given)])
+    if isinstance(error, InvalidKeySetting | InvalidQuestion):
+        return _detail(422, [_refused(error)])
     status, sentence = STATUSES[type(error)]
     if isinstance(error, NotFound):
         return json_response({"detail": "Not Found", "reason": str(error)}, status)
@@ -94,6 +94,13 @@ def _ours(error: ScorelineError) -> Response:
         log.error("%s: %s", sentence, error)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _refused(error: InvalidKeySetting | InvalidQuestion) -> dict[str, Any]:
+    """In pydantic's words for what a validator of one's own refuses."""
+    reason = Reason("value_error", f"Value error, {error}", {"error": {}})
+    place = "body" if isinstance(error, InvalidKeySetting) else "query"
+    return describe(reason, (place, error.field), error.given)
 
 
 def _http(error: HTTPException) -> Response:

@@ -38,7 +38,7 @@ MOST_IN_A_BATCH = 10_000
 class ScoreId(BaseConverter):
     """A score_id in a path: any segment but the names of the routes beside it."""
 
-    regex = r"(?!batch\Z)[^/]+"
+    regex = r"(?!(?:batch|summary|compare|gate|export|import)\Z)[^/]+"
     part_isolating = True
 
 

@@ -35,29 +35,13 @@ NOT_UNICODE = Reason(
     "string_unicode",
     "Input should be a valid string, unable to parse raw data as a unicode string",
 )
-NOT_AN_INTEGER = Reason(
-    "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
-)
-TOO_LONG_AN_INTEGER = Reason(
-    "int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size"
-)
-NOT_A_BOOLEAN = Reason("bool_parsing", "Input should be a valid boolean, unable to interpret input")
-
-MAX_DIGITS = 4300
-# Unicode's White_Space, which is not quite what str.strip() takes away.
-_BLANK = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
-_INTEGER = re.compile(rf"{_BLANK}([+-]?)([0-9]+(?:_[0-9]+)*)(?:\.0+)?{_BLANK}")
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
-_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
-def too_long(most: int, actual: int) -> Reason:
-    """A list with more than `most` items, in pydantic's words."""
-    return Reason(
-        "too_long",
-        f"List should have at most {most} items after validation, not {actual}",
-        {"field_type": "List", "max_length": most, "actual_length": actual},
-    )
+def one_of(choices: Sequence[str]) -> Reason:
+    """A text that is none of at least two words, in pydantic's words."""
+    *others, last = (f"'{choice}'" for choice in choices)
+    expected = f"{', '.join(others)} or {last}"
+    return Reason("literal_error", f"Input should be {expected}", {"expected": expected})
 
 
 class Shape(Schema):
@@ -153,80 +137,12 @@ class Choice(Text):
     def __init__(self, choices: Sequence[str], *, metadata: dict[str, Any], **options: Any) -> None:
         super().__init__(metadata={"enum": list(choices)} | metadata, **options)
         self.choices = choices
-        *others, last = (f"'{choice}'" for choice in choices)
-        expected = f"{', '.join(others)} or {last}"
-        self.refusal = Reason(
-            "literal_error", f"Input should be {expected}", {"expected": expected}
-        )
+        self.refusal = one_of(choices)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if value not in self.choices:
             raise ValidationError(self.refusal)
         return str(value)
-
-
-class WholeNumber(fields.Field[int]):
-    """A whole number in a query, as pydantic reads one: ` +1_000.0 ` is a thousand."""
-
-    def __init__(self, least: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.least = least
-        self.shape = {"type": "integer", "minimum": least}
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        match = _INTEGER.fullmatch(value)
-        if not match:
-            raise ValidationError(NOT_AN_INTEGER)
-        sign, digits = match[1], _without_zeros(match[2]).replace("_", "")
-        if len(digits) > MAX_DIGITS:
-            raise ValidationError(TOO_LONG_AN_INTEGER)
-        number = int(sign + digits)
-        if number < self.least:
-            message = f"Input should be greater than or equal to {self.least}"
-            raise ValidationError(Reason("greater_than_equal", message, {"ge": self.least}))
-        return number
-
-
-class Flag(fields.Field[bool]):
-    """A yes or no in a query, as pydantic reads one."""
-
-    shape = {"type": "boolean"}
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        word = value.lower()
-        if word not in _TRUE | _FALSE:
-            raise ValidationError(NOT_A_BOOLEAN)
-        return word in _TRUE
-
-
-class TextList(fields.Field[list[str]]):
-    """All values of a repeated parameter of a query, at most `most`."""
-
-    default_error_messages = {"required": MISSING}
-
-    def __init__(self, most: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.most = most
-        self.shape = {
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": 1,
-            "maxItems": most,
-        }
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
-        if len(value) > self.most:
-            raise ValidationError(too_long(self.most, len(value)))
-        return list(value)
-
-
-def _without_zeros(digits: str) -> str:
-    """`digits` without the zeros before its first group's last digit.
-
-    In the pattern, they would take time in the square of their number where it does not match.
-    """
-    rest = digits.lstrip("0")
-    return rest if rest[:1].isdigit() else f"0{rest}"
 
 
 def _is_unicode(text: str) -> bool:

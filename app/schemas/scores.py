@@ -7,17 +7,9 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.fields import (
-    Anything,
-    Flag,
-    Pattern,
-    Query,
-    Shape,
-    Text,
-    TextList,
-    WholeNumber,
-)
+from app.schemas.fields import Anything, Pattern, Query, Shape, Text
 from app.schemas.moment_fields import Moment
+from app.schemas.query_fields import Flag, TextList, WholeNumber
 from app.stores.base import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -96,8 +88,8 @@ class ScoreReadRes(Shape):
         )
 
 
-class ScoreListQuery(Query):
-    """Which scores to list; an empty text means no filter."""
+class ScoreFilters(Query):
+    """Which scores of a project; an empty text means no filter."""
 
     evaluation_run_id = Text(
         load_default=None, metadata={"description": "Only scores of this evaluation run."}
@@ -112,6 +104,11 @@ class ScoreListQuery(Query):
     created_before = Moment(
         load_default=None, metadata={"description": "Only scores created earlier than this."}
     )
+
+
+class ScoreListQuery(ScoreFilters):
+    """Which scores to list."""
+
     limit = WholeNumber(
         least=0, load_default=None, metadata={"description": "At most so many; all by default."}
     )

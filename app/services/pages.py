@@ -35,14 +35,10 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     nothing and repeats nothing while others write. A page over PAGE may come out longer than its
     limit by the scores whose lower ids become durable in that very moment.
     """
-    query = ScoreQuery(
-        entity,
-        project,
-        evaluation_run_id=wanted["evaluation_run_id"] or None,
-        prediction_id=wanted["prediction_id"] or None,
-        scorer=wanted["scorer"] or None,
-        after=_later(wanted["after"], _last_id_at(wanted["created_after"])),
-        before=_first_id_at(wanted["created_before"]),
+    query = query_for(entity, project, wanted)
+    query = replace(
+        query,
+        after=_later(wanted["after"], query.after),
         offset=min(wanted["offset"] or 0, _NO_END),
     )
     limit = wanted["limit"]
@@ -59,6 +55,19 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
         return Page(_walk(store, query), None)
     last, following = border
     return Page(_walk(store, replace(query, before=following)), last)
+
+
+def query_for(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
+    """What is asked of a store for loaded ScoreFilters."""
+    return ScoreQuery(
+        entity,
+        project,
+        evaluation_run_id=wanted["evaluation_run_id"] or None,
+        prediction_id=wanted["prediction_id"] or None,
+        scorer=wanted["scorer"] or None,
+        after=_last_id_at(wanted["created_after"]),
+        before=_first_id_at(wanted["created_before"]),
+    )
 
 
 def _walk(store: Store, query: ScoreQuery) -> Iterator[Score]:

@@ -9,13 +9,17 @@ from typing import Any, Protocol
 
 from app.stores.findings import Finding
 
+Leaf = dict[str, Any]
+"""One scalar of a value: path, kind, and number or text."""
+
+Leaves = list[Leaf]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """One stored judgement, in the words of the document that every store keeps.
 
-    `value_json` is the value as JSON text, `leaves` its scalars (dicts of path, kind and number or
-    text), `created_at` is UTC in whole milliseconds.
+    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds.
     """
 
     score_id: str
@@ -25,7 +29,7 @@ class Score:
     prediction_id: str
     scorer: str
     value_json: str
-    leaves: list[dict[str, Any]]
+    leaves: Leaves
     wb_user_id: str | None
     created_at: datetime
     idempotency_key: str | None
@@ -59,6 +63,26 @@ class ScoreQuery:
     before: str | None = None
     offset: int = 0
     limit: int = 1000
+
+
+FIELDS = ("score_id", "prediction_id", "scorer", "evaluation_run_id", "day", "hour")
+"""What may be asked of a score beside its leaves; day and hour are those of its `created_at`."""
+
+Key = tuple[str | None, ...]
+"""What was asked of a score, or what several have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Scores that have `key` in common: how many more they are, and their leaves.
+
+    Each leaf stands for as many as `counts` says at its place.
+    """
+
+    key: Key
+    scores: int
+    leaves: Leaves
+    counts: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +156,17 @@ class Store(Protocol):
 
         Ids that are not there any more are passed over; none at all is nothing.
         """
+
+    def read_leaves(
+        self, query: ScoreQuery, fields: Sequence[str]
+    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+        """What `fields` asks of each score of a query, and its leaves, page by page.
+
+        In the order of their ids. A field is one of FIELDS; `limit` and `offset` are not heeded.
+        """
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        """The same, counted by what `fields` asks: many tallies may have the same key."""
 
     def find_keyed(
         self, entity: str, project: str, idempotency_keys: Sequence[str]

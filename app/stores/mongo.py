@@ -7,11 +7,10 @@ A write is acknowledged by a majority of the members, each with the write in its
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, MongoClient
@@ -20,51 +19,36 @@ from pymongo.cursor import Cursor
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
-    ConfigurationError,
-    InvalidURI,
 )
 from pymongo.read_concern import ReadConcern
 
-from app.errors import StoreRefused
-from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery
+from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
 from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
 from app.stores.findings import Finding
-from app.stores.mongo_documents import ids_filter, key_document, score_document, to_key, to_score
+from app.stores.mongo_client import connect
+from app.stores.mongo_documents import (
+    ids_filter,
+    key_document,
+    key_of,
+    leaves_projection,
+    score_document,
+    to_key,
+    to_score,
+)
 from app.stores.mongo_errors import check_size, our_errors, outcome_of
 from app.stores.mongo_examine import examine
 from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
 
-DATABASE = "scoreline"
-"""The database of a URI that names none."""
+LEAVES_PAGE = 1_000
+"""How many scores' leaves are read at a time."""
 
 PING_SECONDS = 2.0
-OPTIONS: Mapping[str, Any] = {
-    "w": "majority",
-    "journal": True,
-    # A dead server is a 503 within seconds, not a hang.
-    "serverSelectionTimeoutMS": 2_000,
-    "connectTimeoutMS": 2_000,
-    "socketTimeoutMS": 20_000,
-    "appname": "scoreline",
-}
-"""The driver's options where the URI does not set them."""
 
 
 def open_mongo_store(uri: str, on_commit: OnCommit = uncounted) -> MongoStore:
-    """Open the database that `uri` names; pymongo connects when it is first asked something.
-
-    Raises StoreRefused on a URI that pymongo does not take.
-    """
-    try:
-        given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
-        options = {name: value for name, value in OPTIONS.items() if name.lower() not in given}
-        with warnings.catch_warnings():
-            # pymongo only warns of an option that it does not understand, and goes on without.
-            warnings.simplefilter("error", UserWarning)
-            client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True, **options)
-        return MongoStore(client, client.get_default_database(DATABASE).name, on_commit)
-    except (InvalidURI, ConfigurationError, ValueError, OSError, UserWarning) as error:
-        raise StoreRefused(f"SCORELINE_STORE: {error}") from error
+    """Open the database that `uri` names. Raises StoreRefused."""
+    client, database = connect(uri)
+    return MongoStore(client, database, on_commit)
 
 
 class MongoStore:
@@ -159,6 +143,22 @@ class MongoStore:
             wanted = {"_id": {"$in": list(score_ids)}}
             for document in self._scores.find(wanted).sort("_id", ASCENDING):
                 yield to_score(document)
+
+    def read_leaves(
+        self, query: ScoreQuery, fields: Sequence[str]
+    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+        self._prepare_once()
+        with our_errors():
+            found = self._scores.find(ids_filter(query), leaves_projection(fields))
+            found = found.sort("_id", ASCENDING).hint(index_for(query))
+            while page := list(islice(found, LEAVES_PAGE)):
+                keys = [key_of(document, fields) for document in page]
+                yield keys, [document["leaves"] for document in page]
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        for keys, page in self.read_leaves(query, fields):
+            for key, leaves in zip(keys, page, strict=True):
+                yield Tally(key, 1, leaves, [1] * len(leaves))
 
     def find_keyed(
         self, entity: str, project: str, idempotency_keys: Sequence[str]

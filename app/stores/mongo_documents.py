@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from app.stores.base import ApiKey, Score, ScoreQuery
+from app.stores.base import ApiKey, Key, Score, ScoreQuery
 
 
 def score_document(score: Score) -> dict[str, Any]:
@@ -47,6 +47,25 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
     bounds = {"$gt": query.after, "$lt": query.before}
     conditions["_id"] = {name: value for name, value in bounds.items() if value} or None
     return {name: value for name, value in conditions.items() if value is not None}
+
+
+READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "score_id": lambda document: str(document["_id"]),
+    "day": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%d}",
+    "hour": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
+}
+"""What a field is in a document, where that is nothing of its name."""
+
+
+def leaves_projection(fields: Sequence[str]) -> list[str]:
+    """What is read of documents for fields of a score, and its leaves."""
+    names = {"score_id": "_id", "day": "created_at", "hour": "created_at"}
+    return [*(names.get(field, field) for field in fields), "leaves"]
+
+
+def key_of(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
+    """Fields of the score that a document is."""
+    return tuple(READ[name](document) if name in READ else document[name] for name in fields)
 
 
 def key_document(key: ApiKey) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from itertools import chain
 from pathlib import Path
 
 from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery
+from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
 from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
 from app.stores.findings import Finding
 from app.stores.sqlite_connections import SqliteConnections
 from app.stores.sqlite_errors import ours, read_errors
 from app.stores.sqlite_examine import examine
 from app.stores.sqlite_files import make_database
+from app.stores.sqlite_leaves import Tallies, leaves_statement, to_leaves
 from app.stores.sqlite_rows import (
     INSERT_KEY,
     INSERT_SCORE,
@@ -43,6 +44,9 @@ from app.stores.sqlite_rows import (
     to_score,
 )
 from app.stores.sqlite_schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS, schema_version
+
+LEAVES_PAGE = 300
+"""How many scores' leaves are read at a time."""
 
 
 class SqliteStore:
@@ -116,6 +120,22 @@ class SqliteStore:
             statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
             for row in self._here().reader().execute(statement, score_ids):
                 yield to_score(row)
+
+    def read_leaves(
+        self, query: ScoreQuery, fields: Sequence[str]
+    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+        for rows in self._leaves(query, fields):
+            yield to_leaves(rows)
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        yield from Tallies().of(self._leaves(query, fields))
+
+    def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
+        statement, values = leaves_statement(query, fields)
+        with read_errors():
+            found = self._here().reader().execute(statement, values)
+            while rows := found.fetchmany(LEAVES_PAGE):
+                yield rows
 
     def find_keyed(
         self, entity: str, project: str, idempotency_keys: Sequence[str]

@@ -127,6 +127,13 @@ def to_keyed(row: Row) -> tuple[str, KeyedScore]:
 
 def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
     """SQL for the ids of a query, and its values: they are bound, never written into it."""
+    conditions, values = where(query)
+    statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY _id LIMIT ? OFFSET ?"
+    return statement, [*values, query.limit, query.offset]
+
+
+def where(query: ScoreQuery) -> tuple[str, list[str]]:
+    """What a query asks, as SQL, and its values."""
     conditions = {
         "entity = ?": query.entity,
         "project = ?": query.project,
@@ -137,9 +144,7 @@ def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
         "_id < ?": query.before,
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
-    where = " AND ".join(given)
-    statement = f"SELECT _id FROM scores WHERE {where} ORDER BY _id LIMIT ? OFFSET ?"
-    return statement, [*given.values(), query.limit, query.offset]
+    return " AND ".join(given), list(given.values())
 
 
 def marks(values: Sequence[str]) -> str:

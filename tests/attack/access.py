@@ -53,15 +53,27 @@ class Row:
 
 
 SCORES = "/v2/<entity>/<project>/scores"
-SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+NEW = {"prediction_id": "p", "scorer": "s", "value": 1}
+"""What a call of the matrix creates."""
+
+SCORE = {**NEW, "evaluation_run_id": "run"}
+"""What each project holds that is not empty."""
+
 
 ROWS = {
-    ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=SCORE),
+    ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=NEW),
     ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
     ("DELETE", SCORES): Row(401, ("write", "admin"), 200, 200, query="score_ids={score_id}"),
     ("GET", f"{SCORES}/<score_id:score_id>"): Row(401, ("read", "write", "admin"), 200, 404),
     ("POST", f"{SCORES}/batch"): Row(
-        401, ("create", "write", "admin"), 200, 200, body={"scores": [SCORE]}
+        401, ("create", "write", "admin"), 200, 200, body={"scores": [NEW]}
+    ),
+    ("GET", f"{SCORES}/summary"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("GET", f"{SCORES}/compare"): Row(
+        401, ("read", "write", "admin"), 200, 404, query="baseline=run&candidate=run"
+    ),
+    ("GET", f"{SCORES}/gate"): Row(
+        401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
     ),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(

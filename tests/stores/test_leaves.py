@@ -1,0 +1,142 @@
+"""Leaves as stores read them, on every engine: score by score, and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import jsontext
+from app.errors import StoreDamaged
+from app.services.leaves import leaves
+from app.stores import sqlite_leaves
+from app.stores.base import FIELDS, Key, Leaf, ScoreQuery, Store, Tally
+from app.stores.sqlite_leaves import Tallies, to_leaves
+from tests.stores.test_contract import a_score
+from tests.test_jsontext import any_json
+
+ALL = ScoreQuery("acme", "demo")
+VALUES: list[Any] = [1, 0.5, True, "yes", None, {"a": 1, "b": [None, False]}, {}, [], "],[", 1]
+
+
+def fill(store: Store, values: Iterable[Any]) -> None:
+    for place, value in enumerate(values):
+        store.add_score(
+            a_score(
+                leaves=leaves(value),
+                scorer=f"s{place % 2}",
+                prediction_id=f"p{place}",
+                evaluation_run_id="run" if place % 3 else None,
+            )
+        )
+
+
+def text(leaf: Leaf) -> str:
+    return jsontext.write(leaf)
+
+
+def counted(tallies: Iterable[Tally]) -> dict[Key, tuple[int, Counter[str]]]:
+    """All tallies of a key together: how many scores, and how often each leaf."""
+    found: dict[Key, tuple[int, Counter[str]]] = {}
+    for tally in tallies:
+        scores, seen = found.setdefault(tally.key, (0, Counter()))
+        for leaf, times in zip(tally.leaves, tally.counts, strict=True):
+            seen[text(leaf)] += times
+        found[tally.key] = (scores + tally.scores, seen)
+    return found
+
+
+def test_leaves_are_read_with_what_is_asked_in_the_order_of_the_ids(store: Store) -> None:
+    fill(store, VALUES)
+    fields = ("prediction_id", "evaluation_run_id", "scorer")
+    keys: list[Key] = []
+    found: list[Any] = []
+    for page_keys, page in store.read_leaves(ALL, fields):
+        keys += page_keys
+        found += page
+    assert found == [leaves(value) for value in VALUES]
+    assert keys == [
+        (f"p{place}", "run" if place % 3 else None, f"s{place % 2}") for place in range(len(VALUES))
+    ]
+
+
+def test_days_and_hours_are_those_of_created_at(store: Store) -> None:
+    for moment in (
+        datetime(2026, 3, 1, 23, 59, 59, 999_000, UTC),
+        datetime(2026, 3, 2, 0, 0, 0, 0, UTC),
+    ):
+        store.add_score(a_score(created_at=moment))
+    (page,) = store.read_leaves(ALL, ("day", "hour"))
+    assert page[0] == [("2026-03-01", "2026-03-01T23:00Z"), ("2026-03-02", "2026-03-02T00:00Z")]
+
+
+@pytest.mark.parametrize("fields", [(), ("scorer",), ("scorer", "evaluation_run_id"), FIELDS])
+def test_counted_leaves_are_those_that_are_read(store: Store, fields: tuple[str, ...]) -> None:
+    fill(store, VALUES * 3)
+    expected: dict[Key, tuple[int, Counter[str]]] = {}
+    for keys, page in store.read_leaves(ALL, fields):
+        for key, found in zip(keys, page, strict=True):
+            scores, seen = expected.setdefault(key, (0, Counter()))
+            seen.update(map(text, found))
+            expected[key] = (scores + 1, seen)
+    assert counted(store.tally_leaves(ALL, fields)) == expected
+
+
+def test_only_what_a_query_asks_for_is_read(store: Store) -> None:
+    fill(store, [1, 2, 3])
+    store.add_score(a_score(project="other"))
+    query = replace(ALL, scorer="s0")
+    assert [len(page) for _, page in store.read_leaves(query, ())] == [2]
+    assert sum(tally.scores for tally in store.tally_leaves(query, ())) == 2
+    assert list(store.tally_leaves(replace(ALL, entity="nobody"), ("scorer",))) == []
+
+
+def rows(values: Iterable[Any]) -> list[tuple[str, str]]:
+    return [(f"s{place % 2}", jsontext.write(leaves(value))) for place, value in enumerate(values)]
+
+
+nasty = st.text(alphabet='{}[],:"\\path\n\x00é', max_size=30)
+
+
+@settings(max_examples=200)
+@given(st.lists(any_json | st.dictionaries(nasty, nasty | st.floats(0, 1), max_size=4), max_size=9))
+def test_any_leaves_are_parted_as_json_parts_them(values: list[Any]) -> None:
+    given_rows = rows(values)
+    pages = [given_rows[:3], given_rows[3:]] if given_rows[3:] else [given_rows]
+    found = counted(Tallies().of(page for page in pages if page))
+    for name in ("s0", "s1"):
+        seen = Counter(
+            text(leaf)
+            for place, value in enumerate(values)
+            if f"s{place % 2}" == name
+            for leaf in leaves(value)
+        )
+        number = sum(row[0] == name for row in given_rows)
+        assert found.get((name,), (0, Counter())) == (number, seen)
+
+
+def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sqlite_leaves, "MOST_COUNTED", 10)
+    values = [[place / 7, "same"][place % 2] for place in range(90)]
+    page = rows(values)
+    tallies = list(Tallies().of([page[:30], page[30:60], page[60:]]))
+    found = counted(tallies)
+    assert found["s0",][0] == found["s1",][0] == 45
+    assert len(found["s0",][1]) == 45
+    assert list(found["s1",][1].values()) == [45]
+    # Of the first page each different leaf once; then one tally a page of what differs.
+    assert [len(each.leaves) for each in tallies if each.key == ("s0",)] == [15, 15, 15]
+
+
+@pytest.mark.parametrize("leaves_text", ['[{"path":"","kind":', "nonsense", "[1],[2]", None])
+def test_leaves_that_are_no_lists_are_damage(leaves_text: str | None) -> None:
+    with pytest.raises(StoreDamaged):
+        to_leaves([("s", leaves_text)])
