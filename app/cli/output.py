@@ -52,6 +52,16 @@ def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, i
         yield advance
 
 
+@contextmanager
+def bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal; what it yields moves it on."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
+        yield shown.update
+
+
 def _printable(text: str) -> str:
     """A cell that cannot steer the terminal, cut to its width."""
     safe = "".join(

@@ -6,9 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 _PIECE = 1 << 20
+BATCH_BYTES = 4 * 1024 * 1024
+"""About how many bytes of a file are sent at once."""
 
 
 @dataclass
@@ -70,3 +74,15 @@ def _pieces(file: Path, length: int) -> Iterator[bytes]:
         while length > 0 and (piece := opened.read(min(length, _PIECE))):
             length -= len(piece)
             yield piece
+
+
+def next_lines(file: BinaryIO, most: int) -> list[bytes]:
+    """Lines as they stand in the file, at most so many and about BATCH_BYTES."""
+    lines: list[bytes] = []
+    size = 0
+    for line in islice(file, most):
+        lines.append(line)
+        size += len(line)
+        if size >= BATCH_BYTES:
+            break
+    return lines

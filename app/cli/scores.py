@@ -4,75 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from app.cli.client import IDS_A_CALL, Client, ServiceError, ServiceUnreachable, describe
-from app.cli.output import fail, table
-from app.cli.resume import Journal
+from app.cli.client import IDS_A_CALL, Client, ServiceError, describe
+from app.cli.output import bar, table
+from app.cli.project import filtered, of_a_project
+from app.cli.resume import Journal, next_lines
 
 ROWS = 100
 """How many scores a table shows when no limit is given; `--json` writes all."""
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
-BATCH_BYTES = 4 * 1024 * 1024
-
-
-def _of_a_project(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that every one has, and a client made of them."""
-
-    @click.option("--project", required=True, help="entity/project")
-    @click.option(
-        "--url",
-        envvar="SCORELINE_URL",
-        default="http://127.0.0.1:8000",
-        show_default=True,
-        help="Where the service is; also SCORELINE_URL.",
-    )
-    @click.option(
-        "--key-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default="var/admin.key",
-        show_default=True,
-        help="A file that holds the API key, when SCORELINE_KEY is not set.",
-    )
-    @wraps(command)
-    def with_client(project: str, url: str, key_file: Path, **rest: Any) -> None:
-        if not all(project.partition("/")) or project.count("/") != 1:
-            fail(f"--project is entity/project, not {project!r}", 2)
-        with _failures():
-            command(client=Client(url, _key(key_file), project), **rest)
-
-    return with_client
-
-
-def _key(file: Path) -> str:
-    key = os.environ.get("SCORELINE_KEY")
-    if key:
-        return key
-    try:
-        return file.read_text("utf-8").strip()
-    except OSError as error:
-        fail(f"SCORELINE_KEY is not set, and {file} cannot be read: {error.strerror}", 2)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Every failure of the service becomes one line and an exit code."""
-    try:
-        yield
-    except ServiceError as error:
-        fail(str(error), 1)
-    except ServiceUnreachable as error:
-        fail(str(error), 3)
 
 
 @click.group()
@@ -84,13 +31,8 @@ def scores() -> None:
 
 
 @scores.command("list")
-@_of_a_project
-@click.option("--run", "evaluation_run_id", help="Only scores of this evaluation run.")
-@click.option("--prediction", "prediction_id", help="Only scores of this prediction.")
-@click.option("--scorer", help="Only scores by this scorer.")
-@click.option("--created-after", help="Only scores created later than this moment.")
-@click.option("--created-before", help="Only scores created earlier than this moment.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@of_a_project
+@filtered
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, as the API sends it."
 )
@@ -109,7 +51,7 @@ def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: 
 
 
 @scores.command("get")
-@_of_a_project
+@of_a_project
 @click.option("--json", "as_json", is_flag=True, help="JSON, as the API sends it.")
 @click.argument("score_id")
 def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
@@ -123,7 +65,7 @@ def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
 
 
 @scores.command("delete")
-@_of_a_project
+@of_a_project
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("score_ids", nargs=-1, required=True)
 def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool) -> None:
@@ -132,7 +74,7 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool) -> N
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {len(wanted)} scores for good?", abort=True)
     deleted = 0
-    with _bar(len(wanted), "deleting") as advance:
+    with bar(len(wanted), "deleting") as advance:
         for start in range(0, len(wanted), IDS_A_CALL):
             some = wanted[start : start + IDS_A_CALL]
             deleted += client.delete(some)
@@ -143,7 +85,7 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool) -> N
 
 
 @scores.command("add")
-@_of_a_project
+@of_a_project
 @click.option(
     "--file",
     required=True,
@@ -168,10 +110,10 @@ def scores_add(client: Client, file: Path, batch_size: int) -> None:
     progress = journal.progress
     if progress.lines:
         click.echo(f"going on after line {progress.lines}", err=True)
-    with file.open("rb") as opened, _bar(file.stat().st_size, "adding") as advance:
+    with file.open("rb") as opened, bar(file.stat().st_size, "adding") as advance:
         opened.seek(progress.offset)
         advance(progress.offset)
-        while lines := _next_lines(opened, batch_size):
+        while lines := next_lines(opened, batch_size):
             refused = _send(client, lines, progress.lines + 1)
             journal.done(lines, refused)
             advance(sum(map(len, lines)))
@@ -180,18 +122,6 @@ def scores_add(client: Client, file: Path, batch_size: int) -> None:
     click.echo(f"stored {kept}, refused {progress.refused}", err=True)
     if progress.refused:
         sys.exit(1)
-
-
-def _next_lines(file: BinaryIO, most: int) -> list[bytes]:
-    """Lines as they stand in the file, at most so many and about BATCH_BYTES."""
-    lines: list[bytes] = []
-    size = 0
-    for line in islice(file, most):
-        lines.append(line)
-        size += len(line)
-        if size >= BATCH_BYTES:
-            break
-    return lines
 
 
 def _send(client: Client, lines: Sequence[bytes], number: int) -> int:
@@ -238,13 +168,3 @@ def _keyed(line: bytes, number: int) -> bytes:
 def _row(score: dict[str, Any]) -> list[str]:
     texts = {**score, "value": json.dumps(score["value"], ensure_ascii=False)}
     return [texts[name] or "-" for name in COLUMNS]
-
-
-@contextmanager
-def _bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr where that is a terminal; what it yields moves it on."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
-        yield bar.update
