@@ -54,15 +54,15 @@ class InvalidKeySetting(ScorelineError):
         self.given = given
 
 
-class InvalidQuestion(ScorelineError):
-    """A question that cannot be answered as it is asked; the message says why.
+class InvalidParameter(ScorelineError):
+    """A parameter that has the right shape and still cannot be followed; the message says why.
 
-    `field` is the parameter that would have to be another, `given` its value.
+    `name` is the parameter, `given` its value.
     """
 
-    def __init__(self, field: str, given: Any, message: str) -> None:
+    def __init__(self, name: str, given: Any, message: str) -> None:
         super().__init__(message)
-        self.field = field
+        self.name = name
         self.given = given
 
 

@@ -11,6 +11,7 @@ from app.api import (
     cors,
     docs,
     errors,
+    exports,
     gates,
     health,
     metrics,
@@ -43,8 +44,8 @@ def install(
     requests.install(app)
     errors.install(app)
     cors.install(app, cors_origins)
-    for resource in (scores, summaries, comparisons, gates):
-        app.register_blueprint(resource.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
+    for of_scores in (scores, exports, summaries, comparisons, gates):
+        app.register_blueprint(of_scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(api_keys.blueprint, url_prefix=f"{url_prefix}{api_keys.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)
     app.register_blueprint(docs.blueprint, url_prefix=url_prefix)

@@ -69,6 +69,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 0},
     },
+    "Content-Disposition": {
+        "description": "A name for the file.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
     "Link": {
         "description": 'The next page, `rel="next"`, while more follow.',
         "schema": {"type": "string"},
@@ -125,10 +130,12 @@ def _done(contract: Contract) -> dict[str, Any]:
     if contract.response is None:
         text = {"schema": {"type": "string"}}
         return {"description": "Done.", "content": {contract.mimetype: text}}
+    header = "Content-Disposition" if contract.files else "Link"
+    files = {mimetype: {"schema": {"type": "string"}} for mimetype in contract.files}
     return {
         "description": "Done.",
-        "headers": {"Link": HEADERS["Link"]},
-        "content": {contract.mimetype: lines_of(contract.response)},
+        "headers": {header: HEADERS[header]},
+        "content": {contract.mimetype: lines_of(contract.response), **files},
     }
 
 

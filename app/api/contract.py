@@ -41,6 +41,9 @@ class Contract:
     query: type[Schema] | None = None
     response: type[Schema] | None = None
     mimetype: str = "application/json"
+    files: tuple[str, ...] = ()
+    """What else it may answer as a file, by mimetype, beside lines of `response`."""
+
     action: str | None = None
     errors: tuple[type[ScorelineError], ...] = ()
 

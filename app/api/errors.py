@@ -19,7 +19,7 @@ from app.errors import (
     Forbidden,
     Invalid,
     InvalidKeySetting,
-    InvalidQuestion,
+    InvalidParameter,
     KeyReused,
     NotAuthenticated,
     NotFound,
@@ -50,7 +50,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     Conflict: (409, None),
     Invalid: (422, None),
     InvalidKeySetting: (422, None),
-    InvalidQuestion: (422, None),
+    InvalidParameter: (422, None),
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
@@ -77,11 +77,9 @@ def install(app: Flask) -> None:
 def _ours(error: ScorelineError) -> Response:
     if isinstance(error, Invalid):
         return _detail(422, error.errors)
-    if isinstance(error, KeyReused):
-        return _detail(422, [reused_header()])
-    if isinstance(error, InvalidKeySetting | InvalidQuestion):
-        return _detail(422, [_refused(error)])
     status, sentence = STATUSES[type(error)]
+    if status == 422:
+        return _detail(422, _refusal(error))
     if isinstance(error, NotFound):
         return json_response({"detail": "Not Found", "reason": str(error)}, status)
     response = _detail(status, sentence or str(error))
@@ -94,13 +92,6 @@ def _ours(error: ScorelineError) -> Response:
         log.error("%s: %s", sentence, error)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
-
-
-def _refused(error: InvalidKeySetting | InvalidQuestion) -> dict[str, Any]:
-    """In pydantic's words for what a validator of one's own refuses."""
-    reason = Reason("value_error", f"Value error, {error}", {"error": {}})
-    place = "body" if isinstance(error, InvalidKeySetting) else "query"
-    return describe(reason, (place, error.field), error.given)
 
 
 def _http(error: HTTPException) -> Response:
@@ -134,6 +125,16 @@ def _unforeseen(error: Exception) -> Response:
     return json_response(
         {"detail": "Internal Server Error", "request_id": request_id.get()}, status=500
     )
+
+
+def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
+    """FastAPI's list for what no schema refuses, in pydantic's words for an own validator."""
+    reason = Reason("value_error", f"Value error, {error}", {"error": {}})
+    if isinstance(error, InvalidKeySetting):
+        return [describe(reason, ("body", error.field), error.given)]
+    if isinstance(error, InvalidParameter):
+        return [describe(reason, ("query", error.name), error.given)]
+    return [reused_header()]
 
 
 def _detail(status: int, detail: Any) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.errors import InvalidQuestion, NotFound
+from app.errors import InvalidParameter, NotFound
 from app.services.leaf_summaries import Group
 from app.services.pairs import FEW, KINDS, UNCOMPARED, Leaf, Pairs
 from app.services.runs import Run, read_run
@@ -25,7 +25,7 @@ VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
 def compare_runs(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
     """Each candidate run beside the baseline, leaf by leaf, the worst first.
 
-    `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidQuestion
+    `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
     when there are over MOST_SCORES.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
@@ -70,7 +70,7 @@ def _read(store: Store, query: ScoreQuery, pair_by: str, most: int) -> Run:
         raise NotFound(f"Evaluation run {run.run_id} has no scores")
     if run.num_scores > most:
         message = f"the runs have over {MOST_SCORES} scores: compare fewer of them, or one scorer"
-        raise InvalidQuestion("candidate", run.run_id, message)
+        raise InvalidParameter("candidate", run.run_id, message)
     return run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.errors import InvalidQuestion
+from app.errors import InvalidParameter
 from app.services.leaf_summaries import Group
 from app.stores.base import ScoreQuery, Store
 
@@ -19,13 +19,13 @@ SLACK = 1e-12
 def gate_run(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
     """Hold one leaf of a run to the bounds that `wanted`, a loaded GateQuery, sets.
 
-    A check that finds no data fails. Raises InvalidQuestion where there is nothing to check.
+    A check that finds no data fails. Raises InvalidParameter where there is nothing to check.
     """
     bounds = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
     if not bounds:
-        raise InvalidQuestion("min", None, f"give at least one of {', '.join(CHECKS)}")
+        raise InvalidParameter("min", None, f"give at least one of {', '.join(CHECKS)}")
     if wanted["baseline"] is None and any(name in RELATIVE for name in bounds):
-        raise InvalidQuestion("baseline", None, "a drop or rise is one from a baseline")
+        raise InvalidParameter("baseline", None, "a drop or rise is one from a baseline")
     query = ScoreQuery(entity, project, scorer=wanted["scorer"])
     run = _figures(store, replace(query, evaluation_run_id=wanted["run"]), wanted["leaf"])
     baseline = None

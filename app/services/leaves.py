@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,20 +21,27 @@ def leaves(value: Any) -> list[dict[str, Any]]:
     "" for a bare scalar; a dot inside a key is written `\.`. An integer beyond a double has a
     text instead of a number. A leaf whose path is too long is left out, a long text is cut.
     """
-    found: list[dict[str, Any]] = []
+    found = islice(scalars(value, MAX_LEAVES), MAX_LEAVES)
+    return [{"path": path, **_scalar(part)} for path, part in found]
+
+
+def scalars(value: Any, most: int | None = None) -> Iterator[tuple[str, Any]]:
+    """The scalars of `value` by their paths, in its own order; a path that is too long has none.
+
+    With `most` it looks at no more parts of a list or an object than so many.
+    """
     stack: list[tuple[str, Any]] = [("", value)]
-    while stack and len(found) < MAX_LEAVES:
+    while stack:
         path, part = stack.pop()
         if len(path) > MAX_CHARACTERS:
             continue
         if isinstance(part, dict | list):
             prefix = f"{path}." if part is not value else ""
-            parts = list(islice(jsontext.children(part), MAX_LEAVES))
+            parts = list(islice(jsontext.children(part), most))
             for name, child in reversed(parts):
                 stack.append((prefix + _step(name), child))
         else:
-            found.append({"path": _storable(path), **_scalar(part)})
-    return found
+            yield storable(path), part
 
 
 def _step(name: str | int) -> str:
@@ -50,13 +58,13 @@ def _scalar(value: Any) -> dict[str, Any]:
         return {"kind": "boolean", "number": float(value)}
     if isinstance(value, str):
         text = value[:MAX_CHARACTERS]
-        return {"kind": "text", "text": text if text.isascii() else _storable(text)}
+        return {"kind": "text", "text": text if text.isascii() else storable(text)}
     try:
         return {"kind": "number", "number": float(value)}
     except OverflowError:
         return {"kind": "number", "text": str(value)[:MAX_CHARACTERS]}
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """`text` without lone surrogates, which no store can keep outside JSON text."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -14,6 +14,9 @@ PAGE = 1_000
 """How many scores are asked of a store at a time, however many are listed."""
 
 _NO_END = 2**53
+_AFTER_ALL = "~"
+"""What every id lies before."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MAX_MILLISECONDS = 2**48 - 1  # UUIDv7's time has 48 bits (RFC 9562).
@@ -35,15 +38,10 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     nothing and repeats nothing while others write. A page over PAGE may come out longer than its
     limit by the scores whose lower ids become durable in that very moment.
     """
-    query = query_for(entity, project, wanted)
-    query = replace(
-        query,
-        after=_later(wanted["after"], query.after),
-        offset=min(wanted["offset"] or 0, _NO_END),
-    )
+    query = query_of(entity, project, wanted)
     limit = wanted["limit"]
     if limit is None:
-        return Page(_walk(store, query), None)
+        return Page(walk(store, query), None)
     if limit <= PAGE:
         score_ids = store.list_score_ids(replace(query, limit=limit + 1))
         more, page = len(score_ids) > limit, score_ids[:limit]
@@ -52,25 +50,44 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     edge = replace(query, offset=min(query.offset + limit - 1, _NO_END), limit=2)
     border = store.list_score_ids(edge)
     if len(border) < 2:
-        return Page(_walk(store, query), None)
+        return Page(walk(store, query), None)
     last, following = border
-    return Page(_walk(store, replace(query, before=following)), last)
+    return Page(walk(store, replace(query, before=following)), last)
 
 
-def query_for(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
-    """What is asked of a store for loaded ScoreFilters."""
+def query_of(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
+    """What loaded ScoreFilters ask of one project; of a ScoreListQuery, all but its limit."""
     return ScoreQuery(
         entity,
         project,
         evaluation_run_id=wanted["evaluation_run_id"] or None,
         prediction_id=wanted["prediction_id"] or None,
         scorer=wanted["scorer"] or None,
-        after=_last_id_at(wanted["created_after"]),
+        after=_later(wanted.get("after"), _last_id_at(wanted["created_after"])),
         before=_first_id_at(wanted["created_before"]),
+        offset=min(wanted.get("offset") or 0, _NO_END),
     )
 
 
-def _walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
+def settled(store: Store, query: ScoreQuery, limit: int | None) -> ScoreQuery:
+    """`query` with ids in place of its offset and of `limit`: the same when it is read again."""
+    if query.offset:
+        skipped = store.list_score_ids(replace(query, offset=query.offset - 1, limit=1))
+        query = replace(query, offset=0, after=skipped[0] if skipped else _AFTER_ALL)
+    if limit == 0:
+        return replace(query, after=_AFTER_ALL)
+    if limit is not None:
+        edge = replace(query, offset=min(limit, _NO_END), limit=1)
+        query = replace(query, before=next(iter(store.list_score_ids(edge)), query.before))
+    return query
+
+
+def up_to(query: ScoreQuery, score_id: str) -> ScoreQuery:
+    """`query` without what follows a score."""
+    return replace(query, before=f"{score_id}0")  # All ids have the same length.
+
+
+def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
     """Every score that `query` asks for, PAGE ids at a time."""
     query = replace(query, limit=PAGE)
     while score_ids := store.list_score_ids(query):

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.errors import InvalidQuestion
+from app.errors import InvalidParameter
 from app.services.leaf_summaries import Group, WholeGroup
-from app.services.pages import query_for
+from app.services.pages import query_of
 from app.statistics.distributions import shrink_largest
 from app.stores.base import Key, ScoreQuery, Store
 
@@ -26,11 +26,11 @@ CHECKED = 50_000
 def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
     """The figures of each group of the scores that pass all filters.
 
-    `wanted` is a loaded SummaryQuery. Raises InvalidQuestion when there are over MOST_GROUPS.
+    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS.
     """
     group_by = wanted["group_by"]
     by = [name for name in group_by if name != "leaf"]
-    query = query_for(entity, project, wanted)
+    query = query_of(entity, project, wanted)
     groups = _by_leaf(store, query, by) if "leaf" in group_by else _whole(store, query, by)
     return {
         "group_by": group_by,
@@ -64,10 +64,10 @@ def _whole(store: Store, query: ScoreQuery, by: Sequence[str]) -> dict[Key, Whol
 
 
 def _bound(groups: Mapping[Key, Group], by: Sequence[str]) -> None:
-    """Keep to what may be held. Raises InvalidQuestion."""
+    """Keep to what may be held. Raises InvalidParameter."""
     if len(groups) > MOST_GROUPS:
         message = f"over {MOST_GROUPS} groups: filter, or group by less"
-        raise InvalidQuestion("group_by", by, message)
+        raise InvalidParameter("group_by", by, message)
     summaries = [summary for group in groups.values() for summary in group.leaves.values()]
     shrink_largest([summary.numbers for summary in summaries], MOST_NUMBERS)
     shrink_largest([summary.texts for summary in summaries], MOST_TEXTS)

@@ -75,6 +75,7 @@ ROWS = {
     ("GET", f"{SCORES}/gate"): Row(
         401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
     ),
+    ("GET", f"{SCORES}/export"): Row(401, ("read", "write", "admin"), 200, 200, query="format=csv"),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from app.errors import InvalidQuestion, NotFound
+from app.errors import InvalidParameter, NotFound
 from app.services import comparisons
 from app.services.comparisons import compare_runs
 from app.services.scores import create_scores
@@ -243,7 +243,7 @@ def test_more_scores_than_fit_are_refused(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(comparisons, "MOST_SCORES", 3)
     add(store, "A", numbered([1.0] * 2))
     add(store, "B", numbered([1.0] * 2))
-    with pytest.raises(InvalidQuestion, match="over 3 scores"):
+    with pytest.raises(InvalidParameter, match="over 3 scores"):
         compared(store)
 
 

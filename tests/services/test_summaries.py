@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import InvalidQuestion, StoreDamaged
+from app.errors import InvalidParameter, StoreDamaged
 from app.services import summaries
 from app.services.leaf_summaries import Group, ancestors
 from app.services.leaves import leaves
@@ -195,7 +195,7 @@ def test_too_many_groups_are_refused(store: Store, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(summaries, "MOST_GROUPS", 2)
     for scorer in "abc":
         add(store, [1], scorer=scorer)
-    with pytest.raises(InvalidQuestion, match="over 2 groups"):
+    with pytest.raises(InvalidParameter, match="over 2 groups"):
         groups(store)
 
 
