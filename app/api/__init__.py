@@ -14,6 +14,7 @@ from app.api import (
     exports,
     gates,
     health,
+    imports,
     metrics,
     openapi,
     requests,
@@ -44,7 +45,7 @@ def install(
     requests.install(app)
     errors.install(app)
     cors.install(app, cors_origins)
-    for of_scores in (scores, exports, summaries, comparisons, gates):
+    for of_scores in (scores, exports, imports, summaries, comparisons, gates):
         app.register_blueprint(of_scores.blueprint, url_prefix=f"{url_prefix}{scores.PATH}")
     app.register_blueprint(api_keys.blueprint, url_prefix=f"{url_prefix}{api_keys.PATH}")
     app.register_blueprint(openapi.blueprint, url_prefix=url_prefix)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from app.schemas.fields import Reason, Text
+from app.schemas.fields import MISSING, Reason, Text
 from app.schemas.moments import NotAMoment, names_zone, parse_moment
 
 NOT_A_DATETIME = Reason("datetime_type", "Input should be a valid datetime")
 NO_ZONE = Reason("timezone_aware", "Input should have timezone info")
 NOT_IN_THE_FUTURE = Reason("datetime_future", "Input should be in the future")
+NOT_IN_THE_PAST = Reason("datetime_past", "Input should be in the past")
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""How far ahead the clock of another machine may be."""
 
 
 class Moment(fields.Field[datetime]):
     """A date, a date with a time or a Unix timestamp in a query; UTC where it names no zone."""
 
-    shape = {
+    shape: dict[str, Any] = {
         "anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "format": "date"},
@@ -34,12 +38,11 @@ class Moment(fields.Field[datetime]):
             raise ValidationError(reason) from None
 
 
-class FutureMoment(Moment):
-    """A moment to come in a body, as text, that names its zone or is a Unix timestamp."""
+class ZonedMoment(Moment):
+    """A moment in a body, as text, that names its zone or is a Unix timestamp."""
 
-    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
-        shape = {"type": "string", "format": "date-time"}
-        super().__init__(metadata=shape | metadata, **options)
+    shape = {"type": "string", "format": "date-time"}
+    default_error_messages = {"required": MISSING, "null": NOT_A_DATETIME}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
         if not isinstance(value, str):
@@ -47,8 +50,26 @@ class FutureMoment(Moment):
         moment = super()._deserialize(value)
         if not names_zone(value):
             raise ValidationError(NO_ZONE)
+        return moment
+
+
+class FutureMoment(ZonedMoment):
+    """A moment to come."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        moment = super()._deserialize(value)
         if moment <= datetime.now(UTC):
             raise ValidationError(NOT_IN_THE_FUTURE)
+        return moment
+
+
+class PastMoment(ZonedMoment):
+    """A moment that is over, or so little ahead that clocks may differ by it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        moment = super()._deserialize(value)
+        if moment > datetime.now(UTC) + CLOCKS_DIFFER:
+            raise ValidationError(NOT_IN_THE_PAST)
         return moment
 
 

@@ -24,8 +24,8 @@ from app.stores.base import ApiKey, Store
 ROLES: dict[str, frozenset[str]] = {
     "create": frozenset({"create"}),
     "read": frozenset({"read"}),
-    "write": frozenset({"create", "read", "delete"}),
-    "admin": frozenset({"create", "read", "delete", "keys"}),
+    "write": frozenset({"create", "read", "delete", "import"}),
+    "admin": frozenset({"create", "read", "delete", "import", "keys"}),
 }
 """What each role may do."""
 

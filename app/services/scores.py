@@ -217,8 +217,7 @@ def _new_score(
 ) -> Score:
     score_id = uuid7()
     value_json = jsontext.write(body["value"])
-    ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
-    body_hash = _hash(ids + value_json)
+    body_hash = content_hash(body, value_json)
     recognised_by_content = api_key_id is not None and idempotency_key is None
     return Score(
         score_id=str(score_id),
@@ -236,6 +235,12 @@ def _new_score(
         body_hash=body_hash,
         retry_hash=_hash(f"{api_key_id} {body_hash}") if recognised_by_content else None,
     )
+
+
+def content_hash(body: dict[str, Any], value_json: str) -> str:
+    """What a score is recognised by: all that was sent of it, hashed."""
+    ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
+    return _hash(ids + value_json)
 
 
 def _hash(text: str) -> str:

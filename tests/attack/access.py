@@ -60,6 +60,12 @@ SCORE = {**NEW, "evaluation_run_id": "run"}
 """What each project holds that is not empty."""
 
 
+PAST = {
+    **SCORE,
+    "score_id": "018cc251-f400-7000-8000-000000000001",
+    "created_at": "2024-01-01T00:00:00.000Z",
+}
+
 ROWS = {
     ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=NEW),
     ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
@@ -76,6 +82,7 @@ ROWS = {
         401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
     ),
     ("GET", f"{SCORES}/export"): Row(401, ("read", "write", "admin"), 200, 200, query="format=csv"),
+    ("POST", f"{SCORES}/import"): Row(401, ("write", "admin"), 200, 200, body={"scores": [PAST]}),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}
