@@ -1,4 +1,4 @@
-"""The command line: `scoreline serve`, `doctor`, `keys`, `scores` and `store`."""
+"""The command line: `scoreline serve`, `doctor`, `export`, `import`, `keys`, `scores`, `store`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from importlib import resources
 import click
 
 from app.cli.doctor import doctor
+from app.cli.exports import export
+from app.cli.imports import import_
 from app.cli.keys import keys
 from app.cli.scores import scores
 from app.cli.store import store
@@ -44,5 +46,5 @@ def serve() -> None:
     )
 
 
-for command in (doctor, keys, scores, store):
+for command in (doctor, export, import_, keys, scores, store):
     main.add_command(command)

@@ -14,6 +14,10 @@ PAGE = 1_000
 IDS_A_CALL = 100
 """Ids deleted by one call: a request line that every proxy takes."""
 
+PIECE = 64 * 1024
+STREAM = urllib3.Timeout(connect=10, read=3_600)
+"""An export reads all its scores once before its first byte, and each wait counts alone."""
+
 _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 
 
@@ -88,16 +92,39 @@ class Client:
         results: list[dict[str, Any]] = json.loads(response.data)["results"]
         return results
 
+    def import_lines(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Send lines of an export; how many became new, and what became of each."""
+        response = self._send(
+            "POST",
+            f"{self.scores_url}/import",
+            body=b"\n".join(lines),
+            headers={"Content-Type": "application/jsonl"},
+        )
+        answer: dict[str, Any] = json.loads(response.data)
+        return answer
+
+    def export(self, wanted: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """An export, piece by piece as it comes; one that breaks off is never taken for whole."""
+        url = f"{self.scores_url}/export?{urlencode(wanted)}"
+        response = self._send("GET", url, streamed=True)
+        try:
+            yield from response.stream(PIECE)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ServiceUnreachable(f"the export broke off: {_cause(error)}") from error
+
     def _send(
         self,
         method: str,
         url: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        streamed: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         sent = {**self._pool.headers, **(headers or {})}
+        options: dict[str, Any] = {"preload_content": False, "timeout": STREAM} if streamed else {}
         try:
-            response = self._pool.request(method, url, body=body, headers=sent)
+            response = self._pool.request(method, url, body=body, headers=sent, **options)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ServiceUnreachable(
                 f"no answer from {self.scores_url}: {_cause(error)}"

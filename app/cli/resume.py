@@ -24,6 +24,10 @@ class Progress:
     lines: int = 0
     blank: int = 0
     refused: int = 0
+    created: int = 0
+    present: int = 0
+    """Of an import: how many scores became new, and how many were there already."""
+
     digest: str = ""
 
 

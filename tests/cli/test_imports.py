@@ -1,0 +1,167 @@
+"""`scoreline import`, as a process against a real service."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.api.test_imports import taken
+from tests.cli.test_exports import fill, path_of, run
+from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
+from tests.cli.test_scores import write_lines
+from tests.processes import Service, command, environment, running
+
+LANGFUSE: dict[str, Any] = {
+    "id": "lf-1",
+    "timestamp": "2024-03-01T10:00:00.000Z",
+    "name": "accuracy",
+    "value": 0.9,
+    "dataType": "NUMERIC",
+    "source": "EVAL",
+    "traceId": "t-1",
+}
+
+
+def stored(service: Service, project: str) -> list[dict[str, Any]]:
+    body = service.send("GET", path_of(project)).body
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_an_export_is_imported_into_another_service(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    lines = fill(service, project, [None, True, 1.0, 10**300, {"a.b": ["é", "\ud800"]}])
+    file = tmp_path / "scores.jsonl"
+    file.write_bytes(lines)
+    with running(tmp_path) as other:
+        arguments = ("import", "--project", project, "--file", str(file))
+        first = run(other, *arguments)
+        assert (first.returncode, first.stdout) == (0, "")
+        assert first.stderr == "stored 5, there already 0, refused 0\n"
+        assert other.send("GET", path_of(project)).body == lines
+        again = run(other, *arguments)
+        assert again.stderr == "stored 0, there already 5, refused 0\n"
+        assert not (tmp_path / "scores.jsonl.progress").exists()
+
+
+def test_each_refused_line_is_named_and_the_others_are_stored(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    good = taken()
+    items = [good, {**good, "value": 2}, "no object", taken(scorer=1), taken()]
+    file = write_lines(tmp_path / "scores.jsonl", items)
+    with file.open("a") as opened:
+        opened.write("\n{no json\n")
+    done = run(service, "import", "--project", project, "--file", str(file), "--batch-size", "2")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "line 2: score_id: Another score has this score_id",
+        "line 3: : Input should be a valid dictionary or object to extract fields from",
+        "line 4: scorer: Input should be a valid string",
+        "line 7: 1: JSON decode error",
+        "stored 2, there already 0, refused 4",
+    ]
+    assert len(stored(service, project)) == 2
+
+
+def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
+    items = [taken(value="x" * size) for size in (600, 600, 3_000, 600)]
+    file = write_lines(tmp_path / "scores.jsonl", items)
+    with running(tmp_path, SCORELINE_MAX_BODY_BYTES="1500") as service:
+        done = run(service, "import", "--project", "a/b", "--file", str(file))
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == [
+            "line 3: 413 The body is over the limit of 1500 bytes",
+            "stored 3, there already 0, refused 1",
+        ]
+
+
+def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "scores.jsonl", [taken(value=n) for n in range(6_000)])
+    arguments = ("import", "--project", "a/b", "--file", str(file), "--batch-size", "50")
+    progress = tmp_path / "scores.jsonl.progress"
+    with running(tmp_path) as service:
+        given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
+        importing = subprocess.Popen(command(*arguments), env=given)
+        while not progress.exists():
+            assert importing.poll() is None
+            threading.Event().wait(0.005)
+        importing.kill()
+        importing.wait()
+        again = run(service, *arguments)
+        assert again.returncode == 0, again.stderr
+        first, last = again.stderr.splitlines()
+        assert first.startswith("going on after line ")
+        counted = re.fullmatch(r"stored (\d+), there already (\d+), refused 0", last)
+        assert counted, last
+        assert sum(map(int, counted.groups())) == 6_000
+        values = [score["value"] for score in stored(service, "a/b")]
+    assert values == list(range(6_000))
+    assert not progress.exists()
+
+
+def test_scores_of_another_service_are_imported_once(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    rows = [LANGFUSE, {**LANGFUSE, "id": "lf-2", "dataType": "BOOLEAN", "value": 1}]
+    rows += [{**LANGFUSE, "id": "lf-3", "value": None}, {**LANGFUSE, "id": "lf-4", "traceId": None}]
+    rows += [{**LANGFUSE, "id": "lf-5", "value": float("nan")}]
+    file = write_lines(tmp_path / "langfuse.jsonl", rows)
+    refused = "line 4: no traceId\nline 5: value: Input should be a finite number\n"
+    arguments = ("import", "--project", project, "--file", str(file), "--from", "langfuse")
+    first = run(service, *arguments)
+    assert first.returncode == 1
+    assert first.stderr == f"{refused}stored 3, there already 0, refused 2\n"
+    again = run(service, *arguments)
+    assert again.stderr == f"{refused}stored 0, there already 3, refused 2\n"
+    found = {json.dumps(score["value"]) for score in stored(service, project)}
+    assert found == {"0.9", "true", "null"}
+    assert {score["created_at"] for score in stored(service, project)} == {
+        "2024-03-01T10:00:00.000Z"
+    }
+
+
+def test_json_and_csv_are_read_by_their_names(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.JSON"
+    page.write_text(json.dumps({"data": [LANGFUSE, {"id": 1}], "meta": {"page": 1}}))
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "\ufeffid,timestamp,name,value,dataType,traceId,comment\r\n"
+        'lf-8,2024-03-01 10:00:00,"a,b",0.25,NUMERIC,t-2,"two\r\nlines"\r\n'
+        "lf-9,2024-03-01 10:00:00,c,n/a,NUMERIC,t-2,\r\n",
+        encoding="utf-8",
+    )
+    options = ("import", "--project", project, "--from", "langfuse", "--file")
+    shown = run(service, *options, str(page))
+    assert shown.stderr == "row 2: no traceId\nstored 1, there already 0, refused 1\n"
+    shown = run(service, *options, str(table))
+    assert shown.stderr == "line 4: value is no number\nstored 1, there already 0, refused 1\n"
+    assert {(score["scorer"], score["value"]) for score in stored(service, project)} == {
+        ("langfuse:EVAL/accuracy", 0.9),
+        ("langfuse:a,b", 0.25),
+    }
+    assert list(tmp_path.glob("*.progress")) == []
+
+
+def test_what_is_no_file_of_rows_is_wrong_use(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    broken = {"a.json": '{"data"', "b.csv": 'id\n"open', "c.json": "3"}
+    for name, text in broken.items():
+        (tmp_path / name).write_text(text)
+        arguments = ("--project", project, "--file", str(tmp_path / name))
+        shown = run(service, "import", *arguments, "--from", "phoenix")
+        assert (shown.returncode, len(shown.stderr.splitlines())) == (2, 1), shown.stderr
+    own = run(service, "import", "--project", project, "--file", str(tmp_path / "b.csv"))
+    assert own.returncode == 2
+    assert "the format that can be imported" in own.stderr
+    (tmp_path / "d.jsonl").write_text("{}\n")
+    arguments = ("--project", project, "--file", str(tmp_path / "d.jsonl"))
+    wrong = run(service, "import", *arguments, "--created-at", "yesterday")
+    assert wrong.returncode == 2
