@@ -1,4 +1,4 @@
-"""The command line: `scoreline serve`, `doctor`, `export`, `import`, `keys`, `scores`, `store`."""
+"""The command line: `scoreline serve`, and what works on a service or its store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from app.cli.doctor import doctor
 from app.cli.exports import export
+from app.cli.gates import gate
 from app.cli.imports import import_
 from app.cli.keys import keys
 from app.cli.scores import scores
@@ -46,5 +47,5 @@ def serve() -> None:
     )
 
 
-for command in (doctor, export, import_, keys, scores, store):
+for command in (doctor, export, gate, import_, keys, scores, store):
     main.add_command(command)

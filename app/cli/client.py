@@ -75,6 +75,10 @@ class Client:
         """One score, as the service sends it."""
         return self._send("GET", f"{self.scores_url}/{quote(score_id, safe='')}").data
 
+    def gate(self, query: Mapping[str, str]) -> bytes:
+        """Whether a run keeps its bounds, as the service sends it."""
+        return self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
+
     def delete(self, score_ids: Sequence[str]) -> int:
         """Delete scores; how many of them were there."""
         query = urlencode([("score_ids", score_id) for score_id in score_ids])

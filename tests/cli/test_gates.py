@@ -1,0 +1,134 @@
+"""`scoreline gate` as a script runs it: exit codes, the table, JSON and JUnit."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.processes import ADMIN_KEY, Service
+
+PROJECT = "acme/gates"
+GATE = ("--project", PROJECT, "--scorer", "s")
+
+
+@pytest.fixture(scope="module")
+def filled(service: Service) -> Service:
+    """The service with two runs: base has the mean 0.85, next 0.83, nulls only nulls."""
+    for run, values in (("base", [0.8, 0.9]), ("next", [0.86, 0.8]), ("nulls", [None, None])):
+        for place, value in enumerate(values):
+            score = {"prediction_id": f"p{place}", "scorer": "s", "value": value}
+            service.post(f"/v2/{PROJECT}/scores", {**score, "evaluation_run_id": run})
+    return service
+
+
+def run(
+    service: Service, arguments: Sequence[str], key: str = ADMIN_KEY
+) -> subprocess.CompletedProcess[str]:
+    url = f"http://127.0.0.1:{service.port}"
+    environ = {**os.environ, "SCORELINE_URL": url, "SCORELINE_KEY": key}
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", "gate", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--run", "next", "--min", "0.8"], 0),
+        (["--run", "next", "--min", "0.9"], 1),
+        (["--run", "next", "--baseline", "base", "--max-drop", "0.02"], 0),
+        (["--run", "next", "--baseline", "base", "--max-drop", "0.01"], 1),
+        (["--run", "next", "--min-coverage", "1"], 0),
+        (["--run", "nulls", "--min-coverage", "0.95"], 1),
+        (["--run", "nulls", "--min", "-1"], 1),
+        (["--run", "no-such-run", "--min", "-1"], 1),
+        (["--run", "next", "--leaf", "none", "--min", "-1"], 1),
+        (["--run", "next"], 2),
+        (["--run", "next", "--max-drop", "0.1"], 2),
+        (["--run", "next", "--min-coverage", "2"], 2),
+        (["--run", "next", "--min", "much"], 2),
+        ([], 2),
+    ],
+)
+def test_the_exit_code_is_the_verdict(filled: Service, arguments: list[str], code: int) -> None:
+    done = run(filled, [*GATE, *arguments])
+    assert done.returncode == code, done.stdout + done.stderr
+    assert bool(done.stderr) == (code == 2)
+
+
+def test_people_see_a_table_of_the_checks(filled: Service) -> None:
+    done = run(filled, [*GATE, "--run", "next", "--min", "0.9", "--min-coverage", "0.95"])
+    header, least, coverage = done.stdout.splitlines()
+    assert header.split() == ["check", "wanted", "found", "passed", "why"]
+    assert least.split() == ["min", "0.9", "0.83", "NO"]
+    assert coverage.split() == ["min_coverage", "0.95", "1", "yes"]
+
+
+def test_json_is_what_the_api_sends(filled: Service) -> None:
+    done = run(filled, [*GATE, "--run", "nulls", "--min", "0.9", "--json"])
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["passed"]) == (1, False)
+    assert answer["checks"][0]["why"] == "the run has no values at this leaf"
+
+
+def test_junit_has_a_case_for_each_check(filled: Service, tmp_path: Path) -> None:
+    file = tmp_path / "gate.xml"
+    arguments = ["--run", "next", "--min", "0.9", "--min-coverage", "1", "--junit", str(file)]
+    assert run(filled, [*GATE, *arguments]).returncode == 1
+    suites = ET.parse(file).getroot()
+    (suite,) = suites
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "2",
+        "failures": "1",
+        "errors": "0",
+    }
+    least, coverage = suite
+    assert (least.get("name"), least.get("classname")) == ("min 0.9", "next s")
+    assert least[0].tag == "failure"
+    assert least[0].get("message") == "found 0.83"
+    assert (coverage.get("name"), len(coverage)) == ("min_coverage 1", 0)
+
+
+def test_junit_is_well_formed_whatever_the_names_are(filled: Service, tmp_path: Path) -> None:
+    file = tmp_path / "gate.xml"
+    arguments = ["--project", PROJECT, "--scorer", 'a<b>"&\x1b', "--run", "ü", "--min", "0"]
+    assert run(filled, [*arguments, "--junit", str(file)]).returncode == 1
+    (case,) = ET.parse(file).getroot()[0]
+    assert case.get("classname") == 'ü a<b>"&\ufffd'
+
+
+def test_no_answer_is_an_error_and_not_a_failure(filled: Service, tmp_path: Path) -> None:
+    file = tmp_path / "gate.xml"
+    arguments = [*GATE, "--run", "next", "--min", "0.5", "--junit", str(file)]
+    done = run(filled, arguments, key="sl_nobody")
+    assert done.returncode == 2
+    assert "401" in done.stderr
+    (case,) = ET.parse(file).getroot()[0]
+    assert case[0].tag == "error"
+
+
+def test_a_service_that_is_not_there_gives_no_answer(filled: Service) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = run(filled, [*GATE, "--run", "next", "--min", "0.5", "--url", url])
+    assert done.returncode == 2
+    assert "no answer" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_no_answer(filled: Service, tmp_path: Path) -> None:
+    arguments = ["--run", "next", "--min", "0.5", "--junit", str(tmp_path / "none" / "gate.xml")]
+    assert run(filled, [*GATE, *arguments]).returncode == 2
