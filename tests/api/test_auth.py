@@ -132,11 +132,12 @@ def test_the_owner_of_the_key_is_kept_with_the_score(tmp_path: Path) -> None:
         _, secret = create(service, "create", "*")
         body = {**SCORE, "wb_user_id": "mallory"}
         headers = {"Authorization": f"Bearer {secret}"}
-        assert service.post("/v2/a/b/scores", body, headers=headers, key=None).status == 200
+        made = service.post("/v2/a/b/scores", body, headers=headers, key=None)
         store = open_store(service.environ["SCORELINE_STORE"])
-        row = store._reader().execute("SELECT wb_user_id FROM scores").fetchone()  # type: ignore[attr-defined]
+        score = store.find_score("a", "b", made.json["score_id"])
         store.close()
-    assert row == ("olga",)
+    assert score is not None
+    assert score.wb_user_id == "olga"
 
 
 def test_no_key_is_ever_logged(tmp_path: Path) -> None:
