@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from functools import lru_cache
 
@@ -26,6 +26,10 @@ STATUSES = {
 """The status of what gunicorn's parser refuses; 400 where it is not listed."""
 
 
+Wait = Callable[[bytes | memoryview], None]
+"""Sends what a client did not take at once, and waits for that."""
+
+
 class BrokenOff(Exception):
     """An answer whose beginning is sent already, and whose rest failed."""
 
@@ -37,14 +41,25 @@ class Answer(Response):  # type: ignore[misc]
     """
 
     _head = b""
+    _unsent: bytes | memoryview = b""
+    _omits_body: bool
     headers_sent: bool
+    response_length: int | None
 
-    def send_all(self, chunks: Iterable[bytes]) -> None:
-        """Send what the application answers. Raises BrokenOff, OSError, and what it raises."""
+    def begin(self, chunks: Iterable[bytes], wait: Wait) -> None:
+        """Take what the application answers, and what waits for the client where that must be."""
+        self._chunks, self._pieces, self._wait = chunks, iter(chunks), wait
+
+    def go_on(self) -> bool:
+        """Send as much as the client takes; whether that was all, or the rest.
+
+        Of an answer whose length is known the rest is left, for any thread to send. The pieces of
+        any other come from this thread's connection to the store: it waits. Raises BrokenOff,
+        OSError, and what the application raises.
+        """
+        is_over = True
         try:
-            for chunk in chunks:
-                self.write(chunk)
-            self.close()
+            is_over = self._send_pieces()
         except OSError:
             raise
         except Exception as error:
@@ -52,8 +67,20 @@ class Answer(Response):  # type: ignore[misc]
                 raise BrokenOff from error
             raise
         finally:
-            if hasattr(chunks, "close"):
-                chunks.close()
+            if is_over and hasattr(self._chunks, "close"):
+                self._chunks.close()
+        return is_over
+
+    def _send_pieces(self) -> bool:
+        if self._unsent:
+            self._unsent = send_some(self.sock, self._unsent)
+        while not self._unsent:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self.close()
+                return not self._unsent
+            self.write(piece)
+        return False
 
     def default_headers(self) -> list[str]:
         """The first lines of the head."""
@@ -90,18 +117,31 @@ class Answer(Response):  # type: ignore[misc]
             self._send(b"")
 
     def _send(self, data: bytes) -> None:
-        send(self.sock, self._head + data)
+        rest = send_some(self.sock, self._head + data)
         self._head = b""
+        if self._can_be_left():
+            self._unsent = rest
+        else:
+            self._wait(rest)
+
+    def _can_be_left(self) -> bool:
+        is_known = self.response_length is not None or self._omits_body
+        return is_known and not self.req.is_large
 
 
-def send(sock: socket.socket, data: bytes) -> None:
-    """Write all of `data`; waits for a client that reads slowly. Raises OSError."""
+def send_some(sock: socket.socket, data: bytes | memoryview) -> bytes | memoryview:
+    """Write what the client takes at once; the rest of `data`. Raises OSError."""
     try:
         sent = os.write(sock.fileno(), data)
     except BlockingIOError:
         sent = 0
-    if sent < len(data):
-        sock.sendall(data[sent:])
+    return b"" if sent == len(data) else memoryview(data)[sent:]
+
+
+def send_at_once(sock: socket.socket, data: bytes) -> None:
+    """Write all of a few bytes. Raises OSError, also on a client that reads nothing."""
+    if send_some(sock, data):
+        raise BlockingIOError("the client does not read its answers")
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from typing import Any
 
 from gunicorn.config import Config
 
-from app.server.answers import send
+from app.server.answers import Answer, send_at_once
 from app.server.requests import ScorelineRequest, Source
 
 PIECE = 64 * 1024
@@ -39,7 +39,8 @@ class Connection:
 
     `deadline` is until when the client must have sent what it owes, on the monotonic clock; it is
     None while the client owes nothing. `is_ended` tells that it sends no more, `is_late` that it
-    was given up, `is_closing` that nothing more is wanted of it.
+    was given up, `is_closing` that nothing more is wanted of it. `answer` is what the client has
+    not taken all of yet, `waits_since` when a thread began to wait for it to take a part.
     """
 
     def __init__(self, sock: socket.socket, client: Any, server: Any) -> None:
@@ -54,6 +55,8 @@ class Connection:
         self._searched = 0
         self._request: ScorelineRequest | None = None
         self._count = 0
+        self.answer: Answer | None = None
+        self.waits_since: float | None = None
         self.deadline: float | None = time.monotonic() + HEAD_SECONDS
 
     @property
@@ -112,7 +115,7 @@ class Connection:
         if not request.is_large:
             self._data += self.source.take_buffered()
             if request.takes_continue() and len(self._data) < (request.length or 0):
-                send(self.sock, CONTINUE)
+                send_at_once(self.sock, CONTINUE)
         return request
 
     def finish_large(self, request: ScorelineRequest) -> bool:
@@ -124,7 +127,9 @@ class Connection:
     def rest(self, keepalive: float) -> None:
         """Give the client its time: for the rest of a request that it has begun, or for another."""
         now = time.monotonic()
-        if self.is_closing:
+        if self.answer:
+            self.deadline = now + IO_SECONDS
+        elif self.is_closing:
             self.deadline = now + LINGER_SECONDS
         elif self.is_idle:
             self.deadline = now + keepalive
@@ -132,11 +137,23 @@ class Connection:
             body_seconds = BODY_SECONDS if self._request else 0.0
             self.deadline = (self._began or now) + HEAD_SECONDS + body_seconds
 
+    def wait_to_send(self, data: bytes | memoryview) -> None:
+        """Send all of `data` to a client that may read slowly. Raises OSError."""
+        if not data:
+            return
+        self.waits_since = time.monotonic()
+        try:
+            while data:
+                data = data[self.sock.send(data) :]
+        finally:
+            self.waits_since = None
+
     def give_up(self) -> None:
-        """Expect no more of the client: its connection becomes readable, and is at its end."""
+        """Expect no more of the client: its connection gets an event, and is at its end."""
         self.is_late = True
+        is_owed = not (self.is_closing or self.answer or self.waits_since)
         with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR if self.is_closing else socket.SHUT_RD)
+            self.sock.shutdown(socket.SHUT_RD if is_owed else socket.SHUT_RDWR)
 
     def say_goodbye(self) -> None:
         """Send no more, and wait for the client to end too: a close now could lose the answer."""

@@ -2,7 +2,8 @@
 
 A thread is taken by a request that is whole, never by a client that is slow to send one: heads and
 small bodies are put together as they come. A large body is waited for by a thread, but at most by
-half of them.
+half of them. Nor is a thread taken by a client that is slow to read: the rest of an answer is sent
+as it takes it. Only a list is waited for by the thread that reads it, and so by half of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,23 +20,28 @@ from gunicorn.http import wsgi
 from gunicorn.workers.base import Worker
 
 from app.logs import request_id
-from app.server.answers import Answer, BrokenOff, refusal, send, status_of
-from app.server.connections import LINGER_SECONDS, Connection
+from app.server.answers import Answer, BrokenOff, refusal, send_at_once, status_of
+from app.server.connections import Connection
+from app.server.large import LargeRequests
+from app.server.patience import (
+    give_up_late,
+    give_up_longest_owed,
+    give_up_slowest,
+    wait_shortly,
+)
 from app.server.requests import ScorelineRequest
 
 ARMED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 """An event goes to one thread, and there is no other until that thread arms it anew."""
 
-AT_ONCE = select.EPOLLOUT | select.EPOLLONESHOT
+WRITABLE = select.EPOLLOUT | select.EPOLLONESHOT
+"""An event comes as soon as the client takes something: at once, when nothing is on its way."""
 
 TICK_SECONDS = 1.0
 STOPPING_TICK_SECONDS = 0.05
 YIELD_SECONDS = 0.0001
 MOST_YIELD_SECONDS = 0.002
 """How long a worker leaves a new connection to the others, for each that it has already."""
-
-MOST_LARGE_WAITING = 100
-"""How many large bodies may wait for a thread that reads them."""
 
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -55,8 +60,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._listeners: dict[int, Any] = {}
         self._connections: dict[int, Connection] = {}
         self._lock = threading.Lock()
-        self._large = 0
-        self._large_waiting: deque[tuple[Connection, ScorelineRequest]] = deque()
+        self._half_of_the_threads = max(1, self.cfg.threads // 2)
+        self._large = LargeRequests(self._half_of_the_threads)
 
     # The main thread
 
@@ -81,9 +86,9 @@ class EventWorker(Worker):  # type: ignore[misc]
             os.read(self.PIPE[0], 4096)
         self.notify()
         now = time.monotonic()
-        for connection in list(self._connections.values()):
-            if connection.deadline is not None and connection.deadline < now:
-                connection.give_up()
+        connections = list(self._connections.values())
+        give_up_late(connections, now)
+        give_up_slowest(connections, self._half_of_the_threads, now)
 
     def _stop_listening(self) -> None:
         """Take the connections that wait already, and no more."""
@@ -98,9 +103,7 @@ class EventWorker(Worker):  # type: ignore[misc]
     def _finish(self) -> None:
         """Wait for answers that are under way, and shortly for requests that may be."""
         now = time.monotonic()
-        for connection in list(self._connections.values()):
-            if connection.deadline is not None:
-                connection.deadline = min(connection.deadline, now + LINGER_SECONDS)
+        wait_shortly(list(self._connections.values()), now)
         while self._connections and time.monotonic() < now + self.cfg.graceful_timeout:
             self._tick(STOPPING_TICK_SECONDS)
 
@@ -130,29 +133,25 @@ class EventWorker(Worker):  # type: ignore[misc]
             sock, client = listener.accept()
         except OSError as error:
             if error.errno in NO_ROOM:
-                self._make_room()
+                give_up_longest_owed(list(self._connections.values()))
             return False
         if len(self._connections) >= self.cfg.worker_connections:
-            self._make_room()
+            give_up_longest_owed(list(self._connections.values()))
         self._connections[sock.fileno()] = Connection(sock, client, listener.getsockname())
         self._events.register(sock.fileno(), ARMED)
         return True
 
-    def _make_room(self) -> None:
-        """Give up the connection that has been owed something for longest."""
-        owed = [each for each in list(self._connections.values()) if each.deadline is not None]
-        if owed:
-            min(owed, key=lambda connection: connection.deadline or 0.0).give_up()
-
     def _go_on(self, connection: Connection) -> None:
         """Take what has arrived, and answer the requests that are whole with it."""
-        connection.receive()
+        if not connection.answer:
+            connection.receive()
+        elif not self._send_on(connection, connection.answer):
+            return
         while not connection.is_closing and (request := connection.take_request(self.cfg)):
             if request.is_large:
                 self._queue_large(connection, request)
                 return
             if not self._answer(connection, request):
-                self._end(connection)
                 return
         if not connection.is_ended:
             self._rest(connection, ARMED)
@@ -178,7 +177,7 @@ class EventWorker(Worker):  # type: ignore[misc]
             self._refuse(connection, status, reason)
 
     def _answer(self, connection: Connection, request: ScorelineRequest) -> bool:
-        """Have a request answered; whether the connection may be used for another."""
+        """Have a request answered; whether the connection is ready for another."""
         request_id.set(None)  # The thread's last request is over.
         connection.deadline = None
         answer, environ = wsgi.create(
@@ -192,36 +191,38 @@ class EventWorker(Worker):  # type: ignore[misc]
         environ["wsgi.multithread"] = True
         if not self.alive:
             answer.force_close()
-        answer.send_all(self.wsgi(environ, answer.start_response))
-        return not answer.should_close() and not connection.is_ended
+        answer.begin(self.wsgi(environ, answer.start_response), connection.wait_to_send)
+        return self._send_on(connection, answer)
+
+    def _send_on(self, connection: Connection, answer: Answer) -> bool:
+        """Send what its client takes; whether the connection is ready for another request."""
+        connection.answer = connection.deadline = None
+        if not answer.go_on():
+            connection.answer = answer
+            self._rest(connection, WRITABLE)
+            return False
+        if answer.should_close() or connection.is_ended:
+            self._end(connection)
+            return False
+        return True
 
     # Large bodies
 
     def _queue_large(self, connection: Connection, request: ScorelineRequest) -> None:
         """Answer a request with a large body as soon as a thread may be spared for it."""
         connection.deadline = None
-        if len(self._large_waiting) >= MOST_LARGE_WAITING:
+        if self._large.is_full:
             self._refuse(connection, 503, "Too many large bodies at once")
-            return
-        with self._lock:
-            self._large_waiting.append((connection, request))
-            if self._large >= max(1, self.cfg.threads // 2):
-                return
-            self._large += 1
-        while following := self._next_large():
-            self._outlive(self._answer_large, *following)
-
-    def _next_large(self) -> tuple[Connection, ScorelineRequest] | None:
-        with self._lock:
-            if self._large_waiting:
-                return self._large_waiting.popleft()
-            self._large -= 1
-            return None
+        elif self._large.join(connection, request):
+            while following := self._large.following():
+                self._outlive(self._answer_large, *following)
 
     def _answer_large(self, connection: Connection, request: ScorelineRequest) -> None:
         connection.source.may_wait(may=True)
-        if self._answer(connection, request) and connection.finish_large(request):
-            self._rest(connection, AT_ONCE)  # What has been read ahead makes no event.
+        if not self._answer(connection, request):
+            return
+        if connection.finish_large(request):
+            self._rest(connection, WRITABLE)  # What has been read ahead makes no event.
         else:
             self._end(connection)
 
@@ -239,9 +240,9 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.log.info("answered %s to what is no HTTP request", status)
         self.wsgi.extensions["scoreline"].metrics.count_unread(status)
         try:
-            send(connection.sock, data)
+            send_at_once(connection.sock, data)
         except OSError:
-            self.log.debug("The client is gone before it was told %s", reason)
+            self.log.debug("The client is gone, or reads nothing, and was not told %s", reason)
         self._end(connection)
 
     def _end(self, connection: Connection) -> None:
