@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -206,3 +207,15 @@ def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard
         with running(tmp_path, WEB_CONCURRENCY="3") as service:
             service.process.terminate()
             service.process.wait(timeout=20)  # The graceful timeout is 30.
+
+
+def test_what_only_some_questions_need_is_not_imported_at_the_start(tmp_path: Path) -> None:
+    program = (
+        "import sys; from app import create_app; create_app(); "
+        "print({'numpy', 'scipy', 'pyarrow', 'pymongo'} & sys.modules.keys())"
+    )
+    environ = {**os.environ, "SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

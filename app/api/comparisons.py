@@ -10,6 +10,7 @@ from app.api.answers import raises
 from app.api.auth import allow
 from app.api.contract import query, response
 from app.api.state import state
+from app.api.turns import in_turn
 from app.errors import NotFound
 from app.schemas.comparisons import CompareQuery, CompareRes
 
@@ -21,6 +22,7 @@ blueprint = Blueprint("Comparisons", __name__)
 @response(CompareRes)
 @raises(NotFound)
 @query(CompareQuery)
+@in_turn
 def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Compare evaluation runs with a baseline, prediction by prediction."""
     from app.services.comparisons import compare_runs

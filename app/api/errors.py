@@ -56,7 +56,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     TooLarge: (413, None),
     TooMany: (429, None),
     TooSlow: (408, None),
-    Busy: (503, "Too many large bodies at once"),
+    Busy: (503, "Too much is under way"),
     StoreUnavailable: (503, "The store does not answer"),
     StoreBusy: (503, "The store cannot keep up"),
     StoreFull: (503, "The store is full"),

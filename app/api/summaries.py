@@ -9,6 +9,7 @@ from flask import Blueprint
 from app.api.auth import allow
 from app.api.contract import query, response
 from app.api.state import state
+from app.api.turns import in_turn
 from app.schemas.summaries import SummaryQuery, SummaryRes
 
 blueprint = Blueprint("Summaries", __name__)
@@ -18,6 +19,7 @@ blueprint = Blueprint("Summaries", __name__)
 @allow("read")
 @response(SummaryRes)
 @query(SummaryQuery)
+@in_turn
 def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Summarise scores by scorer and leaf, or by what `group_by` says."""
     from app.services.summaries import summarize

@@ -212,7 +212,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         """Answer a request with a large body as soon as a thread may be spared for it."""
         connection.deadline = None
         if self._large.is_full:
-            self._refuse(connection, 503, "Too many large bodies at once")
+            self._refuse(connection, 503, "Too much is under way")
         elif self._large.join(connection, request):
             while following := self._large.following():
                 self._outlive(self._answer_large, *following)
