@@ -46,7 +46,8 @@ fuzz: $(VENV)/.fuzzing  ## Search for JSON that is read wrong, for FUZZ_SECONDS=
 
 lock: $(VENV)/.locking  ## Renew requirements.lock and tests/minimal.lock from setup.cfg.
 	@$(COMPILE) --upgrade --output-file requirements.lock
-	@$(COMPILE) --upgrade --resolution lowest-direct --output-file tests/minimal.lock
+	@$(COMPILE) --upgrade --resolution lowest-direct --extra parquet \
+		--output-file tests/minimal.lock
 
 check: $(VENV)/.testing  ## Lint, types, layers, sizes.
 	@$(BIN)/ruff check .
