@@ -16,10 +16,6 @@ import pymongo
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
-from pymongo.errors import (
-    AutoReconnect,
-    BulkWriteError,
-)
 from pymongo.read_concern import ReadConcern
 
 from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
@@ -35,9 +31,10 @@ from app.stores.mongo_documents import (
     to_key,
     to_score,
 )
-from app.stores.mongo_errors import check_size, our_errors, outcome_of
+from app.stores.mongo_errors import check_size, our_errors
 from app.stores.mongo_examine import examine
 from app.stores.mongo_indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
+from app.stores.mongo_inserts import insert
 
 LEAVES_PAGE = 1_000
 """How many scores' leaves are read at a time."""
@@ -86,43 +83,13 @@ class MongoStore:
             check_size(document)
         self._prepare_once()
         with our_errors():
-            failed = [outcome for outcome in self._insert(documents) if outcome]
+            failed = [outcome for outcome in insert(self._scores, documents) if outcome]
         if failed:
             raise failed[0]
 
-    def _insert(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
-        """Insert documents, each failing alone.
-
-        When the connection breaks, nobody knows what arrived. The same write is made once more:
-        an id that is there already is then our own, and as durable as the write concern asks,
-        which a server waits for also when it finds nothing left to do.
-        """
-        try:
-            return self._insert_once(documents)
-        except AutoReconnect:
-            outcomes = self._insert_once(documents)
-        ids = [each["_id"] for each, outcome in zip(documents, outcomes, strict=True) if outcome]
-        there = {found["_id"] for found in self._scores.find({"_id": {"$in": ids}}, {"_id": 1})}
-        return [
-            None if each["_id"] in there else outcome
-            for each, outcome in zip(documents, outcomes, strict=True)
-        ]
-
-    def _insert_once(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
-        outcomes: list[Outcome] = [None] * len(documents)
-        try:
-            self._scores.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            details = error.details or {}
-            if details.get("writeConcernErrors"):
-                raise  # Written, but nobody can say that it will stay.
-            for failure in details["writeErrors"]:
-                outcomes[failure["index"]] = outcome_of(failure)
-        return outcomes
-
     def _commit(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
         with our_errors():
-            return self._insert(documents)
+            return insert(self._scores, documents)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
