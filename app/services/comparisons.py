@@ -41,11 +41,7 @@ def compare_runs(store: Store, entity: str, project: str, wanted: dict[str, Any]
         for run_id in candidates
         for leaf in _leaves(baseline, runs[run_id], wanted)
     ]
-    tested = [each for each in compared if each.p_value is not None]
-    for each, p_adjusted in zip(
-        tested, holm([each.p_value or 0.0 for each in tested]), strict=True
-    ):
-        each.p_adjusted = p_adjusted
+    _correct(compared)
     compared.sort(key=lambda each: VERDICTS.index(each.verdict))
     return {
         "baseline": baseline.run_id,
@@ -82,7 +78,7 @@ def _leaves(baseline: Run, candidate: Run, wanted: dict[str, Any]) -> Iterator[L
         (scorer, path, kind)
         for scorer, group in groups
         for path, summary in group.leaves.items()
-        for kind in summary.kinds()
+        for kind in summary.kinds
         if rule != "leaf" or path != paired_by
     }
     for scorer, path, kind in sorted(found):

@@ -39,14 +39,18 @@ class LeafSummary:
         """How many values are not null."""
         return self.numbers.n + self.booleans.n + self.texts.n
 
-    def kinds(self) -> dict[str, Any]:
-        """The figures of each kind that there is."""
-        parts: dict[str, Numbers | Booleans | Texts] = {
-            "number": self.numbers,
-            "boolean": self.booleans,
-            "text": self.texts,
-        }
-        return {kind: part.summary() for kind, part in parts.items() if part.n}
+    @property
+    def _parts(self) -> dict[str, Numbers | Booleans | Texts]:
+        return {"number": self.numbers, "boolean": self.booleans, "text": self.texts}
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that there are, beside null."""
+        return [kind for kind, part in self._parts.items() if part.n]
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of each of them."""
+        return {kind: part.summary() for kind, part in self._parts.items() if part.n}
 
 
 class Group:
@@ -88,7 +92,7 @@ class Group:
             "nulls": nulls,
             "missing": self.attempted - scored - nulls,
             "coverage": scored / self.attempted if self.attempted else None,
-            **(self.leaves[path].kinds() if path in self.leaves else {}),
+            **(self.leaves[path].figures() if path in self.leaves else {}),
         }
 
     def _counts(self, path: str) -> tuple[int, int]:
