@@ -12,9 +12,15 @@ from app import jsontext
 from app.errors import Conflict, TooLarge
 from app.stores.base import ApiKey, Score, Store
 
-PAGE = 500
+PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
-"""A page holds no more scores than PAGE, and values of little more than this."""
+"""A page that is read holds no more scores than PAGE, and values of little more than this.
+
+There are servers that look through all that they have for each.
+"""
+
+PART = 500
+"""How many scores are put into the target at a time."""
 
 ROUNDS = 3
 """How often what the comparison finds missing is copied: a score may become durable while others
@@ -91,9 +97,9 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, note: Note) 
     source's, and TooLarge, both naming it.
     """
     copied = Copied(Comparison(source.extent().newest_id or ""), keys=_copy_keys(source, target))
-    for page in _pages(source, copied.comparison.horizon):
-        copied.scores += _put(target, page)
-        note(len(page))
+    for part in _parts(source, copied.comparison.horizon):
+        copied.scores += _put(target, part)
+        note(len(part))
     for _ in range(ROUNDS):
         copied.comparison = found = compare(source, target, copied.comparison.horizon, note)
         if not found.missing and not (delete_extra and found.extra):
@@ -105,7 +111,7 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, note: Note) 
 
 def _mend(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
     missing = iter(copied.comparison.missing)
-    while score_ids := list(islice(missing, PAGE)):
+    while score_ids := list(islice(missing, PART)):
         copied.scores += _put(target, list(source.read_scores(score_ids)))
     if delete_extra:
         copied.deleted += _delete(source, target, copied.comparison.extra)
@@ -144,11 +150,12 @@ def _pairs(
         theirs = next(right, None) if pair[1] else theirs
 
 
-def _pages(store: Store, horizon: str) -> Iterator[list[Score]]:
+def _parts(store: Store, horizon: str) -> Iterator[list[Score]]:
     after = ""
     while page := [each for each in _page(store, after) if each.score_id <= horizon]:
-        yield page
         after = page[-1].score_id
+        for first in range(0, len(page), PART):
+            yield page[first : first + PART]
 
 
 def _page(store: Store, after: str) -> list[Score]:
@@ -163,9 +170,9 @@ def _page(store: Store, after: str) -> list[Score]:
 
 
 def _scores(store: Store, horizon: str, note: Note = lambda _: None) -> Iterator[Score]:
-    for page in _pages(store, horizon):
-        yield from page
-        note(len(page))
+    for part in _parts(store, horizon):
+        yield from part
+        note(len(part))
 
 
 def _put(target: Store, page: list[Score]) -> int:
@@ -211,7 +218,7 @@ def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> 
     """Delete from `target` what `source` really has not."""
     deleted = 0
     remaining = iter(extra)
-    while some := list(islice(remaining, PAGE)):
+    while some := list(islice(remaining, PART)):
         kept = {score.score_id for score in source.read_scores([each[2] for each in some])}
         by_project = defaultdict(list)
         for entity, project, score_id in some:

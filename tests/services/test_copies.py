@@ -74,6 +74,25 @@ def test_a_copy_made_again_adds_only_what_is_missing(source: Store, store: Store
     assert copy(source, store).scores == 0
 
 
+def test_a_store_is_not_asked_anew_for_every_part(
+    source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers look through all of their scores for each question."""
+    source.add_scores([a_score() for _ in range(2_500)])
+    target = SqliteStore(tmp_path / "target.db")
+    target.prepare()
+    asked: list[str] = []
+
+    def scan_scores(after: str, limit: int) -> Iterator[Score]:
+        asked.append(after)
+        return SqliteStore.scan_scores(source, after, limit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(source, "scan_scores", scan_scores)
+    assert copy(source, target).comparison.equal
+    target.close()
+    assert len(asked) == 4  # To copy and to compare: all of them, and that there are no more.
+
+
 def test_a_score_that_becomes_durable_late_is_not_missed(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
