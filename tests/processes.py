@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,21 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "sl_the-administrator-of-the-tests-0123456789"
 START_SECONDS = 30.0
+LOG_SECONDS = 60.0
+PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody listens on.
+
+    It is none of those that the system gives away: until it is listened on, another client or
+    another run of the tests could be given it, and be taken for the service that was to listen.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
@@ -110,6 +119,13 @@ class Service:
         """Everything logged so far, one JSON object a line; other output is left out."""
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def wait_for_log(self, message: str, times: int = 1) -> None:
+        """Return when `message` has been logged so many times."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while self.log.read_text().count(f'"message": "{message}') < times:
+            assert time.monotonic() < deadline, f"{message!r} was not logged {times} times"
+            time.sleep(0.02)
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""

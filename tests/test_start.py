@@ -158,7 +158,7 @@ def test_sigterm_finishes_requests_in_flight_and_then_stops(tmp_path: Path) -> N
     with running(tmp_path) as service:
         connection = unfinished_request(service)
         service.process.terminate()
-        wait_for_log(service, "Handling signal: term")
+        service.wait_for_log("Handling signal: term")
         assert finish(connection).startswith(b"HTTP/1.1 200")
         connection.close()
         assert service.process.wait(timeout=40) == 0
@@ -179,7 +179,7 @@ def test_a_reload_of_workers_drops_no_request(tmp_path: Path) -> None:
         for client in clients:
             client.start()
         os.kill(service.process.pid, signal.SIGHUP)
-        wait_for_log(service, "Handling signal: hup")
+        service.wait_for_log("Handling signal: hup")
         assert finish(connection).startswith(b"HTTP/1.1 200")
         connection.close()
         while before & set(service.workers()):
@@ -189,15 +189,6 @@ def test_a_reload_of_workers_drops_no_request(tmp_path: Path) -> None:
             client.join()
     assert set(statuses) == {200}
     assert len(statuses) > 20
-
-
-def wait_for_log(service: Service, message: str) -> None:
-    """Return when the service has logged `message`."""
-    for _ in range(400):
-        if any(line["message"] == message for line in service.log_lines()):
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError(f"{message!r} was never logged")
 
 
 def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard_it(

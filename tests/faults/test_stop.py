@@ -19,7 +19,6 @@ from tests.faults.load import (
     report,
 )
 from tests.processes import Service, running
-from tests.test_start import wait_for_log
 
 pytestmark = pytest.mark.faults
 
@@ -62,7 +61,7 @@ def test_a_kept_alive_connection_is_closed_cleanly_between_requests(tmp_path: Pa
         made = [send(service, each, f"idle-{place}") for place, each in enumerate(connections)]
         busy, *idle = connections
         service.process.terminate()
-        wait_for_log(service, "Handling signal: term")
+        service.wait_for_log("Handling signal: term")
         made.append(send(service, busy, "last"))
         for connection in idle:
             assert connection.sock.recv(1) == b""  # A reset would raise an error.
