@@ -141,8 +141,8 @@ def test_wrong_use_is_code_2_and_a_dead_server_code_3(tmp_path: Path) -> None:
 def test_a_copy_to_mongodb_under_load_and_back_is_exact(tmp_path: Path, mongodb_uri: str) -> None:
     url = f"sqlite:///{tmp_path}/scoreline.db"
     (tmp_path / "target").write_text(f"{mongodb_uri}\n")
-    with running(tmp_path) as service, Load(service, calls=2_000) as load:
-        load.wait_for(acknowledged=700)
+    with running(tmp_path) as service, Load(service, calls=1_000) as load:
+        load.wait_for(acknowledged=300)
         before = {score_id for score_id, _ in load.acknowledged}
         first = run(tmp_path, "store", "copy", url, "@target")
         assert first.returncode == 0, first.stderr

@@ -11,7 +11,9 @@ from typing import Any
 
 import pymongo
 import pytest
+from click.testing import CliRunner
 
+from app.cli import main
 from app.errors import Conflict
 from app.stores import open_store
 from app.stores.mongo_indexes import SCORE_INDEXES
@@ -35,15 +37,15 @@ def shell_blocks() -> list[str]:
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
-def test_every_scoreline_command_of_the_document_is_one(tmp_path: Path) -> None:
+def test_every_scoreline_command_of_the_document_is_one() -> None:
     lines = [line.split() for line in shell_blocks() if line.startswith("scoreline ")]
     assert lines
     for words in lines:
         names = [word for word in words[1:3] if re.fullmatch(r"[a-z]+", word)]
-        assert run(tmp_path, *names, "--help").returncode == 0, words
-        shown = run(tmp_path, *names, "--help").stdout
+        shown = CliRunner().invoke(main, [*names, "--help"])
+        assert shown.exit_code == 0, words
         for option in (word for word in words if word.startswith("--")):
-            assert option in shown, (words, option)
+            assert option in shown.output, (words, option)
 
 
 def test_every_mongodb_command_of_the_document_is_found_here() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, TooLarge
+from app.services import copies
 from app.services.copies import Copied, copy_store
 from app.services.leaves import leaves
 from app.stores.base import Score, Store
@@ -65,12 +66,16 @@ def test_every_score_and_key_is_the_same_there_and_back(
     back.close()
 
 
-def test_a_copy_made_again_adds_only_what_is_missing(source: Store, store: Store) -> None:
-    scores = [a_score() for _ in range(1_201)]
+def test_a_copy_made_again_adds_only_what_is_missing(
+    source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "PAGE", 50)
+    monkeypatch.setattr(copies, "PART", 20)
+    scores = [a_score() for _ in range(121)]
     source.add_scores(scores)
-    store.add_scores(scores[100:700])
+    store.add_scores(scores[10:70])
     copied = copy(source, store)
-    assert (copied.scores, copied.comparison.equal) == (601, True)
+    assert (copied.scores, copied.comparison.equal) == (61, True)
     assert copy(source, store).scores == 0
 
 
