@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
+import itertools
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +24,33 @@ ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "sl_the-administrator-of-the-tests-0123456789"
 START_SECONDS = 30.0
 LOG_SECONDS = 60.0
-PORTS = range(10_000, 32_000)
+PORTS = (10_000, 32_000, 200)
+"""From, to, and how many a process has for itself."""
 
 
 def free_port() -> int:
     """A loopback port that nobody listens on.
 
-    It is none of those that the system gives away: until it is listened on, another client or
-    another run of the tests could be given it, and be taken for the service that was to listen.
+    Until it is listened on, somebody else could be given it, and be taken for the service that was
+    to listen. So it is none of those that the system gives to clients, and none of another run.
     """
-    while True:
-        port = secrets.choice(PORTS)
+    for port in itertools.islice(_own_ports(), PORTS[2]):
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("no port is free")
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Ports that are this process's, among all that test Scoreline on this machine."""
+    for first in range(*PORTS):
+        path = Path(tempfile.gettempdir(), f"scoreline-test-ports-{first}.lock")
+        with suppress(OSError):
+            # Held until the process ends.
+            fcntl.flock(os.open(path, os.O_CREAT), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return itertools.cycle(range(first, first + PORTS[2]))
+    raise AssertionError("every port is another run's")
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
