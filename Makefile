@@ -5,11 +5,13 @@ BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A module's tests stay together, for they share services.
+PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser test-interop test-faults test-attack test-minimal test-newest
+.PHONY: help run test coverage test-browser test-interop test-faults test-attack test-minimal test-newest
 .PHONY: fuzz lock check bench clean
 
 help:  ## Show this list.
@@ -19,27 +21,30 @@ run: $(VENV)/.serving  ## Serve on 127.0.0.1:8000, the store at var/scoreline.db
 	@exec $(BIN)/scoreline serve
 
 test: $(VENV)/.testing  ## Run every test that this machine can run.
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: $(VENV)/.testing  ## Run the same, and show the lines that none of them runs.
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
 test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
-	@$(BIN)/python -m pytest --no-cov tests/interop
+	@$(BIN)/python -m pytest tests/interop
 
 test-browser: $(VENV)/.browser  ## Open /docs in a real browser (the machine's chromium).
-	@$(BIN)/python -m pytest --no-cov tests/browser
+	@$(BIN)/python -m pytest tests/browser
 
 test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
-	@$(BIN)/python -m pytest --no-cov -m faults -s tests/faults
+	@$(BIN)/python -m pytest -m faults -s tests/faults
 
 test-attack: $(VENV)/.attacking  ## Attack a running service (SCORELINE_TEST_CASES=10000 for longer).
-	@$(BIN)/python -m pytest --no-cov -m attack -s tests/attack
+	@$(BIN)/python -m pytest -m attack -s tests/attack
 
 test-minimal: $(VENV)-minimal/.minimal  ## Run the tests on the least releases that setup.cfg allows.
-	@$(VENV)-minimal/bin/python -m pytest --no-cov $(TESTS)
+	@$(VENV)-minimal/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 test-newest:  ## Run the tests on the newest releases that setup.cfg allows, asked for anew.
 	@rm -rf $(VENV)-newest
 	@$(MAKE) --no-print-directory VENV=$(VENV)-newest $(VENV)-newest/.testing
-	@$(VENV)-newest/bin/python -m pytest --no-cov $(TESTS)
+	@$(VENV)-newest/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 fuzz: $(VENV)/.fuzzing  ## Search for JSON that is read wrong, for FUZZ_SECONDS=60.
 	@$(BIN)/python -m tests.attack.fuzz_json -max_len=2000 -max_total_time=$(FUZZ_SECONDS)
