@@ -13,8 +13,10 @@ import click
 
 from app.errors import StoreRefused
 from app.services import doctor as service
+from app.services.limits import open_limit
 from app.stores import open_store, shown
 from app.stores.findings import FAIL, OK, Finding
+from app.tracing import TracingUnavailable, check
 from config.settings import SettingsError, read_settings
 
 
@@ -41,7 +43,9 @@ def _findings() -> Iterator[Finding]:
     try:
         settings = read_settings(os.environ)
         store = open_store(settings.store)
-    except (SettingsError, StoreRefused) as error:
+        open_limit(settings.rate_limit, settings.rate_limit_store)
+        check()
+    except (SettingsError, StoreRefused, TracingUnavailable) as error:
         yield Finding("settings", FAIL, str(error), "see docs/settings.md")
         return
     yield Finding("settings", OK, f"all can be used; the store is {shown(settings.store)}")

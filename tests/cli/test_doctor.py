@@ -17,7 +17,7 @@ from app.stores.findings import FAIL, OK, WARN, Finding, space_finding
 from app.stores.sqlite import SqliteStore
 from app.stores.sqlite_examine import file_system
 from tests.cli.test_keys import run
-from tests.processes import ADMIN_KEY, running
+from tests.processes import ADMIN_KEY, ROOT, running
 from tests.stores.test_contract import a_score
 
 CHECKS = [
@@ -50,6 +50,25 @@ def findings(directory: Path, **settings: str) -> tuple[int, dict[str, dict[str,
 def verdicts(directory: Path, **settings: str) -> tuple[int, dict[str, str]]:
     code, found = findings(directory, **settings)
     return code, {check: each["verdict"] for check, each in found.items()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OTEL_TRACES_EXPORTER": "nonsense"},
+        {
+            "SCORELINE_RATE_LIMIT": "1/second",
+            "SCORELINE_RATE_LIMIT_STORE": "redis://u:hush@127.0.0.1",
+        },
+    ],
+    ids=["traces", "limits"],
+)
+def test_what_would_stop_a_start_is_found(tmp_path: Path, settings: dict[str, str]) -> None:
+    (tmp_path / "redis.py").write_text("raise ImportError")
+    code, found = findings(tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
+    assert (code, list(found)) == (2, ["settings"])
+    assert "is not installed" in found["settings"]["says"] or "redis" in found["settings"]["says"]
+    assert "hush" not in found["settings"]["says"]
 
 
 @pytest.fixture
