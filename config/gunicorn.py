@@ -34,9 +34,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
 
 def on_starting(_arbiter: Arbiter) -> None:
     """Make the store ready before any worker opens it, and the first key when there is none."""
-    # A worker that is told to stop before it has handlers of its own would pass it over in the
-    # master's, which it inherits, and be waited for until the graceful timeout.
-    os.register_at_fork(after_in_child=_stop_at_once)
+    end_early_workers()
     _allow_files()
     first_start(settings)
     metrics.open_directory()
@@ -70,9 +68,26 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _stop_at_once() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+def end_early_workers() -> None:
+    """Have a worker end that is told to stop before it has handlers of its own.
+
+    It would pass that over in the master's, which it inherits, or lose it amid the fork, and be
+    waited for until the graceful timeout. So the signal waits until the worker can end by it.
+    """
+    stops = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+    def end_by_them() -> None:
+        for number in stops:
+            signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=end_by_them)
 
 
 try:
