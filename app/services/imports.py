@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -66,19 +66,32 @@ def _score(entity: str, project: str, owner: str, body: dict[str, Any]) -> Score
 
 
 def _in_turns(store: Store, scores: Sequence[Score]) -> list[Outcome]:
-    """Keep scores; of those with one id the first comes first, and the next is held to it."""
+    """Keep scores; of those with one id the first comes first, and the others are held to it."""
     outcomes: dict[int, Outcome] = {}
-    waiting = list(enumerate(scores))
+    waiting = dict(enumerate(scores))
     while waiting:
-        turn: dict[str, tuple[int, Score]] = {}
-        later = []
-        for position, score in waiting:
-            if turn.setdefault(score.score_id, (position, score))[0] != position:
-                later.append((position, score))
-        kept = _keep(store, [score for _, score in turn.values()])
-        outcomes.update({position: kept[score_id] for score_id, (position, _) in turn.items()})
-        waiting = later
+        turn: dict[str, int] = {}
+        for position, score in waiting.items():
+            turn.setdefault(score.score_id, position)
+        kept = _keep(store, [scores[position] for position in turn.values()])
+        outcomes |= {position: kept[score_id] for score_id, position in turn.items()}
+        outcomes |= _repeated(store, _without(waiting, outcomes))
+        waiting = _without(waiting, outcomes)
     return [outcomes[position] for position in range(len(scores))]
+
+
+def _without(waiting: Mapping[int, Score], outcomes: Mapping[int, Outcome]) -> dict[int, Score]:
+    return {position: score for position, score in waiting.items() if position not in outcomes}
+
+
+def _repeated(store: Store, waiting: Mapping[int, Score]) -> dict[int, Outcome]:
+    """What became of the scores whose ids are stored now, without a turn for each of them."""
+    there = _stored(store, waiting.values()) if waiting else {}
+    return {
+        position: _compared(score, there[score.score_id])
+        for position, score in waiting.items()
+        if score.score_id in there
+    }
 
 
 def _keep(store: Store, scores: Sequence[Score]) -> Outcomes:
@@ -116,7 +129,8 @@ def _refused(store: Store, score: Score, error: ScorelineError) -> Outcome:
 
 def _stored(store: Store, scores: Iterable[Score]) -> dict[str, Score]:
     """What is stored under the ids of these scores, in whichever project."""
-    return {each.score_id: each for each in store.read_scores([s.score_id for s in scores])}
+    score_ids = list(dict.fromkeys(score.score_id for score in scores))
+    return {each.score_id: each for each in store.read_scores(score_ids)}
 
 
 def _compared(ours: Score, theirs: Score) -> Outcome:

@@ -271,6 +271,20 @@ def test_of_lines_with_one_id_the_first_that_is_the_stored_score_counts(store: S
     ]
 
 
+def test_many_lines_with_one_id_are_not_written_one_after_the_other(store: Store) -> None:
+    body = a_body()
+    add_scores, written = store.add_scores, []
+
+    def counted(scores: Sequence[Score]) -> None:
+        written.append(len(scores))
+        add_scores(scores)
+
+    store.add_scores = counted  # type: ignore[method-assign]
+    outcomes = run_import(store, [body] * 50 + [{**body, "value": "other"}])
+    assert outcomes == [Outcome.CREATED, *[Outcome.PRESENT] * 49, Outcome.TAKEN]
+    assert written == [1]
+
+
 def test_what_does_not_fit_leaves_the_others_alone(store: Store) -> None:
     bodies = [a_body(value=number) for number in range(7)]
     add_scores = store.add_scores
