@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.services.leaf_summaries import Group
+from app.services.leaf_summaries import Group, ancestors, shrink
 from app.stores.base import ScoreQuery, Store
 
 CHECKS = ("min", "max", "max_drop", "max_rise", "min_coverage")
@@ -42,9 +42,10 @@ def gate_run(store: Store, entity: str, project: str, wanted: dict[str, Any]) ->
 
 
 def _figures(store: Store, query: ScoreQuery, leaf: str) -> dict[str, Any]:
-    group = Group()
+    group = Group(only={leaf, *ancestors(leaf)})
     for tally in store.tally_leaves(query, ()):
         group.add_counted(tally.scores, tally.leaves, tally.counts)
+        shrink([group])
     return group.figures(leaf)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 from app.errors import StoreDamaged
-from app.statistics.distributions import Booleans, Numbers, Texts
+from app.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
 from app.stores.base import Leaf, Leaves
+
+MOST_NUMBERS = 1_000_000
+"""How many numbers are held at most, of all groups together: 8 MB."""
+
+MOST_TEXTS = 100_000
+"""How many texts are held at most, of all groups together: some 30 MB."""
 
 _DOT = re.compile(r"\\.|\.", re.DOTALL)
 """What a path is parted by; a dot with a backslash before it belongs to a key."""
@@ -56,8 +62,10 @@ class LeafSummary:
 class Group:
     """The scores of one group, and their values by path."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: Set[str] | None = None) -> None:
+        """With `only`, what is not at one of these paths is left out."""
         self.attempted = 0
+        self._only = only
         self.leaves: defaultdict[str, LeafSummary] = defaultdict(LeafSummary)
 
     def add(self, leaves: Leaves) -> None:
@@ -67,10 +75,11 @@ class Group:
     def add_counted(self, scores: int, leaves: Leaves, counts: Sequence[int]) -> None:
         """Take in so many scores, and leaves that stand for so many each. Raises StoreDamaged."""
         self.attempted += scores
-        found = self.leaves
+        found, only = self.leaves, self._only
         try:
             for leaf, times in zip(leaves, counts, strict=True):
-                found[leaf["path"]].take[leaf["kind"]](leaf, times)
+                if only is None or leaf["path"] in only:
+                    found[leaf["path"]].take[leaf["kind"]](leaf, times)
         except (KeyError, TypeError) as error:
             raise StoreDamaged("a leaf is not what was written") from error
 
@@ -121,6 +130,13 @@ class WholeGroup(Group):
 
     def _counts(self, _path: str) -> tuple[int, int]:
         return self._scored, self._nulls
+
+
+def shrink(groups: Iterable[Group]) -> None:
+    """Let numbers and texts go where the groups hold more of them than they may."""
+    summaries = [summary for group in groups for summary in group.leaves.values()]
+    shrink_largest([summary.numbers for summary in summaries], MOST_NUMBERS)
+    shrink_largest([summary.texts for summary in summaries], MOST_TEXTS)
 
 
 def ancestors(path: str) -> set[str]:

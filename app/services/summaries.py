@@ -7,20 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.services.leaf_summaries import Group, WholeGroup
+from app.services.leaf_summaries import Group, WholeGroup, shrink
 from app.services.pages import query_of
-from app.statistics.distributions import shrink_largest
 from app.stores.base import Key, ScoreQuery, Store
 
 MOST_GROUPS = 20_000
-MOST_NUMBERS = 1_000_000
-"""How many numbers are held at most, of all groups together: 8 MB."""
-
-MOST_TEXTS = 100_000
-"""How many texts are held at most, of all groups together: some 30 MB."""
 
 CHECKED = 50_000
-"""After so many more scores it is seen how much is held."""
+"""After so many more values it is seen how much is held."""
 
 
 def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -29,48 +23,67 @@ def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -
     `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS.
     """
     group_by = wanted["group_by"]
-    by = [name for name in group_by if name != "leaf"]
-    query = query_of(entity, project, wanted)
-    groups = _by_leaf(store, query, by) if "leaf" in group_by else _whole(store, query, by)
+    groups = _gathered(store, query_of(entity, project, wanted), group_by)
     return {
         "group_by": group_by,
         "groups": [
-            {**dict(zip(by, key, strict=True)), **figures}
+            {**dict(zip(_fields(group_by), key, strict=True)), **figures}
             for key, group in sorted(groups.items(), key=_order)
             for figures in _figures(group, group_by)
         ],
     }
 
 
-def _by_leaf(store: Store, query: ScoreQuery, by: Sequence[str]) -> dict[Key, Group]:
-    groups: defaultdict[Key, Group] = defaultdict(Group)
+def _gathered(store: Store, query: ScoreQuery, group_by: Sequence[str]) -> Mapping[Key, Group]:
+    """The groups, which hold no more than they may. Raises InvalidParameter."""
+    by, is_whole = _fields(group_by), "leaf" not in group_by
+    groups: defaultdict[Key, Group] = defaultdict(WholeGroup if is_whole else Group)
+    take = _take_whole if is_whole else _take_leaves
     unchecked = 0
-    for tally in store.tally_leaves(query, by):
-        groups[tally.key].add_counted(tally.scores, tally.leaves, tally.counts)
-        unchecked += tally.scores
+    for taken in take(store, query, by, groups):
+        unchecked += taken
         if unchecked > CHECKED or len(groups) > MOST_GROUPS:
-            _bound(groups, by)
+            _bound(groups, group_by)
             unchecked = 0
+    _bound(groups, group_by)
     return groups
 
 
-def _whole(store: Store, query: ScoreQuery, by: Sequence[str]) -> dict[Key, WholeGroup]:
-    groups: defaultdict[Key, WholeGroup] = defaultdict(WholeGroup)
+def _fields(group_by: Sequence[str]) -> list[str]:
+    """What a score itself is grouped by."""
+    return [name for name in group_by if name != "leaf"]
+
+
+def _take_leaves(
+    store: Store, query: ScoreQuery, by: Sequence[str], groups: defaultdict[Key, Group]
+) -> Iterator[int]:
+    """Take in scores leaf by leaf; after some of them, how many values it were."""
+    for tally in store.tally_leaves(query, by):
+        groups[tally.key].add_counted(tally.scores, tally.leaves, tally.counts)
+        yield sum(tally.counts)
+
+
+def _take_whole(
+    store: Store, query: ScoreQuery, by: Sequence[str], groups: defaultdict[Key, Group]
+) -> Iterator[int]:
+    """Take in scores, all leaves of one together; after some of them, how many values it were."""
     for keys, page in store.read_leaves(query, by):
         for key, leaves in zip(keys, page, strict=True):
             groups[key].add(leaves)
-        _bound(groups, by)
-    return groups
+        yield sum(map(len, page))
 
 
-def _bound(groups: Mapping[Key, Group], by: Sequence[str]) -> None:
+def _bound(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
     """Keep to what may be held. Raises InvalidParameter."""
-    if len(groups) > MOST_GROUPS:
+    found = groups.values()
+    # Not every leaf is answered: those are counted only where there may be too many.
+    if (
+        sum(len(group.leaves) or 1 for group in found) > MOST_GROUPS
+        and sum(len(group.paths()) for group in found) > MOST_GROUPS
+    ):
         message = f"over {MOST_GROUPS} groups: filter, or group by less"
-        raise InvalidParameter("group_by", by, message)
-    summaries = [summary for group in groups.values() for summary in group.leaves.values()]
-    shrink_largest([summary.numbers for summary in summaries], MOST_NUMBERS)
-    shrink_largest([summary.texts for summary in summaries], MOST_TEXTS)
+        raise InvalidParameter("group_by", group_by, message)
+    shrink(found)
 
 
 def _figures(group: Group, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:

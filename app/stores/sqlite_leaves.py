@@ -16,6 +16,9 @@ from app.stores.sqlite_rows import Row, where
 MOST_COUNTED = 20_000
 """How many different leaves are counted before they are handed on."""
 
+MOST_HELD = 500_000
+"""How many leaves, equal or not, are counted before they are handed on: they may be unfolded."""
+
 READ_AT_ONCE = 500
 """How many leaves are read as one: so few that Python's collector of garbage has no turn."""
 
@@ -56,26 +59,28 @@ class Tallies:
 
     def of(self, pages: Iterable[Sequence[Row]]) -> Iterator[Tally]:
         """All tallies of some pages. Raises StoreDamaged."""
-        held = 0
+        different = held = 0
         for rows in pages:
             for key, some in _by_key(rows).items():
                 parted = _parted(some)
                 if key in self._different:
                     yield Tally(key, len(some), read_lists(parted), [1] * len(parted))
                 else:
-                    held += self._count(key, len(some), parted)
-            if held > MOST_COUNTED:
+                    different += self._count(key, len(some), parted)
+                    held += len(parted)
+            if different > MOST_COUNTED or held > MOST_HELD:
                 yield from self._counted()
-                held = 0
+                different = held = 0
         yield from self._counted()
 
     def _count(self, key: Key, scores: int, texts: list[str]) -> int:
-        """Count leaves; how many of them were not there before."""
+        """Count leaves; how many of them were not there before, and a key that was not."""
+        before = len(self._counts)
         counted = self._counts[key]
-        before = len(counted)
+        known = len(counted)
         counted.update(texts)
         self._scores[key] += scores
-        return len(counted) - before
+        return len(counted) - known + len(self._counts) - before
 
     def _counted(self) -> Iterator[Tally]:
         """What is counted, which is then forgotten."""

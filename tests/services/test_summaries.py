@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidParameter, StoreDamaged
-from app.services import summaries
+from app.services import leaf_summaries, summaries
 from app.services.leaf_summaries import Group, ancestors
 from app.services.leaves import leaves
 from app.services.scores import create_scores
@@ -199,9 +199,32 @@ def test_too_many_groups_are_refused(store: Store, monkeypatch: pytest.MonkeyPat
         groups(store)
 
 
+@pytest.mark.parametrize("group_by", [["scorer", "leaf"], ["leaf"]])
+def test_leaves_are_groups_too_and_as_many_as_that(
+    store: Store, monkeypatch: pytest.MonkeyPatch, group_by: list[str]
+) -> None:
+    monkeypatch.setattr(summaries, "MOST_GROUPS", 3)
+    add(store, [{"a": {"b": 1}}, {"a": None}, None, {"c": 1}, {"d": 1}])
+    assert [group["leaf"] for group in groups(store, group_by=group_by)] == ["a.b", "c", "d"]
+    add(store, [{"e": 1}])
+    with pytest.raises(InvalidParameter, match="over 3 groups"):
+        groups(store, group_by=group_by)
+
+
+@pytest.mark.parametrize("group_by", [["prediction_id"], ["prediction_id", "leaf"]])
+def test_what_is_held_is_not_looked_at_too_often(
+    store: Store, monkeypatch: pytest.MonkeyPatch, group_by: list[str]
+) -> None:
+    looks: list[None] = []
+    monkeypatch.setattr(summaries, "shrink", lambda _: looks.append(None))
+    add(store, list(range(1_300)))
+    assert len(groups(store, group_by=group_by)) == 1_300
+    assert len(looks) == 1
+
+
 def test_what_is_held_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "MOST_NUMBERS", 100)
-    monkeypatch.setattr(summaries, "MOST_TEXTS", 50)
+    monkeypatch.setattr(leaf_summaries, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(leaf_summaries, "MOST_TEXTS", 50)
     monkeypatch.setattr(summaries, "CHECKED", 100)
     add(store, [{"score": number / 600, "why": f"because {number}"} for number in range(600)])
     score, why = groups(store)

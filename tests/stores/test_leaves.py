@@ -136,6 +136,19 @@ def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
     assert [len(each.leaves) for each in tallies if each.key == ("s0",)] == [15, 15, 15]
 
 
+def test_no_tally_stands_for_very_many_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_leaves, "MOST_HELD", 10)
+    tallies = list(Tallies().of([rows([1] * 12), rows([1] * 12)]))
+    assert [sum(tally.counts) for tally in tallies] == [6] * 4
+
+
+def test_no_more_keys_are_counted_than_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_leaves, "MOST_COUNTED", 10)
+    pages = iter([[(f"s{page}-{place}", "[]") for place in range(12)] for page in range(9)])
+    assert next(Tallies().of(pages)).key == ("s0-0",)
+    assert len(list(pages)) == 8
+
+
 @pytest.mark.parametrize("leaves_text", ['[{"path":"","kind":', "nonsense", "[1],[2]", None])
 def test_leaves_that_are_no_lists_are_damage(leaves_text: str | None) -> None:
     with pytest.raises(StoreDamaged):
