@@ -16,6 +16,9 @@ from app.stores.base import ScoreQuery, Store
 MOST_SCORES = 1_000_000
 """How many scores a comparison reads at most: all of them are held."""
 
+MOST_VALUES = 5_000_000
+"""How many values, of all leaves of these scores, at most."""
+
 ALPHA = 0.05
 
 VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
@@ -26,15 +29,14 @@ def compare_runs(store: Store, entity: str, project: str, wanted: dict[str, Any]
     """Each candidate run beside the baseline, leaf by leaf, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
-    when there are over MOST_SCORES.
+    when there are over MOST_SCORES or MOST_VALUES.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
     candidates = list(dict.fromkeys(wanted["candidate"]))
     runs: dict[str, Run] = {}
     for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
-        read = sum(run.num_scores for run in runs.values())
         of_run = replace(query, evaluation_run_id=run_id)
-        runs[run_id] = _read(store, of_run, wanted["pair_by"], MOST_SCORES - read)
+        runs[run_id] = _read(store, of_run, wanted["pair_by"], list(runs.values()))
     baseline = runs[wanted["baseline"]]
     compared = [
         Comparison(leaf, baseline, runs[run_id])
@@ -60,12 +62,16 @@ def _correct(compared: Sequence[Comparison]) -> None:
         compared[place].p_adjusted = p_adjusted
 
 
-def _read(store: Store, query: ScoreQuery, pair_by: str, most: int) -> Run:
-    run = read_run(store, query, pair_by, most)
+def _read(store: Store, query: ScoreQuery, pair_by: str, others: Sequence[Run]) -> Run:
+    """Read a run that is held beside others."""
+    most = MOST_SCORES - sum(run.num_scores for run in others)
+    most_values = MOST_VALUES - sum(run.num_values for run in others)
+    run = read_run(store, query, pair_by, most, most_values)
     if not run.num_scores:
         raise NotFound(f"Evaluation run {run.run_id} has no scores")
-    if run.num_scores > most:
-        message = f"the runs have over {MOST_SCORES} scores: compare fewer of them, or one scorer"
+    if run.num_scores > most or run.num_values > most_values:
+        found = f"{MOST_SCORES} scores" if run.num_scores > most else f"{MOST_VALUES} values"
+        message = f"the runs have over {found}: compare fewer of them, or one scorer"
         raise InvalidParameter("candidate", run.run_id, message)
     return run
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple
 
 from app.services.leaf_summaries import Group
-from app.stores.base import Leaf, ScoreQuery, Store
+from app.stores.base import Leaf, Leaves, ScoreQuery, Store
 
 Value = float | bool | str | None
 
@@ -27,6 +28,7 @@ class Run:
 
     run_id: str
     num_scores: int = 0
+    num_values: int = 0
     groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
     """All scores of each scorer."""
     judged: defaultdict[str, dict[object, Judged]] = field(
@@ -37,23 +39,31 @@ class Run:
     """How many scores of each scorer had a newer one for the same prediction."""
 
 
-def read_run(store: Store, query: ScoreQuery, pair_by: str, most: int) -> Run:
-    """Read the scores of the run that `query` names, until there are over `most`."""
+def read_run(
+    store: Store, query: ScoreQuery, pair_by: str, most_scores: int, most_values: int
+) -> Run:
+    """Read the scores of the run that `query` names, until there are over so many."""
     run = Run(query.evaluation_run_id or "")
     paired = _pairing(pair_by)
     for keys, page in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
         for key, leaves in zip(keys, page, strict=True):
             scorer, score_id, prediction_id = (part or "" for part in key)
             group = run.groups[scorer]
-            score = Judged(score_id, prediction_id, {leaf["path"]: value(leaf) for leaf in leaves})
+            score = Judged(score_id, prediction_id, _values(leaves))
             place = paired(group.attempted, score)
             run.repeated[scorer] += place in run.judged[scorer]
             run.judged[scorer][place] = score
             group.add(leaves)
         run.num_scores += len(keys)
-        if run.num_scores > most:
+        run.num_values += sum(map(len, page))
+        if run.num_scores > most_scores or run.num_values > most_values:
             break
     return run
+
+
+def _values(leaves: Leaves) -> dict[str, Value]:
+    """Values by their paths, which are kept once and not for each score."""
+    return {intern(leaf["path"]): value(leaf) for leaf in leaves}
 
 
 def value(leaf: Leaf) -> Value:

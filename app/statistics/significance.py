@@ -44,9 +44,10 @@ def of_pairs(differences: NDArray[np.float64]) -> Difference:
             mean, finite("paired_t", mean, mean), sign_test(wins, losses), "sign_test"
         )
     with np.errstate(all="ignore"):  # What is beyond a double is told as None.
-        found = stats.ttest_1samp(differences, 0.0)
+        unit = _unit(differences)
+        found = stats.ttest_1samp(differences / unit, 0.0)
         low, high = found.confidence_interval(LEVEL)
-    interval = finite("paired_t", float(low), float(high))
+        interval = finite("paired_t", float(low * unit), float(high * unit))
     return Difference(mean, interval, _finite(found.pvalue), "paired_t")
 
 
@@ -76,9 +77,10 @@ def of_unpaired(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -
     if mean is None or not (before.deviation or after.deviation):
         return Difference(mean, None, None, "welch_t")
     with np.errstate(all="ignore"):
-        found = stats.ttest_ind(candidate, baseline, equal_var=False)
+        unit = _unit(np.concatenate([baseline, candidate]))
+        found = stats.ttest_ind(candidate / unit, baseline / unit, equal_var=False)
         low, high = found.confidence_interval(LEVEL)
-    interval = finite("welch_t", float(low), float(high))
+        interval = finite("welch_t", float(low * unit), float(high * unit))
     return Difference(mean, interval, _finite(found.pvalue), "welch_t")
 
 
@@ -105,6 +107,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         so_far = max(so_far, min(1.0, (len(p_values) - rank) * p_values[position]))
         adjusted[position] = so_far
     return adjusted
+
+
+def _unit(values: NDArray[np.float64]) -> float:
+    """A power of two near the greatest: squares of values by it are no infinity and no zero."""
+    _, exponent = math.frexp(float(np.abs(values).max()))
+    return math.ldexp(1.0, exponent - 1)
 
 
 def _finite(number: Any) -> float | None:

@@ -247,6 +247,15 @@ def test_more_scores_than_fit_are_refused(store: Store, monkeypatch: pytest.Monk
         compared(store)
 
 
+def test_more_values_than_fit_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "MOST_VALUES", 11)
+    add(store, "A", numbered([{"a": 1, "b": 2}] * 3))
+    add(store, "B", numbered([{"a": 1, "b": 2}] * 3))
+    with pytest.raises(InvalidParameter, match="over 11 values"):
+        compared(store)
+    assert compared(store, candidate=["A"])
+
+
 def test_a_run_is_no_different_from_itself(store: Store) -> None:
     add(store, "A", numbered([0.1, 0.5, 0.9] * 4))
     (row,) = compared(store, candidate=["A"])

@@ -92,5 +92,20 @@ def test_what_cannot_be_computed_is_none(values: list[float]) -> None:
     assert found.interval is None
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-170, 1e160, 1e300])
+def test_how_large_the_numbers_are_changes_no_p_value(unit: float) -> None:
+    differences = np.array([1.0, -0.5, 2.0, 3.0, 0.25, -1.0, 2.5])
+    before = differences - 1
+    for scaled, known in (
+        (of_pairs(differences * unit), of_pairs(differences)),
+        (of_unpaired(before * unit, differences * unit), of_unpaired(before, differences)),
+    ):
+        assert scaled.p_value == pytest.approx(known.p_value, rel=1e-9)
+        assert scaled.interval is not None
+        assert known.interval is not None
+        for end in ("low", "high"):
+            assert scaled.interval[end] == pytest.approx(known.interval[end] * unit, rel=1e-9)
+
+
 def test_two_constant_samples_have_no_p_value() -> None:
     assert of_unpaired(np.ones(9), np.zeros(9)).p_value is None
