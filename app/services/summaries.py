@@ -11,9 +11,9 @@ from app.services.leaf_summaries import Group, WholeGroup, shrink
 from app.services.pages import query_of
 from app.stores.base import Key, ScoreQuery, Store
 
-MOST_GROUPS = 20_000
+MOST_GROUPS = 50_000
 
-CHECKED = 50_000
+CHECKED = 100_000
 """After so many more values it is seen how much is held."""
 
 
