@@ -39,16 +39,34 @@ def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | fl
     query = {name: str(value) for name, value in given.items() if value is not None}
     try:
         text = client.gate(query)
+        answer = _answer(text)
     except (ServiceError, ServiceUnreachable) as error:
         _write(junit, [Case(_name(query), "gate", "error", str(error))])
         fail(str(error), 2)
-    answer = json.loads(text)
     _write(junit, [_case(_name(query), check) for check in answer["checks"]])
-    if as_json:
-        sys.stdout.buffer.write(text + b"\n")
-    else:
-        table(HEADER, [_row(check) for check in answer["checks"]])
+    try:
+        if as_json:
+            click.echo(text)
+        else:
+            table(HEADER, [_row(check) for check in answer["checks"]])
+    except OSError as error:
+        fail(f"the answer cannot be printed: {error.strerror}", 2)
     sys.exit(0 if answer["passed"] else 1)
+
+
+def _answer(text: bytes) -> dict[str, Any]:
+    """What Scoreline says of a gate. Raises ServiceError where it is somebody else's answer."""
+    try:
+        answer: dict[str, Any] = json.loads(text)
+        rows = [_row(check) for check in answer["checks"]]
+        is_whole = bool(rows) and isinstance(answer["passed"], bool)
+    except (ValueError, TypeError, KeyError):
+        is_whole = False
+    if not is_whole:
+        raise ServiceError(
+            "200, with an answer that is none of Scoreline's: is the URL right?", 200
+        )
+    return answer
 
 
 def _name(query: dict[str, str]) -> str:
@@ -67,7 +85,7 @@ def _row(check: dict[str, Any]) -> list[str]:
 
 
 def _figure(number: float | None) -> str:
-    return "-" if number is None else f"{number:.6g}"
+    return "-" if number is None else f"{number:.12g}"
 
 
 def _case(name: str, check: dict[str, Any]) -> Case:

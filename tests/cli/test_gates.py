@@ -7,8 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -30,14 +33,18 @@ def filled(service: Service) -> Service:
 
 
 def run(
-    service: Service, arguments: Sequence[str], key: str = ADMIN_KEY
+    service: Service,
+    arguments: Sequence[str],
+    key: str = ADMIN_KEY,
+    stdout: int | BinaryIO = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
     url = f"http://127.0.0.1:{service.port}"
     environ = {**os.environ, "SCORELINE_URL": url, "SCORELINE_KEY": key}
     return subprocess.run(
         [sys.executable, "-m", "app.cli", "gate", *arguments],
         env=environ,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
         timeout=60,
@@ -127,6 +134,42 @@ def test_a_service_that_is_not_there_gives_no_answer(filled: Service) -> None:
         done = run(filled, [*GATE, "--run", "next", "--min", "0.5", "--url", url])
     assert done.returncode == 2
     assert "no answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>log in</html>", b"", b"{}", b"[1]", b'{"passed":true,"checks":[]}', b'{"checks":[1]}'],
+)
+def test_what_is_not_scoreline_s_answer_is_none(
+    filled: Service, tmp_path: Path, body: bytes
+) -> None:
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    file = tmp_path / "gate.xml"
+    with HTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever).start()
+        url = f"http://127.0.0.1:{portal.server_port}"
+        arguments = ["--run", "next", "--min", "0.5", "--url", url, "--junit", str(file)]
+        done = run(filled, [*GATE, *arguments])
+        portal.shutdown()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "none of Scoreline's" in done.stderr
+    assert ET.parse(file).getroot()[0][0][0].tag == "error"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_an_answer_that_cannot_be_printed_is_none(filled: Service, more: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run(filled, [*GATE, "--run", "next", "--min", "0.5", *more], stdout=full)
+    assert done.returncode == 2
 
 
 def test_a_report_that_cannot_be_written_is_no_answer(filled: Service, tmp_path: Path) -> None:
