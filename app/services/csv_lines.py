@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,11 +11,16 @@ from app.schemas.moment_fields import utc_text
 from app.services.tables import FIELDS, Table
 from app.stores.base import Score
 
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""What makes a cell a formula when it begins with it (OWASP, CSV Injection); the last are wide."""
-
 MARK = "'"
-"""What is put before such a text, and before one that begins with it, so that it can be undone."""
+"""What is put before a text that would be a formula, and before one that begins with it."""
+
+_MARKED = re.compile(
+    # What is not seen, which a spreadsheet may leave out.
+    "[\\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
+    # What makes a cell a formula (OWASP, CSV Injection); the last are wide.
+    "[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
+    "|'"
+)
 
 
 def csv_lines(table: Table) -> Iterator[bytes]:
@@ -42,12 +48,8 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return _quoted(MARK + value if _needs_mark(value) else value)
+        return _quoted(MARK + value if _MARKED.match(value) else value)
     return jsontext.write(value)
-
-
-def _needs_mark(text: str) -> bool:
-    return text.startswith((MARK, *FORMULA)) or text.lstrip().startswith(FORMULA)
 
 
 def _quoted(text: str) -> str:
