@@ -88,9 +88,12 @@ class Number(fields.Field[float]):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
         try:
-            number = float(value)
+            # Python reads the digits of every script.
+            number = float(value) if value.strip().isascii() else None
         except ValueError:
-            raise ValidationError(NOT_A_NUMBER) from None
+            number = None
+        if number is None:
+            raise ValidationError(NOT_A_NUMBER)
         if not math.isfinite(number):
             raise ValidationError(NOT_FINITE)
         check_bounds(number, self.least, self.most)

@@ -57,7 +57,7 @@ def edges(low: float, high: float, *, whole: bool) -> list[float]:
     if not math.isfinite(width):
         return [low, 0.0, high]
     if whole and width <= 1:
-        return [float(number) for number in range(int(low), int(high) + 2)]
+        return sorted({float(number) for number in range(int(low), int(high) + 2)})
     power = math.floor(math.log10(width))
     step = next(step for step in _STEPS if width * _ROUNDED <= float(f"{step}e{power}"))
 

@@ -174,6 +174,7 @@ def test_a_run_of_nulls_fails_its_gate(any_service: Service) -> None:
         ([], "value_error", "min"),
         ([("max_drop", "0.1")], "value_error", "baseline"),
         ([("min", "much")], "float_parsing", "min"),
+        ([("min", "\N{ARABIC-INDIC DIGIT ONE}")], "float_parsing", "min"),
         ([("min", "nan")], "finite_number", "min"),
         ([("min_coverage", "1.5")], "less_than_equal", "min_coverage"),
         ([("baseline", "A"), ("max_drop", "-1")], "greater_than_equal", "max_drop"),

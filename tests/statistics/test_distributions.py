@@ -81,6 +81,14 @@ def test_edges_are_round(low: float, high: float, expected: list[float], *, whol
     assert edges(low, high, whole=whole) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("low", [2.0**53, 1e16, -1e16])
+def test_whole_numbers_between_which_no_double_is_share_a_bin(low: float) -> None:
+    bounds = edges(low, low + 6, whole=True)
+    assert bounds == sorted(set(bounds))
+    assert bounds[0] == low
+    assert bounds[-1] >= low + 6
+
+
 def test_edges_are_the_doubles_nearest_to_what_they_are_written_as() -> None:
     assert edges(0.0, 1.0, whole=False)[3] == 0.15
 
