@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from app.errors import InvalidParameter
 from app.services.leaf_summaries import Group, WholeGroup, shrink
 from app.services.pages import query_of
 from app.stores.base import Key, ScoreQuery, Store
 
-MOST_GROUPS = 50_000
+MOST_GROUPS = 20_000
+MOST_LEAVES = 100_000
+"""How many leaves are answered at most, of all groups together."""
 
 CHECKED = 100_000
 """After so many more values it is seen how much is held."""
@@ -20,7 +22,8 @@ CHECKED = 100_000
 def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
     """The figures of each group of the scores that pass all filters.
 
-    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS.
+    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS or
+    MOST_LEAVES.
     """
     group_by = wanted["group_by"]
     groups = _gathered(store, query_of(entity, project, wanted), group_by)
@@ -76,14 +79,20 @@ def _take_whole(
 def _bound(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
     """Keep to what may be held. Raises InvalidParameter."""
     found = groups.values()
+    if len(found) > MOST_GROUPS:
+        _refuse(group_by, f"{MOST_GROUPS} groups")
     # Not every leaf is answered: those are counted only where there may be too many.
     if (
-        sum(len(group.leaves) or 1 for group in found) > MOST_GROUPS
-        and sum(len(group.paths()) for group in found) > MOST_GROUPS
+        sum(len(group.leaves) for group in found) > MOST_LEAVES
+        and sum(len(group.paths()) for group in found) > MOST_LEAVES
     ):
-        message = f"over {MOST_GROUPS} groups: filter, or group by less"
-        raise InvalidParameter("group_by", group_by, message)
+        _refuse(group_by, f"{MOST_LEAVES} leaves of all groups")
     shrink(found)
+
+
+def _refuse(group_by: Sequence[str], found: str) -> NoReturn:
+    message = f"over {found}: filter, or group by less"
+    raise InvalidParameter("group_by", group_by, message)
 
 
 def _figures(group: Group, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:

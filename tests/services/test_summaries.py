@@ -200,14 +200,14 @@ def test_too_many_groups_are_refused(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("group_by", [["scorer", "leaf"], ["leaf"]])
-def test_leaves_are_groups_too_and_as_many_as_that(
+def test_too_many_leaves_are_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch, group_by: list[str]
 ) -> None:
-    monkeypatch.setattr(summaries, "MOST_GROUPS", 3)
+    monkeypatch.setattr(summaries, "MOST_LEAVES", 3)
     add(store, [{"a": {"b": 1}}, {"a": None}, None, {"c": 1}, {"d": 1}])
     assert [group["leaf"] for group in groups(store, group_by=group_by)] == ["a.b", "c", "d"]
     add(store, [{"e": 1}])
-    with pytest.raises(InvalidParameter, match="over 3 groups"):
+    with pytest.raises(InvalidParameter, match="over 3 leaves"):
         groups(store, group_by=group_by)
 
 
