@@ -125,6 +125,7 @@ class Comparison:
 
     def answer(self, worst: int) -> dict[str, Any]:
         """All that is said of it, with so many regressions at most."""
+        counts = self._counts()
         return {
             "candidate": self._runs["candidate"].run_id,
             "scorer": self.leaf.scorer,
@@ -133,8 +134,8 @@ class Comparison:
             "lower_is_better": self.leaf.lower_is_better,
             "verdict": self.verdict,
             "summaries": {name: self._summary(run) for name, run in self._runs.items()},
-            "pairs": self._counts(),
-            "difference": self._told(),
+            "pairs": counts,
+            "difference": self._told(counts),
             "regressions": [] if self._is_text else self._pairs.regressions(self._changes, worst),
         }
 
@@ -144,10 +145,10 @@ class Comparison:
         kinds = {kind: figures.pop(kind, None) for kind in KINDS}
         return {**figures, self.leaf.kind: kinds[self.leaf.kind]}
 
-    def _counts(self) -> dict[str, int | None]:
+    def _counts(self) -> dict[str, int]:
         """How many pairs were won, lost and tied, and what became of all the others."""
         compared = len(self._pairs.compared)
-        counts: dict[str, int | None] = {"compared": compared}
+        counts = {"compared": compared}
         if self._is_text:
             changed = self._pairs.num_changed()
             counts |= {"changed": changed, "unchanged": compared - changed}
@@ -161,11 +162,10 @@ class Comparison:
             counts[f"repeated_in_{name}"] = run.repeated[self.leaf.scorer]
         return counts
 
-    def _told(self) -> dict[str, Any] | None:
+    def _told(self, counts: dict[str, int]) -> dict[str, Any] | None:
         """The difference, its interval and its tests."""
         if not self._difference:
             return None
-        counts = self._counts()
         return {
             "mean": self._difference.mean,
             "interval": self._difference.interval,
@@ -174,5 +174,5 @@ class Comparison:
             "note": self._note,
             "p_value": self._difference.p_value,
             "p_adjusted": self.p_adjusted,
-            "sign_test_p_value": sign_test(counts["wins"] or 0, counts["losses"] or 0),
+            "sign_test_p_value": sign_test(counts["wins"], counts["losses"]),
         }

@@ -54,16 +54,13 @@ def _check(
 ) -> dict[str, Any]:
     """One bound, what was found, and whether that keeps it."""
     found, why = _found(name, run, baseline)
-    if found is not None:
-        over = found - bound if name.startswith("max") else bound - found
-        passed = over <= SLACK * max(1.0, abs(bound))
-    return {
-        "name": name,
-        "wanted": bound,
-        "found": found,
-        "passed": found is not None and passed,
-        "why": why,
-    }
+    passed = found is not None and _keeps(name, bound, found)
+    return {"name": name, "wanted": bound, "found": found, "passed": passed, "why": why}
+
+
+def _keeps(name: str, bound: float, found: float) -> bool:
+    over = found - bound if name.startswith("max") else bound - found
+    return over <= SLACK * max(1.0, abs(bound))
 
 
 def _found(

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from app import jsontext
 from app.errors import Conflict, ScorelineError, TooLarge
 from app.services.audit import audited
-from app.services.leaves import leaves
-from app.services.scores import content_hash
+from app.services.making import score_of
 from app.stores.base import ApiKey, Score, Store
 
 SAME = ("entity", "project", "prediction_id", "scorer", "evaluation_run_id", "value_json")
@@ -39,30 +37,15 @@ def import_scores(
     the same one is present, any other has taken its id. Raises StoreUnavailable; the same call
     again stores the rest.
     """
-    scores = [_score(entity, project, by.owner, body) for body in bodies]
+    scores = [
+        score_of(body, entity, project, by.owner, body["score_id"], body["created_at"])
+        for body in bodies
+    ]
     with audited("scores.import", by, {"entity": entity, "project": project}) as told:
         outcomes = _in_turns(store, scores)
         told["num_created"] = outcomes.count(Outcome.CREATED)
         told["num_sent"] = len(outcomes)
     return outcomes
-
-
-def _score(entity: str, project: str, owner: str, body: dict[str, Any]) -> Score:
-    value_json = jsontext.write(body["value"])
-    return Score(
-        score_id=body["score_id"],
-        entity=entity,
-        project=project,
-        evaluation_run_id=body["evaluation_run_id"],
-        prediction_id=body["prediction_id"],
-        scorer=body["scorer"],
-        value_json=value_json,
-        leaves=leaves(body["value"]),
-        wb_user_id=owner,
-        created_at=body["created_at"],
-        idempotency_key=None,
-        body_hash=content_hash(body, value_json),
-    )
 
 
 def _in_turns(store: Store, scores: Sequence[Score]) -> list[Outcome]:

@@ -1,22 +1,18 @@
-"""Scores: make them from what was sent, keep, find, list and delete them."""
+"""Scores: keep, find, list and delete them."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from uuid_utils import uuid7
-
-from app import jsontext
 from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
 from app.schemas.scores import SCORE_ID
 from app.services.audit import audited
-from app.services.leaves import leaves
+from app.services.making import hash_of, new_score
 from app.services.pages import id_before
 from app.stores.base import ApiKey, KeyedScore, Score, Store
 
@@ -78,7 +74,7 @@ def create_score(
     KeyReused, TooLarge and StoreUnavailable.
     """
     idempotency_key = retry.idempotency_key
-    score = _new_score(entity, project, owner, body, idempotency_key, retry.api_key_id)
+    score = new_score(entity, project, owner, body, idempotency_key, retry.api_key_id)
     if retry.is_repeated and (first := _find_retried(store, score)):
         return Created([first], num_new=0)
     try:
@@ -128,7 +124,7 @@ def create_scores(
     StoreUnavailable; the store says whether some are kept then. With keys, the same call again
     finishes what is missing.
     """
-    scores = [_new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
+    scores = [new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
     if idempotency_key:
         scores = _cover(scores, idempotency_key)
     for _ in range(REPEATS):
@@ -172,14 +168,14 @@ def _cover(scores: list[Score], idempotency_key: str) -> list[Score]:
 
     A blank parts the two, which no key that is sent can hold.
     """
-    content = _hash("".join(score.body_hash for score in scores))
+    content = hash_of("".join(score.body_hash for score in scores))
     return [
         score
         if score.idempotency_key
         else replace(
             score,
             idempotency_key=f"{idempotency_key} {position}",
-            body_hash=_hash(f"{content} {position}"),
+            body_hash=hash_of(f"{content} {position}"),
         )
         for position, score in enumerate(scores)
     ]
@@ -205,43 +201,3 @@ def delete_scores(
         deleted = store.delete_scores(entity, project, wanted) if wanted else 0
         told["num_deleted"] = deleted
     return deleted
-
-
-def _new_score(
-    entity: str,
-    project: str,
-    owner: str | None,
-    body: dict[str, Any],
-    idempotency_key: str | None = None,
-    api_key_id: str | None = None,
-) -> Score:
-    score_id = uuid7()
-    value_json = jsontext.write(body["value"])
-    body_hash = content_hash(body, value_json)
-    recognised_by_content = api_key_id is not None and idempotency_key is None
-    return Score(
-        score_id=str(score_id),
-        entity=entity,
-        project=project,
-        evaluation_run_id=body["evaluation_run_id"],
-        prediction_id=body["prediction_id"],
-        scorer=body["scorer"],
-        value_json=value_json,
-        leaves=leaves(body["value"]),
-        wb_user_id=owner,
-        # The id's own time, so that order by id is order by time.
-        created_at=datetime.fromtimestamp(score_id.timestamp / 1000, UTC),
-        idempotency_key=idempotency_key,
-        body_hash=body_hash,
-        retry_hash=_hash(f"{api_key_id} {body_hash}") if recognised_by_content else None,
-    )
-
-
-def content_hash(body: dict[str, Any], value_json: str) -> str:
-    """What a score is recognised by: all that was sent of it, hashed."""
-    ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
-    return _hash(ids + value_json)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

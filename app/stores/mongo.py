@@ -7,9 +7,10 @@ A write is acknowledged by a majority of the members, each with the write in its
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pymongo
@@ -124,8 +125,12 @@ class MongoStore:
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         for keys, page in self.read_leaves(query, fields):
+            together = defaultdict(list)
             for key, leaves in zip(keys, page, strict=True):
-                yield Tally(key, 1, leaves, [1] * len(leaves))
+                together[key].append(leaves)
+            for key, some in together.items():
+                leaves = list(chain.from_iterable(some))
+                yield Tally(key, len(some), leaves, [1] * len(leaves))
 
     def find_keyed(
         self, entity: str, project: str, idempotency_keys: Sequence[str]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import pty
 import socket
 import subprocess
 import threading
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.services import parquet
+from tests.cli.people import on_a_terminal
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment
 
@@ -122,19 +121,8 @@ def test_an_export_that_breaks_off_is_no_file(tmp_path: Path) -> None:
 
 def test_progress_is_shown_on_a_terminal(service: Service, project: str, tmp_path: Path) -> None:
     fill(service, project, ["x" * 1_000] * 2_000)
-    leader, follower = pty.openpty()
-    given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url, TERM="xterm")
     out = tmp_path / "scores.jsonl"
-    arguments = ("export", "--project", project, "--out", str(out))
-    subprocess.run(command(*arguments), check=True, env=given, stderr=follower)
-    os.close(follower)
-    shown = b""
-    try:
-        while piece := os.read(leader, 10_000):
-            shown += piece
-    except OSError:
-        pass  # A terminal without a writer ends with an error.
-    os.close(leader)
+    shown = on_a_terminal(service, "export", "--project", project, "--out", str(out))
     assert b"exporting" in shown
     assert b" MB" in shown
     assert len(out.read_text().splitlines()) == 2_000

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
 from tests.api.test_imports import taken
+from tests.cli.people import killed_once_there_is
 from tests.cli.test_exports import fill, path_of, run
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.cli.test_scores import write_lines
-from tests.processes import Service, command, environment, running
+from tests.processes import Service, running
 
 LANGFUSE: dict[str, Any] = {
     "id": "lf-1",
@@ -85,13 +84,7 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
     arguments = ("import", "--project", "a/b", "--file", str(file), "--batch-size", "50")
     progress = tmp_path / "scores.jsonl.progress"
     with running(tmp_path) as service:
-        given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
-        importing = subprocess.Popen(command(*arguments), env=given)
-        while not progress.exists():
-            assert importing.poll() is None
-            threading.Event().wait(0.005)
-        importing.kill()
-        importing.wait()
+        killed_once_there_is(progress, service, *arguments)
         again = run(service, *arguments)
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.people import killed_once_there_is, on_a_terminal
 from tests.processes import Service, command, environment, free_port, running
 
 SCORE: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": 1}
@@ -110,14 +108,8 @@ def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "scores.jsonl", items)
     arguments = ("add", "--project", "a/b", "--file", str(file), "--batch-size", "50")
     with running(tmp_path) as service:
-        given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
-        adding = subprocess.Popen(command("scores", *arguments), env=given)
         progress = tmp_path / "scores.jsonl.progress"
-        while not progress.exists():
-            assert adding.poll() is None
-            threading.Event().wait(0.005)
-        adding.kill()
-        adding.wait()
+        killed_once_there_is(progress, service, "scores", *arguments)
         again = run(service, *arguments)
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
@@ -239,18 +231,8 @@ def test_long_work_shows_progress_on_a_terminal_only(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 300)
-    leader, follower = pty.openpty()
-    given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url, TERM="xterm")
     arguments = ("add", "--project", project, "--file", str(file), "--batch-size", "100")
-    subprocess.run(command("scores", *arguments), check=True, env=given, stderr=follower)
-    os.close(follower)
-    shown = b""
-    try:
-        while piece := os.read(leader, 10_000):
-            shown += piece
-    except OSError:
-        pass  # A terminal without a writer ends with an error.
-    os.close(leader)
+    shown = on_a_terminal(service, "scores", *arguments)
     assert b"adding" in shown
     assert b"100%" in shown
     assert b"stored 300, refused 0" in shown
