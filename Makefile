@@ -54,12 +54,11 @@ lock: $(VENV)/.locking  ## Renew requirements.lock and tests/minimal.lock from s
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra parquet \
 		--output-file tests/minimal.lock
 
-check: $(VENV)/.testing  ## Lint, types, layers, sizes.
+check: $(VENV)/.testing  ## Lint, types, layers.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m tests.sizes
 
 bench: $(VENV)/.benching  ## Measure beside other services and raw SQLite (needs wrk; BENCH=--quick).
 	@$(BIN)/python -m benchmarks.run $(BENCH)

@@ -29,7 +29,7 @@ from fastapi.security import (
 from pydantic import BaseModel
 from uuid_utils import uuid7
 
-from app.stores.sqlite_schema import MIGRATIONS
+from app.stores.sqlite.schema import MIGRATIONS
 
 INSERT = """
     INSERT INTO scores (

@@ -17,7 +17,7 @@ from gunicorn.glogging import Logger
 from app import metrics
 from app.logs import configure_logging
 from app.server.worker import EventWorker
-from app.start import first_start
+from app.startup import first_start
 from config.settings import SettingsError, read_settings
 
 FILES = 4096

@@ -12,8 +12,8 @@ from flask import Flask
 
 from app import create_app
 from app.stores.base import Store
-from app.stores.mongo import MongoStore, open_mongo_store
-from app.stores.sqlite import SqliteStore
+from app.stores.mongo.store import MongoStore, open_mongo_store
+from app.stores.sqlite.store import SqliteStore
 from config.settings import read_settings
 from tests import mongodb
 from tests.processes import ADMIN_KEY, Service, running

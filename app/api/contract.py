@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from itertools import chain
@@ -14,11 +18,10 @@ from marshmallow import Schema, ValidationError
 
 from app import jsontext
 from app.api.bodies import read_body
-from app.api.streams import breaking
 from app.errors import Invalid, ScorelineError
 from app.schemas.fields import MISSING, Reason
 from app.schemas.query_fields import TextList
-from app.services.pages import Page
+from app.services.lists import Page
 
 View = TypeVar("View", bound=Callable[..., Any])
 Loc = tuple[str | int, ...]
@@ -52,6 +55,16 @@ def contract_of(view: Callable[..., Any]) -> Contract:
     """The contract of a view; `functools.wraps` carries it through the decorators."""
     contract: Contract = view.__dict__.setdefault("contract", Contract())
     return contract
+
+
+def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
+    """Say which errors a view may raise beside those that its other decorators stand for."""
+
+    def decorate(view: View) -> View:
+        contract_of(view).errors += errors
+        return view
+
+    return decorate
 
 
 def body(schema: type[Schema]) -> Callable[[View], View]:
@@ -225,3 +238,25 @@ def describe(reason: Reason, loc: Loc, given: Any) -> dict[str, Any]:
     """One error of FastAPI's list, its keys in FastAPI's order."""
     ctx = {"ctx": reason.ctx} if reason.ctx else {}
     return {"type": reason.type, "loc": loc, "msg": str(reason), "input": given, **ctx}
+
+
+log = logging.getLogger("scoreline.errors")
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER's «throw away what is not sent, and reset» when the connection is closed."""
+
+
+def breaking(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[bytes]:
+    """The chunks; an error of ours among them is logged in one line and ends the connection.
+
+    A chunked answer then lacks its last chunk. HTTP/1.0 has no chunks, an end is an end there: the
+    connection is reset. Raises ConnectionResetError: the worker closes at once.
+    """
+    try:
+        yield from chunks
+    except ScorelineError as error:
+        log.error("an answer was broken off: %s", error)
+        connection = environ.get("gunicorn.socket")
+        if connection and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        raise ConnectionResetError(errno.ECONNRESET, "broken off") from error

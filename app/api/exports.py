@@ -2,17 +2,81 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from functools import wraps
+from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
+from marshmallow import Schema
 
 from app.api.auth import allow
-from app.api.contract import query
-from app.api.downloads import download
+from app.api.contract import CHUNK, View, breaking, contract_of, query
 from app.api.state import state
-from app.schemas.exports import ScoreExportQuery
+from app.exports.exports import Export, export_scores
 from app.schemas.scores import ScoreReadRes
-from app.services.exports import export_scores
+from app.schemas.transfers import ScoreExportQuery
+
+MIMETYPES = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+MOST_NAME_CHARACTERS = 100
+"""How much of an entity's or a project's name stands in the name of a file."""
+
+_NO_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
+"""What a file's name cannot hold on some system, or what would show it as another."""
+
+
+def download(line: type[Schema]) -> Callable[[View], View]:
+    """Stream the export that the view returns, as an attachment; as lines, each is a `line`."""
+
+    def decorate(view: View) -> View:
+        contract = contract_of(view)
+        contract.response = line
+        contract.mimetype, *others = MIMETYPES.values()
+        contract.files = tuple(others)
+
+        @wraps(view)
+        def sent(*, entity: str, project: str, **rest: Any) -> Response:
+            export: Export = view(entity=entity, project=project, **rest)
+            chunks = _chunks(export.pieces)
+            first = next(chunks)  # What cannot be exported is told before a 200 is.
+            whole = breaking(chain([first], chunks), request.environ)
+            answer = Response(whole, mimetype=MIMETYPES[export.format])
+            answer.headers["Content-Disposition"] = attachment(entity, project, export.format)
+            return answer
+
+        return sent  # type: ignore[return-value]
+
+    return decorate
+
+
+def attachment(entity: str, project: str, extension: str) -> str:
+    """The header that names a file: in ASCII (RFC 6266), and whole beside it (RFC 8187)."""
+    names = (_NO_NAME.sub("_", name)[:MOST_NAME_CHARACTERS] for name in (entity, project))
+    whole = f"scores-{'-'.join(names)}.{extension}"
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", whole)
+    extended = f"; filename*=UTF-8''{quote(whole, safe='')}" if plain != whole else ""
+    return f'attachment; filename="{plain}"{extended}'
+
+
+def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces joined to chunks of about CHUNK bytes, and at least one: few writes, flat memory."""
+    waiting: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length > CHUNK:
+            yield b"".join(waiting)
+            waiting, length = [], 0
+    yield b"".join(waiting)
+
 
 blueprint = Blueprint("Exports", __name__)
 

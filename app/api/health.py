@@ -7,8 +7,7 @@ from importlib.metadata import version
 
 from flask import Blueprint
 
-from app.api.answers import raises
-from app.api.contract import response
+from app.api.contract import raises, response
 from app.api.state import state
 from app.errors import StoreUnavailable
 from app.schemas.health import HealthRes, VersionRes

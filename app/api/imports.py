@@ -12,7 +12,7 @@ from app.api.contract import describe, response
 from app.api.scores import MOST_IN_A_BATCH
 from app.api.state import state
 from app.schemas.fields import Reason
-from app.schemas.imports import ScoreImportBody, ScoreImportItem, ScoreImportRes
+from app.schemas.transfers import ScoreImportBody, ScoreImportItem, ScoreImportRes
 from app.services.imports import Outcome, import_scores
 
 REFUSALS = {

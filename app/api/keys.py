@@ -7,9 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.api.answers import raises
 from app.api.auth import allow_in_scope, caller
-from app.api.contract import body, response
+from app.api.contract import body, raises, response
 from app.api.state import state
 from app.errors import NotFound
 from app.schemas.keys import KeyCreateBody, KeyCreateRes, KeyListRes, KeyReadRes

@@ -7,10 +7,9 @@ from typing import Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
-from app.api.answers import raises
 from app.api.auth import allow, caller, current_owner
 from app.api.batches import Items, batch
-from app.api.contract import body, lines, query, response
+from app.api.contract import body, lines, query, raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.state import state
 from app.errors import NotFound
@@ -27,7 +26,7 @@ from app.schemas.scores import (
     ScoreReadRes,
 )
 from app.services import scores as service
-from app.services.pages import list_scores
+from app.services.lists import list_scores
 
 blueprint = Blueprint("Scores", __name__)
 

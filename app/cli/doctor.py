@@ -1,4 +1,4 @@
-"""`scoreline doctor`: examine settings, store and keys, and say what to do."""
+"""`scoreline doctor`: check settings, store and keys, and say what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.errors import StoreRefused
 from app.services import doctor as service
 from app.services.limits import open_limit
 from app.stores import open_store, shown
-from app.stores.findings import FAIL, OK, Finding
+from app.stores.checks import FAIL, OK, CheckResult
 from app.tracing import TracingUnavailable, check
 from config.settings import SettingsError, read_settings
 
@@ -39,23 +39,23 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(1 if FAIL in {verdict for _, verdict in verdicts} else 0)
 
 
-def _findings() -> Iterator[Finding]:
+def _findings() -> Iterator[CheckResult]:
     try:
         settings = read_settings(os.environ)
         store = open_store(settings.store)
         open_limit(settings.rate_limit, settings.rate_limit_store)
         check()
     except (SettingsError, StoreRefused, TracingUnavailable) as error:
-        yield Finding("settings", FAIL, str(error), "see docs/settings.md")
+        yield CheckResult("settings", FAIL, str(error), "see docs/settings.md")
         return
-    yield Finding("settings", OK, f"all can be used; the store is {shown(settings.store)}")
+    yield CheckResult("settings", OK, f"all can be used; the store is {shown(settings.store)}")
     try:
-        yield from service.examine(store, settings.admin_key, Path(settings.admin_key_file))
+        yield from service.check(store, settings.admin_key, Path(settings.admin_key_file))
     finally:
         store.close()
 
 
-def _show(finding: Finding, *, as_json: bool) -> None:
+def _show(finding: CheckResult, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(finding)))
         return

@@ -13,7 +13,7 @@ import click
 from app.cli.client import Client
 from app.cli.output import fail
 from app.cli.project import filtered, of_a_project
-from app.schemas.exports import FORMATS
+from app.schemas.transfers import FORMATS
 
 
 @click.command()

@@ -16,7 +16,7 @@ from app.cli.resume import BATCH_BYTES, Journal, Progress
 from app.cli.sources import SOURCES
 from app.cli.sources.rows import NotRows, Row, is_lines, read_rows
 from app.cli.sources.scores import Origin, Unmappable
-from app.schemas.moments import NotAMoment, parse_moment
+from app.schemas.datetimes import InvalidDatetime, parse_datetime
 
 OWN = "scoreline"
 
@@ -102,8 +102,8 @@ def _project(client: Client) -> str:
 def _checked(created_at: str | None) -> str | None:
     try:
         if created_at is not None:
-            parse_moment(created_at)
-    except NotAMoment as error:
+            parse_datetime(created_at)
+    except InvalidDatetime as error:
         fail(f"--created-at: {error}", 2)
     return created_at
 

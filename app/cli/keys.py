@@ -14,7 +14,7 @@ import click
 from app.cli.output import fail, table
 from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
-from app.schemas.moments import NotAMoment, names_zone, parse_moment
+from app.schemas.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.services import keys as service
 from app.stores import open_store
 from app.stores.base import ApiKey, Store
@@ -32,8 +32,8 @@ def _moment(_context: click.Context, _option: click.Parameter, text: str | None)
     if text is None:
         return None
     try:
-        moment = parse_moment(text)
-    except NotAMoment as error:
+        moment = parse_datetime(text)
+    except InvalidDatetime as error:
         raise click.BadParameter(error.message) from None
     if not names_zone(text):
         raise click.BadParameter("it names no time zone; end it in Z for UTC")

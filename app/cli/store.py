@@ -15,8 +15,8 @@ from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.services.copies import Copied, copy_store
 from app.stores import embedded_file, open_store, shown
 from app.stores.base import Store
-from app.stores.sqlite_backup import back_up
-from app.stores.sqlite_backup import restore as restore_backup
+from app.stores.sqlite.backup import back_up
+from app.stores.sqlite.backup import restore as restore_backup
 from config.settings import SettingsError, read_settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)

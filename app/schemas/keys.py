@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marshmallow import fields
 
+from app.schemas.datetimes import FutureDatetime, UtcText
 from app.schemas.fields import Choice, Shape, Text
-from app.schemas.moment_fields import FutureMoment, UtcText
 
 ROLES = ("create", "read", "write", "admin")
 SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
@@ -36,7 +36,7 @@ class KeyCreateBody(Shape):
         allow_none=True,
         metadata={"description": "Who its scores are attributed to (wb_user_id); or the name."},
     )
-    expires_at = FutureMoment(
+    expires_at = FutureDatetime(
         load_default=None,
         allow_none=True,
         metadata={

@@ -7,8 +7,8 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
+from app.schemas.datetimes import Datetime
 from app.schemas.fields import Anything, Pattern, Query, Shape, Text
-from app.schemas.moment_fields import Moment
 from app.schemas.query_fields import Flag, TextList, WholeNumber
 from app.stores.base import Score
 
@@ -98,10 +98,10 @@ class ScoreFilters(Query):
         load_default=None, metadata={"description": "Only scores of this prediction."}
     )
     scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
-    created_after = Moment(
+    created_after = Datetime(
         load_default=None, metadata={"description": "Only scores created later than this."}
     )
-    created_before = Moment(
+    created_before = Datetime(
         load_default=None, metadata={"description": "Only scores created earlier than this."}
     )
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from app.errors import StoreUnavailable
 from app.services.keys import SHORT_KEY, KeyRing
 from app.stores.base import Store
-from app.stores.findings import FAIL, OK, WARN, Finding
+from app.stores.checks import FAIL, OK, WARN, CheckResult
 
 
-def examine(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[Finding]:
+def check(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[CheckResult]:
     """Every finding on the store and on the administrator's key of the settings."""
     well = True
-    for finding in store.examine():
+    for finding in store.check():
         well = well and (finding.check, finding.verdict) != ("store", FAIL)
         yield finding
     if admin_key:
@@ -24,28 +24,34 @@ def examine(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[Find
         yield from _key_file(store if well else None, admin_key_file)
 
 
-def _key_of_the_settings(admin_key: str) -> Finding:
+def _key_of_the_settings(admin_key: str) -> CheckResult:
     if len(admin_key) < SHORT_KEY:
         advice = f"give it at least {SHORT_KEY} random characters"
-        return Finding("admin key", WARN, "SCORELINE_ADMIN_KEY is short", advice)
-    return Finding("admin key", OK, "SCORELINE_ADMIN_KEY is set")
+        return CheckResult("admin key", WARN, "SCORELINE_ADMIN_KEY is short", advice)
+    return CheckResult("admin key", OK, "SCORELINE_ADMIN_KEY is set")
 
 
-def _key_file(store: Store | None, file: Path) -> Iterator[Finding]:
+def _key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
     if not file.exists():
-        yield Finding("admin key", OK, f"no file {file}: whoever has the key keeps it elsewhere")
+        yield CheckResult(
+            "admin key", OK, f"no file {file}: whoever has the key keeps it elsewhere"
+        )
         return
     others = stat.S_IMODE(file.stat().st_mode) & 0o077
     if others:
         says, advice = f"others than its owner may use {file}", f"chmod 600 {file}"
-        yield Finding("admin key", FAIL, says, advice)
+        yield CheckResult("admin key", FAIL, says, advice)
     try:
         known = store is None or KeyRing(store).find(file.read_text("utf-8").strip()) is not None
     except (OSError, UnicodeDecodeError, StoreUnavailable) as error:
-        yield Finding("admin key", WARN, f"{file} cannot be checked: {error}", "check it by hand")
+        yield CheckResult(
+            "admin key", WARN, f"{file} cannot be checked: {error}", "check it by hand"
+        )
         return
     if not known:
         says = f"{file} holds no key that the store takes"
-        yield Finding("admin key", WARN, says, "remove the file, or put the key there that is used")
+        yield CheckResult(
+            "admin key", WARN, says, "remove the file, or put the key there that is used"
+        )
     elif not others:
-        yield Finding("admin key", OK, f"only its owner may read {file}")
+        yield CheckResult("admin key", OK, f"only its owner may read {file}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import Conflict, ScorelineError, TooLarge
 from app.services.audit import audited
-from app.services.making import score_of
+from app.services.scores import score_of
 from app.stores.base import ApiKey, Score, Store
 
 SAME = ("entity", "project", "prediction_id", "scorer", "evaluation_run_id", "value_json")

@@ -13,11 +13,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from uuid_utils import uuid7
-
 from app.errors import Forbidden, InvalidKeySetting, NotFound
+from app.ids import new_id, utc_text
 from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
-from app.schemas.moment_fields import utc_text
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 
@@ -191,9 +189,7 @@ def new_key(
         given = expires_at.isoformat()
         raise InvalidKeySetting("expires_at", given, "a key ends in the future, before 9999")
     expires_at = _whole_milliseconds(expires_at.astimezone(UTC)) if expires_at else None
-    return ApiKey(
-        str(uuid7()), name, role, scope, owner, _digest(secret), now, expires_at=expires_at
-    )
+    return ApiKey(new_id(), name, role, scope, owner, _digest(secret), now, expires_at=expires_at)
 
 
 def describe(key: ApiKey) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from app import jsontext
 from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
+from app.ids import id_time, last_id_before, new_id
+from app.leaves import leaves
 from app.schemas.scores import SCORE_ID
 from app.services.audit import audited
-from app.services.making import hash_of, new_score
-from app.services.pages import id_before
 from app.stores.base import ApiKey, KeyedScore, Score, Store
 
 RETRY_WINDOW = timedelta(minutes=10)
@@ -90,7 +92,7 @@ def _find_retried(store: Store, score: Score) -> str | None:
     """The score that the same API key stored with the same content just before, if it did."""
     if score.retry_hash is None:
         return None  # Its idempotency key says more.
-    after = id_before(score.created_at - RETRY_WINDOW)
+    after = last_id_before(score.created_at - RETRY_WINDOW)
     return store.find_retried(score.entity, score.project, score.retry_hash, after)
 
 
@@ -201,3 +203,62 @@ def delete_scores(
         deleted = store.delete_scores(entity, project, wanted) if wanted else 0
         told["num_deleted"] = deleted
     return deleted
+
+
+def new_score(
+    entity: str,
+    project: str,
+    owner: str | None,
+    body: dict[str, Any],
+    idempotency_key: str | None = None,
+    api_key_id: str | None = None,
+) -> Score:
+    """A new score, whose id is a UUIDv7 of this moment."""
+    score_id = new_id()
+    return score_of(
+        body,
+        entity,
+        project,
+        owner,
+        score_id,
+        id_time(score_id),
+        idempotency_key,
+        api_key_id,
+    )
+
+
+def score_of(
+    body: dict[str, Any],
+    entity: str,
+    project: str,
+    owner: str | None,
+    score_id: str,
+    created_at: datetime,
+    idempotency_key: str | None = None,
+    api_key_id: str | None = None,
+) -> Score:
+    """The score that a loaded ScoreCreateBody is, under an id and of a time."""
+    value_json = jsontext.write(body["value"])
+    ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
+    body_hash = hash_of(ids + value_json)
+    recognised_by_content = api_key_id is not None and idempotency_key is None
+    return Score(
+        score_id=score_id,
+        entity=entity,
+        project=project,
+        evaluation_run_id=body["evaluation_run_id"],
+        prediction_id=body["prediction_id"],
+        scorer=body["scorer"],
+        value_json=value_json,
+        leaves=leaves(body["value"]),
+        wb_user_id=owner,
+        created_at=created_at,
+        idempotency_key=idempotency_key,
+        body_hash=body_hash,
+        retry_hash=hash_of(f"{api_key_id} {body_hash}") if recognised_by_content else None,
+    )
+
+
+def hash_of(text: str) -> str:
+    """The SHA-256 of a text, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

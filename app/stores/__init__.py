@@ -16,11 +16,11 @@ def open_store(url: str, on_commit: OnCommit = uncounted) -> Store:
     Raises StoreRefused on a URL that its engine cannot use.
     """
     if file := embedded_file(url):
-        from app.stores.sqlite import SqliteStore
+        from app.stores.sqlite.store import SqliteStore
 
         return SqliteStore(file, on_commit)
     # The driver costs memory and start time that the embedded store need not pay.
-    from app.stores.mongo import open_mongo_store
+    from app.stores.mongo.store import open_mongo_store
 
     return open_mongo_store(url, on_commit)
 

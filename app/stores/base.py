@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from app.stores.findings import Finding
+from app.stores.checks import CheckResult
 
 Leaf = dict[str, Any]
 """One scalar of a value: path, kind, and number or text."""
@@ -130,7 +130,7 @@ class Store(Protocol):
     def ping(self) -> None:
         """Return when the store answers a real question."""
 
-    def examine(self) -> Iterator[Finding]:
+    def check(self) -> Iterator[CheckResult]:
         """What is well with the store and what is not, check by check; nothing is changed.
 
         What does not answer is a finding, not an error.

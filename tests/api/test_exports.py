@@ -18,11 +18,11 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import lists
 
-from app.api.downloads import attachment
+from app.api.exports import attachment
 from app.errors import StoreUnavailable
-from app.schemas.exports import MOST_COLUMNS
-from app.services import parquet
-from app.services.exports import export_scores
+from app.exports import parquet
+from app.exports.exports import export_scores
+from app.schemas.transfers import MOST_COLUMNS
 from app.stores.base import Score, Store
 from tests.api.test_resource import SCORE, _resident_kilobytes, add, listed
 from tests.api.test_resource import scores as scores  # noqa: PLC0414 - a fixture.

@@ -15,7 +15,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.services.health import LIMIT_SECONDS, Readiness
-from app.stores.sqlite import SqliteStore
+from app.stores.sqlite.store import SqliteStore
 from tests import mongodb
 from tests.processes import Service, free_port, running
 

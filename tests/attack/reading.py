@@ -10,7 +10,7 @@ from typing import Any
 
 from app import jsontext
 from app.errors import Invalid, Unreadable
-from app.services.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves
+from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves
 
 CORPUS = Path(__file__).parent / "corpus"
 """Texts that were worth keeping: shapes of JSON, and what was found."""

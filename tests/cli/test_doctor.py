@@ -11,11 +11,11 @@ from typing import Any
 import pymongo
 import pytest
 
-from app.services.doctor import examine
+from app.services.doctor import check
 from app.stores import open_store
-from app.stores.findings import FAIL, OK, WARN, Finding, space_finding
-from app.stores.sqlite import SqliteStore
-from app.stores.sqlite_examine import file_system
+from app.stores.checks import FAIL, OK, WARN, CheckResult, check_space
+from app.stores.sqlite.checks import file_system
+from app.stores.sqlite.store import SqliteStore
 from tests.cli.test_keys import run
 from tests.processes import ADMIN_KEY, ROOT, running
 from tests.stores.test_contract import a_score
@@ -182,8 +182,8 @@ def test_a_file_that_may_not_be_written_is_found(
     store.close()
 
 
-def by_check(store: Any) -> dict[str, Finding]:
-    return {each.check: each for each in examine(store, ADMIN_KEY, Path("none"))}
+def by_check(store: Any) -> dict[str, CheckResult]:
+    return {each.check: each for each in check(store, ADMIN_KEY, Path("none"))}
 
 
 Usage = namedtuple("Usage", "total used free")
@@ -199,7 +199,7 @@ def test_little_space_is_a_warning_and_hardly_any_must_be_mended(
         monkeypatch.setattr("shutil.disk_usage", lambda _, usage=usage: usage)
         assert by_check(store)["disk"].verdict == verdict
     store.close()
-    assert "on the server" in space_finding(1, 2, "on the server").says
+    assert "on the server" in check_space(1, 2, "on the server").says
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("nfs4", FAIL), ("tmpfs", WARN), ("ext4", OK)])
@@ -215,7 +215,7 @@ def test_the_file_system_that_holds_the_store_is_judged(
     assert file_system(tmp_path / "a store" / "s.db", mounts) == kind
     assert file_system(tmp_path / "s.db", mounts) == "ext4"
     assert file_system(tmp_path / "s.db", tmp_path / "none") is None
-    monkeypatch.setattr("app.stores.sqlite_examine.file_system", lambda *_: kind)
+    monkeypatch.setattr("app.stores.sqlite.checks.file_system", lambda *_: kind)
     store = SqliteStore(tmp_path / "s.db")
     assert by_check(store)["file system"].verdict == verdict
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.services import parquet
+from app.exports import parquet
 from tests.cli.people import on_a_terminal
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment

@@ -23,7 +23,7 @@ def test_the_settings_table_is_the_table_of_the_settings() -> None:
 
 
 def test_the_curl_line_is_the_one_that_the_first_start_prints() -> None:
-    from app.start import _welcome
+    from app.startup import _welcome
     from config.settings import read_settings
 
     (shown,) = re.findall(r"```sh\n(curl .*?)```", README, re.DOTALL)

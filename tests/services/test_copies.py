@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, TooLarge
+from app.leaves import leaves
 from app.services import copies
 from app.services.copies import Copied, copy_store
-from app.services.leaves import leaves
 from app.stores.base import Score, Store
-from app.stores.sqlite import SqliteStore
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
 
 
@@ -157,7 +157,7 @@ def test_an_idempotency_key_that_another_score_of_the_target_has_is_told(
 
 
 def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongodb_uri: str) -> None:
-    from app.stores.mongo import open_mongo_store
+    from app.stores.mongo.store import open_mongo_store
 
     target = open_mongo_store(mongodb_uri)
     large = a_score(value_json=f'"{"x" * (17 << 20)}"')

@@ -24,10 +24,10 @@ from app.errors import (
 from app.logs import JsonFormatter
 from app.schemas import keys as schema
 from app.services import keys
-from app.services.first_key import ensure_admin_key
 from app.services.keys import COMMAND_LINE, KeyRing, create_key, list_keys, revoke_key
+from app.startup import ensure_admin_key
 from app.stores.base import ApiKey, Store
-from app.stores.sqlite import SqliteStore
+from app.stores.sqlite.store import SqliteStore
 
 
 class CountingStore:

@@ -13,8 +13,8 @@ from uuid_utils import uuid7
 
 from app.errors import Conflict
 from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery, Store
-from app.stores.findings import FAIL, Finding
-from app.stores.mongo import MongoStore
+from app.stores.checks import FAIL, CheckResult
+from app.stores.mongo.store import MongoStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 
@@ -277,8 +277,8 @@ def test_a_scan_reads_every_project_in_the_order_of_the_ids(store: Store) -> Non
     assert store.extent() == Extent(6, scores[-1].score_id)
 
 
-def findings(store: Store) -> dict[str, Finding]:
-    return {finding.check: finding for finding in store.examine()}
+def findings(store: Store) -> dict[str, CheckResult]:
+    return {finding.check: finding for finding in store.check()}
 
 
 def test_an_examination_finds_a_new_store_well_and_changes_nothing(store: Store) -> None:

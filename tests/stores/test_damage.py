@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreDamaged, StoreRefused
+from app.ids import utc_text
 from app.stores.base import ApiKey, Score
-from app.stores.sqlite import SqliteStore
-from app.stores.sqlite_errors import read_errors
-from app.stores.sqlite_rows import time_text
-from app.stores.sqlite_schema import MIGRATIONS
+from app.stores.sqlite.errors import read_errors
+from app.stores.sqlite.schema import MIGRATIONS
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
 
 PAGE_BYTES = 4096
@@ -143,7 +143,7 @@ def test_a_key_without_an_end_that_gets_one_has_changed(path: Path) -> None:
     store = SqliteStore(path)
     store.add_key(a_key(key_id="endless", key_hash="h"))
     assert store.find_key("h")
-    execute(path, f"UPDATE api_keys SET expires_at = '{time_text(NOW)}' WHERE _id = 'endless'")
+    execute(path, f"UPDATE api_keys SET expires_at = '{utc_text(NOW)}' WHERE _id = 'endless'")
     with pytest.raises(StoreDamaged, match="endless"):
         store.find_key("h")
 
@@ -167,7 +167,7 @@ def test_rows_from_before_there_were_checksums_are_read(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     store = SqliteStore(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.stores.sqlite.MIGRATIONS", MIGRATIONS[:2])
+        patch.setattr("app.stores.sqlite.store.MIGRATIONS", MIGRATIONS[:2])
         store.prepare()
         store.close()
     scores = (

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from app import jsontext
 from app.errors import StoreDamaged
-from app.services.leaves import leaves
-from app.stores import sqlite_leaves
+from app.leaves import leaves
 from app.stores.base import FIELDS, Key, Leaf, ScoreQuery, Store, Tally
-from app.stores.sqlite_leaves import Tallies, to_leaves
+from app.stores.sqlite import leaf_rows as sqlite_leaves
+from app.stores.sqlite.leaf_rows import Tallies, to_leaves
 from tests.stores.test_contract import a_score
 from tests.test_jsontext import any_json
 

@@ -20,10 +20,10 @@ from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
 from app.stores import open_store
 from app.stores.base import ApiKey, ScoreQuery
-from app.stores.mongo import MongoStore, open_mongo_store
-from app.stores.mongo_documents import key_document
-from app.stores.mongo_errors import our_errors
-from app.stores.mongo_indexes import SCORE_INDEXES
+from app.stores.mongo.documents import key_document
+from app.stores.mongo.errors import our_errors
+from app.stores.mongo.indexes import SCORE_INDEXES
+from app.stores.mongo.store import MongoStore, open_mongo_store
 from tests.processes import free_port
 from tests.stores.test_contract import NOW, a_score
 

@@ -23,20 +23,20 @@ from app.errors import (
     StoreUnavailable,
     TooLarge,
 )
+from app.ids import utc_text
 from app.services.keys import KeyRing
 from app.stores.base import ApiKey, ScoreQuery
-from app.stores.sqlite import SqliteStore
-from app.stores.sqlite_errors import our_errors
-from app.stores.sqlite_rows import (
+from app.stores.sqlite.errors import our_errors
+from app.stores.sqlite.rows import (
     SELECT_ONLY_IN_PROJECT,
     SELECT_RETRIED,
     SELECT_SCORES,
     checksum,
     ids_statement,
     marks,
-    time_text,
 )
-from app.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from app.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_score
 
 
@@ -333,7 +333,7 @@ def test_a_key_from_before_keys_could_expire_works_on(tmp_path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {added}")
         key_hash = hashlib.sha256(b"sl_old").hexdigest()
-        old = ("id", "n", "read", "*", "o", key_hash, time_text(NOW))
+        old = ("id", "n", "read", "*", "o", key_hash, utc_text(NOW))
         statement = (
             "INSERT INTO api_keys (_id, name, role, scope, owner, key_hash, created_at, checksum) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import Conflict, ScorelineError, StoreRefused
-from app.stores.sqlite import SqliteStore
-from app.stores.sqlite_backup import back_up, check_backup, restore
-from app.stores.sqlite_files import note_serving
+from app.stores.sqlite.backup import back_up, check_backup, restore
+from app.stores.sqlite.files import note_serving
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import a_key, a_score
 
 
@@ -53,7 +53,7 @@ def test_a_backup_is_one_file_that_only_its_owner_may_read(backup: Path, tmp_pat
 def test_a_backup_is_of_one_moment_while_others_write(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stores.sqlite_backup.PAGES", 1)
+    monkeypatch.setattr("app.stores.sqlite.backup.PAGES", 1)
     steps = []
 
     def write(done: int, of: int) -> None:
@@ -84,7 +84,7 @@ def test_a_backup_that_fails_leaves_the_one_before(
 def test_a_backup_that_does_not_hold_every_score_is_none(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stores.sqlite_backup.check_backup", lambda _: 2)
+    monkeypatch.setattr("app.stores.sqlite.backup.check_backup", lambda _: 2)
     with pytest.raises(StoreRefused, match="does not hold"):
         back_up(tmp_path / "s.db", tmp_path / "b.db", note)
     assert list(tmp_path.glob("b.db*")) == []

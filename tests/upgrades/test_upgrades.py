@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import StoreRefused
 from app.stores import open_store
-from app.stores.sqlite_schema import MIGRATIONS
+from app.stores.sqlite.schema import MIGRATIONS
 from tests.cli.test_keys import run
 from tests.processes import running
 from tests.stores.test_contract import a_key, a_score
@@ -74,7 +74,7 @@ def test_a_file_that_is_brought_up_has_the_tables_of_a_new_one(
     shutil.copyfile(HERE / f"schema-{version}.db", path)
     store = open_store(f"sqlite:///{path}")
     store.prepare()
-    found = {finding.check: finding for finding in store.examine()}
+    found = {finding.check: finding for finding in store.check()}
     store.close()
     assert found["indexes"].verdict == "ok", found["indexes"]
 
@@ -85,7 +85,7 @@ def test_an_older_program_refuses_a_newer_store_and_leaves_it_alone(
     path = tmp_path / "s.db"
     shutil.copyfile(HERE / f"schema-{len(MIGRATIONS)}.db", path)
     before = path.read_bytes()
-    monkeypatch.setattr("app.stores.sqlite_schema.MIGRATIONS", MIGRATIONS[:-1])
+    monkeypatch.setattr("app.stores.sqlite.schema.MIGRATIONS", MIGRATIONS[:-1])
     store = open_store(f"sqlite:///{path}")
     with pytest.raises(StoreRefused, match="newer Scoreline"):
         store.prepare()

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.schemas.moment_fields import utc_text
-from app.schemas.moments import NotAMoment, parse_moment
+from app.ids import utc_text
+from app.schemas.datetimes import InvalidDatetime, parse_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -91,8 +91,8 @@ def moment_of(fields: Fields, origin: Origin, *names: str) -> datetime:
     if value is None:
         raise Unmappable(f"no {names[0]}: --created-at says when it was made")
     try:
-        milliseconds = (parse_moment(value) - _EPOCH) // _MILLISECOND
-    except NotAMoment as error:
+        milliseconds = (parse_datetime(value) - _EPOCH) // _MILLISECOND
+    except InvalidDatetime as error:
         raise Unmappable(f"{names[0]}: {error}") from None
     if not 0 <= milliseconds <= _MOST_MILLISECONDS:
         raise Unmappable(f"{names[0]} is before 1970")

@@ -13,7 +13,7 @@ import pytest
 from app.cli.sources import SOURCES
 from app.cli.sources.rows import NotRows, Row, read_rows
 from app.cli.sources.scores import Origin, Unmappable
-from app.schemas.imports import ScoreImportItem
+from app.schemas.transfers import ScoreImportItem
 
 AT = "2024-03-01T10:00:00.123Z"
 

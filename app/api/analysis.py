@@ -1,0 +1,55 @@
+"""`…/scores/summary`, `compare` and `gate`: questions about the scores of a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.api.auth import allow
+from app.api.contract import query, raises, response
+from app.api.limits import in_turn
+from app.api.state import state
+from app.errors import NotFound
+from app.schemas.comparisons import CompareQuery, CompareRes
+from app.schemas.gates import GateQuery, GateRes
+from app.schemas.summaries import SummaryQuery, SummaryRes
+
+blueprint = Blueprint("Analysis", __name__)
+
+
+@blueprint.get("/summary")
+@allow("read")
+@response(SummaryRes)
+@query(SummaryQuery)
+@in_turn
+def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Summarise scores by scorer and leaf, or by what `group_by` says."""
+    from app.analysis.summaries import summarize
+
+    return summarize(state().store, entity, project, query)
+
+
+@blueprint.get("/compare")
+@allow("read")
+@response(CompareRes)
+@raises(NotFound)
+@query(CompareQuery)
+@in_turn
+def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Compare evaluation runs with a baseline, prediction by prediction."""
+    from app.analysis.comparisons import compare_runs
+
+    return compare_runs(state().store, entity, project, query)
+
+
+@blueprint.get("/gate")
+@allow("read")
+@response(GateRes)
+@query(GateQuery)
+@in_turn
+def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Hold one leaf of an evaluation run to bounds; without data it fails."""
+    from app.analysis.gates import gate_run
+
+    return gate_run(state().store, entity, project, query)

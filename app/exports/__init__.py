@@ -1,0 +1,1 @@
+"""Exports: the scores of a list as JSON lines, CSV or Parquet."""

@@ -1,0 +1,123 @@
+"""Tables: scores as rows, with a column for each leaf, whatever is written while they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import InvalidParameter
+from app.leaves import scalars
+from app.schemas.transfers import MOST_COLUMNS
+from app.services.lists import settled, up_to, walk
+from app.stores.base import Score, ScoreQuery, Store
+
+FIELDS = (
+    "score_id",
+    "created_at",
+    "scorer",
+    "prediction_id",
+    "evaluation_run_id",
+    "wb_user_id",
+)
+"""What of a score comes before its leaves."""
+
+KINDS = ("number", "integer", "boolean", "text")
+"""What a leaf can be beside null; `integer` is one that no double holds exactly."""
+
+_ALL_EXACT = 2**53
+
+_TOO_MANY = (
+    f"the scores have more than {MOST_COLUMNS} leaves: name those that are to have columns, "
+    "or export jsonl"
+)
+
+Kinds = dict[str, set[str]]
+"""The kinds that each leaf has, by its path, in the order in which the paths were met."""
+
+Row = tuple[Score, dict[str, Any]]
+"""A score, and those of its leaves that have a column, by path."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Which leaves have a column, and the rows, which can be read once."""
+
+    kinds: Kinds
+    rows: Iterator[Row]
+
+
+def declared_table(
+    store: Store, query: ScoreQuery, limit: int | None, columns: Sequence[str]
+) -> Table:
+    """The scores that `query` asks for, read once, with columns for these leaves."""
+    kinds: Kinds = {path: set(KINDS) for path in columns}
+    scores = walk(store, settled(store, query, limit))
+    return Table(kinds, ((score, _leaves(score, kinds)) for score in scores))
+
+
+def found_table(
+    store: Store, query: ScoreQuery, limit: int | None, columns: Sequence[str] | None
+) -> Table:
+    """The scores that `query` asks for, read once for their columns and once for the rows.
+
+    The rows end where the first reading did. A score that became durable in between and does not
+    fit into the columns is left out whole. Raises InvalidParameter when there are too many columns.
+    """
+    query = settled(store, query, limit)
+    kinds: Kinds = {path: set() for path in columns or ()}
+    last_id = None
+    for score in walk(store, query):
+        last_id = score.score_id
+        _find_columns(score, kinds, is_open=columns is None)
+    if last_id is None:
+        return Table(kinds, iter(()))
+    scores = walk(store, up_to(query, last_id))
+    return Table(kinds, _fitting(scores, kinds, is_open=columns is None))
+
+
+def _find_columns(score: Score, kinds: Kinds, *, is_open: bool) -> None:
+    """Note the kinds of a score's leaves; those without a column get one when it `is_open`."""
+    for path, leaf in scalars(json.loads(score.value_json)):
+        if path in kinds:
+            kinds[path].update(kind_of(leaf))
+        elif is_open:
+            if len(kinds) == MOST_COLUMNS:
+                raise InvalidParameter("columns", None, _TOO_MANY)
+            kinds[path] = set(kind_of(leaf))
+
+
+def kind_of(leaf: Any) -> tuple[str, ...]:
+    """The kind of a leaf, or none: that of null."""
+    if leaf is None:
+        return ()
+    if isinstance(leaf, bool):
+        return ("boolean",)
+    if isinstance(leaf, str):
+        return ("text",)
+    return ("number",) if _is_exact(leaf) else ("integer",)
+
+
+def _is_exact(number: int | float) -> bool:
+    """Whether a double holds a number exactly."""
+    if abs(number) <= _ALL_EXACT:
+        return True
+    try:
+        return int(float(number)) == number
+    except OverflowError:
+        return False
+
+
+def _leaves(score: Score, kinds: Kinds) -> dict[str, Any]:
+    found = scalars(json.loads(score.value_json))
+    return {path: leaf for path, leaf in found if path in kinds}
+
+
+def _fitting(scores: Iterable[Score], kinds: Kinds, *, is_open: bool) -> Iterator[Row]:
+    for score in scores:
+        leaves = dict(scalars(json.loads(score.value_json)))
+        known = {path: leaf for path, leaf in leaves.items() if path in kinds}
+        is_whole = not is_open or len(known) == len(leaves)
+        if is_whole and all(kinds[path].issuperset(kind_of(known[path])) for path in known):
+            yield score, known

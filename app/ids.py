@@ -1,0 +1,67 @@
+"""UUIDv7 and the time in it (RFC 9562), and UTC as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from uuid_utils import uuid7
+
+AFTER_ALL = "~"
+"""A text that sorts after every id."""
+
+_UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_MAX_MILLISECONDS = 2**48 - 1
+"""UUIDv7's time has 48 bits."""
+
+_LAST_MILLISECOND = 253_402_300_799_999
+"""The last millisecond that a datetime can hold."""
+
+
+def new_id() -> str:
+    """Return a UUIDv7 of this moment, in lower case."""
+    return str(uuid7())
+
+
+def id_time(score_id: str) -> datetime:
+    """Return the time in a UUIDv7, in whole milliseconds of UTC."""
+    milliseconds = int(score_id[:8] + score_id[9:13], 16)
+    return _EPOCH + min(milliseconds, _LAST_MILLISECOND) * _MILLISECOND
+
+
+def is_uuid7(text: str) -> bool:
+    """Whether a text is a UUIDv7, as this service writes one."""
+    return bool(_UUID7.fullmatch(text))
+
+
+def first_id_at(moment: datetime) -> str:
+    """Return the lowest id that a score created at `moment` or later can have."""
+    return _id_at(moment, "0")
+
+
+def last_id_at(moment: datetime) -> str:
+    """Return the highest id that a score created at `moment` or earlier can have."""
+    return _id_at(moment, "f")
+
+
+def last_id_before(moment: datetime) -> str:
+    """Return the highest id that a score created earlier than `moment` can have."""
+    return _id_at(moment - _MILLISECOND, "f")
+
+
+def _id_at(moment: datetime, filling: str) -> str:
+    """Return an id whose first 48 bits are the milliseconds of `moment`, the rest filled."""
+    rounding = math.ceil if filling == "0" else math.floor
+    milliseconds = rounding((moment - _EPOCH) / _MILLISECOND)
+    time = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
+    rest = filling * 4
+    return f"{time[:8]}-{time[8:]}-{rest}-{rest}-{filling * 12}"
+
+
+def utc_text(moment: datetime) -> str:
+    """Return UTC in ISO 8601 with milliseconds, so that text order is time order."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return f"{text.removesuffix('+00:00')}Z"

@@ -1,0 +1,137 @@
+"""The first start: a store that is ready, and an administrator who can get in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable
+from app.services.audit import audited
+from app.services.keys import ADMINISTRATOR, FIRST_START, SHORT_KEY, describe, new_key, new_secret
+from app.services.limits import open_limit
+from app.stores import embedded_file, open_store
+from app.stores.base import Store
+from app.stores.sqlite.files import note_serving
+from app.tracing import TracingUnavailable, check
+from config.settings import Settings
+
+log = logging.getLogger("scoreline.start")
+
+_WELCOME = """
+The administrator's key is in {file} (only you can read it). Keep a score:
+
+  curl -u "api:$(cat {file})" -H 'Content-Type: application/json' \\
+    -d '{{"prediction_id": "p-1", "scorer": "weave:///acme/demo/object/Exact:v0", "value": 0.5}}' \\
+    http://{host}:{port}{prefix}/v2/acme/demo/scores
+"""
+
+
+def first_start(settings: Settings) -> None:
+    """Prepare the store and, when it has no key yet, make the administrator's and say where it is.
+
+    A store that does not answer is no reason not to start: requests are answered 503 until it
+    does. One that must not be used or is damaged ends the process with one line and exit code 2.
+    """
+    try:
+        check()
+        _check_address(settings)
+        open_limit(settings.rate_limit, settings.rate_limit_store)
+        _prepare(settings)
+    except StoreDamaged as error:
+        print(f"scoreline: the store is damaged: {error}", file=sys.stderr)
+        sys.exit(2)
+    except StoreUnavailable as error:
+        log.warning(
+            "the store does not answer yet: %s; if it never had an administrator's key, start "
+            "again when it does",
+            error,
+        )
+    except (StoreRefused, TracingUnavailable, OSError) as error:
+        print(f"scoreline: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _check_address(settings: Settings) -> None:
+    """Fail before anything is made when nothing can listen there. Raises OSError."""
+    if {"GUNICORN_FD", "LISTEN_FDS"} & set(os.environ):
+        return  # The sockets are open already, and handed to us.
+    where = f"{settings.host} port {settings.port}"
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise OSError(f"cannot listen on {where}: {error.strerror}") from error
+
+
+def _prepare(settings: Settings) -> None:
+    if file := embedded_file(settings.store):
+        note_serving(file)
+    store = open_store(settings.store)
+    try:
+        store.prepare()
+        if settings.admin_key:
+            _warn_of_short_key(settings.admin_key)
+        elif ensure_admin_key(store, Path(settings.admin_key_file)):
+            print(_welcome(settings), flush=True)
+    finally:
+        store.close()
+
+
+def _warn_of_short_key(key: str) -> None:
+    if len(key) < SHORT_KEY:
+        log.warning(
+            "SCORELINE_ADMIN_KEY is short; give it at least %s random characters", SHORT_KEY
+        )
+
+
+def _welcome(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    return _WELCOME.format(
+        file=settings.admin_key_file, host=host, port=settings.port, prefix=settings.url_prefix
+    )
+
+
+def ensure_admin_key(store: Store, path: Path) -> bool:
+    """On the very first start, when the store has no administrator, make the key of one.
+
+    It is in `path` (mode 0600), whole, before it is stored: a start that is broken off loses
+    nothing, and of several at once all take the same. A key that is there already is taken over.
+    Returns whether a key was stored. Raises StoreRefused when the file holds something else.
+    """
+    if any(key.role == "admin" for key in store.list_keys()):
+        return False
+    key = new_key(_first_secret(path), *ADMINISTRATOR)
+    try:
+        with audited("key.create", FIRST_START, describe(key)):
+            store.add_key(key)
+    except Conflict:
+        return False  # Another start has just stored it.
+    return True
+
+
+def _first_secret(path: Path) -> str:
+    """The key in `path`; where there is no file, a new one that appears whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
+            file.write(f"{new_secret()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):  # Another start was faster: its key it is.
+                os.link(file.name, path)
+    path.chmod(0o600)
+    secret = path.read_bytes().decode("ascii", "replace").strip()
+    if not re.fullmatch(r"sl_[A-Za-z0-9_-]{32,}", secret):
+        raise StoreRefused(f"{path} holds no API key; remove it, and the next start makes one")
+    return secret

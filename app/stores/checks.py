@@ -1,0 +1,55 @@
+"""What an examination finds: well or not, in words, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.ids import id_time, is_uuid7
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+CLOCK_SECONDS = 5.0
+"""How far two clocks may be apart before it is worth a word."""
+
+LITTLE_SPACE = 1 << 30
+TOO_LITTLE_SPACE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check: `verdict` is ok, warn (think about it) or fail (mend it)."""
+
+    check: str
+    verdict: str
+    says: str
+    advice: str = ""
+
+
+def check_clock(newest_id: str | None) -> CheckResult:
+    """Whether the clock goes on from where the newest score's id was made (UUIDv7, RFC 9562)."""
+    if newest_id is None or not is_uuid7(newest_id):
+        return CheckResult("clock", OK, "there is no score yet to compare it with")
+    made = id_time(newest_id)
+    behind = made.timestamp() - datetime.now(UTC).timestamp()
+    if behind > CLOCK_SECONDS:
+        return CheckResult(
+            "clock",
+            FAIL,
+            f"{behind:.0f} seconds behind the newest score, of {made:%Y-%m-%d %H:%M:%S} UTC",
+            "set the clock (NTP): new scores would be listed before older ones",
+        )
+    return CheckResult("clock", OK, f"later than the newest score, of {made:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def check_space(free: int, total: int, where: str) -> CheckResult:
+    """Whether there is space for more scores."""
+    says = f"{free / (1 << 30):.1f} GiB of {total / (1 << 30):.1f} GiB are free {where}"
+    advice = "make space: on a full disk every write is refused with 503"
+    if free < TOO_LITTLE_SPACE:
+        return CheckResult("disk", FAIL, says, advice)
+    return (
+        CheckResult("disk", WARN, says, advice)
+        if free < LITTLE_SPACE
+        else CheckResult("disk", OK, says)
+    )

@@ -1,0 +1,122 @@
+"""The MongoDB store examined: its server, its guarantees, its indexes; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference
+from pymongo.collection import Collection
+
+from app.errors import ScorelineError
+from app.stores.checks import (
+    CLOCK_SECONDS,
+    FAIL,
+    OK,
+    WARN,
+    CheckResult,
+    check_clock,
+    check_space,
+)
+from app.stores.mongo.errors import our_errors
+from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, Index
+
+Documents = Collection[dict[str, Any]]
+
+
+def check(
+    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents
+) -> Iterator[CheckResult]:
+    """The findings on a MongoDB store."""
+    try:
+        with our_errors():
+            yield from _check(client, scores, keys)
+    except ScorelineError as error:
+        advice = "see that the server runs, that its address is right and that the user may read it"
+        says = str(error).partition(" (configured timeouts")[0]  # What follows is for developers.
+        yield CheckResult("store", FAIL, says, advice)
+
+
+def _check(
+    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents
+) -> Iterator[CheckResult]:
+    version = client.server_info()["version"]
+    hello = client.admin.command("hello")
+    count = scores.estimated_document_count()
+    says = f"MongoDB {version} answers, with about {count} scores in {scores.database.name}"
+    yield CheckResult("store", OK, says)
+    yield _deployment(hello)
+    yield _write_concern(scores)
+    yield _read_preference(scores)
+    yield _indexes(scores, SCORE_INDEXES)
+    yield _indexes(keys, KEY_INDEXES)
+    yield from _space(scores.database.command("dbStats"))
+    newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+    yield check_clock(next((document["_id"] for document in newest), None))
+    yield _servers_clock(hello)
+
+
+def _deployment(hello: Mapping[str, Any]) -> CheckResult:
+    if hello.get("msg") == "isdbgrid":
+        return CheckResult("deployment", OK, "a sharded cluster, by a mongos")
+    if name := hello.get("setName"):
+        members = len(hello.get("hosts", ()))
+        if members >= 3:
+            return CheckResult("deployment", OK, f"replica set {name} of {members} members")
+        says = f"replica set {name} of {members} members: what one loses may be lost"
+        return CheckResult("deployment", WARN, says, "use three members or more")
+    advice = "use a replica set: only there does w=majority mean something"
+    return CheckResult("deployment", WARN, "a server of its own, no replica set", advice)
+
+
+def _write_concern(scores: Documents) -> CheckResult:
+    concern = scores.write_concern.document
+    says = ", ".join(f"{name}={value}" for name, value in concern.items())
+    if concern.get("w") == "majority" and concern.get("j"):
+        return CheckResult("write concern", OK, says)
+    advice = "take w and journal out of SCORELINE_STORE: with less, what was acknowledged is lost"
+    return CheckResult("write concern", FAIL, says or "the server's default", advice)
+
+
+def _read_preference(scores: Documents) -> CheckResult:
+    if scores.read_preference == ReadPreference.PRIMARY:
+        return CheckResult("read preference", OK, "primary")
+    advice = "take readPreference out of SCORELINE_STORE: a secondary may not have the score yet"
+    return CheckResult("read preference", FAIL, scores.read_preference.mongos_mode, advice)
+
+
+def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
+    """Whether the indexes are there, as declared; a server's own words for options may differ."""
+    found = collection.index_information()
+    wrong = [index.name for index in wanted if not _as_declared(index, found.get(index.name))]
+    check = f"indexes of {collection.name}"
+    if wrong:
+        advice = "drop what is not as declared; the next start makes what is missing"
+        return CheckResult(check, FAIL, f"missing or not as declared: {', '.join(wrong)}", advice)
+    return CheckResult(check, OK, f"all {len(wanted)} are there, as declared")
+
+
+def _as_declared(index: Index, found: Mapping[str, Any] | None) -> bool:
+    if found is None or found["key"] != [(name, ASCENDING) for name in index.fields]:
+        return False
+    return all(found.get(name) == value for name, value in index.options.items())
+
+
+def _space(stats: Mapping[str, Any]) -> Iterator[CheckResult]:
+    """The space of the server's disks; a mongos says it for each shard apart."""
+    for shard, each in stats.get("raw", {"": stats}).items():
+        if "fsTotalSize" in each:
+            free = each["fsTotalSize"] - each["fsUsedSize"]
+            yield check_space(int(free), int(each["fsTotalSize"]), f"on the server {shard}")
+
+
+def _servers_clock(hello: Mapping[str, Any]) -> CheckResult:
+    there = hello["localTime"].replace(tzinfo=UTC)
+    apart = abs((there - datetime.now(UTC)).total_seconds())
+    if apart > CLOCK_SECONDS:
+        advice = "set both clocks (NTP)"
+        return CheckResult(
+            "server's clock", WARN, f"{apart:.0f} seconds from this machine's", advice
+        )
+    return CheckResult("server's clock", OK, "the same as this machine's")

@@ -1,0 +1,233 @@
+"""The MongoDB store: a collection of scores and one of API keys, by pymongo.
+
+A write is acknowledged by a majority of the members, each with the write in its journal
+(w=majority, j=true), unless the URI says otherwise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any
+
+import pymongo
+from pymongo import ASCENDING, DESCENDING, MongoClient
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
+from pymongo.read_concern import ReadConcern
+
+from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
+from app.stores.checks import CheckResult
+from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
+from app.stores.mongo.checks import check
+from app.stores.mongo.client import connect
+from app.stores.mongo.documents import (
+    ids_filter,
+    key_document,
+    key_of,
+    leaves_projection,
+    score_document,
+    to_key,
+    to_score,
+)
+from app.stores.mongo.errors import check_size, our_errors
+from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
+from app.stores.mongo.inserts import insert
+
+LEAVES_PAGE = 1_000
+"""How many scores' leaves are read at a time."""
+
+PING_SECONDS = 2.0
+
+
+def open_mongo_store(uri: str, on_commit: OnCommit = uncounted) -> MongoStore:
+    """Open the database that `uri` names. Raises StoreRefused."""
+    client, database = connect(uri)
+    return MongoStore(client, database, on_commit)
+
+
+class MongoStore:
+    """Scores and API keys in one database of a MongoDB client."""
+
+    def __init__(
+        self,
+        client: MongoClient[dict[str, Any]],
+        database: str,
+        on_commit: OnCommit = uncounted,
+    ) -> None:
+        self._client = client
+        self._scores = client[database]["scores"]
+        self._keys = client[database]["api_keys"]
+        self._commits = GroupCommit(self._commit, on_commit)
+        self._prepared = False
+        self._prepare_lock = threading.Lock()
+
+    # Scores
+
+    def add_score(self, score: Score) -> None:
+        """Together with the scores of other threads: one write for what has queued up."""
+        document = score_document(score)
+        check_size(document)
+        self._prepare_once()
+        self._commits.submit(document)
+
+    def add_scores(self, scores: Sequence[Score]) -> None:
+        """Unordered, without a transaction: a failure halfway leaves some of the scores stored.
+
+        The ids are made before the write, so that it may be repeated and finishes what is missing.
+        """
+        documents = [score_document(score) for score in scores]
+        for document in documents:
+            check_size(document)
+        self._prepare_once()
+        with our_errors():
+            failed = [outcome for outcome in insert(self._scores, documents) if outcome]
+        if failed:
+            raise failed[0]
+
+    def _commit(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
+        with our_errors():
+            return insert(self._scores, documents)
+
+    def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        with our_errors():
+            found = self._scores.find_one({"_id": score_id, "entity": entity, "project": project})
+        return to_score(found) if found else None
+
+    def list_score_ids(self, query: ScoreQuery) -> list[str]:
+        self._prepare_once()  # The index that is hinted at must be there.
+        with our_errors():
+            return [document["_id"] for document in self._find_ids(query)]
+
+    def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
+        found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", ASCENDING)
+        return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
+
+    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+        with our_errors():
+            wanted = {"_id": {"$in": list(score_ids)}}
+            for document in self._scores.find(wanted).sort("_id", ASCENDING):
+                yield to_score(document)
+
+    def read_leaves(
+        self, query: ScoreQuery, fields: Sequence[str]
+    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+        self._prepare_once()
+        with our_errors():
+            found = self._scores.find(ids_filter(query), leaves_projection(fields))
+            found = found.sort("_id", ASCENDING).hint(index_for(query))
+            while page := list(islice(found, LEAVES_PAGE)):
+                keys = [key_of(document, fields) for document in page]
+                yield keys, [document["leaves"] for document in page]
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        for keys, page in self.read_leaves(query, fields):
+            together = defaultdict(list)
+            for key, leaves in zip(keys, page, strict=True):
+                together[key].append(leaves)
+            for key, some in together.items():
+                leaves = list(chain.from_iterable(some))
+                yield Tally(key, len(some), leaves, [1] * len(leaves))
+
+    def find_keyed(
+        self, entity: str, project: str, idempotency_keys: Sequence[str]
+    ) -> dict[str, KeyedScore]:
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "idempotency_key": {"$in": list(idempotency_keys)},
+        }
+        fields = {"idempotency_key": 1, "body_hash": 1}
+        with our_errors():
+            return {
+                found["idempotency_key"]: KeyedScore(found["_id"], found["body_hash"])
+                for found in self._durable().find(wanted, fields)
+            }
+
+    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "retry_hash": retry_hash,
+            "_id": {"$gt": after},
+        }
+        with our_errors():
+            found = self._durable().find(wanted, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+            return next((document["_id"] for document in found), None)
+
+    def _durable(self) -> Collection[dict[str, Any]]:
+        """The scores that a majority has; any other may still be lost, and is not there."""
+        return self._scores.with_options(read_concern=ReadConcern("majority"))
+
+    def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
+        wanted = {"_id": {"$in": list(score_ids)}, "entity": entity, "project": project}
+        with our_errors():
+            return self._scores.delete_many(wanted).deleted_count
+
+    def extent(self) -> Extent:
+        with our_errors():
+            newest = self._durable().find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+            newest_id = next((document["_id"] for document in newest), None)
+            return Extent(self._scores.estimated_document_count(), newest_id)
+
+    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
+        wanted = {"_id": {"$gt": after}}
+        with our_errors():
+            for document in self._durable().find(wanted).sort("_id", ASCENDING).limit(limit):
+                yield to_score(document)
+
+    # API keys
+
+    def add_key(self, key: ApiKey) -> None:
+        self._prepare_once()
+        with our_errors():
+            self._keys.insert_one(key_document(key))
+
+    def find_key(self, key_hash: str) -> ApiKey | None:
+        with our_errors():
+            found = self._keys.find_one({"key_hash": key_hash})
+        return to_key(found) if found else None
+
+    def list_keys(self) -> list[ApiKey]:
+        with our_errors():
+            return [to_key(document) for document in self._keys.find().sort("_id", ASCENDING)]
+
+    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
+        with our_errors():
+            changed = self._keys.update_one(
+                {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": revoked_at}}
+            )
+        return changed.modified_count == 1
+
+    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        with our_errors():
+            for key_id, moment in uses.items():
+                self._keys.update_one({"_id": key_id}, {"$max": {"last_used_at": moment}})
+
+    # The store itself
+
+    def prepare(self) -> None:
+        with our_errors():
+            create_indexes(self._scores, SCORE_INDEXES)
+            create_indexes(self._keys, KEY_INDEXES)
+        self._prepared = True
+
+    def _prepare_once(self) -> None:
+        """Make the indexes before the first use of a server that was away at the start."""
+        if not self._prepared:
+            with self._prepare_lock:
+                if not self._prepared:
+                    self.prepare()
+
+    def ping(self) -> None:
+        with our_errors(), pymongo.timeout(PING_SECONDS):
+            self._scores.find_one({}, {"_id": 1})
+
+    def check(self) -> Iterator[CheckResult]:
+        return check(self._client, self._scores, self._keys)
+
+    def close(self) -> None:
+        self._client.close()

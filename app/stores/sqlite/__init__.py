@@ -1,0 +1,1 @@
+"""The embedded store, an SQLite file: read store.py first."""

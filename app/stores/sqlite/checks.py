@@ -1,0 +1,137 @@
+"""The embedded store examined: its file, its tables, its place; nothing is changed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from app.errors import ScorelineError, StoreRefused
+from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
+from app.stores.sqlite.errors import our_errors
+from app.stores.sqlite.files import DatabaseFiles, held
+from app.stores.sqlite.schema import MIGRATIONS, schema_version
+
+REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
+"""File systems of other machines, on which SQLite's locks and shared memory do not hold."""
+
+PASSING = {"tmpfs": "a restart of the machine", "overlay": "the container"}
+"""File systems that end with something."""
+
+
+def check(path: Path) -> Iterator[CheckResult]:
+    """The findings on the embedded store at `path`."""
+    try:
+        with our_errors(), closing(open_read_only(path)) as connection:
+            version = schema_version(connection, path)
+            count = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
+            yield CheckResult("store", OK, f"{path} is one of Scoreline's, with {count} scores")
+            yield _schema(version)
+            yield _integrity(connection)
+            if version == len(MIGRATIONS):
+                yield _indexes(connection)
+            newest = connection.execute("SELECT max(_id) FROM scores").fetchone()[0]
+        yield _writing(path)
+        yield check_clock(newest)
+    except ScorelineError as error:
+        yield CheckResult("store", FAIL, str(error), _advice(path))
+    if path.parent.is_dir():
+        usage = shutil.disk_usage(path.parent)
+        yield check_space(usage.free, usage.total, f"at {path.parent}")
+        yield _file_system(path)
+
+
+def _advice(path: Path) -> str:
+    if path.exists():
+        return "mend what it says, or restore a backup: scoreline store restore"
+    return "start the service once, which makes one, or have SCORELINE_STORE say where it is"
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a database that is there. Raises StoreRefused when none is, or nothing is in it."""
+    if not path.is_file() or not path.stat().st_size:
+        raise StoreRefused(f"there is no store at {path}")
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def _schema(version: int) -> CheckResult:
+    says = f"version {version} of {len(MIGRATIONS)}"
+    if version < len(MIGRATIONS):
+        return CheckResult(
+            "schema", WARN, says, "the next start brings it up; make a backup before"
+        )
+    return CheckResult("schema", OK, says)
+
+
+def _integrity(connection: sqlite3.Connection) -> CheckResult:
+    began = time.monotonic()
+    found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    took = f"quick_check took {time.monotonic() - began:.1f} seconds"
+    if found != ["ok"]:
+        says = f"damaged: {'; '.join(found)} ({took})"
+        return CheckResult("integrity", FAIL, says, "stop, and restore a backup: scoreline store")
+    return CheckResult("integrity", OK, f"no damage found; {took}")
+
+
+def _indexes(connection: sqlite3.Connection) -> CheckResult:
+    """Whether tables and indexes are what the migrations make."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for statement in (each for migration in MIGRATIONS for each in migration):
+            fresh.execute(statement)
+        wanted, found = _definitions(fresh), _definitions(connection)
+    wrong = sorted(name for name, sql in wanted.items() if found.get(name) != sql)
+    if wrong:
+        says = f"missing or not as declared: {', '.join(wrong)}"
+        advice = "make them as app/stores/sqlite_schema.py declares them, or restore a backup"
+        return CheckResult("indexes", FAIL, says, advice)
+    return CheckResult("indexes", OK, f"all {len(wanted)} tables and indexes are as declared")
+
+
+def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def _writing(path: Path) -> CheckResult:
+    """Whether a transaction can begin; it waits its turn, as a write does, and writes nothing."""
+    try:
+        with our_errors(), held(path):
+            DatabaseFiles(path).check_writable()
+            uri = f"{path.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+    except ScorelineError as error:
+        advice = "give the service's user the file, its directory and what is beside it"
+        return CheckResult("writing", FAIL, f"not possible: {error}", advice)
+    return CheckResult("writing", OK, "a transaction can begin")
+
+
+def _file_system(path: Path) -> CheckResult:
+    kind = file_system(path, Path("/proc/self/mountinfo"))
+    if kind is None:
+        return CheckResult("file system", OK, "cannot be told here; it must be on a local disk")
+    if kind in REMOTE:
+        advice = "move the store to a local disk: SQLite's locks do not hold across machines"
+        return CheckResult("file system", FAIL, f"{kind} is on another machine", advice)
+    if kind in PASSING:
+        advice = "keep the store on a volume or a disk that lasts"
+        return CheckResult("file system", WARN, f"{kind}: it ends with {PASSING[kind]}", advice)
+    return CheckResult("file system", OK, f"{kind}, local")
+
+
+def file_system(path: Path, mounts: Path) -> str | None:
+    """The type of the file system that holds `path`, by proc(5)'s mountinfo; None where none is."""
+    if not mounts.exists():
+        return None
+    place = path.resolve()
+    found: tuple[int, str] = (-1, "")
+    for line in mounts.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        mounted = Path(before.split()[4].encode().decode("unicode_escape"))
+        if place.is_relative_to(mounted):
+            found = max(found, (len(mounted.parts), after.split()[0]), key=lambda each: each[0])
+    return found[1] or None

@@ -1,0 +1,55 @@
+"""Leaves: the scalars of a value, by path, bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves
+from tests.test_jsontext import any_json
+
+
+def number(path: str, value: float) -> dict[str, Any]:
+    return {"path": path, "kind": "number", "number": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (0.5, [number("", 0.5)]),
+        (True, [{"path": "", "kind": "boolean", "number": 1.0}]),
+        (None, [{"path": "", "kind": "null"}]),
+        ("good", [{"path": "", "kind": "text", "text": "good"}]),
+        ({}, []),
+        ([], []),
+        (
+            {"accuracy": {"f1": 1}, "b": [2, 3]},
+            [number("accuracy.f1", 1.0), number("b.0", 2.0), number("b.1", 3.0)],
+        ),
+        ({"a.b": 1, "c\\": 2}, [number("a\\.b", 1.0), number("c\\\\", 2.0)]),
+        (10**400, [{"path": "", "kind": "number", "text": "1" + "0" * (MAX_CHARACTERS - 1)}]),
+        ("\ud800", [{"path": "", "kind": "text", "text": "?"}]),
+    ],
+)
+def test_a_leaf_is_a_scalar_named_by_its_path(value: Any, found: list[dict[str, Any]]) -> None:
+    assert leaves(value) == found
+
+
+@given(any_json)
+def test_leaves_are_bounded_and_every_store_can_keep_them(value: Any) -> None:
+    found = leaves(value)
+    assert len(found) <= MAX_LEAVES
+    for leaf in found:
+        leaf["path"].encode()
+        leaf.get("text", "").encode()
+        assert len(leaf.get("text", "")) <= MAX_CHARACTERS
+
+
+def test_a_huge_value_costs_little() -> None:
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    assert leaves(deep) == []
+    assert len(leaves([[1] * 1_000] * 1_000)) == MAX_LEAVES
