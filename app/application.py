@@ -22,6 +22,7 @@ from app.api import (
     scores,
 )
 from app.api.flask_app import Application
+from app.api.headers import with_security_headers
 from app.api.limits import FAILURES
 from app.api.state import State
 from app.logs import configure_logging
@@ -47,13 +48,15 @@ def build_app(settings: Settings | None = None) -> Flask:
 
     counts = Metrics(engine)
     store = measured(open_store(settings.store, counts.count_commit), counts)
-    key_ring = KeyRing(store, settings.admin_key, KeyUses(store).note)
+    key_uses = KeyUses(store)
+    key_ring = KeyRing(store, settings.admin_key, key_uses.note)
     calls = open_limit(settings.rate_limit, settings.rate_limit_store)
     app.extensions["scoreline"] = State(
-        store, key_ring, Readiness(store), counts, calls, Buckets(*FAILURES)
+        store, key_ring, key_uses, Readiness(store), counts, calls, Buckets(*FAILURES)
     )
 
     _add_routes(app, settings)
+    app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=0)  # type: ignore[method-assign]

@@ -99,10 +99,6 @@ class Metrics:
             known = self._counting(route, method, status)
         known(seconds)
 
-    def count_unread(self, status: int) -> None:
-        """Count what was answered though it was no HTTP request."""
-        self._requests.labels(UNKNOWN, OTHER, str(status)).inc()
-
     def _counting(self, route: str | None, method: str, status: int) -> Callable[[float], None]:
         """What counts such a request; kept, because to find it by its labels costs the most."""
         template = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) if route else UNKNOWN

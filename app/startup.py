@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable
+from app.errors import Conflict, ScorelineError, StoreDamaged, StoreRefused, StoreUnavailable
 from app.services.audit import audited
 from app.services.keys import ADMINISTRATOR, FIRST_START, SHORT_KEY, describe, new_key, new_secret
 from app.services.limits import open_limit
@@ -83,6 +83,23 @@ def _prepare(settings: Settings) -> None:
             _warn_of_short_key(settings.admin_key)
         elif ensure_admin_key(store, Path(settings.admin_key_file)):
             print(_welcome(settings), flush=True)
+    finally:
+        store.close()
+
+
+def close_store(url: str) -> None:
+    """Leave the embedded store as one file, also where a killed worker left a part of it beside it.
+
+    Called when every worker has ended. Does nothing for another engine.
+    """
+    file = embedded_file(url)
+    if file is None or not Path(f"{file}-wal").exists():
+        return
+    store = open_store(url)
+    try:
+        store.list_keys()  # Opens the file: who closes it last writes everything into it.
+    except ScorelineError as error:
+        log.warning("the store is not one file yet, the next stop tries again: %s", error)
     finally:
         store.close()
 

@@ -48,7 +48,7 @@ def scoreline(directory: Path, mongodb: str = "") -> Iterator[Server]:
         yield Server(service.port, None if mongodb else database)
 
 
-OUR_WORKER = "app.server.worker.EventWorker"
+OUR_WORKER = "app.worker.Worker"
 
 
 @contextmanager

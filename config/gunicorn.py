@@ -16,8 +16,8 @@ from gunicorn.glogging import Logger
 
 from app import metrics
 from app.logs import configure_logging
-from app.server.worker import EventWorker
-from app.startup import first_start
+from app.startup import close_store, first_start
+from app.worker import Worker
 from config.settings import SettingsError, read_settings
 
 FILES = 4096
@@ -40,23 +40,30 @@ def on_starting(_arbiter: Arbiter) -> None:
     metrics.open_directory()
 
 
-def pre_fork(arbiter: Arbiter, worker: EventWorker) -> None:
+def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
     """Give a worker that is about to start the place of none that lives."""
     worker.slot = metrics.free_slot([other.slot for other in list(arbiter.WORKERS.values())])
 
 
-def post_fork(_arbiter: Arbiter, worker: EventWorker) -> None:
+def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
     """Let a worker count on where the one before in its place stopped."""
     metrics.count_as(worker.slot)
 
 
-def child_exit(_arbiter: Arbiter, worker: EventWorker) -> None:
+def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
+    """Close the store of a worker that ends."""
+    if worker.wsgi:
+        worker.wsgi.extensions["scoreline"].close()
+
+
+def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Forget what a worker had in hand that is dead."""
     metrics.forget(worker.slot)
 
 
 def on_exit(_arbiter: Arbiter) -> None:
-    """Leave nothing behind."""
+    """Leave one whole file of the store, and none of the counts."""
+    close_store(settings.store)
     metrics.remove_directory()
 
 
@@ -99,7 +106,7 @@ except SettingsError as error:
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 workers = settings.workers
-worker_class = EventWorker
+worker_class = Worker
 threads = settings.threads
 logger_class = JsonLogger
 loglevel = settings.log_level

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -188,13 +187,6 @@ def test_nobody_can_make_new_series(own_service: Service) -> None:
     assert counts.labels("route") == known
     assert counts.labels("method") == {"GET", "other"}
     assert counts.requests("GET", 404, "unknown") == 3 * 3 * 2
-
-
-def test_what_is_no_http_is_counted_too(own_service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", own_service.port), timeout=20) as connection:
-        connection.sendall(b"no http at all\r\n\r\n")
-        assert connection.recv(1_000).startswith(b"HTTP/1.1 400")
-    assert Counts(own_service).requests("other", 400, "unknown") == 1
 
 
 def test_counts_never_fall_when_workers_are_killed_or_replaced(own_service: Service) -> None:

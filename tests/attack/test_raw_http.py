@@ -1,4 +1,4 @@
-"""Bytes that are HTTP, nearly HTTP or nothing at all: each is answered in JSON, or hung up on."""
+"""Bytes that are HTTP or nearly HTTP: answered in JSON, refused by gunicorn, or hung up on."""
 
 from __future__ import annotations
 

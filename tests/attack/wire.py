@@ -20,6 +20,8 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
 ALLOWED_5XX = {501, 503}
 """501 is what RFC 9112 (6.1) wants for a transfer coding that is not understood."""
 
+GUNICORN_REFUSES = {400, 403, 414, 417, 431, 501}
+
 
 def exchange(service: Service, request: bytes) -> bytes:
     """Send `request`, then nothing more; all that comes back until the service closes."""
@@ -82,6 +84,9 @@ def check(data: bytes) -> list[int]:
         if status == 100:
             continue
         assert status < 500 or status in ALLOWED_5XX, body
+        if headers.get("content-type") == "text/html":
+            _check_refusal(status, headers, body)
+            continue
         assert headers["x-request-id"]
         if status == 307:
             assert not body
@@ -89,6 +94,13 @@ def check(data: bytes) -> list[int]:
         else:
             _check_json(headers["content-type"], body)
     return statuses
+
+
+def _check_refusal(status: int, headers: dict[str, str], body: bytes) -> None:
+    """Check gunicorn's own page for what is not HTTP, after which the connection ends."""
+    assert status in GUNICORN_REFUSES, body
+    assert headers["connection"] == "close"
+    assert b"Traceback" not in body
 
 
 def _check_json(content_type: str, body: bytes) -> None:

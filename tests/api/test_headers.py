@@ -1,13 +1,14 @@
-"""What every answer tells a browser, also one that is an error, a stream or no HTTP at all."""
+"""Every answer of the application has the security headers, also an error, a stream or a file."""
 
 from __future__ import annotations
 
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.server.headers import SECURITY_HEADERS, security_lines
+from app.api.headers import SECURITY_HEADERS, with_security_headers
 from tests.api.test_http import exchange, head
 from tests.processes import Service, running
 
@@ -29,6 +30,7 @@ SCORE = b'{"prediction_id": "p", "scorer": "s", "value": 1}'
         ("PUT", SCORES, None, 405),
         ("OPTIONS", SCORES, None, 405),
         ("GET", "/openapi.json", None, 200),
+        ("GET", "/docs/nope", None, 404),
         ("GET", "/health/live", None, 200),
         ("GET", "/health/ready", None, 200),
         ("GET", "/" + "x" * 9_000, None, 414),
@@ -44,18 +46,18 @@ def test_every_answer_has_the_headers(
     assert "Strict-Transport-Security" not in answer.headers
 
 
+def test_a_file_of_the_page_has_the_headers_and_may_be_cached(service: Service) -> None:
+    answer = service.send("GET", "/docs/swagger-ui.css")
+    wanted = {**SECURITY_HEADERS, "Cache-Control": "public, max-age=3600"}
+    for name, value in wanted.items():
+        assert answer.headers.get_all(name) == [value], name
+
+
 @pytest.mark.parametrize("key", [None, "sl_wrong"])
 def test_a_stranger_gets_the_headers_too(service: Service, key: str | None) -> None:
     answer = service.send("GET", SCORES, key=key)
     assert answer.status == 401
     assert set(SECURITY_HEADERS.items()) <= set(answer.headers.items())
-
-
-def test_what_is_no_http_gets_the_headers_too(service: Service) -> None:
-    status, headers, _ = exchange(service, b"nonsense\r\n\r\n")
-    wanted = {name.lower(): value.lower() for name, value in SECURITY_HEADERS.items()}
-    assert status == 400
-    assert {name: headers.get(name) for name in wanted} == wanted
 
 
 def test_a_request_that_came_by_https_is_told_to_come_so_again(service: Service) -> None:
@@ -78,8 +80,19 @@ def test_https_is_believed_of_a_proxy_elsewhere_when_proxies_are_trusted(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_page_may_set_a_policy_of_its_own(scheme: str) -> None:
-    own = {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "max-age=60"}
-    lines = security_lines(own.items(), scheme).splitlines()
-    names = [line.partition(":")[0] for line in lines]
-    left = [name for name in SECURITY_HEADERS if name not in own]
-    assert names == left + ["Strict-Transport-Security"] * (scheme == "https")
+    own = [("Content-Security-Policy", "default-src 'self'"), ("Cache-Control", "max-age=60")]
+    environ = {"wsgi.url_scheme": scheme}
+
+    def application(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", own)
+        return []
+
+    told: list[tuple[str, str]] = []
+
+    def start_response(_status: str, headers: list[tuple[str, str]], *_exc_info: Any) -> Any:
+        told.extend(headers)
+
+    with_security_headers(application)(environ, start_response)
+    added = [header for header in SECURITY_HEADERS.items() if header[0] not in dict(own)]
+    hsts = [("Strict-Transport-Security", "max-age=31536000")] * (scheme == "https")
+    assert told == own + added + hsts

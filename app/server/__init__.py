@@ -1,1 +1,0 @@
-"""The worker process: HTTP from sockets to the WSGI application and back, inside gunicorn."""

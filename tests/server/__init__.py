@@ -1,1 +1,0 @@
-"""The worker: real processes, raw sockets."""
