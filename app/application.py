@@ -30,7 +30,7 @@ from app.metrics import Metrics
 from app.services.health import Readiness
 from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
-from app.services.limits import Buckets, open_limit
+from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
 from app.stores.measured import measured
 from app.tracing import trace
@@ -52,7 +52,14 @@ def build_app(settings: Settings | None = None) -> Flask:
     key_ring = KeyRing(store, settings.admin_key, key_uses.note)
     calls = open_limit(settings.rate_limit, settings.rate_limit_store)
     app.extensions["scoreline"] = State(
-        store, key_ring, key_uses, Readiness(store), counts, calls, Buckets(*FAILURES)
+        store,
+        key_ring,
+        key_uses,
+        Readiness(store),
+        counts,
+        calls,
+        Buckets(*FAILURES),
+        ConcurrencyLimit(settings.threads),
     )
 
     _add_routes(app, settings)

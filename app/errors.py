@@ -70,6 +70,10 @@ class Unreadable(ScorelineError):
     """A body that cannot be read as text or JSON at all."""
 
 
+class Encoded(ScorelineError):
+    """A body with a Content-Encoding, such as gzip, which is not decoded."""
+
+
 class TooLarge(ScorelineError):
     """Input over a size that the service or its store can keep."""
 
@@ -87,7 +91,11 @@ class KeyReused(ScorelineError):
 
 
 class Busy(ScorelineError):
-    """More is under way than the process can hold; the same call may succeed later."""
+    """More is under way than the process may hold; the same call may succeed later."""
+
+
+class ClientGone(ScorelineError):
+    """The client has disconnected: nobody reads the answer that is being worked on."""
 
 
 class StoreUnavailable(ScorelineError):

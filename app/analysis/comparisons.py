@@ -11,6 +11,7 @@ from app.analysis.pairs import FEW, KINDS, UNCOMPARED, Leaf, Pairs
 from app.analysis.runs import Run, read_run
 from app.analysis.statistics.significance import Difference, holm, sign_test
 from app.errors import InvalidParameter, NotFound
+from app.services.lists import Check, no_check
 from app.stores.base import ScoreQuery, Store
 
 MOST_SCORES = 1_000_000
@@ -25,24 +26,26 @@ VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
 """In the order that they are answered in; None is what has no better and worse."""
 
 
-def compare_runs(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
+def compare_runs(
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+) -> dict[str, Any]:
     """Each candidate run beside the baseline, leaf by leaf, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
-    when there are over MOST_SCORES or MOST_VALUES.
+    when there are over MOST_SCORES or MOST_VALUES, and what `check` raises.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
     candidates = list(dict.fromkeys(wanted["candidate"]))
     runs: dict[str, Run] = {}
     for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
         of_run = replace(query, evaluation_run_id=run_id)
-        runs[run_id] = _read(store, of_run, wanted["pair_by"], list(runs.values()))
+        runs[run_id] = _read(store, of_run, wanted["pair_by"], list(runs.values()), check)
     baseline = runs[wanted["baseline"]]
-    compared = [
-        Comparison(leaf, baseline, runs[run_id])
-        for run_id in candidates
-        for leaf in _leaves(baseline, runs[run_id], wanted)
-    ]
+    compared = []
+    for run_id in candidates:
+        for leaf in _leaves(baseline, runs[run_id], wanted):
+            check()
+            compared.append(Comparison(leaf, baseline, runs[run_id]))
     _correct(compared)
     compared.sort(key=lambda each: VERDICTS.index(each.verdict))
     return {
@@ -62,11 +65,13 @@ def _correct(compared: Sequence[Comparison]) -> None:
         compared[place].p_adjusted = p_adjusted
 
 
-def _read(store: Store, query: ScoreQuery, pair_by: str, others: Sequence[Run]) -> Run:
+def _read(
+    store: Store, query: ScoreQuery, pair_by: str, others: Sequence[Run], check: Check
+) -> Run:
     """Read a run that is held beside others."""
     most = MOST_SCORES - sum(run.num_scores for run in others)
     most_values = MOST_VALUES - sum(run.num_values for run in others)
-    run = read_run(store, query, pair_by, most, most_values)
+    run = read_run(store, query, pair_by, most, most_values, check)
     if not run.num_scores:
         raise NotFound(f"Evaluation run {run.run_id} has no scores")
     if run.num_scores > most or run.num_values > most_values:

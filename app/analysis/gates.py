@@ -7,6 +7,7 @@ from typing import Any
 
 from app.analysis.leaf_summaries import Group, ancestors, shrink
 from app.errors import InvalidParameter
+from app.services.lists import Check, no_check
 from app.stores.base import ScoreQuery, Store
 
 CHECKS = ("min", "max", "max_drop", "max_rise", "min_coverage")
@@ -16,10 +17,13 @@ SLACK = 1e-12
 """What arithmetic may add to a figure: a drop from 0.85 to 0.83 is one of 0.02."""
 
 
-def gate_run(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
+def gate_run(
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+) -> dict[str, Any]:
     """Hold one leaf of a run to the bounds that `wanted`, a loaded GateQuery, sets.
 
-    A check that finds no data fails. Raises InvalidParameter where there is nothing to check.
+    A check that finds no data fails. Raises InvalidParameter where there is nothing to check,
+    and what `check` raises.
     """
     bounds = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
     if not bounds:
@@ -27,11 +31,11 @@ def gate_run(store: Store, entity: str, project: str, wanted: dict[str, Any]) ->
     if wanted["baseline"] is None and any(name in RELATIVE for name in bounds):
         raise InvalidParameter("baseline", None, "a drop or rise is one from a baseline")
     query = ScoreQuery(entity, project, scorer=wanted["scorer"])
-    run = _figures(store, replace(query, evaluation_run_id=wanted["run"]), wanted["leaf"])
+    run = _figures(store, replace(query, evaluation_run_id=wanted["run"]), wanted["leaf"], check)
     baseline = None
     if wanted["baseline"] is not None:
         of_baseline = replace(query, evaluation_run_id=wanted["baseline"])
-        baseline = _figures(store, of_baseline, wanted["leaf"])
+        baseline = _figures(store, of_baseline, wanted["leaf"], check)
     checks = [_check(name, bound, run, baseline) for name, bound in bounds.items()]
     return {
         "passed": all(check["passed"] for check in checks),
@@ -41,9 +45,10 @@ def gate_run(store: Store, entity: str, project: str, wanted: dict[str, Any]) ->
     }
 
 
-def _figures(store: Store, query: ScoreQuery, leaf: str) -> dict[str, Any]:
+def _figures(store: Store, query: ScoreQuery, leaf: str, check: Check) -> dict[str, Any]:
     group = Group(only={leaf, *ancestors(leaf)})
     for tally in store.tally_leaves(query, ()):
+        check()
         group.add_counted(tally.scores, tally.leaves, tally.counts)
         shrink([group])
     return group.figures(leaf)

@@ -9,6 +9,7 @@ from sys import intern
 from typing import NamedTuple
 
 from app.analysis.leaf_summaries import Group
+from app.services.lists import Check, no_check
 from app.stores.base import Leaf, Leaves, ScoreQuery, Store
 
 Value = float | bool | str | None
@@ -40,12 +41,18 @@ class Run:
 
 
 def read_run(
-    store: Store, query: ScoreQuery, pair_by: str, most_scores: int, most_values: int
+    store: Store,
+    query: ScoreQuery,
+    pair_by: str,
+    most_scores: int,
+    most_values: int,
+    check: Check = no_check,
 ) -> Run:
     """Read the scores of the run that `query` names, until there are over so many."""
     run = Run(query.evaluation_run_id or "")
     paired = _pairing(pair_by)
     for keys, page in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
+        check()
         for key, leaves in zip(keys, page, strict=True):
             scorer, score_id, prediction_id = (part or "" for part in key)
             group = run.groups[scorer]

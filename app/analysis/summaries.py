@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from app.analysis.leaf_summaries import Group, WholeGroup, shrink
 from app.errors import InvalidParameter
-from app.services.lists import query_of
+from app.services.lists import Check, no_check, query_of
 from app.stores.base import Key, ScoreQuery, Store
 
 MOST_GROUPS = 20_000
@@ -19,14 +19,16 @@ CHECKED = 100_000
 """After so many more values it is seen how much is held."""
 
 
-def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> dict[str, Any]:
+def summarize(
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+) -> dict[str, Any]:
     """The figures of each group of the scores that pass all filters.
 
     `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS or
-    MOST_LEAVES.
+    MOST_LEAVES, and what `check` raises.
     """
     group_by = wanted["group_by"]
-    groups = _gathered(store, query_of(entity, project, wanted), group_by)
+    groups = _gathered(store, query_of(entity, project, wanted), group_by, check)
     return {
         "group_by": group_by,
         "groups": [
@@ -37,13 +39,16 @@ def summarize(store: Store, entity: str, project: str, wanted: dict[str, Any]) -
     }
 
 
-def _gathered(store: Store, query: ScoreQuery, group_by: Sequence[str]) -> Mapping[Key, Group]:
+def _gathered(
+    store: Store, query: ScoreQuery, group_by: Sequence[str], check: Check
+) -> Mapping[Key, Group]:
     """The groups, which hold no more than they may. Raises InvalidParameter."""
     by, is_whole = _fields(group_by), "leaf" not in group_by
     groups: defaultdict[Key, Group] = defaultdict(WholeGroup if is_whole else Group)
     take = _take_whole if is_whole else _take_leaves
     unchecked = 0
     for taken in take(store, query, by, groups):
+        check()
         unchecked += taken
         if unchecked > CHECKED or len(groups) > MOST_GROUPS:
             _bound(groups, group_by)

@@ -7,8 +7,9 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow
-from app.api.contract import query, raises, response
-from app.api.limits import in_turn
+from app.api.contract import raises, response
+from app.api.inputs import query
+from app.api.limits import client_check, limit_concurrency, one_at_a_time
 from app.api.state import state
 from app.errors import NotFound
 from app.schemas.comparisons import CompareQuery, CompareRes
@@ -20,36 +21,39 @@ blueprint = Blueprint("Analysis", __name__)
 
 @blueprint.get("/summary")
 @allow("read")
+@limit_concurrency
 @response(SummaryRes)
 @query(SummaryQuery)
-@in_turn
+@one_at_a_time
 def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Summarise scores by scorer and leaf, or by what `group_by` says."""
     from app.analysis.summaries import summarize
 
-    return summarize(state().store, entity, project, query)
+    return summarize(state().store, entity, project, query, client_check())
 
 
 @blueprint.get("/compare")
 @allow("read")
+@limit_concurrency
 @response(CompareRes)
 @raises(NotFound)
 @query(CompareQuery)
-@in_turn
+@one_at_a_time
 def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Compare evaluation runs with a baseline, prediction by prediction."""
     from app.analysis.comparisons import compare_runs
 
-    return compare_runs(state().store, entity, project, query)
+    return compare_runs(state().store, entity, project, query, client_check())
 
 
 @blueprint.get("/gate")
 @allow("read")
+@limit_concurrency
 @response(GateRes)
 @query(GateQuery)
-@in_turn
+@one_at_a_time
 def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Hold one leaf of an evaluation run to bounds; without data it fails."""
     from app.analysis.gates import gate_run
 
-    return gate_run(state().store, entity, project, query)
+    return gate_run(state().store, entity, project, query, client_check())

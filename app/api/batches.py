@@ -11,18 +11,11 @@ from flask import request
 from marshmallow import Schema
 
 from app import jsontext
-from app.api.bodies import read_bytes
-from app.api.contract import (
-    NOT_AN_OBJECT,
-    Loc,
-    View,
-    contract_of,
-    describe,
-    load_object,
-    read_content,
-)
+from app.api.bodies import read_bytes, refuse_encoded
+from app.api.contract import View, contract_of
 from app.api.idempotency import reused
-from app.errors import Invalid, Unreadable
+from app.api.inputs import NOT_AN_OBJECT, Loc, load_object, read_content, validation_error
+from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, Reason
 from app.schemas.query_fields import too_long
 from app.services.scores import Created
@@ -91,9 +84,11 @@ def batch(item: type[Schema], body: type[Schema], most: int) -> Callable[[View],
     def decorate(view: View) -> View:
         contract = contract_of(view)
         contract.body, contract.line = body, item
+        contract.errors += (Encoded,)
 
         @wraps(view)
         def checked(**rest: Any) -> Any:
+            refuse_encoded(request)
             return view(**rest, items=Items(_items(loader, most)))
 
         return checked  # type: ignore[return-value]
@@ -117,15 +112,15 @@ def _listed(most: int) -> tuple[list[Any], bool]:
     """The list in the body, its items still unchecked, and whether all numbers are finite."""
     content, finite = read_content()
     if content is None:
-        raise Invalid([describe(MISSING, ("body",), None)])
+        raise Invalid([validation_error(MISSING, ("body",), None)])
     if not isinstance(content, dict):
-        raise Invalid([describe(NOT_AN_OBJECT, ("body",), content)])
+        raise Invalid([validation_error(NOT_AN_OBJECT, ("body",), content)])
     loc = ("body", "scores")
     if "scores" not in content:
-        raise Invalid([describe(MISSING, loc, content)])
+        raise Invalid([validation_error(MISSING, loc, content)])
     scores = content["scores"]
     if not isinstance(scores, list):
-        raise Invalid([describe(NOT_A_LIST, loc, scores)])
+        raise Invalid([validation_error(NOT_A_LIST, loc, scores)])
     _check_length(scores, most, loc, shown=scores)
     if not finite and jsontext.is_finite(scores):
         raise jsontext.NotFinite(content)  # The number stands beside the scores.
@@ -134,7 +129,7 @@ def _listed(most: int) -> tuple[list[Any], bool]:
 
 def _check_length(items: list[Any], most: int, loc: Loc, *, shown: Any) -> None:
     if len(items) > most:
-        raise Invalid([describe(too_long(most, len(items)), loc, shown)])
+        raise Invalid([validation_error(too_long(most, len(items)), loc, shown)])
 
 
 def _line(loader: Schema, text: bytes, loc: Loc) -> Item:
@@ -146,7 +141,7 @@ def _line(loader: Schema, text: bytes, loc: Loc) -> Item:
         return Item(loc, None, [{**each, "loc": (*loc, *each["loc"][1:])} for each in error.errors])
     except Unreadable as error:
         reason = Reason("json_invalid", "JSON decode error", {"error": str(error)})
-        return Item(loc, None, [describe(reason, loc, {})])
+        return Item(loc, None, [validation_error(reason, loc, {})])
 
 
 def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> Item:

@@ -1,34 +1,44 @@
-"""A request's body: which bytes are JSON, how much of it is read, and what is left unread."""
+"""A request's body: which bytes are JSON, how much is read, and what becomes of the rest."""
 
 from __future__ import annotations
 
 import threading
 import time
 from email.message import Message
-from typing import Any
+from typing import IO, Any
 
 from flask import Request, current_app, g
 from gunicorn.http.errors import ParseException
 
 from app import jsontext
-from app.errors import Busy, TooLarge, TooSlow, Unreadable
+from app.api.limits import acquire, take_place
+from app.errors import Encoded, TooLarge, TooSlow, Unreadable
 
 BODY_IS_READ = "scoreline.body_is_read"
-"""Whether WSGI's environ has nothing left of the body to read."""
+"""WSGI's environ has this key once nothing of the body is left to read."""
 
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _PIECE = 64 * 1024
 
 LARGE = 256 * 1024
-LARGE_SECONDS = 60.0
-_large_turn = threading.Lock()
+"""Bytes from which on a body takes a place among the long requests."""
+
+PARSING_SECONDS = 60.0
+_parsing = threading.Lock()
+
+
+def refuse_encoded(request: Request) -> None:
+    """Raise Encoded when the body is compressed, or encoded in any other way."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Encoded(f"Send the body without Content-Encoding: {encoding} is not supported")
 
 
 def read_body(request: Request) -> Any:
-    """The body's content: JSON where it is JSON, else text; None when it is empty.
+    """Return the body's content: JSON where it is JSON, else text; None when it is empty.
 
-    Raises TooLarge, Unreadable and what `jsontext.read` raises.
+    Raises what `read_bytes` and `jsontext.read` raise.
     """
     data = read_bytes(request)
     if not data:
@@ -39,20 +49,20 @@ def read_body(request: Request) -> Any:
 
 
 def read_bytes(request: Request) -> bytes:
-    """The whole body, of which no more than the limit is ever in memory.
+    """Return the whole body; no more than the limit is ever in memory.
 
-    Werkzeug's own limit cuts a chunked body short instead of refusing it. Raises TooLarge and
-    Unreadable.
+    Werkzeug's own limit cuts a chunked body short instead of refusing it. Raises TooLarge, TooSlow,
+    Unreadable, Busy and ClientGone.
     """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
     environ = request.environ
     given = environ.get("CONTENT_LENGTH")
-    length = int(given) if given else None  # gunicorn takes no other than digits.
+    length = int(given) if given else None  # gunicorn takes nothing but digits.
     if length is not None and length > limit:
         raise TooLarge(_over(limit))
     try:
-        data: bytes = environ["wsgi.input"].read(limit + 1)
-    except TimeoutError:
+        data = _read(environ["wsgi.input"], length, limit)
+    except (TimeoutError, BlockingIOError):  # What a stalled socket raises, see worker.py.
         raise TooSlow("The body came too slowly") from None
     except (ParseException, OSError):
         raise Unreadable("There was an error parsing the body") from None
@@ -62,24 +72,36 @@ def read_bytes(request: Request) -> bytes:
     if length is not None and len(data) < length:
         raise Unreadable("The body is shorter than its Content-Length")
     if len(data) > LARGE:
-        _take_large_turn()
+        _begin_parsing()
     return data
 
 
-def _take_large_turn() -> None:
-    """Wait until no other large body is in this process, read as Python's objects.
+def _read(stream: IO[bytes], length: int | None, limit: int) -> bytes:
+    """Read up to a byte more than `limit`; a large body takes a place before it is read."""
+    if length is not None:
+        if length > LARGE:
+            take_place()
+        return stream.read(limit + 1)
+    beginning = stream.read(min(LARGE, limit) + 1)
+    if len(beginning) <= LARGE:
+        return beginning
+    take_place()
+    return beginning + stream.read(limit + 1 - len(beginning))
 
-    Those take some 35 times the bytes of the text: one at a time bounds the memory.
+
+def _begin_parsing() -> None:
+    """Wait until this process parses no other large body. Raises Busy and ClientGone.
+
+    Python's objects take some 35 times the bytes of their text: one at a time bounds the memory.
     """
-    if not _large_turn.acquire(timeout=LARGE_SECONDS):
-        raise Busy("a large body waited too long for its turn")
-    g.has_large_turn = True
+    acquire(_parsing, PARSING_SECONDS, "Other large bodies take too long, try again later")
+    g.is_parsing = True
 
 
-def give_large_turn_back(_error: BaseException | None = None) -> None:
-    """At the end of a request: let the next large body be read."""
-    if g.pop("has_large_turn", False):
-        _large_turn.release()
+def end_parsing(_error: BaseException | None = None) -> None:
+    """Let the next large body be parsed; called at the end of each request."""
+    if g.pop("is_parsing", False):
+        _parsing.release()
 
 
 def _over(limit: int) -> str:
@@ -99,9 +121,9 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def drain(environ: dict[str, Any]) -> None:
-    """Read and forget what the view left of the body, within bounds, once it is answered.
+    """Read and drop what the view left of the body, within bounds, once it is answered.
 
-    A client that is still sending reads no answer, and would find its connection reset instead.
+    A client that is still sending does not read the answer, and would have its connection reset.
     """
     connection = environ.get("gunicorn.socket")
     if connection is None:

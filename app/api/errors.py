@@ -11,11 +11,14 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoRoute
 
-from app.api.contract import describe, json_response
+from app.api.contract import json_response
 from app.api.idempotency import reused_header
+from app.api.inputs import validation_error
 from app.errors import (
     Busy,
+    ClientGone,
     Conflict,
+    Encoded,
     Forbidden,
     Invalid,
     InvalidKeySetting,
@@ -54,9 +57,11 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     KeyReused: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
+    Encoded: (415, None),
     TooMany: (429, None),
     TooSlow: (408, None),
-    Busy: (503, "Too much is under way"),
+    ClientGone: (499, "The client has disconnected"),
+    Busy: (503, None),
     StoreUnavailable: (503, "The store does not answer"),
     StoreBusy: (503, "The store cannot keep up"),
     StoreFull: (503, "The store is full"),
@@ -89,7 +94,7 @@ def _ours(error: ScorelineError) -> Response:
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(math.ceil(error.wait))
     if status == 503:
-        log.error("%s: %s", sentence, error)
+        log.error("%s: %s", sentence or "refused", error)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
@@ -131,9 +136,9 @@ def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
     """FastAPI's list for what no schema refuses, in pydantic's words for an own validator."""
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
-        return [describe(reason, ("body", error.field), error.given)]
+        return [validation_error(reason, ("body", error.field), error.given)]
     if isinstance(error, InvalidParameter):
-        return [describe(reason, ("query", error.name), error.given)]
+        return [validation_error(reason, ("query", error.name), error.given)]
     return [reused_header()]
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
-from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from marshmallow import Schema
 
 from app.api.auth import allow
-from app.api.contract import CHUNK, View, breaking, contract_of, query
+from app.api.contract import View, contract_of
+from app.api.inputs import query
+from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
+from app.api.streams import stream
 from app.exports.exports import Export, export_scores
 from app.schemas.scores import ScoreReadRes
 from app.schemas.transfers import ScoreExportQuery
@@ -44,10 +46,7 @@ def download(line: type[Schema]) -> Callable[[View], View]:
         @wraps(view)
         def sent(*, entity: str, project: str, **rest: Any) -> Response:
             export: Export = view(entity=entity, project=project, **rest)
-            chunks = _chunks(export.pieces)
-            first = next(chunks)  # What cannot be exported is told before a 200 is.
-            whole = breaking(chain([first], chunks), request.environ)
-            answer = Response(whole, mimetype=MIMETYPES[export.format])
+            answer = stream(export.pieces, MIMETYPES[export.format])
             answer.headers["Content-Disposition"] = attachment(entity, project, export.format)
             return answer
 
@@ -65,26 +64,14 @@ def attachment(entity: str, project: str, extension: str) -> str:
     return f'attachment; filename="{plain}"{extended}'
 
 
-def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces joined to chunks of about CHUNK bytes, and at least one: few writes, flat memory."""
-    waiting: list[bytes] = []
-    length = 0
-    for piece in pieces:
-        waiting.append(piece)
-        length += len(piece)
-        if length > CHUNK:
-            yield b"".join(waiting)
-            waiting, length = [], 0
-    yield b"".join(waiting)
-
-
 blueprint = Blueprint("Exports", __name__)
 
 
 @blueprint.get("/export")
 @allow("read")
+@limit_concurrency
 @download(ScoreReadRes)
 @query(ScoreExportQuery)
 def score_export(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Export scores as a file, oldest first."""
-    return export_scores(state().store, entity, project, query)
+    return export_scores(state().store, entity, project, query, client_check())

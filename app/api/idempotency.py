@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, after_this_request, request
 
 from app.api.auth import current_key
-from app.api.contract import Loc, describe
+from app.api.inputs import Loc, validation_error
 from app.api.state import state
 from app.errors import Invalid
 from app.schemas.fields import Reason
@@ -41,7 +41,7 @@ def idempotency_key() -> str | None:
     """The key of this request, if it has one. Raises Invalid when it is none."""
     name, key = _header()
     if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
-        raise Invalid([describe(_MALFORMED, ("header", name), key)])
+        raise Invalid([validation_error(_MALFORMED, ("header", name), key)])
     return key
 
 
@@ -80,7 +80,7 @@ def mark_replayed(created: Created) -> None:
 
 def reused(loc: Loc, key: str | None) -> dict[str, Any]:
     """The error of a key at `loc` that was sent before with other content."""
-    return describe(REUSED, loc, key)
+    return validation_error(REUSED, loc, key)
 
 
 def reused_header() -> dict[str, Any]:

@@ -8,7 +8,9 @@ from flask import Blueprint
 
 from app.api.auth import allow, caller
 from app.api.batches import Item, Items, batch
-from app.api.contract import describe, response
+from app.api.contract import response
+from app.api.inputs import no_query, validation_error
+from app.api.limits import limit_concurrency
 from app.api.scores import MOST_IN_A_BATCH
 from app.api.state import state
 from app.schemas.fields import Reason
@@ -26,7 +28,9 @@ blueprint = Blueprint("Imports", __name__)
 
 @blueprint.post("/import")
 @allow("import")
+@limit_concurrency
 @response(ScoreImportRes)
+@no_query
 @batch(ScoreImportItem, ScoreImportBody, most=MOST_IN_A_BATCH)
 def score_import(entity: str, project: str, items: Items) -> dict[str, Any]:
     """Keep scores that were taken before, with their ids and times, each line for itself."""
@@ -51,4 +55,4 @@ def _result(item: Item, body: dict[str, Any], outcome: Outcome) -> dict[str, Any
         return {"score_id": body["score_id"]}
     name, reason = REFUSALS[outcome]
     shown = body["score_id"] if name == "score_id" else None
-    return {"detail": [describe(reason, (*item.loc, name), shown)]}
+    return {"detail": [validation_error(reason, (*item.loc, name), shown)]}

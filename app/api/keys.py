@@ -8,7 +8,8 @@ from typing import Any
 from flask import Blueprint, Response
 
 from app.api.auth import allow_in_scope, caller
-from app.api.contract import body, raises, response
+from app.api.contract import raises, response
+from app.api.inputs import body, no_query
 from app.api.state import state
 from app.errors import NotFound
 from app.schemas.keys import KeyCreateBody, KeyCreateRes, KeyListRes, KeyReadRes
@@ -28,6 +29,7 @@ def _keep_out_of_caches(response: Response) -> Response:
 @blueprint.post("")
 @allow_in_scope("keys")
 @response(KeyCreateRes)
+@no_query
 @body(KeyCreateBody)
 def key_create(body: dict[str, Any]) -> dict[str, Any]:
     """Make an API key, which is told this once."""
@@ -38,6 +40,7 @@ def key_create(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("")
 @allow_in_scope("keys")
 @response(KeyListRes)
+@no_query
 def key_list() -> dict[str, Any]:
     """List the API keys of the own scope, oldest first, revoked ones too."""
     return {"keys": service.list_keys(state().store, caller())}
@@ -47,6 +50,7 @@ def key_list() -> dict[str, Any]:
 @allow_in_scope("keys")
 @raises(NotFound)
 @response(KeyReadRes)
+@no_query
 def key_revoke(key_id: str) -> Any:
     """Revoke an API key of the own scope: it stops within a second."""
     return service.revoke_key(state().store, key_id, caller())

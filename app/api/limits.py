@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
 from ipaddress import IPv6Address, ip_network
 from typing import Any
 
-from flask import request
+from flask import Flask, g, request
 
 from app.api.contract import View, raises
 from app.api.state import state
-from app.errors import Busy, TooMany
+from app.errors import Busy, ClientGone, TooMany
 from app.stores.base import ApiKey
 
 FAILURES = (60, 60)
-"""So many failures to authenticate, in so many seconds, are told at once."""
+"""How many failures to authenticate an address may have, in how many seconds."""
 
 IPV6_NETWORK = 64
 """Bits of an IPv6 address that count: the rest is free for its owner to choose (RFC 6177)."""
@@ -43,7 +46,7 @@ def limit_failures() -> None:
 
 
 def network(address: str) -> str:
-    """What counts as one caller: an IPv4 address, or the /64 that an IPv6 address is in."""
+    """Return what counts as one caller: an IPv4 address, or the /64 that an IPv6 address is in."""
     if ":" not in address:
         return address
     try:
@@ -54,47 +57,112 @@ def network(address: str) -> str:
     return str(mapped or ip_network((ipv6, IPV6_NETWORK), strict=False))
 
 
-PLACES = 8
-"""How many questions are answered or wait, so that threads are left for what takes no time."""
+# Long requests: lists, exports, batches, imports, questions, long polls and large bodies.
 
-SECONDS = 30.0
-
-
-class Turns:
-    """One at a time, and few that wait for it."""
-
-    def __init__(self, places: int = PLACES, seconds: float = SECONDS) -> None:
-        self._places = threading.BoundedSemaphore(places)
-        self._turn = threading.Lock()
-        self._seconds = seconds
-
-    def take(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns, in its turn. Raises Busy when that does not come."""
-        if not self._places.acquire(blocking=False):
-            raise Busy("too many questions wait for their turn")
-        try:
-            if not self._turn.acquire(timeout=self._seconds):
-                raise Busy("a question waited too long for its turn")
-            try:
-                return call()
-            finally:
-                self._turn.release()
-        finally:
-            self._places.release()
+PLACE = "scoreline.place"
+"""WSGI's environ holds here whose place among the long requests a request has taken."""
 
 
-_questions = Turns()
+def limit_concurrency(view: View) -> View:
+    """Let a view's calls take no more than the long requests' share of this process's threads.
+
+    Stands right below `allow`: the key must be known, and the body must not be read before. The
+    place is held until the answer is sent or its client is gone. Raises Busy.
+    """
+
+    @raises(Busy)
+    @wraps(view)
+    def limited(**rest: Any) -> Any:
+        take_place()
+        return view(**rest)
+
+    return limited  # type: ignore[return-value]
 
 
-def in_turn(view: View) -> View:
-    """Answer a view's calls one after another: they take a processor, and a comparison memory.
+def take_place() -> None:
+    """Take a place among the long requests, unless this request has one. Raises Busy."""
+    environ = request.environ
+    if PLACE in environ:
+        return
+    key: ApiKey | None = g.get("api_key")
+    name = key.key_id if key else ""
+    state().long_requests.take(name)
+    environ[PLACE] = name
 
-    In one process they would not be answered any sooner side by side.
+
+def give_place_back(app: Flask, environ: dict[str, Any]) -> None:
+    """Give back the place that a request of `app` holds, if it holds one."""
+    name = environ.pop(PLACE, None)
+    if name is not None:
+        app.extensions["scoreline"].long_requests.give_back(name)
+
+
+WAIT_SECONDS = 30.0
+"""How long a question waits for the one before it."""
+
+_questions = threading.Lock()
+
+
+def one_at_a_time(view: View) -> View:
+    """Answer a view's calls one after another, because they take a processor and memory.
+
+    Side by side, none of them would be answered sooner. Raises Busy and ClientGone.
     """
 
     @raises(Busy)
     @wraps(view)
     def waited(**rest: Any) -> Any:
-        return _questions.take(lambda: view(**rest))
+        acquire(_questions, WAIT_SECONDS, "Another question takes too long, try again later")
+        try:
+            return view(**rest)
+        finally:
+            _questions.release()
 
     return waited  # type: ignore[return-value]
+
+
+def acquire(lock: threading.Lock, seconds: float, message: str) -> None:
+    """Acquire `lock`. Raises Busy with `message` after `seconds`, ClientGone when it is gone."""
+    check, deadline = client_check(), time.monotonic() + seconds
+    while not lock.acquire(timeout=min(seconds, CHECK_SECONDS)):
+        if time.monotonic() >= deadline:
+            raise Busy(message)
+        check()
+
+
+CHECK_SECONDS = 1.0
+"""How long a request works before it looks for its client, and again after that."""
+
+
+def client_check() -> Callable[[], None]:
+    """Return a function that raises ClientGone when this request's client has disconnected.
+
+    It is cheap enough to be called between any two steps: it looks at the socket once in
+    CHECK_SECONDS. A client that has ended its side of the connection is taken for gone, as nginx
+    does it; a short request never looks.
+    """
+    connection: socket.socket | None = request.environ.get("gunicorn.socket")
+    looked = time.monotonic()
+
+    def check() -> None:
+        nonlocal looked
+        now = time.monotonic()
+        if connection is None or now - looked < CHECK_SECONDS:
+            return
+        looked = now
+        if _is_closed(connection):
+            raise ClientGone("the client has disconnected")
+
+    return check
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether a connection's other side has closed it; what it has sent is left unread."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True

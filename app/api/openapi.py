@@ -207,6 +207,7 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     408: ("The body came too slowly.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),
+    415: ("The body has a Content-Encoding.", None),
     422: ("What was sent does not have the right shape.", None),
     429: ("More calls than a key, or failures than an address, may make.", "Retry-After"),
     503: ("The store does not answer, or too much is under way.", "Retry-After"),

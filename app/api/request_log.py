@@ -10,7 +10,7 @@ import time
 from flask import Flask, Response, abort, request
 
 from app.api.auth import current_key
-from app.api.bodies import BODY_IS_READ, drain, give_large_turn_back
+from app.api.bodies import BODY_IS_READ, drain, end_parsing
 from app.api.metrics import count_request
 from app.logs import fields, request_id
 
@@ -29,7 +29,7 @@ def install(app: Flask) -> None:
     """Watch every request of `app`."""
     app.before_request(_begin)
     app.after_request(_end)
-    app.teardown_request(give_large_turn_back)
+    app.teardown_request(end_parsing)
 
 
 def _begin() -> None:

@@ -9,9 +9,12 @@ from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
 from app.api.batches import Items, batch
-from app.api.contract import body, lines, query, raises, response
+from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
+from app.api.inputs import body, query
+from app.api.limits import limit_concurrency
 from app.api.state import state
+from app.api.streams import lines
 from app.errors import NotFound
 from app.schemas.scores import (
     ScoreBatchBody,
@@ -44,7 +47,7 @@ class ScoreId(BaseConverter):
 @blueprint.post("")
 @allow("create")
 @response(ScoreCreateRes)
-@body(ScoreCreateBody)
+@body(ScoreCreateBody, encoded=True)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Keep one score."""
     owner = current_owner()
@@ -64,6 +67,7 @@ def score_read(entity: str, project: str, score_id: str) -> Any:
 
 @blueprint.get("")
 @allow("read")
+@limit_concurrency
 @lines(ScoreReadRes)
 @query(ScoreListQuery)
 def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
@@ -84,6 +88,7 @@ def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, 
 
 @blueprint.post("/batch")
 @allow("create")
+@limit_concurrency
 @response(ScoreBatchRes)
 @query(ScoreBatchQuery)
 @batch(ScoreCreateBatchItem, ScoreBatchBody, most=MOST_IN_A_BATCH)

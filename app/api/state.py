@@ -1,4 +1,4 @@
-"""What `create_app` made for the views: the parts of this process's service."""
+"""The parts of this process's service, which `create_app` makes for the views."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.metrics import Metrics
 from app.services.health import Readiness
 from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
-from app.services.limits import Buckets, Limit
+from app.services.limits import Buckets, ConcurrencyLimit, Limit
 from app.stores.base import Store
 
 
 @dataclass(frozen=True)
 class State:
-    """The parts of a running service that a view hands to the services."""
+    """What a view hands to the services."""
 
     store: Store
     keys: KeyRing
@@ -25,9 +25,11 @@ class State:
     readiness: Readiness
     metrics: Metrics
     calls: Limit | None
-    """Calls a key; None where they are not limited."""
+    """Calls of each key; None where they are not limited."""
     failures: Buckets
-    """Failures to authenticate an address."""
+    """Failures to authenticate of each address."""
+    long_requests: ConcurrencyLimit
+    """Lists, exports, batches, imports, questions, long polls and large bodies under way."""
 
     def close(self) -> None:
         """Write what is only noted in memory, and close the store."""
@@ -36,5 +38,5 @@ class State:
 
 
 def state() -> State:
-    """The state of the application that serves this request."""
+    """Return the state of the application that serves this request."""
     return cast("State", current_app.extensions["scoreline"])

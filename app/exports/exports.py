@@ -11,7 +11,7 @@ from app.exports import parquet
 from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, found_table
 from app.schemas.scores import ScoreReadRes
-from app.services.lists import list_scores, query_of
+from app.services.lists import Check, list_scores, no_check, query_of
 from app.stores.base import Score, Store
 
 
@@ -23,7 +23,9 @@ class Export:
     pieces: Iterator[bytes]
 
 
-def export_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Export:
+def export_scores(
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+) -> Export:
     """The scores of one project that pass all filters, oldest first.
 
     `wanted` is a loaded ScoreExportQuery. Little is held at a time, however many there are. Raises
@@ -40,7 +42,7 @@ def export_scores(store: Store, entity: str, project: str, wanted: dict[str, Any
             to_write,
             "parquet needs pyarrow, which is not installed here: pip install 'scoreline[parquet]'",
         )
-    return Export(to_write, _of_table(store, entity, project, wanted))
+    return Export(to_write, _of_table(store, entity, project, wanted, check))
 
 
 def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
@@ -48,11 +50,13 @@ def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
     return (f"{write(score)}\n".encode() for score in scores)
 
 
-def _of_table(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Iterator[bytes]:
+def _of_table(
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check
+) -> Iterator[bytes]:
     """Kinds of leaves must be found first, and so must leaves that are not declared."""
     query, limit, columns = query_of(entity, project, wanted), wanted["limit"], wanted["columns"]
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)
     else:
-        table = found_table(store, query, limit, columns)
+        table = found_table(store, query, limit, columns, check)
     yield from csv_lines(table) if wanted["format"] == "csv" else parquet.parquet_pieces(table)

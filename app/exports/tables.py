@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import InvalidParameter
 from app.leaves import scalars
 from app.schemas.transfers import MOST_COLUMNS
-from app.services.lists import settled, up_to, walk
+from app.services.lists import Check, no_check, settled, up_to, walk
 from app.stores.base import Score, ScoreQuery, Store
 
 FIELDS = (
@@ -58,7 +58,11 @@ def declared_table(
 
 
 def found_table(
-    store: Store, query: ScoreQuery, limit: int | None, columns: Sequence[str] | None
+    store: Store,
+    query: ScoreQuery,
+    limit: int | None,
+    columns: Sequence[str] | None,
+    check: Check = no_check,
 ) -> Table:
     """The scores that `query` asks for, read once for their columns and once for the rows.
 
@@ -69,6 +73,7 @@ def found_table(
     kinds: Kinds = {path: set() for path in columns or ()}
     last_id = None
     for score in walk(store, query):
+        check()
         last_id = score.score_id
         _find_columns(score, kinds, is_open=columns is None)
     if last_id is None:

@@ -1,12 +1,11 @@
-"""The base of every schema, and fields whose errors carry FastAPI's type and words."""
+"""The base of every schema, and fields and validators that refuse in FastAPI's words."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from app import jsontext
 
@@ -22,26 +21,24 @@ class Reason(str):
     __slots__ = ("ctx", "type")
 
     def __new__(cls, type_: str, message: str, ctx: dict[str, Any] | None = None) -> Self:
-        """A message of the error type `type_`."""
+        """Make a message of the error type `type_`."""
         reason = super().__new__(cls, message)
         reason.type = type_
         reason.ctx = ctx
         return reason
 
+    def format(self, *_: object, **__: object) -> Self:
+        """Return the reason itself: marshmallow formats each message before it raises it."""
+        return self
+
 
 MISSING = Reason("missing", "Field required")
+UNKNOWN = Reason("extra_forbidden", "Extra inputs are not permitted")
 NOT_A_STRING = Reason("string_type", "Input should be a valid string")
 NOT_UNICODE = Reason(
     "string_unicode",
     "Input should be a valid string, unable to parse raw data as a unicode string",
 )
-
-
-def one_of(choices: Sequence[str]) -> Reason:
-    """A text that is none of at least two words, in pydantic's words."""
-    *others, last = (f"'{choice}'" for choice in choices)
-    expected = f"{', '.join(others)} or {last}"
-    return Reason("literal_error", f"Input should be {expected}", {"expected": expected})
 
 
 class Shape(Schema):
@@ -53,101 +50,91 @@ class Shape(Schema):
         unknown = EXCLUDE
         render_module = jsontext
 
-    def load(self, data: Any, **_: Any) -> dict[str, Any]:
-        """Load an object: what marshmallow does for a schema without hooks, in a third of the time.
-
-        Raises ValidationError with all errors, by the names that the client sent.
-        """
-        loaded: dict[str, Any] = {}
-        errors: dict[str, Any] = {}
-        for attribute, field in self.load_fields.items():
-            name = field.data_key or attribute
-            try:
-                value = field.deserialize(data.get(name, missing), name, data)
-            except ValidationError as error:
-                errors[name] = error.messages
-                continue
-            if value is not missing:
-                loaded[attribute] = value
-        if errors:
-            raise ValidationError(errors)
-        return loaded
-
 
 class Query(Shape):
-    """A schema of a query's parameters, which cannot be null."""
+    """A schema of a query's parameters, which cannot be null; an unknown one is refused."""
+
+    class Meta(Shape.Meta):
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages = {"unknown": UNKNOWN}
+    takes_last = False
+    """Whether the last of a repeated parameter counts, as in FastAPI; else it is refused."""
 
     def on_bind_field(self, _name: str, field_obj: fields.Field[Any]) -> None:
         """Take the null away that marshmallow allows where None is the default."""
         field_obj.allow_none = False
 
 
-class Plain(fields.Field[Any]):
-    """A field without validators, which marshmallow would put together anew for each value."""
+class WeaveQuery(Query):
+    """A query of Weave's contract, in which FastAPI ignores unknown parameters."""
 
-    def deserialize(self, value: Any, attr: str | None = None, *rest: Any, **options: Any) -> Any:
-        """Load a value; one that is missing or null is for marshmallow."""
-        if value is None or value is missing:
-            return super().deserialize(value, attr, *rest, **options)
-        return self._deserialize(value, attr, *rest, **options)
+    class Meta(Query.Meta):
+        """marshmallow's options."""
+
+        unknown = EXCLUDE
+
+    takes_last = True
 
 
-class Text(Plain):
-    """A string as it is: nothing is coerced, an empty one is allowed, a lone surrogate is not."""
+def one_of(choices: Sequence[str]) -> Reason:
+    """Return pydantic's error for a text that is none of at least two words."""
+    *others, last = (f"'{choice}'" for choice in choices)
+    expected = f"{', '.join(others)} or {last}"
+    return Reason("literal_error", f"Input should be {expected}", {"expected": expected})
 
-    shape: dict[str, Any] = {"type": "string"}
-    """What it takes in JSON Schema's words, as each field below says of itself."""
 
-    default_error_messages = {"required": MISSING, "null": NOT_A_STRING}
+def check_unicode(text: str) -> None:
+    """Refuse a text with a lone surrogate, which UTF-8 cannot carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError(NOT_UNICODE) from None
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        if not isinstance(value, str):
-            raise ValidationError(NOT_A_STRING)
-        if not value.isascii() and not _is_unicode(value):
-            raise ValidationError(NOT_UNICODE)
+
+class FullMatch(validate.Regexp):
+    """Refuse a text that a pattern does not match from its beginning to its end."""
+
+    def __init__(self, pattern: str) -> None:
+        message = f"String should match pattern '{pattern}'"
+        reason = Reason("string_pattern_mismatch", message, {"pattern": pattern})
+        super().__init__(pattern, error=reason)
+
+    def __call__(self, value: Any) -> Any:
+        """Return `value`. Raises ValidationError."""
+        if not self.regex.fullmatch(value):
+            raise ValidationError(self.error)
         return value
 
 
-class Anything(Plain):
-    """Any JSON value, null included."""
+class Text(fields.String):
+    """A string as it is: nothing is coerced, an empty one is allowed, a lone surrogate is not."""
 
-    default_error_messages = {"required": MISSING}
+    default_error_messages = {"required": MISSING, "null": NOT_A_STRING, "invalid": NOT_A_STRING}
+
+    def __init__(self, *validators: Callable[[str], Any], **options: Any) -> None:
+        super().__init__(validate=[check_unicode, *validators], **options)
 
 
 class Pattern(Text):
     """A string that matches a regular expression."""
 
     def __init__(self, pattern: str, **options: Any) -> None:
-        super().__init__(**options)
-        self.pattern = pattern
-        self.shape = {"type": "string", "pattern": pattern}
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        text = super()._deserialize(value)
-        if not re.fullmatch(self.pattern, text):
-            message = f"String should match pattern '{self.pattern}'"
-            ctx = {"pattern": self.pattern}
-            raise ValidationError(Reason("string_pattern_mismatch", message, ctx))
-        return text
+        super().__init__(FullMatch(pattern), **options)
 
 
 class Choice(Text):
     """One of some words."""
 
-    def __init__(self, choices: Sequence[str], *, metadata: dict[str, Any], **options: Any) -> None:
-        super().__init__(metadata={"enum": list(choices)} | metadata, **options)
-        self.choices = choices
-        self.refusal = one_of(choices)
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        if value not in self.choices:
-            raise ValidationError(self.refusal)
-        return str(value)
+    def __init__(self, choices: Sequence[str], **options: Any) -> None:
+        refusal = one_of(choices)
+        super().__init__(validate.OneOf(choices, error=refusal), **options)
+        self.error_messages |= {"null": refusal, "invalid": refusal}
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+class Anything(fields.Raw):
+    """Any JSON value, null included."""
+
+    default_error_messages = {"required": MISSING}

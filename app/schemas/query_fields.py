@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
-from app.schemas.fields import MISSING, Reason, one_of
+from app.schemas.fields import MISSING, Reason, Text, one_of
 
 NOT_AN_INTEGER = Reason(
     "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
@@ -27,12 +27,10 @@ MAX_DIGITS = 4300
 # Unicode's White_Space, which is not quite what str.strip() takes away.
 _BLANK = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
 _INTEGER = re.compile(rf"{_BLANK}([+-]?)([0-9]+(?:_[0-9]+)*)(?:\.0+)?{_BLANK}")
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
-_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
 def too_long(most: int, actual: int) -> Reason:
-    """A list with more than `most` items, in pydantic's words."""
+    """Return pydantic's error for a list with more than `most` items."""
     return Reason(
         "too_long",
         f"List should have at most {most} items after validation, not {actual}",
@@ -40,26 +38,25 @@ def too_long(most: int, actual: int) -> Reason:
     )
 
 
-def check_bounds(number: float, least: float | None, most: float | None) -> None:
-    """Refuse a number that is not between two others, in pydantic's words."""
-    if least is not None and number < least:
+def bounds(least: float | None, most: float | None) -> list[validate.Range]:
+    """Return validators that refuse a number outside of these bounds, in pydantic's words."""
+    found = []
+    if least is not None:
         message = f"Input should be greater than or equal to {least}"
-        raise ValidationError(Reason("greater_than_equal", message, {"ge": least}))
-    if most is not None and number > most:
+        reason = Reason("greater_than_equal", message, {"ge": least})
+        found.append(validate.Range(min=least, error=reason))
+    if most is not None:
         message = f"Input should be less than or equal to {most}"
-        raise ValidationError(Reason("less_than_equal", message, {"le": most}))
+        reason = Reason("less_than_equal", message, {"le": most})
+        found.append(validate.Range(max=most, error=reason))
+    return found
 
 
-class WholeNumber(fields.Field[int]):
+class WholeNumber(fields.Integer):
     """A whole number in a query, as pydantic reads one: ` +1_000.0 ` is a thousand."""
 
     def __init__(self, least: int, most: int | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self.least = least
-        self.most = most
-        self.shape = {"type": "integer", "minimum": least}
-        if most is not None:
-            self.shape["maximum"] = most
+        super().__init__(validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         match = _INTEGER.fullmatch(value)
@@ -68,23 +65,16 @@ class WholeNumber(fields.Field[int]):
         sign, digits = match[1], _without_zeros(match[2]).replace("_", "")
         if len(digits) > MAX_DIGITS:
             raise ValidationError(TOO_LONG_AN_INTEGER)
-        number = int(sign + digits)
-        check_bounds(number, self.least, self.most)
-        return number
+        return int(sign + digits)
 
 
-class Number(fields.Field[float]):
+class Number(fields.Float):
     """A finite number in a query, as pydantic reads one."""
 
     def __init__(
         self, least: float | None = None, most: float | None = None, **options: Any
     ) -> None:
-        super().__init__(**options)
-        self.least = least
-        self.most = most
-        bounds = {"minimum": least, "maximum": most}
-        given = {name: bound for name, bound in bounds.items() if bound is not None}
-        self.shape = {"type": "number", **given}
+        super().__init__(validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
         try:
@@ -96,61 +86,57 @@ class Number(fields.Field[float]):
             raise ValidationError(NOT_A_NUMBER)
         if not math.isfinite(number):
             raise ValidationError(NOT_FINITE)
-        check_bounds(number, self.least, self.most)
         return number
 
 
-class Flag(fields.Field[bool]):
-    """A yes or no in a query, as pydantic reads one."""
+class Flag(fields.Boolean):
+    """A yes or no in a query, in any case, as pydantic reads one."""
 
-    shape = {"type": "boolean"}
+    truthy = {"1", "true", "t", "yes", "y", "on"}
+    falsy = {"0", "false", "f", "no", "n", "off"}
+    default_error_messages = {"invalid": NOT_A_BOOLEAN}
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        word = value.lower()
-        if word not in _TRUE | _FALSE:
-            raise ValidationError(NOT_A_BOOLEAN)
-        return word in _TRUE
+    def __init__(self, **options: Any) -> None:
+        super().__init__(pre_load=str.lower, **options)
 
 
-class TextList(fields.Field[list[str]]):
+class MostItems(validate.Length):
+    """Refuse a list with more than `most` items."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(min=1, max=most)
+
+    def _format_error(self, value: Any, _message: str) -> str:
+        return too_long(self.max or 0, len(value))
+
+
+class TextList(fields.List[str]):
     """All values of a repeated parameter of a query, at most `most`."""
 
     default_error_messages = {"required": MISSING}
 
-    def __init__(self, most: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.most = most
-        self.shape = {
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": 1,
-            "maxItems": most,
-        }
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
-        if len(value) > self.most:
-            raise ValidationError(too_long(self.most, len(value)))
-        return list(value)
+    def __init__(self, most: int, *, item: Text | None = None, **options: Any) -> None:
+        super().__init__(item or Text(), validate=MostItems(most), **options)
 
 
 class WordList(TextList):
     """Some of a few words, repeated or separated by commas; each once, as they were first given."""
 
     def __init__(self, choices: Sequence[str], **options: Any) -> None:
-        super().__init__(most=len(choices), **options)
-        self.choices = choices
-        self.refusal = one_of(choices)
-        self.shape["items"] = {"type": "string", "enum": list(choices)}
+        item = Text(metadata={"enum": list(choices)})
+        super().__init__(most=len(choices), item=item, pre_load=self._split, **options)
+        self._choices = choices
+        self._refusal = one_of(choices)
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+    def _split(self, value: list[str]) -> list[str]:
         words = list(dict.fromkeys(word for given in value for word in given.split(",")))
-        if any(word not in self.choices for word in words):
-            raise ValidationError(self.refusal)
+        if any(word not in self._choices for word in words):
+            raise ValidationError(self._refusal)
         return words
 
 
 def _without_zeros(digits: str) -> str:
-    """`digits` without the zeros before its first group's last digit.
+    """Return `digits` without the zeros before its first group's last digit.
 
     In the pattern, they would take time in the square of their number where it does not match.
     """

@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from app import jsontext
 from app.schemas.datetimes import Datetime
-from app.schemas.fields import Anything, Pattern, Query, Shape, Text
+from app.schemas.fields import Anything, Pattern, Query, Shape, Text, WeaveQuery
 from app.schemas.query_fields import Flag, TextList, WholeNumber
 from app.stores.base import Score
 
@@ -106,8 +106,8 @@ class ScoreFilters(Query):
     )
 
 
-class ScoreListQuery(ScoreFilters):
-    """Which scores to list."""
+class ScoreSelection(ScoreFilters):
+    """Which part of the scores that pass the filters."""
 
     limit = WholeNumber(
         least=0, load_default=None, metadata={"description": "At most so many; all by default."}
@@ -122,7 +122,11 @@ class ScoreListQuery(ScoreFilters):
     )
 
 
-class ScoreDeleteQuery(Query):
+class ScoreListQuery(WeaveQuery, ScoreSelection):
+    """Which scores to list."""
+
+
+class ScoreDeleteQuery(WeaveQuery):
     """Which scores to delete."""
 
     score_ids = TextList(
@@ -143,6 +147,7 @@ class ScoreDeleteRes(Shape):
 class ScoreBatchQuery(Query):
     """How a batch that is not all valid is taken."""
 
+    takes_last = True
     keep_valid = Flag(
         data_key="partial",
         load_default=False,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, post_load
 
 from app.schemas.datetimes import PastDatetime
 from app.schemas.fields import Choice, Pattern, Reason, Shape
 from app.schemas.query_fields import TextList
-from app.schemas.scores import ScoreBatchResult, ScoreCreateBody, ScoreListQuery
+from app.schemas.scores import ScoreBatchResult, ScoreCreateBody, ScoreSelection
 
 UUID_V7 = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 OTHER_TIME = Reason("score_id_time", "Input should begin with the milliseconds of created_at")
@@ -31,13 +31,12 @@ class ScoreImportItem(ScoreCreateBody):
         required=True, metadata={"description": "When it was taken, with a time zone."}
     )
 
-    def load(self, data: Any, **options: Any) -> dict[str, Any]:
-        """Load an object; its time must be that of its id. Raises ValidationError."""
-        loaded = super().load(data, **options)
+    @post_load
+    def _as_fine_as_the_id(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Cut the time to milliseconds, and refuse another one than that of the id."""
         milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
         if milliseconds != int(loaded["score_id"].replace("-", "")[:12], 16):
             raise ValidationError({"score_id": [OTHER_TIME]})
-        # What is kept is as fine as the id.
         return {**loaded, "created_at": _EPOCH + milliseconds * _MILLISECOND}
 
 
@@ -71,7 +70,7 @@ MOST_COLUMNS = 1_000
 """How many leaves an export has columns for."""
 
 
-class ScoreExportQuery(ScoreListQuery):
+class ScoreExportQuery(ScoreSelection):
     """Which scores to export, and how."""
 
     format = Choice(

@@ -1,13 +1,14 @@
-"""How often something may happen, a name: token buckets here, or a count that processes share."""
+"""Limits by name: rates, counted here or where processes share them, and concurrency."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Any, Protocol
 
-from app.errors import StoreRefused
+from app.errors import Busy, StoreRefused
 
 log = logging.getLogger("scoreline.limits")
 
@@ -108,3 +109,32 @@ def open_limit(rate: tuple[int, int] | None, store: str) -> Limit | None:
     if rate is None:
         return None
     return SharedLimit(*rate, store) if store else Buckets(*rate)
+
+
+class ConcurrencyLimit:
+    """How many long requests may run at the same time in a process of so many threads.
+
+    They take half of the threads, and those of one name half of that, but always one.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.most = max(1, threads // 2)
+        self.most_of_one = max(1, self.most // 2)
+        self._running: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> None:
+        """Take a place for `name`. Raises Busy when it has its share, or all are taken."""
+        with self._lock:
+            if self._running[name] >= self.most_of_one:
+                raise Busy("Too many long requests of this API key are running, try again later")
+            if self._running.total() >= self.most:
+                raise Busy("Too many long requests are running, try again later")
+            self._running[name] += 1
+
+    def give_back(self, name: str) -> None:
+        """Give a place back that `take` gave `name`."""
+        with self._lock:
+            self._running[name] -= 1
+            if not self._running[name]:
+                del self._running[name]

@@ -15,6 +15,13 @@ PAGE = 1_000
 
 _NO_END = 2**53
 
+Check = Callable[[], None]
+"""Called between the steps of long work; raises what ends it, such as ClientGone."""
+
+
+def no_check() -> None:
+    """Let long work go on."""
+
 
 @dataclass(frozen=True)
 class Page:

@@ -103,7 +103,8 @@ def test_a_flood_of_a_body_does_not_grow_the_process(small: Service) -> None:
 def test_large_bodies_at_the_same_time_are_read_one_after_another(tmp_path: Path) -> None:
     value = b"[" + b",".join([b"[]"] * 400_000) + b"]"
     body = b'{"prediction_id":"p","scorer":"s","value":' + value + b"}"
-    with running(tmp_path, WEB_CONCURRENCY="1") as service, ThreadPoolExecutor(8) as pool:
+    settings = {"WEB_CONCURRENCY": "1", "SCORELINE_THREADS": "32"}
+    with running(tmp_path, **settings) as service, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: service.send("POST", PATH, body), range(6)))
         assert [answer.status for answer in answers] == [200] * 6
         assert _peak_kilobytes(service) < 200_000

@@ -56,7 +56,7 @@ def test_the_seeds_operation_and_schemas_are_the_seeds(service: Service) -> None
         (SCORES, "get", "200 401 403 414 422 429 503"),
         (SCORES, "delete", "200 401 403 414 422 429 503"),
         (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 429 503"),
-        (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 422 429 503"),
+        (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
         ("/health/live", "get", "200"),
         ("/health/ready", "get", "200 503"),
     ],

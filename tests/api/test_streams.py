@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.contract import breaking
+from app.api.streams import breaking
 from app.errors import StoreDamaged
 
 

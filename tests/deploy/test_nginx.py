@@ -124,8 +124,7 @@ def test_scores_are_kept_and_read_through_nginx(proxy: Proxy) -> None:
     assert proxy.send("GET", f"{SCORES}/{made.json['score_id']}").json["value"] == 0.5
     proxy.send("POST", SCORES, body)
     page = proxy.send("GET", f"{SCORES}?limit=1")
-    link = f"<https://127.0.0.1:{proxy.port}{SCORES}?limit=1&after="
-    assert page.headers["Link"].startswith(link)  # The scheme that the client came by.
+    assert page.headers["Link"].startswith("<?limit=1&after=")  # Right behind any host and prefix.
 
 
 def test_errors_of_the_service_pass_through_untouched(proxy: Proxy) -> None:

@@ -1,0 +1,181 @@
+"""What a request brings: its query and its JSON body, loaded and refused as FastAPI does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from app import jsontext
+from app.api.bodies import read_body, refuse_encoded
+from app.api.contract import View, contract_of
+from app.errors import Encoded, Invalid
+from app.schemas.fields import MISSING, UNKNOWN, Query, Reason
+from app.schemas.query_fields import TextList
+
+Loc = tuple[str | int, ...]
+
+NOT_AN_OBJECT = Reason(
+    "model_attributes_type",
+    "Input should be a valid dictionary or object to extract fields from",
+)
+REPEATED = Reason("repeated_parameter", "Parameter should be given once")
+
+
+def validation_error(reason: Reason, loc: Loc, given: Any) -> dict[str, Any]:
+    """Return one error of FastAPI's list, its keys in FastAPI's order."""
+    ctx = {"ctx": reason.ctx} if reason.ctx else {}
+    return {"type": reason.type, "loc": loc, "msg": str(reason), "input": given, **ctx}
+
+
+# Queries
+
+
+def query(schema: type[Query]) -> Callable[[View], View]:
+    """Hand the view the query's parameters as the keyword `query`, loaded by `schema`."""
+    loader = schema()
+
+    def decorate(view: View) -> View:
+        contract_of(view).query = schema
+
+        @wraps(view)
+        def checked(**rest: Any) -> Any:
+            return view(**rest, query=_load_query(loader, request.query_string))
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def no_query(view: View) -> View:
+    """Refuse every parameter of the query: the view takes none."""
+    loader = Query()
+
+    @wraps(view)
+    def checked(**rest: Any) -> Any:
+        _load_query(loader, request.query_string)
+        return view(**rest)
+
+    return checked  # type: ignore[return-value]
+
+
+def _load_query(loader: Query, query_string: bytes) -> Any:
+    """Load a query. Raises Invalid.
+
+    A repeated parameter is a list, or the last one counts as in FastAPI, or it is refused, as the
+    schema says.
+    """
+    given: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        given.setdefault(name, []).append(value)
+    fields = {field.data_key or name: field for name, field in loader.load_fields.items()}
+    lists = {name for name, field in fields.items() if isinstance(field, TextList)}
+    if not loader.takes_last:
+        _refuse_repeated({name: given[name] for name in given if name in fields.keys() - lists})
+    content = {name: values if name in lists else values[-1] for name, values in given.items()}
+    try:
+        return loader.load(content)
+    except ValidationError as error:
+        raise Invalid(_field_errors(error, ("query",), content, None)) from None
+
+
+def _refuse_repeated(given: dict[str, list[str]]) -> None:
+    errors = [
+        validation_error(REPEATED, ("query", name), values)
+        for name, values in given.items()
+        if len(values) > 1
+    ]
+    if errors:
+        raise Invalid(errors)
+
+
+# Bodies
+
+
+def body(schema: type[Schema], *, encoded: bool = False) -> Callable[[View], View]:
+    """Hand the view the request's JSON body as the keyword `body`, loaded by `schema`.
+
+    A body with a Content-Encoding is refused, or with `encoded` read as if it had none, as FastAPI
+    does.
+    """
+    loader = schema()
+
+    def decorate(view: View) -> View:
+        contract = contract_of(view)
+        contract.body = schema
+        if not encoded:
+            contract.errors += (Encoded,)
+
+        @wraps(view)
+        def checked(**rest: Any) -> Any:
+            if not encoded:
+                refuse_encoded(request)
+            content, finite = read_content()
+            return view(**rest, body=_load(loader, content, finite=finite))
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def read_content() -> tuple[Any, bool]:
+    """Return the content of this request's body, and whether all of its numbers are finite."""
+    try:
+        return read_body(request), True
+    except jsontext.NotFinite as error:
+        return error.value, False
+
+
+def _load(loader: Schema, content: Any, *, finite: bool) -> Any:
+    """Load a body as FastAPI does; `None` is a missing body."""
+    if content is None:
+        raise Invalid([validation_error(MISSING, ("body",), None)])
+    return load_object(loader, content, ("body",), finite=finite)
+
+
+def load_object(loader: Schema, content: Any, loc: Loc, *, finite: bool) -> Any:
+    """Load an object that stands at `loc`. Raises Invalid, with errors in the fields' order.
+
+    An object with a number that is not finite is refused for the errors that FastAPI finds in it,
+    where they can be written as JSON, else for that number.
+    """
+    try:
+        loaded = _load_fields(loader, content, loc)
+    except Invalid as error:
+        if finite or jsontext.is_finite(error.errors):
+            raise
+        raise jsontext.NotFinite(content, loc) from None
+    if not finite:
+        raise jsontext.NotFinite(content, loc)
+    return loaded
+
+
+def _load_fields(loader: Schema, content: Any, loc: Loc) -> Any:
+    if not isinstance(content, dict):
+        raise Invalid([validation_error(NOT_AN_OBJECT, loc, content)])
+    try:
+        return loader.load(content)
+    except ValidationError as error:
+        # FastAPI shows a missing field's parent as its input.
+        raise Invalid(_field_errors(error, loc, content, content)) from None
+
+
+def _field_errors(
+    error: ValidationError, loc: Loc, content: dict[str, Any], missing: Any
+) -> list[dict[str, Any]]:
+    """Return FastAPI's errors of the fields at `loc`; a field that is not there shows `missing`.
+
+    In pydantic's order: the declared fields first, then unknown ones as they were sent. Of each
+    field pydantic tells the first error only.
+    """
+    reasons = {name: messages[0] for name, messages in error.messages_dict.items()}
+    unknown = [name for name in content if reasons.get(name) is UNKNOWN]
+    declared = [name for name in reasons if name not in unknown]
+    return [
+        validation_error(reasons[name], (*loc, name), content.get(name, missing))
+        for name in (*declared, *unknown)
+    ]

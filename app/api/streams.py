@@ -1,0 +1,101 @@
+"""Answers that are streamed: lines of JSON and files, in few writes and flat memory."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from itertools import chain
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flask import Response, request
+from marshmallow import Schema
+
+from app.api.contract import View, contract_of
+from app.errors import ClientGone, ScorelineError
+from app.services.lists import Page
+
+log = logging.getLogger("scoreline.errors")
+
+CHUNK = 64 * 1024
+"""About how many bytes of a stream are written at once."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER's setting that drops what is not sent yet and resets the connection on close."""
+
+
+def lines(schema: type[Schema]) -> Callable[[View], View]:
+    """Stream the page that the view returns, a JSON text a line, with a link to the next page."""
+    dumper = schema()
+
+    def decorate(view: View) -> View:
+        contract = contract_of(view)
+        contract.response, contract.mimetype = schema, "application/jsonl"
+
+        @wraps(view)
+        def streamed(**rest: Any) -> Response:
+            page: Page = view(**rest)
+            answer = stream(
+                (f"{dumper.dumps(score)}\n".encode() for score in page.scores), contract.mimetype
+            )
+            if page.next_after:
+                answer.headers["Link"] = f'<{_next_page(page.next_after)}>; rel="next"'
+            return answer
+
+        return streamed  # type: ignore[return-value]
+
+    return decorate
+
+
+def _next_page(after: str) -> str:
+    """Return a relative reference (RFC 3986) to this list after a score.
+
+    It holds the query alone, so it is right behind any host and any prefix that a proxy strips.
+    """
+    given = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True)
+    kept = [(name, value) for name, value in given if name not in ("after", "offset")]
+    return f"?{urlencode([*kept, ('after', after)])}"
+
+
+def stream(pieces: Iterable[bytes], mimetype: str) -> Response:
+    """Return a response that sends `pieces` as they come, joined to chunks of about CHUNK bytes.
+
+    The first chunk is made now, so that its errors still become an answer with their own status.
+    """
+    chunks = _chunks(pieces)
+    first = next(chunks)
+    return Response(breaking(chain([first], chunks), request.environ), mimetype=mimetype)
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield `pieces` joined to chunks, at least one."""
+    waiting: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length > CHUNK:
+            yield b"".join(waiting)
+            waiting, length = [], 0
+    yield b"".join(waiting)
+
+
+def breaking(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield `chunks`; log an error of ours among them in one line, and end the connection.
+
+    A chunked answer then lacks its last chunk. HTTP/1.0 has no chunks, and an end is an end there:
+    the connection is reset. Raises ConnectionResetError, on which the worker closes at once.
+    """
+    try:
+        yield from chunks
+    except ScorelineError as error:
+        if not isinstance(error, ClientGone):
+            log.error("an answer was broken off: %s", error)
+        connection = environ.get("gunicorn.socket")
+        if connection and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        raise ConnectionResetError(errno.ECONNRESET, "broken off") from error
