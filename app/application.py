@@ -85,7 +85,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     for resource in (scores, exports, imports, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
-    app.register_blueprint(openapi.blueprint, url_prefix=prefix)
+    app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)
     for probed in (health.blueprint, metrics.blueprint(public=settings.metrics_public)):
         app.register_blueprint(probed, url_prefix=prefix)

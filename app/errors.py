@@ -26,12 +26,13 @@ class Invalid(ScorelineError):
     """Input that the schema refuses.
 
     `errors` is FastAPI's list: dicts with the keys type, loc, msg, input and sometimes ctx, in
-    that order.
+    that order. `num_more` counts errors that were found and not kept.
     """
 
-    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
-        super().__init__(f"{len(errors)} errors")
+    def __init__(self, errors: Sequence[dict[str, Any]], num_more: int = 0) -> None:
+        super().__init__(f"{len(errors) + num_more} errors")
         self.errors = list(errors)
+        self.num_more = num_more
 
 
 class TooMany(ScorelineError):

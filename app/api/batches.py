@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
+from io import BytesIO
 from typing import Any
 
 from flask import request
@@ -14,7 +15,17 @@ from app import jsontext
 from app.api.bodies import read_bytes, refuse_encoded
 from app.api.contract import View, contract_of
 from app.api.idempotency import reused
-from app.api.inputs import NOT_AN_OBJECT, Loc, load_object, read_content, validation_error
+from app.api.inputs import (
+    MOST_ECHOED,
+    MOST_ERRORS,
+    NOT_AN_OBJECT,
+    Loc,
+    bounded,
+    load_object,
+    read_content,
+    too_many_errors,
+    validation_error,
+)
 from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, Reason
 from app.schemas.query_fields import too_long
@@ -25,91 +36,145 @@ NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 
 
 @dataclass(frozen=True)
-class Item:
-    """One score of a batch, at its place: what it was loaded to, or what is wrong with it."""
+class BatchScore:
+    """One score of a batch, at its place: what it was loaded to, or what is wrong with it.
+
+    `num_errors` is larger than the number of `errors` where these were not kept.
+    """
 
     loc: Loc
     body: dict[str, Any] | None
-    errors: list[dict[str, Any]]
+    errors: Sequence[dict[str, Any]] = ()
+    num_errors: int = 0
 
 
-class Items(list[Item]):
+class Batch(list[BatchScore]):
     """The scores of a batch in the order sent."""
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
         """The valid ones."""
-        return [item.body for item in self if item.body is not None]
+        return [score.body for score in self if score.body is not None]
 
     def refuse_invalid(self) -> None:
-        """Raise Invalid with all errors, when there are any."""
-        errors = [error for item in self for error in item.errors]
+        """Raise Invalid when there are errors, with those that were kept."""
+        errors = [error for score in self for error in score.errors]
         if errors:
-            raise Invalid(errors)
+            raise Invalid(errors, sum(score.num_errors for score in self) - len(errors))
 
     def refuse_reused(self, created: Created) -> None:
-        """Raise Invalid with the own keys that were sent before with other content."""
-        results = map(_result, self, created.score_ids)
-        errors = [error for result in results for error in result.get("detail", ())]
-        if errors:
-            raise Invalid(errors)
+        """Raise Invalid with the scores whose own keys were sent before with other content."""
+        ids = zip(self, created.score_ids, strict=True)
+        reused_keys = [score for score, score_id in ids if score_id is None]
+        if reused_keys:
+            kept = map(_reused, reused_keys[:MOST_ERRORS])
+            raise Invalid(list(kept), len(reused_keys[MOST_ERRORS:]))
 
     def results(self, created: Created) -> dict[str, Any]:
-        """What became of each one; `created` tells of the valid ones."""
+        """Return the result of each score; `created` holds those of the valid ones."""
+        results = Results()
         score_ids = iter(created.score_ids)
-        results = [
-            {"detail": item.errors} if item.body is None else _result(item, next(score_ids))
-            for item in self
-        ]
-        num_created = sum("score_id" in result for result in results)
-        num_failed = len(results) - num_created
-        return {"results": results, "num_created": num_created, "num_failed": num_failed}
+        for score in self:
+            score_id = next(score_ids) if score.body is not None else None
+            if score_id is not None:
+                results.add_id(score_id)
+            else:
+                results.add_errors(score, None if score.body is None else _reused(score))
+        num_failed = len(results) - results.num_ids
+        return {"results": results, "num_created": results.num_ids, "num_failed": num_failed}
 
 
-def _result(item: Item, score_id: str | None) -> dict[str, Any]:
-    if score_id is not None:
-        return {"score_id": score_id}
-    key = (item.body or {})["idempotency_key"]
-    return {"detail": [reused((*item.loc, "idempotency_key"), key)]}
+def _reused(score: BatchScore) -> dict[str, Any]:
+    return reused((*score.loc, "idempotency_key"), (score.body or {})["idempotency_key"])
 
 
-def batch(item: type[Schema], body: type[Schema], most: int) -> Callable[[View], View]:
-    """Hand the view the items of the request's body as the keyword `items`.
+class Results(list[dict[str, Any]]):
+    """The results of a batch whose scores are answered one by one.
 
-    The body is an object whose list is called `scores`, each of the shape `item`, or lines of that
-    shape; `body` documents the object. Raises Invalid where the body is no batch at all.
+    Errors are told for the first MOST_ERRORS refused scores, while they do not echo too much; each
+    score after that has one error, which counts its own.
     """
-    loader = item()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_ids = 0
+        self._lists, self._characters = MOST_ERRORS, MOST_ECHOED
+
+    def add_id(self, score_id: str) -> None:
+        """Add the result of a score that is stored."""
+        self.num_ids += 1
+        self.append({"score_id": score_id})
+
+    def add_errors(self, score: BatchScore, refusal: dict[str, Any] | None = None) -> None:
+        """Add the result of a score that is invalid, or that the store refused with `refusal`."""
+        errors, num_errors = ([refusal], 1) if refusal else (score.errors, score.num_errors)
+        if not self._lists or self._characters <= 0:
+            self.append({"detail": [too_many_errors(num_errors)]})
+            return
+        detail = bounded(errors, num_errors - len(errors))
+        self._lists -= 1
+        self._characters -= len(jsontext.write(detail))
+        self.append({"detail": detail})
+
+
+def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View], View]:
+    """Hand the view the scores of the request's body as the keyword `batch`.
+
+    The body is an object whose list is called `scores`, each a `line`, or such lines themselves;
+    `body` documents the object. Raises Invalid where the body is no batch at all.
+    """
+    loader = line()
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
-        contract.body, contract.line = body, item
+        contract.body, contract.line = body, line
         contract.errors += (Encoded,)
 
         @wraps(view)
         def checked(**rest: Any) -> Any:
             refuse_encoded(request)
-            return view(**rest, items=Items(_items(loader, most)))
+            return view(**rest, batch=Batch(_scores(loader, most)))
 
         return checked  # type: ignore[return-value]
 
     return decorate
 
 
-def _items(loader: Schema, most: int) -> list[Item]:
+def _scores(loader: Schema, most: int) -> Iterator[BatchScore]:
+    """Yield the scores of the body; the errors of the first MOST_ERRORS refused ones are kept."""
+    refused = 0
+    for score in _all_scores(loader, most):
+        refused += bool(score.errors)
+        yield replace(score, errors=()) if refused > MOST_ERRORS else score
+
+
+def _all_scores(loader: Schema, most: int) -> Iterator[BatchScore]:
     if request.mimetype in LINES:
-        texts = [text for text in read_bytes(request).split(b"\n") if text.strip()]
-        _check_length(texts, most, ("body",), shown=None)
-        return [_line(loader, text, ("body", number)) for number, text in enumerate(texts)]
+        for number, text in enumerate(_lines(most)):
+            yield _line(loader, text, ("body", number))
+        return
     scores, finite = _listed(most)
-    return [
-        _checked(loader, score, ("body", "scores", number), finite or jsontext.is_finite(score))
-        for number, score in enumerate(scores)
-    ]
+    for number, score in enumerate(scores):
+        loc = ("body", "scores", number)
+        yield _checked(loader, score, loc, finite or jsontext.is_finite(score))
+
+
+def _lines(most: int) -> list[bytes]:
+    """Return the lines of the body that are not blank. Raises Invalid when they are too many."""
+    texts: list[bytes] = []
+    found = 0
+    for text in BytesIO(read_bytes(request)):
+        if text.strip():
+            found += 1
+            if found <= most:
+                texts.append(text.removesuffix(b"\n"))
+    if found > most:
+        raise Invalid([validation_error(too_long(most, found), ("body",), None)])
+    return texts
 
 
 def _listed(most: int) -> tuple[list[Any], bool]:
-    """The list in the body, its items still unchecked, and whether all numbers are finite."""
+    """Return the list in the body, not loaded yet, and whether all its numbers are finite."""
     content, finite = read_content()
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
@@ -121,31 +186,31 @@ def _listed(most: int) -> tuple[list[Any], bool]:
     scores = content["scores"]
     if not isinstance(scores, list):
         raise Invalid([validation_error(NOT_A_LIST, loc, scores)])
-    _check_length(scores, most, loc, shown=scores)
+    if len(scores) > most:
+        raise Invalid([validation_error(too_long(most, len(scores)), loc, scores)])
     if not finite and jsontext.is_finite(scores):
         raise jsontext.NotFinite(content)  # The number stands beside the scores.
     return scores, finite
 
 
-def _check_length(items: list[Any], most: int, loc: Loc, *, shown: Any) -> None:
-    if len(items) > most:
-        raise Invalid([validation_error(too_long(most, len(items)), loc, shown)])
-
-
-def _line(loader: Schema, text: bytes, loc: Loc) -> Item:
+def _line(loader: Schema, text: bytes, loc: Loc) -> BatchScore:
     try:
         return _checked(loader, jsontext.read(text), loc, finite=True)
     except jsontext.NotFinite as error:
         return _checked(loader, error.value, loc, finite=False)
     except Invalid as error:
-        return Item(loc, None, [{**each, "loc": (*loc, *each["loc"][1:])} for each in error.errors])
+        return _refused(loc, [{**each, "loc": (*loc, *each["loc"][1:])} for each in error.errors])
     except Unreadable as error:
         reason = Reason("json_invalid", "JSON decode error", {"error": str(error)})
-        return Item(loc, None, [validation_error(reason, loc, {})])
+        return _refused(loc, [validation_error(reason, loc, {})])
 
 
-def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> Item:
+def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> BatchScore:
     try:
-        return Item(loc, load_object(loader, content, loc, finite=finite), [])
+        return BatchScore(loc, load_object(loader, content, loc, finite=finite))
     except Invalid as error:
-        return Item(loc, None, error.errors)
+        return _refused(loc, error.errors)
+
+
+def _refused(loc: Loc, errors: Sequence[dict[str, Any]]) -> BatchScore:
+    return BatchScore(loc, None, errors, len(errors))

@@ -1,4 +1,4 @@
-"""Every error becomes JSON here, and nowhere else: one table of statuses, FastAPI's 422 list."""
+"""Errors as JSON: the one table of statuses, and FastAPI's list for a 422."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 
 from app.api.contract import json_response
 from app.api.idempotency import reused_header
-from app.api.inputs import validation_error
+from app.api.inputs import bounded, validation_error
 from app.errors import (
     Busy,
     ClientGone,
@@ -44,7 +44,7 @@ log = logging.getLogger("scoreline.errors")
 
 RETRY_AFTER_SECONDS = 1
 PATH_SAFE = "/:@!$&'()*+,;=~"
-"""What stands in a path as it is (RFC 3986, pchar)."""
+"""Characters that stand in a path as they are (RFC 3986, pchar)."""
 
 STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
@@ -81,7 +81,7 @@ def install(app: Flask) -> None:
 
 def _ours(error: ScorelineError) -> Response:
     if isinstance(error, Invalid):
-        return _detail(422, error.errors)
+        return _detail(422, bounded(error.errors, error.num_more))
     status, sentence = STATUSES[type(error)]
     if status == 422:
         return _detail(422, _refusal(error))
@@ -100,7 +100,7 @@ def _ours(error: ScorelineError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    """What Werkzeug raises, 405 with its Allow header for one."""
+    """Answer what Werkzeug raises, such as a 405 with its Allow header."""
     response = _detail(error.code or 500, error.name)
     for name, value in error.get_headers(request.environ):
         if name != "Content-Type":
@@ -109,7 +109,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _no_route(_error: NoRoute) -> Response:
-    """404, or FastAPI's redirect where only a slash at the end is too much."""
+    """Answer 404, or FastAPI's redirect where the path has a slash too many at its end."""
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
@@ -125,7 +125,7 @@ def _is_route(path: str) -> bool:
 
 
 def _unforeseen(error: Exception) -> Response:
-    """A defect of ours: logged whole, told as an id only."""
+    """Log a defect of ours whole, and answer with no more than the request's id."""
     log.error("unforeseen error", exc_info=error)
     return json_response(
         {"detail": "Internal Server Error", "request_id": request_id.get()}, status=500
@@ -133,7 +133,7 @@ def _unforeseen(error: Exception) -> Response:
 
 
 def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
-    """FastAPI's list for what no schema refuses, in pydantic's words for an own validator."""
+    """Return FastAPI's list for what no schema refuses, as pydantic's own validators write it."""
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
         return [validation_error(reason, ("body", error.field), error.given)]

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow, caller
-from app.api.batches import Item, Items, batch
+from app.api.batches import Batch, BatchScore, Results, batch
 from app.api.contract import response
 from app.api.inputs import no_query, validation_error
 from app.api.limits import limit_concurrency
@@ -32,27 +32,28 @@ blueprint = Blueprint("Imports", __name__)
 @response(ScoreImportRes)
 @no_query
 @batch(ScoreImportItem, ScoreImportBody, most=MOST_IN_A_BATCH)
-def score_import(entity: str, project: str, items: Items) -> dict[str, Any]:
+def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Keep scores that were taken before, with their ids and times, each line for itself."""
-    outcomes = import_scores(state().store, entity, project, caller(), items.bodies)
+    outcomes = import_scores(state().store, entity, project, caller(), batch.bodies)
+    results = Results()
     left = iter(outcomes)
-    results = [
-        {"detail": item.errors} if item.body is None else _result(item, item.body, next(left))
-        for item in items
-    ]
-    num_created = outcomes.count(Outcome.CREATED)
-    num_present = outcomes.count(Outcome.PRESENT)
+    for score in batch:
+        outcome = next(left) if score.body else None
+        if score.body and outcome not in REFUSALS:
+            results.add_id(score.body["score_id"])
+        else:
+            results.add_errors(score, _refusal(score, outcome))
     return {
-        "num_created": num_created,
-        "num_present": num_present,
-        "num_failed": len(results) - num_created - num_present,
+        "num_created": outcomes.count(Outcome.CREATED),
+        "num_present": outcomes.count(Outcome.PRESENT),
+        "num_failed": len(results) - results.num_ids,
         "results": results,
     }
 
 
-def _result(item: Item, body: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
-    if outcome not in REFUSALS:
-        return {"score_id": body["score_id"]}
+def _refusal(score: BatchScore, outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None or score.body is None:
+        return None
     name, reason = REFUSALS[outcome]
-    shown = body["score_id"] if name == "score_id" else None
-    return {"detail": [validation_error(reason, (*item.loc, name), shown)]}
+    shown = score.body["score_id"] if name == "score_id" else None
+    return validation_error(reason, (*score.loc, name), shown)

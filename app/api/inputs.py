@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,6 +30,30 @@ def validation_error(reason: Reason, loc: Loc, given: Any) -> dict[str, Any]:
     """Return one error of FastAPI's list, its keys in FastAPI's order."""
     ctx = {"ctx": reason.ctx} if reason.ctx else {}
     return {"type": reason.type, "loc": loc, "msg": str(reason), "input": given, **ctx}
+
+
+MOST_ERRORS = 100
+MOST_ECHOED = 4 * 1024 * 1024
+"""About how many characters of inputs an answer's errors echo; the first error is always whole."""
+
+
+def too_many_errors(num_more: int) -> dict[str, Any]:
+    """Return the error that ends a list, or stands for one, and counts what it leaves out."""
+    message = f"{num_more} more error{'s' if num_more > 1 else ''}"
+    return validation_error(Reason("too_many_errors", message), ("body",), None)
+
+
+def bounded(errors: Sequence[dict[str, Any]], num_more: int = 0) -> list[dict[str, Any]]:
+    """Return as many errors as an answer may tell, and one that counts the rest and `num_more`."""
+    kept: list[dict[str, Any]] = []
+    echoed = 0
+    for error in errors[:MOST_ERRORS]:
+        echoed += len(jsontext.write(error["input"]))
+        if kept and echoed > MOST_ECHOED:
+            break
+        kept.append(error)
+    num_more += len(errors) - len(kept)
+    return [*kept, too_many_errors(num_more)] if num_more else kept
 
 
 # Queries

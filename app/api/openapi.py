@@ -1,19 +1,21 @@
-"""`/openapi.json`: OpenAPI 3.1, written from the contracts that validate and serialize."""
+"""`/openapi.json`: OpenAPI 3.1, made from the contracts that validate and serialize."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app
 from marshmallow import Schema, fields
 from werkzeug.routing import Rule
 
-from app.api.contract import Contract, contract_of, json_response
+from app import jsontext
+from app.api.contract import Contract, contract_of
 from app.api.errors import STATUSES
 from app.errors import (
     Busy,
@@ -28,20 +30,28 @@ from app.errors import (
     Unreadable,
 )
 
-blueprint = Blueprint("openapi", __name__)
-
 SECURITY_SCHEMES = {"HTTPBasic": "basic", "HTTPBearer": "bearer"}
 
 
-@blueprint.get("/openapi.json")
-def openapi_json() -> Response:
-    """Describe every route of this service."""
-    prefix = request.path.removesuffix("/openapi.json")
-    return json_response(document(current_app, prefix))
+def blueprint(prefix: str) -> Blueprint:
+    """Return the route; the document is made once, when it is first asked for."""
+    made = Blueprint("openapi", __name__)
+    lock = threading.Lock()
+    texts: list[str] = []
+
+    @made.get("/openapi.json")
+    def openapi_json() -> Response:
+        """Describe every route of this service."""
+        with lock:
+            if not texts:
+                texts.append(jsontext.write(document(current_app, prefix)))
+        return Response(texts[0], mimetype="application/json")
+
+    return made
 
 
 def document(app: Flask, prefix: str = "") -> dict[str, Any]:
-    """The OpenAPI document of the routes of `app` that stand under `prefix`."""
+    """Return the OpenAPI document of the routes of `app` that stand under `prefix`."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec(
         title="Scoreline",
@@ -76,7 +86,7 @@ def _documented(app: Flask, prefix: str) -> Iterator[tuple[Rule, str, Callable[.
 
 
 def _is_documented(contract: Contract) -> bool:
-    """Whether a view says what it answers: of a shape, or as text."""
+    """Return whether a view declares what it answers: a schema, or text."""
     return contract.response is not None or contract.mimetype == "text/plain"
 
 
@@ -87,7 +97,7 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": summary,
         "description": description.strip() or summary,
-        # FastAPI's rule for an operation's name, which generated clients are called after.
+        # As FastAPI names an operation; generated clients name their methods after it.
         "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
     }
     parameters: list[Any] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
@@ -126,7 +136,7 @@ def _title(name: str) -> str:
 def _as_fastapi_writes_it(
     _converter: Any, field: fields.Field[Any], *, ret: dict[str, Any], **_: Any
 ) -> dict[str, Any]:
-    """A title for each property, a field's own shape, and `anyOf` for one that may be null."""
+    """Give each property a title, and `anyOf` where it may be null, as FastAPI does."""
     ret.pop("default", None)
     kind = ret.pop("type", None)
     kinds = [{"type": name} for name in kind] if isinstance(kind, list) else [{"type": kind}]
@@ -175,7 +185,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""FastAPI's own components, which every FastAPI service documents the same, and ours."""
+"""The components that every FastAPI service documents, and ours."""
 
 HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": {
@@ -212,11 +222,11 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     429: ("More calls than a key, or failures than an address, may make.", "Retry-After"),
     503: ("The store does not answer, or too much is under way.", "Retry-After"),
 }
-"""What each status of an error means, and the header that comes with it."""
+"""Each error status: its description, and the header that comes with it."""
 
 
 def responses(contract: Contract, *, takes_parameters: bool) -> dict[str, Any]:
-    """The responses of an operation, by status."""
+    """Return the responses of an operation, by status."""
     statuses = {STATUSES[error][0] for error in _errors(contract)}
     if takes_parameters:
         statuses.add(414)
@@ -250,7 +260,7 @@ def _done(contract: Contract) -> dict[str, Any]:
 
 
 def lines_of(schema: Any) -> dict[str, Any]:
-    """A body of lines is an array of what each line holds, as OpenAPI 3.2 takes it."""
+    """Return the schema of lines: an array of what each line holds, as in OpenAPI 3.2."""
     return {"schema": {"type": "array", "items": schema}}
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import Items, batch
+from app.api.batches import Batch, batch
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.inputs import body, query
@@ -93,24 +93,24 @@ def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, 
 @query(ScoreBatchQuery)
 @batch(ScoreCreateBatchItem, ScoreBatchBody, most=MOST_IN_A_BATCH)
 def score_create_batch(
-    entity: str, project: str, query: dict[str, Any], items: Items
+    entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
     """Keep many scores: all or none, or with `partial` those that are valid."""
     partial = query["keep_valid"]
     if not partial:
-        items.refuse_invalid()
+        batch.refuse_invalid()
     created = service.create_scores(
         state().store,
         entity,
         project,
         current_owner(),
-        items.bodies,
+        batch.bodies,
         idempotency_key(),
         partial=partial,
     )
     if not partial:
-        items.refuse_reused(created)
+        batch.refuse_reused(created)
     mark_replayed(created)
     if partial:
-        return items.results(created)
+        return batch.results(created)
     return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}
