@@ -6,9 +6,14 @@ import json
 import logging
 import logging.config
 import os
+import select
+import sys
+import threading
 import time
+from collections import Counter
 from contextvars import ContextVar
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -21,23 +26,145 @@ _encode = json.JSONEncoder().encode
 _OWN_FIELDS = "scoreline_fields"
 
 
+MOST_LINES = 10_000
+"""How many lines of a process may wait to be written; twice as many where they are audit lines."""
+
+WAIT_SECONDS = 1.0
+"""How long an audit line, and the end of a process, wait for what is still to be written."""
+
+PAUSE_SECONDS = 0.005
+"""How long lines gather: to wake for each would take the interpreter from the requests."""
+
+Line = tuple[bytes, threading.Event | None]
+
+
 class LineHandler(logging.Handler):
-    """Writes each line to a file in one system call, for which threads need no lock."""
+    """Writes lines to a file on a thread of its own: a reader that stalls stops nothing else.
+
+    Lines that find too many waiting are dropped, and their number is told when lines go out again.
+    The thread starts with the first line of a process, so that a fork begins anew.
+    """
 
     def __init__(self, file: int) -> None:
         super().__init__()
         self._file = file
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._lines: SimpleQueue[Line | None] = SimpleQueue()
+        self._dropped: Counter[bool] = Counter()  # By whether they are audit lines.
+        self._busy_since: float | None = None
+        self._lock = threading.Lock()
 
     def createLock(self) -> None:  # noqa: N802 - logging's name.
-        """None is needed."""
+        """Make none: the queue needs none."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
+        """Queue one record; wait shortly until it is written where it is an audit line."""
+        self.write(self.format(record), is_audit=record.name == AUDIT)
+
+    def write(self, text: str, *, is_audit: bool = False) -> None:
+        """Queue a line, as `emit` says."""
+        if self._process != os.getpid():
+            self._begin()
+        if self._thread is None:
+            self._start()
+        if self._lines.qsize() >= MOST_LINES * (1 + is_audit):
+            self._count_dropped(Counter([is_audit]))
+            return
+        written = threading.Event() if is_audit else None
+        self._lines.put((f"{text}\n".encode(), written))
+        if written:
+            self._wait(written)
+
+    def flush(self) -> None:
+        """Wait shortly until everything is written."""
+        if self._thread and self._process == os.getpid():
+            written = threading.Event()
+            self._lines.put((b"", written))
+            self._wait(written)
+
+    def close(self) -> None:
+        """End the thread, once it has written what waits."""
+        if self._thread and self._process == os.getpid():
+            self._lines.put(None)
+        super().close()
+
+    def _wait(self, written: threading.Event) -> None:
+        """Wait for a line, but not for a reader that has stalled before."""
+        since = self._busy_since
+        if since is None or time.monotonic() - since < WAIT_SECONDS:
+            written.wait(WAIT_SECONDS)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_writing, name="log", daemon=True)
+                self._thread.start()
+
+    def _count_dropped(self, dropped: Counter[bool]) -> None:
+        with self._lock:
+            self._dropped += dropped
+
+    def _keep_writing(self) -> None:
+        while line := self._lines.get():
+            lines, size = [line], len(line[0])
+            # Up to this size, lines of several processes in one pipe do not mix.
+            while size < select.PIPE_BUF and not self._lines.empty():
+                following = self._lines.get()
+                if following is None:
+                    self._lines.put(None)
+                    break
+                if size + len(following[0]) > select.PIPE_BUF:
+                    self._write_all(lines)
+                    lines, size = [], 0
+                lines.append(following)
+                size += len(following[0])
+            self._write_all(lines)
+            time.sleep(PAUSE_SECONDS)
+
+    def _write_all(self, lines: list[Line]) -> None:
+        """Write lines in one call, and tell those who wait for them."""
         try:
-            os.write(self._file, f"{self.format(record)}\n".encode())
-        except OSError:
-            self.handleError(record)
+            self._write_bytes(b"".join(data for data, _ in lines))
+        except OSError:  # Nobody reads any more, or the disk is full.
+            self._count_dropped(Counter(written is not None for data, written in lines if data))
+        else:
+            self._tell_dropped()
+        for _, written in lines:
+            if written:
+                written.set()
+
+    def _write_bytes(self, data: bytes) -> None:
+        self._busy_since = time.monotonic()
+        try:
+            while data:
+                try:
+                    data = data[os.write(self._file, data) :]
+                except BlockingIOError:
+                    select.select([], [self._file], [])
+        finally:
+            self._busy_since = None
+
+    def _tell_dropped(self) -> None:
+        if not self._dropped:
+            return
+        with self._lock:
+            dropped, self._dropped = self._dropped, Counter()
+        told = f"{dropped.total()} log lines were dropped, {dropped[True]} of them audit lines"
+        attributes = {"name": "scoreline.logs", "levelno": logging.ERROR, "levelname": "ERROR"}
+        record = logging.makeLogRecord({**attributes, "msg": f"{told}: nobody read them in time"})
+        self._lines.put((f"{self.format(record)}\n".encode(), None))
+
+
+def say(text: str) -> None:
+    """Print text for people on stderr, unless that is full because nobody reads it."""
+    if sys.stderr and select.select([], [sys.stderr], [], 0)[1]:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 class JsonFormatter(logging.Formatter):

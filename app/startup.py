@@ -8,10 +8,16 @@ import re
 import socket
 import sys
 from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from flask import Flask
+from gunicorn.app.base import Application
+
+from app import create_app
 from app.errors import Conflict, ScorelineError, StoreDamaged, StoreRefused, StoreUnavailable
+from app.logs import say
 from app.services.audit import audited
 from app.services.keys import ADMINISTRATOR, FIRST_START, SHORT_KEY, describe, new_key, new_secret
 from app.services.limits import open_limit
@@ -28,8 +34,29 @@ The administrator's key is in {file} (only you can read it). Keep a score:
 
   curl -u "api:$(cat {file})" -H 'Content-Type: application/json' \\
     -d '{{"prediction_id": "p-1", "scorer": "weave:///acme/demo/object/Exact:v0", "value": 0.5}}' \\
-    http://{host}:{port}{prefix}/v2/acme/demo/scores
+    {url}/v2/acme/demo/scores
 """
+_LISTENING = "Scoreline listens on {url}; the API, to read and to try: {url}/docs"
+
+
+class Server(Application):  # type: ignore[misc]
+    """gunicorn in this process, with config/gunicorn.py and then GUNICORN_CMD_ARGS.
+
+    `python -m gunicorn` would put the working directory first on the path, where a user may have an
+    `app.py`, and could not start itself anew on SIGUSR2.
+    """
+
+    def load_config(self) -> None:
+        """Read the settings of gunicorn, at the start and again on SIGHUP."""
+        self.load_config_from_file(str(resources.files("config") / "gunicorn.py"))
+        given = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
+        for name, value in vars(given).items():
+            if value is not None and name != "args":
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the application, in each worker."""
+        return create_app()
 
 
 def first_start(settings: Settings) -> None:
@@ -82,7 +109,7 @@ def _prepare(settings: Settings) -> None:
         if settings.admin_key:
             _warn_of_short_key(settings.admin_key)
         elif ensure_admin_key(store, Path(settings.admin_key_file)):
-            print(_welcome(settings), flush=True)
+            say(_welcome(settings))
     finally:
         store.close()
 
@@ -112,11 +139,18 @@ def _warn_of_short_key(key: str) -> None:
 
 
 def _welcome(settings: Settings) -> str:
+    return _WELCOME.format(file=settings.admin_key_file, url=_url(settings))
+
+
+def say_where(settings: Settings) -> None:
+    """Tell people where the service listens, once it does."""
+    say(_LISTENING.format(url=_url(settings)))
+
+
+def _url(settings: Settings) -> str:
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
     host = f"[{host}]" if ":" in host else host
-    return _WELCOME.format(
-        file=settings.admin_key_file, host=host, port=settings.port, prefix=settings.url_prefix
-    )
+    return f"http://{host}:{settings.port}{settings.url_prefix}"
 
 
 def ensure_admin_key(store: Store, path: Path) -> bool:

@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger
 
 from app import metrics
 from app.logs import configure_logging
-from app.startup import close_store, first_start
+from app.startup import close_store, first_start, say_where
 from app.worker import Worker
 from config.settings import SettingsError, read_settings
 
@@ -38,6 +38,11 @@ def on_starting(_arbiter: Arbiter) -> None:
     _allow_files()
     first_start(settings)
     metrics.open_directory()
+
+
+def when_ready(_arbiter: Arbiter) -> None:
+    """Tell people where the service listens."""
+    say_where(settings)
 
 
 def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
@@ -111,7 +116,7 @@ threads = settings.threads
 logger_class = JsonLogger
 loglevel = settings.log_level
 timeout = 30
-graceful_timeout = 30
+graceful_timeout = 28  # Together with closing the store, 30 seconds at most.
 keepalive = 75
 control_socket_disable = True
 # Of what proxies may say of a request, only whether it came by HTTPS is taken.

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "sl_the-administrator-of-the-tests-0123456789"
 START_SECONDS = 30.0
 LOG_SECONDS = 60.0
+LOG_PAUSE_SECONDS = 0.05
 PORTS = (10_000, 32_000, 200)
 """From, to, and how many a process has for itself."""
 
@@ -132,8 +133,14 @@ class Service:
         return self.send("POST", path, json.dumps(content).encode(), **options)
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Everything logged so far, one JSON object a line; other output is left out."""
-        lines = self.log.read_text().splitlines()
+        """Return everything logged so far, one JSON object a line, without other output.
+
+        Lines are written beside the requests: waits until no more come.
+        """
+        text = None
+        while text != (text := self.log.read_text()):
+            time.sleep(LOG_PAUSE_SECONDS)
+        lines = text.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def wait_for_log(self, message: str, times: int = 1) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from importlib import resources
 
 import click
 
@@ -39,12 +37,9 @@ def serve() -> None:
     SCORELINE_STORE say otherwise. The first start makes the administrator's key.
     """
     os.environ.setdefault("SCORELINE_HOST", "127.0.0.1")
-    config = str(resources.files("config") / "gunicorn.py")
-    sys.stdout.flush()
-    os.execv(  # noqa: S606 - gunicorn takes this process's place; no shell is wanted.
-        sys.executable,
-        [sys.executable, "-m", "gunicorn", "--config", config, "app:create_app()"],
-    )
+    from app.startup import Server
+
+    Server().run()
 
 
 for command in (doctor, export, gate, import_, keys, scores, store):

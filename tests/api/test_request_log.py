@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from tests.processes import Service, running
+from tests.processes import Service, command, running, wait_until_listening
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 
@@ -48,11 +50,21 @@ def test_one_json_line_is_logged_for_a_request(tmp_path: Path) -> None:
     assert live["key_id"] is None
 
 
-def test_every_line_of_a_serving_process_is_json(tmp_path: Path) -> None:
+def test_every_line_on_stdout_is_json(tmp_path: Path) -> None:
     with running(tmp_path) as service:
+        service.stop()
+        process = subprocess.Popen(
+            command("serve"),
+            cwd=tmp_path,
+            env=service.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until_listening(service.port, process)
         service.send("GET", "/health/live", key=None)
-    lines = [line for line in service.log.read_text().splitlines() if line]
-    assert len(lines) == len(service.log_lines())
+        process.terminate()
+        lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    assert [line["path"] for line in lines if line["message"] == "request"] == ["/health/live"]
 
 
 def test_a_defect_is_a_500_with_the_request_id_and_nothing_else(

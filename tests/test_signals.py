@@ -1,0 +1,197 @@
+"""The signals that gunicorn documents, to a real service under `scoreline serve`."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Service, running, wait_until_closed
+
+PATH = "/v2/acme/signals/scores"
+SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return when something holds; the test's own limit of time is the patience."""
+    for _ in range(600):
+        if holds():
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("it never came to be")
+
+
+@contextmanager
+def steady_load(service: Service) -> Iterator[list[int]]:
+    """Four clients that send one score after the other, each on a new connection; the statuses."""
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                statuses.append(service.post(PATH, SCORE).status)
+            except OSError as error:
+                statuses.append(-(error.errno or 1))
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+
+
+def more(statuses: list[int]) -> Callable[[], bool]:
+    """Whether twenty more calls have been answered than now."""
+    wanted = len(statuses) + 20
+    return lambda: len(statuses) >= wanted
+
+
+def test_ttin_adds_a_worker_and_ttou_ends_one_and_no_request_is_lost(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service, steady_load(service) as statuses:
+        for number, workers in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)):
+            service.process.send_signal(number)
+            until(lambda wanted=workers: len(service.workers()) == wanted)  # type: ignore[misc]
+            until(more(statuses))
+    assert set(statuses) == {200}
+
+
+def test_usr1_ends_nothing(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service, steady_load(service) as statuses:
+        workers = service.workers()
+        service.process.send_signal(signal.SIGUSR1)
+        service.wait_for_log("Handling signal: usr1")
+        until(more(statuses))
+        assert service.workers() == workers
+    assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGQUIT])
+def test_usr2_starts_a_new_master_beside_the_old_which_may_then_end(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    with two_workers(tmp_path) as service:
+        old = service.process
+        with steady_load(service) as statuses:
+            before = set(service.workers())
+            old.send_signal(signal.SIGUSR2)
+            until(lambda: bool(set(service.workers()) - before))
+            (new,) = set(service.workers()) - before
+            service.wait_for_log("Listening at", times=2)
+            until(lambda: len(children(new)) == 2)
+            until(more(statuses))
+            old.send_signal(end)
+            assert old.wait(timeout=40) == 0
+            until(more(statuses))
+        assert set(statuses) == {200}
+        stored = service.send("GET", PATH).body.splitlines()
+        assert len(stored) == len(statuses)
+        assert service.send("GET", "/metrics").status == 200
+        os.kill(new, signal.SIGTERM)
+        wait_until_closed(service.port)
+        until(lambda: has_ended(new))
+    assert not Path(tmp_path, "scoreline.db-wal").exists()
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process that is nobody's child any more has ended; it may not be reaped."""
+    status = Path(f"/proc/{process}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@contextmanager
+def two_workers(directory: Path, **settings: str) -> Iterator[Service]:
+    """A service whose workers have both started."""
+    with running(directory, **settings) as service:
+        until(lambda: len(service.workers()) == 2)
+        yield service
+
+
+def children(process: int) -> list[int]:
+    """The process ids of a process's children."""
+    text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def test_a_new_master_that_ends_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        before = set(service.workers())
+        service.process.send_signal(signal.SIGUSR2)
+        until(lambda: bool(set(service.workers()) - before))
+        (new,) = set(service.workers()) - before
+        service.wait_for_log("Listening at", times=2)
+        until(lambda: len(children(new)) == 2)
+        os.kill(new, signal.SIGTERM)
+        until(lambda: new not in service.workers())
+        for _ in range(20):
+            assert service.post(PATH, SCORE).status == 200
+        assert service.send("GET", "/metrics").status == 200
+
+
+def idle_connections(service: Service) -> list[socket.socket]:
+    """One that has been used and is kept alive, and one on which nothing was ever sent."""
+    used = http.client.HTTPConnection("127.0.0.1", service.port)
+    used.request("GET", "/health/live")
+    used.getresponse().read()
+    return [used.sock, socket.create_connection(("127.0.0.1", service.port))]
+
+
+def test_sigterm_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        idle = [each for _ in range(20) for each in idle_connections(service)]
+        service.process.terminate()
+        assert service.process.wait(timeout=20) == 0  # The graceful timeout is 28.
+        for connection in idle:
+            assert connection.recv(1) == b""  # A reset would raise an error.
+            connection.close()
+
+
+def test_sigterm_ends_under_traffic_on_kept_alive_connections(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as service:
+        statuses: list[int] = []
+
+        def load() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+            headers = {"Authorization": f"Bearer {service.key}"}
+            body = b'{"prediction_id": "p", "scorer": "s", "value": 1}'
+            while True:
+                try:
+                    connection.request("POST", PATH, body, headers)
+                except ConnectionRefusedError:
+                    return
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+
+        clients = [threading.Thread(target=load) for _ in range(24)]
+        for client in clients:
+            client.start()
+        until(more(statuses))
+        service.process.terminate()
+        assert service.process.wait(timeout=20) == 0
+        for client in clients:
+            client.join()
+        service.start_again()
+        assert set(statuses) == {200}
+        assert len(service.send("GET", PATH).body.splitlines()) == len(statuses)
+
+
+def test_serve_works_where_the_user_has_modules_of_the_same_names(tmp_path: Path) -> None:
+    for name in ("app", "config", "statistics", "http", "gunicorn"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n")
+    with two_workers(tmp_path, PYTHONSAFEPATH="1") as service:
+        before = set(service.workers())
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: not before & set(service.workers()))
+        assert service.post(PATH, SCORE).status == 200
