@@ -17,9 +17,10 @@ from gunicorn.app.base import Application
 
 from app import create_app
 from app.errors import Conflict, ScorelineError, StoreDamaged, StoreRefused, StoreUnavailable
+from app.keytext import decode_key, has_short_last_part, new_secret
 from app.logs import say
 from app.services.audit import audited
-from app.services.keys import ADMINISTRATOR, FIRST_START, SHORT_KEY, describe, new_key, new_secret
+from app.services.keys import ADMINISTRATOR, FIRST_START, describe, new_key
 from app.services.limits import open_limit
 from app.stores import embedded_file, open_store
 from app.stores.base import Store
@@ -132,9 +133,10 @@ def close_store(url: str) -> None:
 
 
 def _warn_of_short_key(key: str) -> None:
-    if len(key) < SHORT_KEY:
+    if has_short_last_part(key):
         log.warning(
-            "SCORELINE_ADMIN_KEY is short; give it at least %s random characters", SHORT_KEY
+            "SCORELINE_ADMIN_KEY has fewer than 40 characters after its last `-`: Weave's clients "
+            "refuse such a key, and it may be guessed; use 40 or more random letters and digits"
         )
 
 
@@ -182,7 +184,13 @@ def _first_secret(path: Path) -> str:
             with suppress(FileExistsError):  # Another start was faster: its key it is.
                 os.link(file.name, path)
     path.chmod(0o600)
-    secret = path.read_bytes().decode("ascii", "replace").strip()
+    try:
+        secret = decode_key(path.read_bytes())
+    except ValueError as error:
+        raise StoreRefused(f"{path} {error}; remove it, and the next start makes one") from None
     if not re.fullmatch(r"sl_[A-Za-z0-9_-]{32,}", secret):
-        raise StoreRefused(f"{path} holds no API key; remove it, and the next start makes one")
+        raise StoreRefused(
+            f"{path} holds no API key: one is sl_ and at least 32 letters and digits; "
+            "remove it, and the next start makes one"
+        )
     return secret

@@ -92,6 +92,14 @@ def matching(pattern: str, wanted: str) -> Callable[[str], str]:
     return parse
 
 
+def secret(text: str) -> str:
+    """Take a key, without the blanks, line ends and byte order mark around it."""
+    key = text.strip("\ufeff \t\r\n")
+    if text and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", key):
+        raise ValueError("must be letters, digits and ._~+/- only, perhaps with = at its end")
+    return key
+
+
 def host(text: str) -> str:
     """Take a host name or an address, of IPv6 with its brackets or without."""
     wanted = "a host name or an address"
@@ -182,11 +190,10 @@ SETTINGS = (
         "SCORELINE_ADMIN_KEY",
         "admin_key",
         "",
-        matching(
-            r"[A-Za-z0-9._~+/-]*=*", "letters, digits and ._~+/- only, perhaps with = at its end"
-        ),
+        secret,
         "When set, this key is the administrator's: none is made and no file is written. "
-        "Give it at least 32 random characters.",
+        "Give it at least 40 random letters and digits: Weave's clients want 40 characters after "
+        "a key's last `-`.",
     ),
     Setting(
         "SCORELINE_ADMIN_KEY_FILE",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-ADMIN_KEY = "sl_the-administrator-of-the-tests-0123456789"
+ADMIN_KEY = "sl_TheAdministratorOfTheTests0123456789abcdefghij"
 START_SECONDS = 30.0
 LOG_SECONDS = 60.0
 LOG_PAUSE_SECONDS = 0.05

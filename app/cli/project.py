@@ -13,6 +13,7 @@ import click
 
 from app.cli.client import Client, ServiceError, ServiceUnreachable
 from app.cli.output import fail
+from app.keytext import clean_key, decode_key
 
 
 def of_a_project(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,11 +45,12 @@ def of_a_project(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _key(file: Path) -> str:
-    key = os.environ.get("SCORELINE_KEY")
-    if key:
-        return key
+    """Return the API key of SCORELINE_KEY or, where that is not set, of `file`."""
+    given = os.environ.get("SCORELINE_KEY")
     try:
-        return file.read_text("utf-8").strip()
+        return clean_key(given) if given else decode_key(file.read_bytes())
+    except ValueError as error:
+        fail(f"{'SCORELINE_KEY' if given else file} {error}", 2)
     except OSError as error:
         fail(f"SCORELINE_KEY is not set, and {file} cannot be read: {error.strerror}", 2)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import StoreUnavailable
-from app.services.keys import SHORT_KEY, KeyRing
+from app.keytext import decode_key, has_short_last_part
+from app.services.keys import KeyRing
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, WARN, CheckResult
 
@@ -25,9 +26,8 @@ def check(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[CheckR
 
 
 def _key_of_the_settings(admin_key: str) -> CheckResult:
-    if len(admin_key) < SHORT_KEY:
-        advice = f"give it at least {SHORT_KEY} random characters"
-        return CheckResult("admin key", WARN, "SCORELINE_ADMIN_KEY is short", advice)
+    if has_short_last_part(admin_key):
+        return _short_last_part("SCORELINE_ADMIN_KEY")
     return CheckResult("admin key", OK, "SCORELINE_ADMIN_KEY is set")
 
 
@@ -42,8 +42,13 @@ def _key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
         says, advice = f"others than its owner may use {file}", f"chmod 600 {file}"
         yield CheckResult("admin key", FAIL, says, advice)
     try:
-        known = store is None or KeyRing(store).find(file.read_text("utf-8").strip()) is not None
-    except (OSError, UnicodeDecodeError, StoreUnavailable) as error:
+        key = decode_key(file.read_bytes())
+        known = store is None or KeyRing(store).find(key) is not None
+    except ValueError as error:
+        advice = "remove the file, or put the key there that is used"
+        yield CheckResult("admin key", WARN, f"{file} {error}", advice)
+        return
+    except (OSError, StoreUnavailable) as error:
         yield CheckResult(
             "admin key", WARN, f"{file} cannot be checked: {error}", "check it by hand"
         )
@@ -53,5 +58,13 @@ def _key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
         yield CheckResult(
             "admin key", WARN, says, "remove the file, or put the key there that is used"
         )
+    elif has_short_last_part(key):
+        yield _short_last_part(f"the key in {file}")
     elif not others:
         yield CheckResult("admin key", OK, f"only its owner may read {file}")
+
+
+def _short_last_part(key: str) -> CheckResult:
+    says = f"{key} has fewer than 40 characters after its last `-`: Weave's clients refuse it"
+    advice = "use a key of `scoreline keys create`, or 40 or more random letters and digits"
+    return CheckResult("admin key", WARN, says, advice)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from app.errors import Forbidden, InvalidKeySetting, NotFound
 from app.ids import new_id, utc_text
+from app.keytext import new_secret
 from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
@@ -29,9 +29,6 @@ ROLES: dict[str, frozenset[str]] = {
 
 FRESH_SECONDS = 0.5
 """How long a process trusts what it knows of a key: a revoked one stops within this time."""
-
-SHORT_KEY = 32
-"""Fewer characters than this are too few for a key that a person makes."""
 
 MAX_KNOWN_KEYS = 10_000
 
@@ -63,7 +60,7 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """Make and keep a key; return what is kept and the key itself, which nobody can ask for again.
 
-    A key is `sl_` and 43 random url-safe characters (32 bytes). `owner` is who its scores are
+    `owner` is who its scores are
     attributed to, by default `name`. What `by` makes has no more than `by` has: it lives as long
     unless `expires_at` is earlier. Raises InvalidKeySetting and Forbidden.
     """
@@ -226,13 +223,8 @@ def _covers(scope: str, entity: str, project: str) -> bool:
 
 
 def _digest(secret: str) -> str:
-    """SHA-256: enough for a key of 32 random bytes, which no dictionary holds."""
+    """Return a key's SHA-256: enough for 256 random bits, which no dictionary holds."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def new_secret() -> str:
-    """A key that nobody can guess."""
-    return f"sl_{secrets.token_urlsafe(32)}"
 
 
 def utc_now() -> datetime:

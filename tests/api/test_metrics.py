@@ -289,7 +289,7 @@ def create_key(service: Service, role: str, scope: str) -> str:
         capture_output=True,
         text=True,
     )
-    found = re.search(r"sl_[\w-]{43}", made.stdout)
+    found = re.search(r"sl_[A-Za-z0-9]{43}", made.stdout)
     assert found, made
     return found.group()
 

@@ -12,6 +12,7 @@ import pymongo
 import pytest
 
 from app.services.doctor import check
+from app.services.keys import ADMINISTRATOR, new_key
 from app.stores import open_store
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_space
 from app.stores.sqlite.checks import file_system
@@ -162,6 +163,24 @@ def test_others_may_not_read_the_key_file_and_it_holds_a_key_in_use(
     file.write_text("sl_no-such-key\n")
     assert verdicts(tmp_path)[1]["admin key"] == WARN
     assert verdicts(tmp_path, SCORELINE_ADMIN_KEY="short")[1]["admin key"] == WARN
+    file.write_bytes(b"\xff\xfe\0")
+    code, found = findings(tmp_path)
+    assert (code, found["admin key"]["verdict"]) == (0, WARN)
+    assert "holds no API key: it is not text" in found["admin key"]["says"]
+
+
+def test_a_key_that_weaves_clients_refuse_is_a_warning(tmp_path: Path, database: Path) -> None:
+    for key, verdict in (("a" * 40, OK), (f"{'a' * 40}-{'b' * 39}", WARN)):
+        _, found = findings(tmp_path, SCORELINE_ADMIN_KEY=key)
+        assert found["admin key"]["verdict"] == verdict
+    store = SqliteStore(database)
+    secret = f"sl_{'a' * 20}-{'b' * 22}"
+    store.add_key(new_key(secret, *ADMINISTRATOR))
+    store.close()
+    database.with_name("admin.key").write_text(f"\ufeff{secret}\r\n", "utf-8")
+    _, found = findings(tmp_path)
+    assert found["admin key"]["verdict"] == WARN
+    assert "after its last `-`" in found["admin key"]["says"]
 
 
 def test_wrong_settings_are_code_2(tmp_path: Path) -> None:

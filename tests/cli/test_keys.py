@@ -54,7 +54,7 @@ def test_a_created_key_is_printed_once_alone_on_stdout(tmp_path: Path) -> None:
     )
     assert created.returncode == 0, created.stderr
     secret = created.stdout.strip()
-    assert re.fullmatch(r"sl_[\w-]{43}", secret)
+    assert re.fullmatch(r"sl_[A-Za-z0-9]{43}", secret)
     listed = run(tmp_path, "keys", "list", "--json")
     (key,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert (key["name"], key["role"], key["scope"], key["owner"]) == (

@@ -202,12 +202,31 @@ def test_one_score_is_shown_and_deleted(service: Service, project: str, tmp_path
     assert (gone.returncode, gone.stderr) == (1, f"scoreline: 404 Score {ids[0]} not found\n")
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}\r\n", "\n\n{}\n\n"])
+def test_a_key_is_taken_without_what_an_editor_or_a_shell_leaves_around_it(
+    service: Service, project: str, tmp_path: Path, around: str
+) -> None:
+    text = around.format(service.key)
+    arguments = ("list", "--project", project)
+    variable = run(service, *arguments, SCORELINE_KEY=text)
+    assert (variable.returncode, variable.stderr) == (0, "")
+    file = tmp_path / "a.key"
+    for encoding in ("utf-8", *(["utf-16-le"] if text.startswith("\ufeff") else [])):
+        file.write_bytes(text.encode(encoding))
+        read = run(service, *arguments, "--key-file", str(file), SCORELINE_KEY="")
+        assert (read.returncode, read.stderr) == (0, "")
+
+
 def test_exit_codes_tell_refused_from_wrong_use_from_no_answer(
     service: Service, project: str
 ) -> None:
     wrong_key = run(service, "list", "--project", project, SCORELINE_KEY="sl_wrong")
     assert (wrong_key.returncode, wrong_key.stderr) == (1, "scoreline: 401 Not authenticated\n")
     assert run(service, "list", "--project", "no-slash").returncode == 2
+    two_lines = run(service, "list", "--project", project, SCORELINE_KEY="sl_one\nsl_two")
+    assert two_lines.returncode == 2
+    assert two_lines.stderr.startswith("scoreline: SCORELINE_KEY holds no API key: ")
+    assert "sl_one" not in two_lines.stderr
     no_key = run(service, "list", "--project", project, SCORELINE_KEY="")
     assert no_key.returncode == 2
     assert no_key.stderr.startswith("scoreline: SCORELINE_KEY is not set, and var/admin.key")

@@ -36,6 +36,12 @@ def test_origins_are_separated_by_commas() -> None:
     }
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}", "\n {} \n"])
+def test_what_a_file_leaves_around_the_administrators_key_is_not_part_of_it(around: str) -> None:
+    given = {"SCORELINE_ADMIN_KEY": around.format("aKey")}
+    assert read_settings(given).admin_key == "aKey"
+
+
 WRONG = [
     ("SCORELINE_STORE", "postgres://x/y"),
     ("SCORELINE_STORE", "sqlite://relative.db"),
@@ -52,6 +58,8 @@ WRONG = [
     ("SCORELINE_THREADS", "1.5"),
     ("SCORELINE_ADMIN_KEY", "two words"),
     ("SCORELINE_ADMIN_KEY", "a=b"),
+    ("SCORELINE_ADMIN_KEY", "two\nlines"),
+    ("SCORELINE_ADMIN_KEY", "\n"),
     ("SCORELINE_MAX_BODY_BYTES", "1M"),
     ("SCORELINE_URL_PREFIX", "traces"),
     ("SCORELINE_URL_PREFIX", "/traces/"),
