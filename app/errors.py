@@ -18,6 +18,10 @@ class Forbidden(ScorelineError):
     """Known credentials whose role or scope does not allow the call."""
 
 
+class ForeignPage(ScorelineError):
+    """A write that a browser sends for a page of another origin."""
+
+
 class NotFound(ScorelineError):
     """What was asked for is not here."""
 

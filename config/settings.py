@@ -243,15 +243,17 @@ SETTINGS = (
         "0",
         whole_number(0, 10),
         "How many proxies stand in front and add to `X-Forwarded-For`: the address of a client "
-        "is read from there. With 0 it is the address that connects.",
+        "is read from there, and the host that a page's `Origin` is held against from "
+        "`X-Forwarded-Host`, where they set it. With 0 it is the address that connects, and "
+        "`Host`.",
     ),
     Setting(
         "SCORELINE_CORS_ORIGINS",
         "cors_origins",
         "",
         origins,
-        "The origins, separated by commas, whose pages a browser may let call the service, "
-        "such as `https://app.example.com`.",
+        "The origins, separated by commas, whose pages may call the service from a browser, such "
+        "as `https://app.example.com`. Writes of any other page are refused.",
     ),
     Setting(
         "SCORELINE_LOG_LEVEL",

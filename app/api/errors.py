@@ -20,6 +20,7 @@ from app.errors import (
     Conflict,
     Encoded,
     Forbidden,
+    ForeignPage,
     Invalid,
     InvalidKeySetting,
     InvalidParameter,
@@ -49,6 +50,7 @@ PATH_SAFE = "/:@!$&'()*+,;=~"
 STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
     Forbidden: (403, "Forbidden"),
+    ForeignPage: (403, None),
     NotFound: (404, None),
     Conflict: (409, None),
     Invalid: (422, None),
