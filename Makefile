@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# pip says what it does: the first time takes minutes on a slow network.
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
 # A module's tests stay together, for they share services.
 PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \

@@ -1,8 +1,8 @@
-"""What is counted for Prometheus in this process, and `/metrics` over all worker processes.
+"""Prometheus metrics of this process, and the text of `/metrics` over all worker processes.
 
 Each worker counts in files that all of them read (prometheus_client's multiprocess mode). A file
-belongs to a worker's slot, not to its process: a new worker goes on where a dead one of the same
-slot stopped, so that counts never fall, and a hundred restarts leave no hundred files.
+belongs to a worker's slot, not to its process: a new worker continues the counts of the last one in
+its slot. So counts never fall, and a hundred restarts do not leave a hundred files.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger("scoreline.metrics")
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus_client's own variable: where the worker processes count."""
+"""prometheus_client's variable: the directory that the worker processes count in."""
 
 FILE_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024, "gauge_livesum": 4 * 1024}
-"""What a worker's counts need, and more: routes, methods and statuses are few."""
+"""The size of each file of counts: more than all routes, methods and statuses need."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -42,7 +42,7 @@ OTHER = "other"
 
 
 class Metrics:
-    """The counts of one application."""
+    """The metrics of one application."""
 
     def __init__(self, store: str) -> None:
         self._registry = CollectorRegistry()
@@ -100,7 +100,10 @@ class Metrics:
         known(seconds)
 
     def _counting(self, route: str | None, method: str, status: int) -> Callable[[float], None]:
-        """What counts such a request; kept, because to find it by its labels costs the most."""
+        """Return a function that counts such a request.
+
+        It is kept, because looking counters up by their labels costs the most.
+        """
         template = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) if route else UNKNOWN
         name = method if method in METHODS else OTHER
         counted = self._requests.labels(template, name, str(status)).inc
@@ -115,11 +118,11 @@ class Metrics:
         return known
 
     def timing(self, call: str) -> Callable[[float], None]:
-        """What takes the seconds of one of the store's calls."""
+        """Return a function that observes the seconds of one call of the store."""
         return self._store_seconds.labels(call).observe
 
     def text(self) -> bytes:
-        """Everything counted, by all workers of this service, in Prometheus' text format."""
+        """Return the metrics of all workers of this service, in Prometheus' text format."""
         directory = os.environ.get(DIRECTORY)
         if directory is None:
             return generate_latest(self._registry)
@@ -130,7 +133,7 @@ class Metrics:
 
 
 class _BuildInfo:
-    """What runs, as labels of a gauge that is always 1; no file is needed to sum it."""
+    """The running versions, as labels of a gauge that is always 1; it needs no file."""
 
     def __init__(self, store: str) -> None:
         self._labels = {
@@ -151,9 +154,9 @@ class _BuildInfo:
 
 
 def open_directory() -> None:
-    """In the master, before any worker: a fresh directory for the counts, for nobody else.
+    """Make a private directory for the counts; called in the master, before any worker starts.
 
-    In memory where that can be: a count must not wait for a disk that is busy.
+    It is in memory where possible, because a count must not wait for a busy disk.
     """
     memory = "/dev/shm"  # noqa: S108 - mkdtemp makes a name of its own, mode 0700.
     place = memory if os.access(memory, os.W_OK) else None
@@ -161,12 +164,12 @@ def open_directory() -> None:
 
 
 def free_slot(taken: Collection[int]) -> int:
-    """The lowest slot that no living worker has."""
+    """Return the lowest slot that no living worker has."""
     return next(slot for slot in count() if slot not in taken)
 
 
 def count_as(slot: int) -> None:
-    """In a new worker: count in the files of its slot."""
+    """Count in the files of a slot; called in a new worker."""
     try:
         for kind, size in FILE_BYTES.items():
             _reserve(Path(os.environ[DIRECTORY], f"{kind}_{slot}.db"), size)
@@ -177,7 +180,7 @@ def count_as(slot: int) -> None:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take a file's space now: a mapped file that finds none later kills its process."""
+    """Allocate a file's space now: a mapped file without space would kill its process later."""
     if path.exists():
         return  # The worker that had this slot before has counted in it.
     begun = path.with_suffix(".new")
@@ -187,10 +190,10 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def forget(slot: int) -> None:
-    """In the master, after a worker's death: what it had in hand is gone, what it did counts."""
+    """Remove the gauges of a dead worker, and keep its counts; called in the master."""
     mark_process_dead(slot)
 
 
 def remove_directory() -> None:
-    """In the master, at its end."""
+    """Remove the directory of the counts; called in the master, when it ends."""
     shutil.rmtree(os.environ[DIRECTORY], ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The first start: a store that is ready, and an administrator who can get in."""
+"""Start the service: gunicorn, the store, and on the first start the administrator's key."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class Server(Application):  # type: ignore[misc]
 
 
 def first_start(settings: Settings) -> None:
-    """Prepare the store and, when it has no key yet, make the administrator's and say where it is.
+    """Prepare the store; where it has no administrator's key yet, make one and print where it is.
 
-    A store that does not answer is no reason not to start: requests are answered 503 until it
-    does. One that must not be used or is damaged ends the process with one line and exit code 2.
+    The service starts although the store does not answer: requests are 503 until it does. A store
+    that must not be used or is damaged ends the process with one line and exit code 2.
     """
     try:
         check()
@@ -86,9 +86,9 @@ def first_start(settings: Settings) -> None:
 
 
 def _check_address(settings: Settings) -> None:
-    """Fail before anything is made when nothing can listen there. Raises OSError."""
+    """Check that the address is free, before anything is made. Raises OSError."""
     if {"GUNICORN_FD", "LISTEN_FDS"} & set(os.environ):
-        return  # The sockets are open already, and handed to us.
+        return  # systemd, or an older master, hands over open sockets.
     where = f"{settings.host} port {settings.port}"
     try:
         family, *_, address = socket.getaddrinfo(
@@ -116,7 +116,7 @@ def _prepare(settings: Settings) -> None:
 
 
 def close_store(url: str) -> None:
-    """Leave the embedded store as one file, also where a killed worker left a part of it beside it.
+    """Write what a killed worker left in the `-wal` file into the embedded store's file.
 
     Called when every worker has ended. Does nothing for another engine.
     """
@@ -125,9 +125,9 @@ def close_store(url: str) -> None:
         return
     store = open_store(url)
     try:
-        store.list_keys()  # Opens the file: who closes it last writes everything into it.
+        store.list_keys()  # Opens a connection: closing the last one writes everything.
     except ScorelineError as error:
-        log.warning("the store is not one file yet, the next stop tries again: %s", error)
+        log.warning("The -wal file remains until the next stop: %s", error)
     finally:
         store.close()
 
@@ -145,7 +145,7 @@ def _welcome(settings: Settings) -> str:
 
 
 def say_where(settings: Settings) -> None:
-    """Tell people where the service listens, once it does."""
+    """Print where the service listens and where its documentation is."""
     say(_LISTENING.format(url=_url(settings)))
 
 
@@ -156,11 +156,11 @@ def _url(settings: Settings) -> str:
 
 
 def ensure_admin_key(store: Store, path: Path) -> bool:
-    """On the very first start, when the store has no administrator, make the key of one.
+    """Make the administrator's key if the store has none, and return whether one was stored.
 
-    It is in `path` (mode 0600), whole, before it is stored: a start that is broken off loses
-    nothing, and of several at once all take the same. A key that is there already is taken over.
-    Returns whether a key was stored. Raises StoreRefused when the file holds something else.
+    The whole key is in `path` (mode 0600) before it is stored: an interrupted start loses nothing,
+    and several starts at once use the same key. A key that the file holds already is used. Raises
+    StoreRefused when the file holds something else.
     """
     if any(key.role == "admin" for key in store.list_keys()):
         return False
@@ -169,19 +169,19 @@ def ensure_admin_key(store: Store, path: Path) -> bool:
         with audited("key.create", FIRST_START, describe(key)):
             store.add_key(key)
     except Conflict:
-        return False  # Another start has just stored it.
+        return False  # Another process has just stored it.
     return True
 
 
 def _first_secret(path: Path) -> str:
-    """The key in `path`; where there is no file, a new one that appears whole or not at all."""
+    """Return the key in `path`; where there is no file, write a new key there atomically."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
             file.write(f"{new_secret()}\n")
             file.flush()
             os.fsync(file.fileno())
-            with suppress(FileExistsError):  # Another start was faster: its key it is.
+            with suppress(FileExistsError):  # Another process was faster: use its key.
                 os.link(file.name, path)
     path.chmod(0o600)
     try:

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, when its standard variables ask for them and the extra is installed.
+"""Traces by OpenTelemetry, where its standard variables ask for them and the extra is installed.
 
-Until they do, nothing of OpenTelemetry is imported.
+Otherwise nothing of OpenTelemetry is imported.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ INSTRUMENTATIONS = "opentelemetry_instrumentor"
 
 
 class TracingUnavailable(ScorelineError):
-    """Traces that are asked for and cannot be made; the message says what is missing."""
+    """Traces are asked for and cannot be made; the message says what is missing."""
 
 
 def check() -> None:
-    """Find out before anything is served whether the traces that are asked for can be made.
+    """Check, before the service starts, that the traces that are asked for can be made.
 
     Raises TracingUnavailable where OTEL_TRACES_EXPORTER asks for them. An endpoint alone may be
-    meant for other programs: without the extra it is only warned of.
+    meant for other programs: a missing extra is then only logged as a warning.
     """
     names = _wanted()
     try:
@@ -48,7 +48,7 @@ def check() -> None:
     except TracingUnavailable as error:
         if os.environ.get(EXPORTER):
             raise
-        log.warning("no traces are made: %s", error)
+        log.warning("Traces are not made: %s", error)
 
 
 def trace(app: Flask, engine: str) -> None:
@@ -73,7 +73,7 @@ def trace(app: Flask, engine: str) -> None:
 
 
 def instrument(app: Flask, engine: str, provider: TracerProvider) -> None:
-    """Let OpenTelemetry's own instrumentations tell `provider` of requests and commands."""
+    """Instrument `app`, and PyMongo, with OpenTelemetry's own instrumentations."""
     # An operator may have headers in the traces; a key is never among them.
     os.environ[SANITIZE] = f"{os.environ.get(SANITIZE, '')},{NEVER_SHOWN}".strip(",")
     flask = _find(INSTRUMENTATIONS, "flask").load()
@@ -83,7 +83,7 @@ def instrument(app: Flask, engine: str, provider: TracerProvider) -> None:
 
 
 def _wanted() -> list[str]:
-    """The exporters that the standard variables ask for; none means no traces."""
+    """Return the exporters that the standard variables ask for; an empty list means no traces."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     default = "otlp" if any(os.environ.get(name) for name in ENDPOINTS) else "none"
@@ -92,7 +92,7 @@ def _wanted() -> list[str]:
 
 
 def _by_protocol(name: str) -> str:
-    """The exporter of one protocol that `otlp` means: HTTP, the standard's default."""
+    """Return the exporter that `otlp` stands for: the one over HTTP, unless gRPC is asked for."""
     protocols = [os.environ[name] for name in PROTOCOLS if os.environ.get(name)]
     if name != "otlp":
         return name

@@ -24,14 +24,21 @@ from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, Threa
 STAY_MILLISECONDS = 5
 """How long a thread waits on its connection for the next request."""
 
-STALL_SECONDS = 10
-"""How long a client may send nothing of a request, or take nothing of its answer."""
+SEND_SECONDS, TAKE_SECONDS = 10, 60
+"""How long a client may send nothing of a request, or take nothing of its answer.
+
+A client that reads steadily but slowly takes nothing for long: its system asks for more only when a
+good part of its buffer is free, which is 20 seconds at 20 KB/s.
+"""
 
 CLOSE_SECONDS = 2.0
 """How long a closed connection waits for its client to end it too (RFC 9112, section 9.6)."""
 
 REQUEST_LINE_BYTES = 256 * 1024
-_TIMEOUT = struct.pack("ll", STALL_SECONDS, 0)
+_TIMEOUTS = {
+    socket.SO_RCVTIMEO: struct.pack("ll", SEND_SECONDS, 0),
+    socket.SO_SNDTIMEO: struct.pack("ll", TAKE_SECONDS, 0),
+}
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -45,8 +52,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to the next free thread."""
         if conn.parser is None:
-            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                conn.sock.setsockopt(socket.SOL_SOCKET, direction, _TIMEOUT)
+            for option, timeout in _TIMEOUTS.items():
+                conn.sock.setsockopt(socket.SOL_SOCKET, option, timeout)
             conn.parser = Parser(self.cfg, conn.sock, conn.client)
         super().enqueue_req(conn)
 

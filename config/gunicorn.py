@@ -1,11 +1,13 @@
-"""How gunicorn serves: `gunicorn --config config/gunicorn.py "app:create_app()"`.
+"""Configure gunicorn: `gunicorn --config config/gunicorn.py "app:create_app()"`.
 
-gunicorn runs this file once, in the master process, before any worker exists.
+gunicorn runs this file in the master process, at the start and again on SIGHUP.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -21,19 +23,26 @@ from app.worker import Worker
 from config.settings import SettingsError, read_settings
 
 FILES = 4096
+"""How many files, connections included, a worker may have open."""
+
+_INVALID = re.compile(r"(Invalid request from ip=\S+): .*", re.DOTALL)
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger with Scoreline's lines."""
+    """gunicorn's logger, writing JSON lines."""
 
     def setup(self, cfg: Config) -> None:
-        """Set the loggers up as gunicorn does, then format them as ours."""
+        """Configure the loggers as gunicorn does, then replace their handlers."""
         super().setup(cfg)
         configure_logging(settings.log_level)
 
+    def warning(self, msg: str, *args: object, **options: object) -> None:
+        """Log a warning, without what a client sent that is not HTTP: it may hold a key."""
+        super().warning(_INVALID.sub(r"\1", msg), *args, **options)
+
 
 def on_starting(_arbiter: Arbiter) -> None:
-    """Make the store ready before any worker opens it, and the first key when there is none."""
+    """Prepare the store, and make the first key, before any worker starts."""
     end_early_workers()
     _allow_files()
     first_start(settings)
@@ -41,39 +50,41 @@ def on_starting(_arbiter: Arbiter) -> None:
 
 
 def when_ready(_arbiter: Arbiter) -> None:
-    """Tell people where the service listens."""
+    """Print where the service listens."""
     say_where(settings)
 
 
 def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
-    """Give a worker that is about to start the place of none that lives."""
+    """Give a new worker a slot that no living worker has."""
     worker.slot = metrics.free_slot([other.slot for other in list(arbiter.WORKERS.values())])
 
 
 def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
-    """Let a worker count on where the one before in its place stopped."""
+    """Let a new worker continue the counts of the last worker in its slot."""
     metrics.count_as(worker.slot)
 
 
 def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Close the store of a worker that ends."""
+    """Close the store of a worker that ends, and write its last log lines."""
     if worker.wsgi:
         worker.wsgi.extensions["scoreline"].close()
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Forget what a worker had in hand that is dead."""
+    """Remove the gauges of a dead worker; its counts stay."""
     metrics.forget(worker.slot)
 
 
 def on_exit(_arbiter: Arbiter) -> None:
-    """Leave one whole file of the store, and none of the counts."""
+    """Write the whole store into its one file, and remove the counts."""
     close_store(settings.store)
     metrics.remove_directory()
 
 
 def _allow_files() -> None:
-    """Let a worker have all its connections open: many systems allow 1,024 files unless asked."""
+    """Raise the limit of open files, which on many systems is 1,024 unless asked for more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -81,25 +92,26 @@ def _allow_files() -> None:
 
 
 def end_early_workers() -> None:
-    """Have a worker end that is told to stop before it has handlers of its own.
+    """Let a worker end by a signal that comes before it has installed its own handlers.
 
-    It would pass that over in the master's, which it inherits, or lose it amid the fork, and be
-    waited for until the graceful timeout. So the signal waits until the worker can end by it.
+    The handlers that it inherits from the master would swallow the signal, or it would be lost
+    during the fork, and the master would wait for the worker until the graceful timeout. So the
+    signals are blocked around a fork, and end the child by default afterwards.
     """
     stops = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
-    def hold() -> None:
+    def block() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, stops)
 
-    def let_go() -> None:
+    def unblock() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
 
-    def end_by_them() -> None:
+    def restore_defaults() -> None:
         for number in stops:
             signal.signal(number, signal.SIG_DFL)
-        let_go()
+        unblock()
 
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=end_by_them)
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=restore_defaults)
 
 
 try:
@@ -119,8 +131,8 @@ timeout = 30
 graceful_timeout = 28  # Together with closing the store, 30 seconds at most.
 keepalive = 75
 control_socket_disable = True
-# Of what proxies may say of a request, only whether it came by HTTPS is taken.
+# Of the headers of proxies, gunicorn takes only whether a request came by HTTPS.
 forwarder_headers = ""
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 if settings.trusted_proxies:
-    forwarded_allow_ips = "*"  # Whoever connects is one of them.
+    forwarded_allow_ips = "*"  # Every connection comes from one of them.

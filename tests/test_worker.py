@@ -1,0 +1,60 @@
+"""The worker: clients that are silent, stall, or go away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.api.test_http import LENGTH, PATH, SCORE, connect, head, read_answer
+from tests.processes import Service, running
+
+THREADS = 4
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one worker with few threads."""
+    settings = {"WEB_CONCURRENCY": "1", "SCORELINE_THREADS": str(THREADS)}
+    with running(tmp_path_factory.mktemp("few"), **settings) as started:
+        yield started
+
+
+def assert_answers(service: Service) -> None:
+    assert service.send("GET", "/health/ready").status == 200
+    assert service.send("POST", PATH, SCORE).status == 200
+
+
+def test_more_silent_connections_than_threads_keep_nobody_waiting(few: Service) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(few)) for _ in range(10 * THREADS)]
+        assert_answers(few)
+        for connection in silent:
+            connection.sendall(head(few, LENGTH) + SCORE)
+            assert read_answer(connection)[0] == 200
+        assert_answers(few)
+
+
+def test_who_stalls_is_given_up_and_meanwhile_others_are_answered(few: Service) -> None:
+    with connect(few) as in_head, connect(few) as in_body:
+        in_head.sendall(head(few, LENGTH)[:20])
+        in_body.sendall(head(few, LENGTH) + SCORE[:-5])
+        assert_answers(few)
+        assert read_answer(in_body)[0] == 408
+        assert in_head.recv(1) == b""
+    assert [line for line in few.log_lines() if line["level"] == "error"] == []
+
+
+def test_a_connection_that_is_closed_by_its_client_is_forgotten(few: Service) -> None:
+    (worker,) = few.workers()
+    files = Path(f"/proc/{worker}/fd")
+    assert_answers(few)
+    before = len(list(files.iterdir()))
+    for _ in range(30):
+        with connect(few) as connection:
+            connection.sendall(head(few, LENGTH) + SCORE)
+            assert read_answer(connection)[0] == 200
+    assert_answers(few)
+    assert len(list(files.iterdir())) < before + 10
