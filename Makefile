@@ -1,4 +1,4 @@
-# Scoreline's commands; `make help` lists them. Set-up happens only when its inputs changed.
+# `make help` lists the commands. Packages are installed when setup.cfg has changed.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
 # pip says what it does: the first time takes minutes on a slow network.
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
-# A module's tests stay together, for they share services.
+# The tests of a module share services: they run in one process.
 PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
@@ -47,7 +47,7 @@ test-newest:  ## Run the tests on the newest releases that setup.cfg allows, ask
 	@$(MAKE) --no-print-directory VENV=$(VENV)-newest $(VENV)-newest/.testing
 	@$(VENV)-newest/bin/python -m pytest $(PARALLEL) $(TESTS)
 
-fuzz: $(VENV)/.fuzzing  ## Search for JSON that is read wrong, for FUZZ_SECONDS=60.
+fuzz: $(VENV)/.fuzzing  ## Fuzz the reading of JSON, for FUZZ_SECONDS=60.
 	@$(BIN)/python -m tests.attack.fuzz_json -max_len=2000 -max_total_time=$(FUZZ_SECONDS)
 
 lock: $(VENV)/.locking  ## Renew requirements.lock and tests/minimal.lock from setup.cfg.
@@ -92,12 +92,12 @@ $(VENV)/.interop: $(VENV)/.testing
 	@touch $@
 
 $(VENV)/.attacking: $(VENV)/.testing
-	@echo "Installing what attacks the service" >&2
+	@echo "Installing what the attacks need" >&2
 	@$(PIP) --editable '.[attack]'
 	@touch $@
 
 $(VENV)/.fuzzing: $(VENV)/.testing
-	@echo "Installing what searches by coverage" >&2
+	@echo "Installing the fuzzer" >&2
 	@$(PIP) --editable '.[fuzz]'
 	@touch $@
 

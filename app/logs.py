@@ -1,4 +1,4 @@
-"""Log lines: JSON objects, one a line, each with the id of the request that it belongs to."""
+"""Log lines: a JSON object a line, each with the id of its request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 AUDIT = "scoreline.audit"
-"""The logger of who changed what: it is written whatever level the others have."""
+"""The logger of changes and who made them; its lines are written at every log level."""
 
 STDOUT, STDERR = 1, 2
 _encode = json.JSONEncoder().encode
@@ -191,23 +191,23 @@ def _second(seconds: int) -> str:
 
 
 def fields(**values: Any) -> dict[str, Any]:
-    """Fields of one log line, as the `extra` argument of a logger's method."""
+    """Return the `extra` argument of a logger's method that adds fields to its line."""
     return {_OWN_FIELDS: values}
 
 
 def configure_logging(level: str, file: int = STDOUT) -> None:
-    """Set up every logger of a process; `level` is the least that is logged.
+    """Configure the loggers of a process; `level` is the lowest level that is logged.
 
-    `file` is STDOUT for a process that serves, STDERR for a command. What no line shows is not
-    looked up for each (the logging HOWTO, section "Optimization").
+    `file` is STDOUT for a service, STDERR for a command. Switches off what no line shows, such as
+    the caller's file name (logging HOWTO, section "Optimization").
     """
-    logging._srcfile = None  # noqa: SLF001 - the HOWTO's own words.
+    logging._srcfile = None  # noqa: SLF001 - as the HOWTO says.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.config.dictConfig(_logging_config(level, file))
 
 
 def _logging_config(level: str, file: int) -> dict[str, Any]:
-    """In `logging.config`'s shape."""
+    """Return the dictionary for `logging.config.dictConfig`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -223,8 +223,8 @@ def _logging_config(level: str, file: int) -> dict[str, Any]:
         "loggers": {
             "scoreline": {"level": level.upper()},
             AUDIT: {"level": "INFO"},
-            # gunicorn hands its loggers handlers of its own unless they are named here.
-            # Its debug lines hold what clients sent, keys too.
+            # gunicorn's loggers have handlers of their own unless they are named here.
+            # Its debug lines show what clients sent, keys included.
             "gunicorn.error": {
                 "level": "INFO" if level == "debug" else level.upper(),
                 "handlers": [],

@@ -1,1 +1,1 @@
-"""What the figures of the README come from: `make bench`, or `python -m benchmarks.run`."""
+"""Benchmarks: `make bench`, or `python -m benchmarks.run`."""

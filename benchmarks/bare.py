@@ -1,4 +1,4 @@
-"""The ceiling: a bare Flask view that returns a constant, without body, key or store."""
+"""A bare Flask view that returns a constant: the upper limit, without body, key or store."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SINGLES = {"single creates, 1 connection": 1, "single creates, 32 connections": 
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Scores a second: one client that sends batches, one process that inserts them."""
+    """Measure scores a second: one client that sends batches, one process that inserts them."""
     place = directory / "batches"
     place.mkdir()
     rows = []

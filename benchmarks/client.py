@@ -1,4 +1,4 @@
-"""A client with one kept connection, for what is not many small requests."""
+"""A client with one kept-alive connection, for large requests and answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK = 1 << 20
 
 
 class Client:
-    """One connection to a service on loopback."""
+    """A connection to a service on loopback."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
@@ -25,21 +25,21 @@ class Client:
         self._connection.close()
 
     def post_batch(self, body: bytes) -> None:
-        """Keep a batch of scores, all of them."""
+        """Store a batch of scores."""
         self._connection.request("POST", f"{SCORES}/batch", body, HEADERS)
         with self._connection.getresponse() as response:
             answer = response.read()
             assert response.status == 200, answer
 
     def get(self, path: str) -> None:
-        """Read an answer whole."""
+        """Return a whole answer."""
         self._connection.request("GET", path, headers=HEADERS)
         with self._connection.getresponse() as response:
             answer = response.read()
             assert response.status == 200, answer
 
     def count_lines(self, path: str) -> int:
-        """Read an answer as it comes, and count its lines."""
+        """Read an answer as a stream, and count its lines."""
         self._connection.request("GET", path, headers=HEADERS)
         with self._connection.getresponse() as response:
             assert response.status == 200, response.read()
@@ -49,7 +49,7 @@ class Client:
             return lines
 
     def is_ready(self) -> bool:
-        """Whether /health/ready answers 200."""
+        """Return whether /health/ready answers 200."""
         self._connection.request("GET", "/health/ready")
         with self._connection.getresponse() as response:
             response.read()

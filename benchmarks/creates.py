@@ -1,4 +1,4 @@
-"""Durable single creates, by as many connections as there are callers at once."""
+"""Durable single creates, over 1, 8 and 32 connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARE_OURS = "bare Flask, our worker"
 
 
 def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
-    """Scoreline on each store against a bare view, FastAPI and raw inserts."""
+    """Measure Scoreline on each store against a bare view, FastAPI and raw inserts."""
     rows = []
     for connections in CONNECTIONS:
         what = f"single creates, {connections} connection{'s' if connections > 1 else ''}"
@@ -41,7 +41,7 @@ def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
 def _sides(
     plan: Plan, place: Path, mongodb_uri: str, connections: int
 ) -> Iterator[dict[str, Measure]]:
-    """Every side, started on an empty store and warm."""
+    """Start every side on an empty store, and warm it up."""
     bodies = write_bodies(place / "bodies.jsonl")
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -69,7 +69,7 @@ def _sides(
 
 
 class Side:
-    """One service under load, and how many scores it has said are stored."""
+    """One service under load, and how many scores it has acknowledged."""
 
     def __init__(
         self, server: servers.Server, bodies: Path, connections: int, seconds: int
@@ -79,11 +79,11 @@ class Side:
         self._acknowledged = 0
 
     def __call__(self) -> float:
-        """Requests a second."""
+        """Return requests a second."""
         return self._load(self._seconds)
 
     def warm_up(self) -> None:
-        """A second that is not measured."""
+        """Load it for a second without measuring."""
         self._load(1)
 
     def _load(self, seconds: int) -> float:
@@ -93,14 +93,14 @@ class Side:
         return load.rate
 
     def check(self) -> None:
-        """Whether its file holds what it has acknowledged."""
+        """Check that its file holds what it has acknowledged."""
         if self._server.database:
             stored = raw.count(self._server.database)
             assert stored >= self._acknowledged, (self._server, stored, self._acknowledged)
 
 
 def _raw(stack: ExitStack, plan: Plan, place: Path) -> Callable[[], float]:
-    """Raw inserts of the documents that Scoreline made of the bodies when it was warmed up."""
+    """Return raw inserts of the documents that Scoreline made during the warm-up."""
     documents = raw.rows(place / "scoreline.db", BODIES)
     connection = stack.enter_context(raw.like(place / "raw.db", place / "scoreline.db"))
     return lambda: raw.single_inserts(connection, documents, plan.seconds)

@@ -1,4 +1,4 @@
-"""What is sent: scores like those of an evaluation, each a little different."""
+"""The scores to send: like those of an evaluation, each a little different."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BODIES = 1_000
 
 
 def body(number: int) -> dict[str, Any]:
-    """The `number`th score: five scorers, 1,000 scores an evaluation run."""
+    """Return the `number`th score: five scorers, 1,000 scores an evaluation run."""
     return {
         "prediction_id": f"prediction-{number:07d}",
         "scorer": f"weave:///acme/demo/object/Scorer{number % 5}:v3",
@@ -27,12 +27,12 @@ def body(number: int) -> dict[str, Any]:
 
 
 def run(number: int) -> str:
-    """The id of the `number`th evaluation run."""
+    """Return the id of the `number`th evaluation run."""
     return f"run-{number:05d}"
 
 
 def batch(count: int, first: int = 0) -> bytes:
-    """The body of one batch of `count` scores."""
+    """Return the body of one batch of `count` scores."""
     return json.dumps({"scores": [body(first + number) for number in range(count)]}).encode()
 
 

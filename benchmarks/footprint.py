@@ -1,4 +1,4 @@
-"""What a process costs: the time until it is ready, the memory of a worker."""
+"""The time until a service is ready, and the memory of a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCHES = 6
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Plain values: a start on an empty store, and the largest worker of it."""
+    """Measure the start on an empty store, and the memory of its largest worker."""
     measured: dict[str, list[float]] = {name: [] for name in UNITS}
     for number in range(plan.rounds):
         place = directory / f"footprint-{number}"

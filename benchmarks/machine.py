@@ -1,4 +1,4 @@
-"""What a figure depends on besides the program: the machine, its disk, its software."""
+"""The machine: its processor, disk and software."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def machine() -> str:
-    """Processor, cores, memory, system, Python and SQLite."""
+    """Return processor, cores, memory, system, Python and SQLite."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     processor = model[1].strip() if model else platform.machine()
@@ -24,7 +24,7 @@ def machine() -> str:
 
 
 def filesystem(path: Path) -> str:
-    """The kind of file system that `path` is on."""
+    """Return the type of the file system that `path` is on."""
     path = path.resolve()
     found = Path("/"), "unknown"
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -36,7 +36,7 @@ def filesystem(path: Path) -> str:
 
 
 def resident_megabytes(process: int) -> float:
-    """The memory of a process that is in RAM, with what it shares with others."""
+    """Return the resident memory of a process, shared memory included."""
     status = Path(f"/proc/{process}/status").read_text()
     kilobytes = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert kilobytes, status

@@ -20,7 +20,7 @@ Row = tuple[object, ...]
 
 @contextmanager
 def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
-    """A new file at `path`, without rows, with the tables and indexes of `original`."""
+    """Make a file at `path` with the tables and indexes of `original`, and no rows."""
     with closing(sqlite3.connect(original)) as source:
         statements = source.execute(
             "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
@@ -34,13 +34,13 @@ def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
 
 
 def rows(path: Path, limit: int) -> list[Row]:
-    """The first documents of a file of Scoreline's, whole."""
+    """Return the first documents of a file of Scoreline's."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT * FROM scores ORDER BY _id LIMIT ?", (limit,)).fetchall()
 
 
 def renewed(documents: Sequence[Row]) -> list[Row]:
-    """The same documents with new ids, the first column."""
+    """Return the same documents with new ids, the first column."""
     return [(str(uuid7()), *document[1:]) for document in documents]
 
 
@@ -51,7 +51,7 @@ def _insert(width: int) -> str:
 def single_inserts(
     connection: sqlite3.Connection, documents: Sequence[Row], seconds: float
 ) -> float:
-    """Inserts a second, each in a transaction of its own."""
+    """Return inserts a second, each in a transaction of its own."""
     statement = _insert(len(documents[0]))
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -62,7 +62,7 @@ def single_inserts(
 
 
 def batches(connection: sqlite3.Connection, parts: Sequence[Sequence[Row]]) -> float:
-    """Seconds for all parts, each an executemany in a transaction of its own."""
+    """Return the seconds for all parts, each an executemany in a transaction of its own."""
     statement = _insert(len(parts[0][0]))
     began = time.perf_counter()
     for part in parts:
@@ -73,13 +73,13 @@ def batches(connection: sqlite3.Connection, parts: Sequence[Sequence[Row]]) -> f
 
 
 def read_all(path: Path) -> float:
-    """Scores a second of one SELECT of whole rows, in the order of a list."""
+    """Return scores a second of one SELECT of whole rows, in the order of a list."""
     count, seconds = _read(path, "*")
     return count / seconds
 
 
 def read_leaves(path: Path) -> float:
-    """Milliseconds of one SELECT of what a summary is made of."""
+    """Return the milliseconds of one SELECT of the columns that a summary reads."""
     return _read(path, "scorer, leaves")[1] * 1000
 
 
@@ -96,6 +96,6 @@ def _read(path: Path, columns: str) -> tuple[int, float]:
 
 
 def count(path: Path) -> int:
-    """How many scores a file of the same tables holds."""
+    """Return how many scores a file of the same tables holds."""
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])

@@ -1,4 +1,4 @@
-"""Reads: one score, pages and the whole list, where few scores are stored and where many are."""
+"""Reads of one score, of pages and of the whole list, with few and with many scores stored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PAGE = "time to read a page of 100"
 RUN = "time to read a page of 100 of a run"
 BATCH = 10_000
 PLACES = 1_000
-"""How many different scores and pages are asked for in turn."""
+"""How many different scores and pages are read in turn."""
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Times of a read with many scores stored against the times with few; the list's rate."""
+    """Measure reads with many scores stored against reads with few, and the list's rate."""
     places = {count: directory / f"reads-{count}" for count in (plan.small, plan.large)}
     for place in places.values():
         place.mkdir()
@@ -55,7 +55,7 @@ def _fill(server: servers.Server, count: int) -> None:
 
 
 def _write_paths(place: Path) -> dict[str, Path]:
-    """Files with the paths of reads of each kind, spread over the whole store."""
+    """Write files with the paths of reads of each kind, spread over the whole store."""
     with closing(sqlite3.connect(place / "scoreline.db")) as connection:
         ids = [row[0] for row in connection.execute("SELECT _id FROM scores ORDER BY _id")]
     chosen = random.Random(1)  # noqa: S311
@@ -75,7 +75,7 @@ def _write_paths(place: Path) -> dict[str, Path]:
 def _flatness(
     what: str, plan: Plan, both: dict[int, servers.Server], lines: dict[int, Path]
 ) -> Row:
-    """The mean time of an answer at one connection, many scores stored against few."""
+    """Measure the mean time of an answer at one connection, many scores against few."""
 
     def milliseconds(count: int) -> float:
         load = wrk.load(both[count].url, "GET", lines[count], 1, plan.seconds)
@@ -91,7 +91,7 @@ def _flatness(
 
 
 def _stream(plan: Plan, server: servers.Server) -> Row:
-    """The whole list as it streams, against a raw SELECT of the same rows."""
+    """Measure the whole list against a raw SELECT of the same rows."""
 
     def scores_a_second() -> float:
         began = time.perf_counter()
@@ -111,7 +111,7 @@ def _stream(plan: Plan, server: servers.Server) -> Row:
 
 
 def _summary(plan: Plan, server: servers.Server) -> Row:
-    """A summary of all scores, by scorer and leaf, against a SELECT of what it is made of."""
+    """Measure a summary of all scores against a SELECT of the columns that it reads."""
 
     def milliseconds() -> float:
         began = time.perf_counter()

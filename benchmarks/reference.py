@@ -1,4 +1,4 @@
-"""The afternoon's alternative: the same call on FastAPI, pydantic and sqlite3, as durable.
+"""The reference: the same call on FastAPI, pydantic and sqlite3, as durable.
 
 It keeps the same table with the same indexes, checks an API key, and answers when the score is on
 disk. It has no leaves, idempotency keys, log lines or limits, which favours it.
@@ -44,7 +44,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_
 
 
 class ScoreCreateBody(BaseModel):
-    """What a client sends to keep one score."""
+    """The body of a create."""
 
     prediction_id: str
     scorer: str
@@ -53,7 +53,7 @@ class ScoreCreateBody(BaseModel):
 
 
 class ScoreCreateRes(BaseModel):
-    """What a client is told when its score is stored."""
+    """The answer to a create."""
 
     score_id: str
 

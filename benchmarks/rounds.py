@@ -1,4 +1,4 @@
-"""How much is measured, and in which order: all sides in turn, round after round."""
+"""The size of a run, and its order: all sides in turn, round after round."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUICK = Plan(3, 2, 2, batch_scores=10_000, small=10_000, large=100_000)
 
 
 def progress(text: str) -> None:
-    """Say on stderr what goes on, with the time since the start."""
+    """Print progress on stderr, with the time since the start."""
     minutes, seconds = divmod(round(time.monotonic() - _BEGAN), 60)
     print(f"[{minutes:02d}:{seconds:02d}] {text}", file=sys.stderr, flush=True)
 

@@ -69,7 +69,7 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _trouble(directory: Path) -> str | None:
-    """Why nothing can be measured here."""
+    """Return why nothing can be measured here, or None."""
     if wrk.is_missing():
         return wrk.MISSING
     directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _trouble(directory: Path) -> str | None:
 
 
 def _run(options: argparse.Namespace, parent: Path, rows: list[table.Row]) -> None:
-    """Measure the parts that are wanted into `rows`."""
+    """Measure the chosen parts into `rows`."""
     plan = QUICK if options.quick else FULL
     parts = options.only or PARTS
     with ExitStack() as stack:
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace, parent: Path, rows: list[table.Row]) -> No
 
 
 def _settings(plan: Plan, directory: Path) -> str:
-    """When, where and how: what is printed before anything is measured."""
+    """Return the date, the machine and the settings of each side."""
     command = shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]])
     sides = {
         **servers.settings(),

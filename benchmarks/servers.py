@@ -28,20 +28,20 @@ STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Server:
-    """Where a service answers, and the file that its scores are in, where there is one."""
+    """The port of a service, and its database file, where it has one."""
 
     port: int
     database: Path | None = None
 
     @property
     def url(self) -> str:
-        """Its origin."""
+        """The URL of the service, without a path."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
 def scoreline(directory: Path, mongodb: str = "") -> Iterator[Server]:
-    """Scoreline on an embedded store in `directory`, or on the database that a URI names."""
+    """Run Scoreline on an embedded store in `directory`, or on the database of a URI."""
     database = directory / "scoreline.db"
     store = mongodb or f"sqlite:///{database}"
     with running(directory, store, WEB_CONCURRENCY=str(WORKERS)) as service:
@@ -53,7 +53,7 @@ OUR_WORKER = "app.worker.Worker"
 
 @contextmanager
 def bare(directory: Path, worker: str = "gthread") -> Iterator[Server]:
-    """The bare Flask view under gunicorn, with its own threaded worker or another."""
+    """Run the bare Flask view under gunicorn, with gthread or another worker."""
     port = free_port()
     command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", worker]
     command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
@@ -65,7 +65,7 @@ def bare(directory: Path, worker: str = "gthread") -> Iterator[Server]:
 
 @contextmanager
 def reference(directory: Path) -> Iterator[Server]:
-    """The FastAPI service under uvicorn, on a file in `directory`."""
+    """Run the FastAPI service under uvicorn, on a file in `directory`."""
     port, database = free_port(), directory / "reference.db"
     command = ["uvicorn", "--factory", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(WORKERS), "--timeout-keep-alive", str(KEEP_ALIVE)]
@@ -77,7 +77,7 @@ def reference(directory: Path) -> Iterator[Server]:
 
 
 def settings() -> dict[str, str]:
-    """How each service is served, by its name in the table."""
+    """Return the settings of each service, by its name in the table."""
     gunicorn, uvicorn = f"gunicorn {version('gunicorn')}", f"uvicorn {version('uvicorn')}"
     flask, threaded = f"Flask {version('flask')}", f"{WORKERS} workers, {THREADS} threads each"
     return {
@@ -94,7 +94,7 @@ def settings() -> dict[str, str]:
 
 @contextmanager
 def _started(command: Sequence[str], port: int, log: Path, **settings: str) -> Iterator[None]:
-    """A Python module that serves, in a process group of its own; ended with all its children."""
+    """Run a Python module in a process group of its own; end it with all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],

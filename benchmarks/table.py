@@ -1,4 +1,4 @@
-"""The table: ratios of neighbours in time, and the medians that they come from."""
+"""The table: ratios of values of the same round, and medians."""
 
 from __future__ import annotations
 

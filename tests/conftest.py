@@ -1,4 +1,4 @@
-"""What several test modules share: stores of every engine, services of every engine."""
+"""Shared fixtures: stores and services of every engine."""
 
 from __future__ import annotations
 

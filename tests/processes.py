@@ -26,14 +26,14 @@ START_SECONDS = 30.0
 LOG_SECONDS = 60.0
 LOG_PAUSE_SECONDS = 0.05
 PORTS = (10_000, 32_000, 200)
-"""From, to, and how many a process has for itself."""
+"""The first, the last, and how many each test run has."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on.
+    """Return a loopback port that nothing listens on.
 
-    Until it is listened on, somebody else could be given it, and be taken for the service that was
-    to listen. So it is none of those that the system gives to clients, and none of another run.
+    Before the service listens, another process could get the port, and be taken for the service.
+    So the ports are none of those that the system gives to clients, and none of another test run.
     """
     for port in itertools.islice(_own_ports(), PORTS[2]):
         with socket.socket() as listener, suppress(OSError):
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @cache
 def _own_ports() -> Iterator[int]:
-    """Ports that are this process's, among all that test Scoreline on this machine."""
+    """Return ports that no other test run on this machine uses."""
     for first in range(*PORTS):
         path = Path(tempfile.gettempdir(), f"scoreline-test-ports-{first}.lock")
         with suppress(OSError):
@@ -55,7 +55,7 @@ def _own_ports() -> Iterator[int]:
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
-    """Return when `port` takes connections; fail when the process ends first."""
+    """Wait until `port` accepts connections; fail when the process ends first."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the process ended with {process.returncode}"
@@ -67,19 +67,19 @@ def wait_until_listening(port: int, process: subprocess.Popen[Any]) -> None:
 
 
 def wait_until_closed(port: int) -> None:
-    """Return when `port` takes no connections any more."""
+    """Wait until `port` accepts no connections any more."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return
         time.sleep(0.005)
-    raise AssertionError(f"somebody still listens on port {port}")
+    raise AssertionError(f"something still listens on port {port}")
 
 
 @dataclass
 class Answer:
-    """One HTTP answer, read whole."""
+    """An HTTP answer."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -87,7 +87,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; NaN is none."""
+        """The body as JSON, without NaN."""
 
         def refuse(token: str) -> None:
             raise ValueError(token)
@@ -107,7 +107,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The URL of the service."""
         return f"http://127.0.0.1:{self.port}"
 
     def send(
@@ -118,7 +118,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         key: str | None = "",
     ) -> Answer:
-        """One request on a connection of its own; `key=None` sends no credentials."""
+        """Send one request on a new connection; `key=None` sends no credentials."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         sent = {"Authorization": f"Bearer {key or self.key}"} if key is not None else {}
         try:
@@ -129,7 +129,7 @@ class Service:
             connection.close()
 
     def post(self, path: str, content: Any, **options: Any) -> Answer:
-        """POST `content` as JSON."""
+        """Send a POST of `content` as JSON."""
         return self.send("POST", path, json.dumps(content).encode(), **options)
 
     def log_lines(self) -> list[dict[str, Any]]:
@@ -144,19 +144,19 @@ class Service:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def wait_for_log(self, message: str, times: int = 1) -> None:
-        """Return when `message` has been logged so many times."""
+        """Wait until `message` has been logged so many times."""
         deadline = time.monotonic() + LOG_SECONDS
         while self.log.read_text().count(f'"message": "{message}') < times:
             assert time.monotonic() < deadline, f"{message!r} was not logged {times} times"
             time.sleep(0.02)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers."""
+        """Return the process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(child) for child in children.split()]
 
     def kill(self) -> None:
-        """Kill -9 the master and every worker, at once; return when none of them serves."""
+        """Kill -9 the master and every worker at once, and wait until nothing listens."""
         os.kill(self.process.pid, signal.SIGSTOP)  # It forks no worker while they are listed.
         for process in (self.process.pid, *self.workers()):
             os.kill(process, signal.SIGKILL)
@@ -164,24 +164,24 @@ class Service:
         wait_until_closed(self.port)
 
     def start_again(self) -> None:
-        """Serve anew after `kill` or `stop`, on the same port with the same settings."""
+        """Start the service again after `kill` or `stop`, with the same port and settings."""
         self.process = _launch(self.log, self.environ)
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM, and return the exit code."""
         self.process.terminate()
         return self.process.wait(timeout=40)
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment without settings of its own, and `settings`."""
+    """Return this process's environment without Scoreline's variables, and with `settings`."""
     own = ("SCORELINE_", "PORT", "WEB_CONCURRENCY")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**clean, "PYTHONPATH": str(ROOT), **settings}
 
 
 def command(*arguments: str) -> list[str]:
-    """The `scoreline` command of the Python that runs the tests."""
+    """Return a `scoreline` command line for the Python that runs the tests."""
     return [sys.executable, "-m", "app.cli", *arguments]
 
 
@@ -210,7 +210,7 @@ def _launch(log: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def running(directory: Path, store: str = "", **settings: str) -> Iterator[Service]:
-    """A service for the length of a block; the embedded store in `directory` by default."""
+    """Run a service for the length of a block, by default on an embedded store in `directory`."""
     service = start(directory, store or f"sqlite:///{directory}/scoreline.db", **settings)
     try:
         yield service

@@ -31,7 +31,7 @@ COLUMNS = "entity, project, evaluation_run_id, prediction_id, scorer, value_json
 
 
 def client(server: servers.Server) -> Service:
-    """What sends requests to a side; its process is not asked for."""
+    """Return a client of a side."""
     return Service(server.port, None, Path())  # type: ignore[arg-type]
 
 

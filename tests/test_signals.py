@@ -20,17 +20,17 @@ SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Return when something holds; the test's own limit of time is the patience."""
+    """Wait until a condition holds."""
     for _ in range(600):
         if holds():
             return
         threading.Event().wait(0.05)
-    raise AssertionError("it never came to be")
+    raise AssertionError("the condition was not met in 30 seconds")
 
 
 @contextmanager
 def steady_load(service: Service) -> Iterator[list[int]]:
-    """Four clients that send one score after the other, each on a new connection; the statuses."""
+    """Send scores by four clients, each on a new connection; yield the statuses so far."""
     statuses: list[int] = []
     stop = threading.Event()
 
@@ -53,7 +53,7 @@ def steady_load(service: Service) -> Iterator[list[int]]:
 
 
 def more(statuses: list[int]) -> Callable[[], bool]:
-    """Whether twenty more calls have been answered than now."""
+    """Return a condition: twenty more calls have been answered."""
     wanted = len(statuses) + 20
     return lambda: len(statuses) >= wanted
 
@@ -105,21 +105,21 @@ def test_usr2_starts_a_new_master_beside_the_old_which_may_then_end(
 
 
 def has_ended(process: int) -> bool:
-    """Whether a process that is nobody's child any more has ended; it may not be reaped."""
+    """Return whether a process has ended; an orphan may not be reaped."""
     status = Path(f"/proc/{process}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @contextmanager
 def two_workers(directory: Path, **settings: str) -> Iterator[Service]:
-    """A service whose workers have both started."""
+    """Run a service, and wait until both of its workers have started."""
     with running(directory, **settings) as service:
         until(lambda: len(service.workers()) == 2)
         yield service
 
 
 def children(process: int) -> list[int]:
-    """The process ids of a process's children."""
+    """Return the process ids of a process's children."""
     text = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(child) for child in text.split()]
 
@@ -140,7 +140,7 @@ def test_a_new_master_that_ends_leaves_the_old_one_serving(tmp_path: Path) -> No
 
 
 def idle_connections(service: Service) -> list[socket.socket]:
-    """One that has been used and is kept alive, and one on which nothing was ever sent."""
+    """Open a connection that was used and is kept alive, and one on which nothing was sent."""
     used = http.client.HTTPConnection("127.0.0.1", service.port)
     used.request("GET", "/health/live")
     used.getresponse().read()

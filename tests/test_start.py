@@ -25,7 +25,7 @@ ENOUGH = 100
 
 
 def plain_output(service: Service) -> str:
-    """What a person is told: everything that is no log line."""
+    """Return everything that is printed for people: every line that is no log line."""
     lines = service.log.read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith("{"))
 
@@ -196,7 +196,7 @@ def test_what_a_killed_worker_left_beside_the_file_is_in_it_after_the_next_stop(
 
 
 def scores_in_a_copy_of(directory: Path) -> int:
-    """How many scores a copy of the database file alone holds."""
+    """Return how many scores a copy of the database file alone holds."""
     copy = shutil.copy(directory / "scoreline.db", directory / "copy.db")
     with closing(sqlite3.connect(copy)) as connection:
         (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
@@ -204,7 +204,7 @@ def scores_in_a_copy_of(directory: Path) -> int:
 
 
 def unfinished_request(service: Service) -> socket.socket:
-    """A request whose last byte is still to come; it is in flight when 100 Continue is read."""
+    """Send a request without its body; it is in flight once 100 Continue is read."""
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
     connection.sendall(
         b"POST /v2/a/b/scores HTTP/1.1\r\nHost: x\r\nContent-Length: 44\r\n"

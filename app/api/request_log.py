@@ -1,4 +1,4 @@
-"""Around every request: its id in and out, and one log line when it is answered."""
+"""The request id, and one log line a request."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from app.logs import fields, request_id
 log = logging.getLogger("scoreline.requests")
 
 BEGAN = "scoreline.began"
-"""Where WSGI's environ has the clock of when the request began."""
+"""The key in WSGI's environ of the time at which the request began."""
 
 MAX_PATH = 8_192
-"""Bytes of a decoded path, and so of entity and project together."""
+"""The longest path in bytes, decoded; so entity and project together are shorter."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def install(app: Flask) -> None:
-    """Watch every request of `app`."""
+    """Log every request of `app`."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(end_parsing)
@@ -41,7 +41,7 @@ def _begin() -> None:
     if len(path) > MAX_PATH:
         abort(414)
     if path.startswith("//"):
-        # Werkzeug would forgive the empty first segment.
+        # Werkzeug would ignore the empty first segment.
         abort(404)
 
 

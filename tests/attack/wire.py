@@ -24,7 +24,7 @@ GUNICORN_REFUSES = {400, 403, 414, 417, 431, 501}
 
 
 def exchange(service: Service, request: bytes) -> bytes:
-    """Send `request`, then nothing more; all that comes back until the service closes."""
+    """Send `request` and nothing more; return everything that comes back."""
     data = b""
     with socket.create_connection(("127.0.0.1", service.port), timeout=SECONDS) as connection:
         # A service that has heard enough closes, and what is still sent finds nobody.
@@ -38,9 +38,9 @@ def exchange(service: Service, request: bytes) -> bytes:
 
 
 def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
-    """The answers that `data` is made of, with headers in lower case; none to a HEAD.
+    """Split `data` into answers, with header names in lower case; none of them to a HEAD.
 
-    Fails where `data` is anything else.
+    Fails where `data` holds anything else.
     """
     at = 0
     while at < len(data):
@@ -58,7 +58,7 @@ def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
 
 
 def _body(data: bytes, at: int, headers: dict[str, str]) -> tuple[int, bytes]:
-    """The body that begins at `at`, and where it ends."""
+    """Return the end and the content of the body that begins at `at`."""
     if headers.get("transfer-encoding") != "chunked":
         # A stream in HTTP/1.0 ends with the connection.
         end = at + int(headers.get("content-length", len(data) - at))
@@ -77,7 +77,7 @@ def _body(data: bytes, at: int, headers: dict[str, str]) -> tuple[int, bytes]:
 
 
 def check(data: bytes) -> list[int]:
-    """The statuses of the answers in `data`, of which each must be one that Scoreline gives."""
+    """Check each answer in `data`, and return their statuses."""
     statuses = []
     for status, headers, body in answers(data):
         statuses.append(status)

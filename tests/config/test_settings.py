@@ -1,4 +1,4 @@
-"""The table of settings: what it refuses, and how a start ends that has a wrong one."""
+"""Settings: what is refused, and how a start with a wrong setting ends."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ pytestmark = [
 
 @dataclass
 class Proxy:
-    """A running nginx: its port, and what it logs from `warn` on."""
+    """A running nginx: its port, and its log from `warn` on."""
 
     port: int
     log: Path
@@ -45,7 +45,7 @@ class Proxy:
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
 
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """One request over TLS."""
+        """Send one request over TLS."""
         connection = self.connect()
         sent = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
         try:
@@ -56,7 +56,7 @@ class Proxy:
             connection.close()
 
     def raw(self, request: bytes) -> bytes:
-        """What is answered to these bytes, to the end."""
+        """Send these bytes, and return everything that comes back."""
         with (
             socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection,
             ssl._create_unverified_context().wrap_socket(connection) as secure,
@@ -69,7 +69,7 @@ class Proxy:
 
 
 def start_nginx(directory: Path, backend: int, changes: dict[str, str]) -> Iterator[Proxy]:
-    """Debian's nginx with the example, but for its ports and certificate, for a while."""
+    """Run nginx with the example, with other ports and another certificate."""
     port = free_port()
     certificate, key = directory / "cert.pem", directory / "key.pem"
     subject = ["-subj", "/CN=localhost", "-days", "2"]

@@ -1,4 +1,4 @@
-"""Clients that send scores and do not give up, and the count of what became of them."""
+"""Clients that send scores until each is acknowledged, and a count of what is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONNECTIONS = 32
 PROJECT = "acme/faults"
 PATH = f"/v2/{PROJECT}/scores"
 PAUSE_SECONDS = 0.02
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 Acknowledged = tuple[str, dict[str, Any]]
@@ -27,7 +27,7 @@ Acknowledged = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Count:
-    """What a fault has cost: what was acknowledged and is not there, what is there twice."""
+    """How many scores a fault has lost or doubled."""
 
     acknowledged: int
     lost: int
@@ -35,7 +35,7 @@ class Count:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is lost and nothing doubled."""
+        """Whether nothing is lost or doubled."""
         return not (self.lost or self.doubled)
 
     def __str__(self) -> str:
@@ -45,10 +45,10 @@ class Count:
 class Load:
     """Clients that each send one score after the other, on kept-alive connections of their own.
 
-    Every score has content and an idempotency key of its own. A call that is not acknowledged, for
-    a broken connection or a 503, is made again with the same key until it is, or the load ends.
-    Calls are called by the load's name and a number. With `calls` there are so many in all; `port`
-    is where they go, unless it is to the service.
+    Every score has its own content and idempotency key. A call that fails, by a broken connection
+    or a 503, is repeated with the same key until it is acknowledged or the load ends. Calls are
+    named by the load's name and a number. `calls` limits their number; `port` is where they go,
+    by default the service's.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Load:
     ) -> None:
         self._stopping.set()
         for client in self._clients:
-            client.join(PATIENCE_SECONDS)
+            client.join(TIMEOUT_SECONDS)
         assert error or not self.unexpected, self.unexpected[:3]
 
     def wait_for(self, *, acknowledged: int = 0, refused: int = 0) -> None:
-        """Return when so many more calls are acknowledged, and so many more attempts refused."""
+        """Wait until so many more calls are acknowledged, and so many more attempts refused."""
         acknowledged += len(self.acknowledged)
         refused += self.refusals.total()
 
@@ -101,13 +101,13 @@ class Load:
             return enough or bool(self.unexpected)
 
         with self._changed:
-            found = self._changed.wait_for(reached, PATIENCE_SECONDS)
+            found = self._changed.wait_for(reached, TIMEOUT_SECONDS)
         assert found, (len(self.acknowledged), self.refusals, self.breaks)
 
     def finish(self) -> None:
-        """Return when each of its `calls` is acknowledged."""
+        """Wait until each of its `calls` is acknowledged."""
         for client in self._clients:
-            client.join(PATIENCE_SECONDS)
+            client.join(TIMEOUT_SECONDS)
         unfinished = sum(client.is_alive() for client in self._clients)
         assert not unfinished, (len(self.acknowledged), self.refusals, self.breaks)
 
@@ -122,7 +122,7 @@ class Load:
         connection.close()
 
     def _attempt(self, connection: http.client.HTTPConnection, name: str) -> bool:
-        """Make the call `name` once; whether it is done with."""
+        """Send the call `name` once; return whether it is finished."""
         sent = content(name)
         try:
             answer = post(connection, sent, self._key, name)
@@ -148,14 +148,14 @@ class Load:
 
 
 def content(name: str) -> dict[str, Any]:
-    """What is sent for the call `name`, and for no other."""
+    """Return the content of the call `name`."""
     return {"prediction_id": name, "scorer": "s", "value": {"of": name, "is": [1, 1.0, None]}}
 
 
 def post(
     connection: http.client.HTTPConnection, sent: dict[str, Any], key: str, name: str
 ) -> Answer:
-    """One call on a connection, with `name` as its idempotency key."""
+    """Send one call on a connection, with `name` as its idempotency key."""
     headers = {
         "Authorization": f"Bearer {key}",
         "Content-Type": "application/json",
@@ -170,14 +170,14 @@ def post(
 
 
 def read_back(service: Service) -> list[dict[str, Any]]:
-    """The whole project, by the API."""
+    """Return all scores of the project, read by the API."""
     answer = service.send("GET", PATH)
     assert answer.status == 200, answer.body
     return [json.loads(line) for line in answer.body.splitlines()]
 
 
 def count(service: Service, *loads: Load) -> Count:
-    """Compare what these have had acknowledged by now with what is stored."""
+    """Compare what these loads have had acknowledged with what is stored."""
     return count_of(service, [each for load in loads for each in load.acknowledged])
 
 
@@ -191,14 +191,14 @@ def count_of(service: Service, acknowledged: Sequence[Acknowledged]) -> Count:
 
 
 def holds(score: dict[str, Any] | None, sent: dict[str, Any]) -> bool:
-    """Whether a stored score is what was sent; as text, for 1 and 1.0 are equal in Python."""
+    """Return whether a stored score is what was sent; as text, because 1 == 1.0 in Python."""
     if score is None:
         return False
     return json.dumps({name: score[name] for name in sent}) == json.dumps(sent)
 
 
 def report(fault: str, found: Count) -> None:
-    """Print what a fault has cost, and fail when that is anything."""
+    """Print what a fault has cost, and fail if anything is lost or doubled."""
     print(f"\n{fault}: {found}")
     assert found.acknowledged
     assert found.clean

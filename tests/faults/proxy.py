@@ -19,11 +19,11 @@ SHARE = 0.4
 
 
 class Proxy:
-    """Listens on loopback and forwards HTTP/1.1 with a Content-Length, one request at a time.
+    """Forward HTTP/1.1 with a Content-Length, one request at a time, and cut connections.
 
-    With `attempts` it is kind to a client that makes so many of a call, knows no key and then gives
-    up: no body is cut so often that none of them is left, and none before the service has answered
-    it. (Which of two attempts under way at once is the other again, nobody can know without a key.)
+    With `attempts` it spares clients that repeat a call so often, without a key: one attempt of a
+    body always gets through, and none is cut before the service has answered it. (Without a key, no
+    service can tell two attempts at the same time apart from two calls.)
     """
 
     def __init__(self, port: int, attempts: int | None = None) -> None:
@@ -37,18 +37,18 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._listener.getsockname()[1])
 
     def serve(self) -> None:
-        """Take connections until `close`."""
+        """Accept connections until `close`."""
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._forward_all, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop accepting connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -70,7 +70,7 @@ class Proxy:
                 client.sendall(answer)
 
     def _draw(self, request: bytes) -> str | None:
-        """Where this request's connection is to be cut, if at all."""
+        """Return where this request's connection is to be cut, or None."""
         with self._lock:
             cut = self._random.choice(CUTS) if self._random.random() < SHARE else None
             if cut and self._attempts:
@@ -81,7 +81,7 @@ class Proxy:
             return cut
 
     def _part(self, cut: str | None, answer: bytes) -> int:
-        """How much of an answer gets through before the cut."""
+        """Return how much of an answer gets through before the cut."""
         if cut != "during":
             return 0 if cut == "before" else len(answer)
         with self._lock:
@@ -89,7 +89,7 @@ class Proxy:
 
 
 def _message(file: BinaryIO) -> bytes:
-    """The next request or answer, whole; empty at the end of the connection."""
+    """Return the next whole request or answer; empty at the end of the connection."""
     head, length = b"", 0
     while line := file.readline():
         head += line
@@ -102,7 +102,7 @@ def _message(file: BinaryIO) -> bytes:
 
 @contextmanager
 def cutting(port: int, attempts: int | None = None) -> Iterator[Proxy]:
-    """A proxy before `port` for the length of a block."""
+    """Run a proxy in front of `port` for the length of a block."""
     proxy = Proxy(port, attempts)
     thread = threading.Thread(target=proxy.serve)
     thread.start()

@@ -1,4 +1,4 @@
-"""A store that stalls: what cannot be kept in time is refused, and nobody waits for ever."""
+"""A store that stalls: writes are refused in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_writes_that_another_process_holds_up_are_503_until_it_lets_go(tmp_path:
         for _ in range(ROUNDS):
             load.wait_for(acknowledged=200)
             score_id, _ = load.acknowledged[0]
-            # As a process does that is suspended in the middle of its write.
+            # As a process that is suspended in the middle of its write holds it.
             with (tmp_path / "scoreline.db.lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 load.wait_for(refused=100)
