@@ -80,8 +80,12 @@ class Batch(list[BatchScore]):
                 results.add_id(score_id)
             else:
                 results.add_errors(score, None if score.body is None else _reused(score))
-        num_failed = len(results) - results.num_ids
-        return {"results": results, "num_created": results.num_ids, "num_failed": num_failed}
+        return {
+            "results": results,
+            "num_created": results.num_ids,
+            "num_replayed": created.num_replayed,
+            "num_failed": len(results) - results.num_ids,
+        }
 
 
 def _reused(score: BatchScore) -> dict[str, Any]:

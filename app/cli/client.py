@@ -1,4 +1,4 @@
-"""A client of a running service, for the command line: one project's scores over HTTP."""
+"""A client of a running service: one project's scores over HTTP."""
 
 from __future__ import annotations
 
@@ -10,43 +10,37 @@ from urllib.parse import quote, urlencode, urljoin
 
 import urllib3
 
+from app.cli.base import ServiceError, ServiceUnreachable
+
 PAGE = 1_000
-IDS_A_CALL = 100
-"""Ids deleted by one call: a request line that every proxy takes."""
+DELETED_AT_ONCE = 100
+"""How many ids one call deletes: every proxy takes so long a request line."""
+
+MAX_WAIT = 30
+"""How many seconds the service waits for new scores."""
 
 PIECE = 64 * 1024
 STREAM = urllib3.Timeout(connect=10, read=3_600)
-"""An export reads all its scores once before its first byte, and each wait counts alone."""
+"""An export reads all its scores once before its first byte."""
 
 _NEXT = re.compile(r'<([^>]*)>; rel="next"')
-
-
-class ServiceError(Exception):
-    """An answer that is none of the wanted ones."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class ServiceUnreachable(Exception):
-    """No answer, or none but «try again»."""
 
 
 class Client:
     """The scores of one project of the service at `url`.
 
-    What may be repeated without harm is repeated: a connection that breaks, 429 and 503 after the
-    time that the service asks for. Raises ServiceError and ServiceUnreachable.
+    Connections that break, 429 and 503 are tried again, after the time that the service asks for:
+    every call may be repeated. Raises ServiceError and ServiceUnreachable.
     """
 
     def __init__(self, url: str, key: str, project: str) -> None:
+        self.project = project
         entity, _, name = project.partition("/")
-        path = f"{quote(entity, safe='')}/{quote(name, safe='')}"
-        self.scores_url = f"{url.rstrip('/')}/v2/{path}/scores"
+        self.scores_url = f"{url}/v2/{quote(entity, safe='')}/{quote(name, safe='')}/scores"
         retries = urllib3.Retry(
             total=6,
             connect=3,
+            redirect=False,
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=None,
             backoff_factor=0.2,
@@ -59,56 +53,62 @@ class Client:
         )
 
     def lines(self, filters: Mapping[str, str], limit: int | None) -> Iterator[bytes]:
-        """Scores as the lines that the service sends, page by page."""
+        """Yield scores as the lines that the service sends, page by page."""
         left = limit
         url: str | None = f"{self.scores_url}?{urlencode(filters)}"
         while url and left != 0:
             page = PAGE if left is None else min(left, PAGE)
             response = self._send("GET", _with_limit(url, page))
             found = response.data.splitlines()
+            if found:
+                _document(found[0], "score_id")
             yield from found
             left = None if left is None else left - len(found)
             following = _NEXT.fullmatch(response.headers.get("Link", ""))
             url = urljoin(self.scores_url, following[1]) if following else None
 
-    def read(self, score_id: str) -> bytes:
-        """One score, as the service sends it."""
-        return self._send("GET", f"{self.scores_url}/{quote(score_id, safe='')}").data
+    def changes(self, cursor: str | None, wait: int) -> tuple[bytes, str]:
+        """Return the scores that came after `cursor`, as lines, and the cursor to go on with."""
+        query = {"limit": str(PAGE), "wait": str(wait), **({"cursor": cursor} if cursor else {})}
+        response = self._send("GET", f"{self.scores_url}/changes?{urlencode(query)}")
+        following = response.headers.get("Scoreline-Cursor")
+        if following is None:
+            raise not_scoreline(response.status)
+        return response.data, following
 
-    def gate(self, query: Mapping[str, str]) -> bytes:
-        """Whether a run keeps its bounds, as the service sends it."""
-        return self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
+    def read(self, score_id: str) -> tuple[bytes, dict[str, Any]]:
+        """Return one score, as the service sends it and as a document."""
+        url = f"{self.scores_url}/{quote(score_id, safe='')}"
+        text = self._send("GET", url).data
+        return text, _document(text, "score_id")
+
+    def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+        """Return whether a run passes, as the service sends it and as a document."""
+        text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
+        return text, _document(text, "checks", "passed")
 
     def delete(self, score_ids: Sequence[str]) -> int:
-        """Delete scores; how many of them were there."""
+        """Delete scores; return how many of them were there."""
         query = urlencode([("score_ids", score_id) for score_id in score_ids])
-        answer = json.loads(self._send("DELETE", f"{self.scores_url}?{query}").data)
+        answer = _document(self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted")
         return int(answer["num_deleted"])
 
-    def add(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Send lines as one batch; what became of each. Each must carry an idempotency key."""
-        response = self._send(
-            "POST",
-            f"{self.scores_url}/batch?partial=true",
-            body=b"\n".join(lines),
-            headers={"Content-Type": "application/jsonl"},
-        )
-        results: list[dict[str, Any]] = json.loads(response.data)["results"]
-        return results
+    def add(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Send lines as one batch, each with an idempotency key; return what became of each."""
+        answer = self._send_lines("batch?partial=true", lines)
+        return _document(answer, "results", "num_replayed")
 
     def import_lines(self, lines: Sequence[bytes]) -> dict[str, Any]:
-        """Send lines of an export; how many became new, and what became of each."""
-        response = self._send(
-            "POST",
-            f"{self.scores_url}/import",
-            body=b"\n".join(lines),
-            headers={"Content-Type": "application/jsonl"},
-        )
-        answer: dict[str, Any] = json.loads(response.data)
-        return answer
+        """Send lines of an export; return what became of each."""
+        answer = self._send_lines("import", lines)
+        return _document(answer, "results", "num_created", "num_present")
+
+    def _send_lines(self, path: str, lines: Sequence[bytes]) -> bytes:
+        body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
+        return self._send("POST", f"{self.scores_url}/{path}", body=body, headers=headers).data
 
     def export(self, wanted: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-        """An export, piece by piece as it comes; one that breaks off is never taken for whole."""
+        """Yield an export piece by piece. Raises ServiceUnreachable where it breaks off."""
         url = f"{self.scores_url}/export?{urlencode(wanted)}"
         response = self._send("GET", url, streamed=True)
         try:
@@ -135,6 +135,9 @@ class Client:
             ) from error
         if response.status in (429, 500, 502, 503, 504):
             raise ServiceUnreachable(f"{response.status} {_detail(response)}")
+        if 300 <= response.status < 400:
+            where = response.headers.get("Location", "somewhere else")
+            raise ServiceError(f"{response.status} redirects to {where}: is the URL right?", 300)
         if response.status != 200:
             raise ServiceError(f"{response.status} {_detail(response)}", response.status)
         return response
@@ -146,26 +149,47 @@ def _with_limit(url: str, limit: int) -> str:
     return f"{url}&limit={limit}"
 
 
+def not_scoreline(status: int) -> ServiceError:
+    """Return the error of an answer that is somebody else's, such as a login page."""
+    return ServiceError(f"{status}, but the answer is not Scoreline's: is the URL right?", status)
+
+
+def _document(text: bytes, *names: str) -> dict[str, Any]:
+    """Return an answer of Scoreline's, which has these fields. Raises ServiceError."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        raise not_scoreline(200) from None
+    if not isinstance(answer, dict) or any(name not in answer for name in names):
+        raise not_scoreline(200)
+    return answer
+
+
 def _cause(error: Exception) -> str:
-    """The innermost reason; urllib3 wraps it in a sentence about retries."""
+    """Return the innermost reason, which urllib3 wraps in a sentence about retries."""
     reason = getattr(error, "reason", None)
     return str(reason or error)
 
 
 def _detail(response: urllib3.BaseHTTPResponse) -> str:
-    """What the service says is wrong, in one line."""
+    """Return what the service says is wrong, in one line."""
     try:
         answer = json.loads(response.data)
-    except ValueError:
+    except (ValueError, urllib3.exceptions.HTTPError):
         return str(response.reason)
     if not isinstance(answer, dict):
         return str(response.reason)
     detail = answer.get("reason") or answer.get("detail")
-    return describe(detail) if isinstance(detail, list) else str(detail)
+    return error_text(detail) if isinstance(detail, list) else str(detail)
 
 
-def describe(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The errors of a 422, in one line."""
-    return "; ".join(
-        f"{'.'.join(str(step) for step in error['loc'])}: {error['msg']}" for error in errors
-    )
+def error_text(errors: Sequence[Any]) -> str:
+    """Return the errors of a 422 in one line."""
+    return "; ".join(map(_one_error, errors))
+
+
+def _one_error(error: Any) -> str:
+    if not isinstance(error, dict) or "msg" not in error:
+        return str(error)
+    place = ".".join(str(step) for step in error.get("loc", ()))
+    return f"{place}: {error['msg']}" if place else str(error["msg"])

@@ -1,4 +1,4 @@
-"""`scoreline doctor`: check settings, store and keys, and say what to do."""
+"""`scoreline doctor`: check settings, store and keys, and say what to repair."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from app.cli.base import Command
 from app.errors import StoreRefused
 from app.services import doctor as service
 from app.services.limits import open_limit
@@ -20,26 +21,28 @@ from app.tracing import TracingUnavailable, check
 from config.settings import SettingsError, read_settings
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one a check.")
 def doctor(*, as_json: bool) -> None:
-    """Examine settings, store and keys, and say of each whether it is well.
+    """Check settings, store and keys, and say what to repair.
 
-    Nothing is changed, and a running service goes on. Of each check that is not well (`warn`: think
-    about it; `fail`: mend it) the line below says what to do.
+    Nothing is changed, and a running service goes on. Below a check that warns or fails stands what
+    to do.
 
-    Exit codes: 0 nothing must be mended; 1 something must (fail); 2 wrong use or a wrong setting.
+    Example: scoreline doctor --json
+
+    Exit codes: 0 no check fails; 1 one fails; 2 wrong use or a wrong setting.
     """
     verdicts = set()
-    for finding in _findings():
-        verdicts.add((finding.check, finding.verdict))
-        _show(finding, as_json=as_json)
+    for result in _checks():
+        verdicts.add((result.check, result.verdict))
+        _show(result, as_json=as_json)
     if ("settings", FAIL) in verdicts:
         sys.exit(2)
     sys.exit(1 if FAIL in {verdict for _, verdict in verdicts} else 0)
 
 
-def _findings() -> Iterator[CheckResult]:
+def _checks() -> Iterator[CheckResult]:
     try:
         settings = read_settings(os.environ)
         store = open_store(settings.store)
@@ -55,10 +58,10 @@ def _findings() -> Iterator[CheckResult]:
         store.close()
 
 
-def _show(finding: CheckResult, *, as_json: bool) -> None:
+def _show(result: CheckResult, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(finding)))
+        click.echo(json.dumps(asdict(result)))
         return
-    click.echo(f"{finding.verdict:4}  {finding.check}: {finding.says}")
-    if finding.advice:
-        click.echo(f"      {finding.advice}")
+    click.echo(f"{result.verdict:4}  {result.check}: {result.says}")
+    if result.advice:
+        click.echo(f"      {result.advice}")

@@ -1,76 +1,101 @@
-"""`scoreline gate`: whether a run of a running service is good enough to go on."""
+"""`scoreline gate`: check a run of a running service against limits, for CI."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from xml.etree import ElementTree as ET
 
 import click
 
-from app.cli.client import Client, ServiceError, ServiceUnreachable
-from app.cli.junit import Case, write_junit
-from app.cli.output import fail, table
-from app.cli.project import of_a_project
+from app.cli.base import Command, ServiceError, ServiceUnreachable
+from app.cli.client import Client, not_scoreline
+from app.cli.output import fail, note, table, write
+from app.cli.project import of_a_project, why_nothing
 
 HEADER = ("check", "wanted", "found", "passed", "why")
 
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold (section 2.2)."""
 
-@click.command(epilog="Exit codes: 0 passed; 1 failed, also for want of data; 2 no answer.")
+
+@dataclass(frozen=True)
+class Case:
+    """A test case of JUnit's XML: its class, its name, and what went wrong, if anything."""
+
+    class_name: str
+    name: str
+    outcome: Literal["passed", "failure", "error"] = "passed"
+    message: str = ""
+
+
+@click.command(
+    cls=Command, epilog="Exit codes: 0 passed; 1 failed, also for want of data; 2 no answer."
+)
 @of_a_project
-@click.option("--run", required=True, help="The evaluation run to judge.")
-@click.option("--scorer", required=True, help="What judged.")
+@click.option("--run", required=True, help="The evaluation run to check.")
+@click.option("--scorer", required=True, help="The scorer whose scores are checked.")
 @click.option("--leaf", default="", help="The path inside the value; none for a bare scalar.")
 @click.option("--baseline", help="The run to compare with.")
 @click.option("--min", type=float, help="The mean, or rate of true, is at least this.")
-@click.option("--max", type=float, help="It is at most this.")
+@click.option("--max", type=float, help="The mean, or rate of true, is at most this.")
 @click.option("--max-drop", type=float, help="At most so far below the baseline's.")
 @click.option("--max-rise", type=float, help="At most so far above the baseline's.")
 @click.option("--min-coverage", type=float, help="At least this part of the scores has a value.")
-@click.option("--json", "as_json", is_flag=True, help="The answer as the API sends it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, as the API sends it.")
 @click.option(
     "--junit",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file to write for CI: a test case for each check.",
+    help="A file of JUnit's XML to write for CI: a test case for each check.",
 )
 def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | float | None) -> None:
-    """Hold one leaf of a run to bounds, at least one. Without data it fails."""
+    """Check one leaf of a run against limits, at least one. Without data it fails.
+
+    Example: scoreline gate --project acme/demo --run run-2 --baseline run-1 --scorer exact
+    --max-drop 0.02
+    """
     query = {name: str(value) for name, value in given.items() if value is not None}
     try:
-        text = client.gate(query)
-        answer = _answer(text)
+        text, answer = client.gate(query)
+        rows = _rows(answer)
+        missing = _missing(client, query) if not answer["passed"] else []
     except (ServiceError, ServiceUnreachable) as error:
-        _write(junit, [Case(_name(query), "gate", "error", str(error))])
+        _write_junit(junit, [Case(_name(query), "gate", "error", str(error))])
         fail(str(error), 2)
-    _write(junit, [_case(_name(query), check) for check in answer["checks"]])
-    try:
-        if as_json:
-            click.echo(text)
-        else:
-            table(HEADER, [_row(check) for check in answer["checks"]])
-    except OSError as error:
-        fail(f"the answer cannot be printed: {error.strerror}", 2)
+    _write_junit(junit, [_case(_name(query), check) for check in answer["checks"]])
+    for why in missing:
+        note(why)
+    if as_json:
+        write(text + b"\n")
+    else:
+        table(HEADER, rows)
     sys.exit(0 if answer["passed"] else 1)
 
 
-def _answer(text: bytes) -> dict[str, Any]:
-    """What Scoreline says of a gate. Raises ServiceError where it is somebody else's answer."""
+def _rows(answer: dict[str, Any]) -> list[list[str]]:
+    """Return the table of the checks. Raises ServiceError where the answer is not Scoreline's."""
     try:
-        answer: dict[str, Any] = json.loads(text)
         rows = [_row(check) for check in answer["checks"]]
-        is_whole = bool(rows) and isinstance(answer["passed"], bool)
-    except (ValueError, TypeError, KeyError):
-        is_whole = False
-    if not is_whole:
-        raise ServiceError(
-            "200, with an answer that is none of Scoreline's: is the URL right?", 200
-        )
-    return answer
+    except (TypeError, KeyError, ValueError):
+        raise not_scoreline(200) from None
+    if not rows or not isinstance(answer["passed"], bool):
+        raise not_scoreline(200)
+    return rows
+
+
+def _missing(client: Client, query: dict[str, str]) -> list[str]:
+    """Return which of the runs has no scores, or that the project has none."""
+    runs = [query[name] for name in ("run", "baseline") if name in query]
+    return list(dict.fromkeys(why for run in runs if (why := why_nothing(client, run))))
 
 
 def _name(query: dict[str, str]) -> str:
-    """What is judged, as a report names it."""
+    """Return what is checked, as a report names it."""
     return " ".join([query["run"], query["scorer"], query["leaf"]]).strip()
 
 
@@ -95,10 +120,28 @@ def _case(name: str, check: dict[str, Any]) -> Case:
     return Case(name, wanted, "failure", check["why"] or f"found {_figure(check['found'])}")
 
 
-def _write(file: Path | None, cases: list[Case]) -> None:
+def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
+    """Write a file of one suite, which every CI shows."""
     if file is None:
         return
+    outcomes = Counter(case.outcome for case in cases)
+    counts = {
+        "tests": str(len(cases)),
+        "failures": str(outcomes["failure"]),
+        "errors": str(outcomes["error"]),
+    }
+    root = ET.Element("testsuites", counts)
+    suite = ET.SubElement(root, "testsuite", {"name": "scoreline gate", **counts})
+    for case in cases:
+        attributes = {"classname": _safe(case.class_name), "name": _safe(case.name)}
+        element = ET.SubElement(suite, "testcase", attributes)
+        if case.outcome != "passed":
+            ET.SubElement(element, case.outcome, {"message": _safe(case.message)})
     try:
-        write_junit(file, "scoreline gate", cases)
+        file.write_bytes(ET.tostring(root, "utf-8", xml_declaration=True) + b"\n")
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}", 2)
+
+
+def _safe(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

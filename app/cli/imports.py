@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import click
 
-from app.cli.client import Client, ServiceError, describe
-from app.cli.output import bar, fail
+from app.cli.base import Command, interruptible
+from app.cli.client import Client
+from app.cli.files import BATCH_BYTES, InputFile, Journal, Progress
+from app.cli.files import Line as FileLine
+from app.cli.output import bar, fail, note
 from app.cli.project import of_a_project
-from app.cli.resume import BATCH_BYTES, Journal, Progress
+from app.cli.scores import FIELDS
+from app.cli.sending import Line, refuse, report, send
 from app.cli.sources import SOURCES
 from app.cli.sources.rows import NotRows, Row, is_lines, read_rows
 from app.cli.sources.scores import Origin, Unmappable
-from app.schemas.datetimes import InvalidDatetime, parse_datetime
+from app.datetimes import InvalidDatetime, parse_datetime
 
 OWN = "scoreline"
+OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id"}
+"""The fields of a line of Scoreline's export."""
 
-Line = tuple[str, bytes]
-"""Where a score comes from in the file, and the line that is sent."""
+LINES_AT_ONCE = 10_000
+"""The scores of one call: a row of another service may be many."""
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @of_a_project
 @click.option(
     "--file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON lines; of another service also .json and .csv.",
+    help="JSON lines; of another service also one JSON text (.json) or CSV (.csv), by the name. "
+    "`-` is standard input, with JSON lines.",
 )
 @click.option(
     "--from",
@@ -40,8 +45,8 @@ Line = tuple[str, bytes]
     show_default=True,
     help="Whose export it is.",
 )
-@click.option("--created-at", help="When those were made that do not say so themselves.")
-@click.option("--run", help="The evaluation run of those that name none.")
+@click.option("--created-at", help="The time of scores that do not name one.")
+@click.option("--run", help="The evaluation run of scores that name none.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
@@ -49,54 +54,35 @@ Line = tuple[str, bytes]
     show_default=True,
     help="Rows that are sent at once.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 def import_(
     client: Client,
-    file: Path,
+    file: str,
     source: str,
     created_at: str | None,
     run: str | None,
     batch_size: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Import the scores of an export, and say of each row that is refused why.
 
     Scores keep their times, and those of Scoreline their ids; others get ids that are made of
     their own. Importing a file again stores nothing twice. FILE.progress, beside a file of JSON
-    lines, holds how far an interrupted command came. docs/exports.md says what becomes of what.
+    lines, holds how far an interrupted command came. docs/exports.md lists what is imported.
+
+    Example: scoreline import --project acme/demo --file langfuse.csv --from langfuse
     """
-    origin = Origin(source, _project(client), _checked(created_at), run)
-    if source == OWN and not is_lines(file):
-        fail(f"{file} is no export as jsonl, the format that can be imported", 2)
-    target = f"{client.scores_url}/import?from={source}"
-    journal = Journal(file, target) if is_lines(file) else None
-    progress = journal.progress if journal else Progress(target)
-    if progress.lines:
-        click.echo(f"going on after line {progress.lines}", err=True)
-    try:
-        with file.open("rb") as opened, bar(file.stat().st_size, "importing") as advance:
-            opened.seek(progress.offset)
-            advance(progress.offset)
-            rows = read_rows(opened, file, progress.lines)
-            while batch := _next_rows(rows, batch_size):
-                refused = _import(client, batch, origin, progress)
-                if journal:
-                    journal.done([row.line for row in batch], refused)
-                else:
-                    progress.refused += refused
-                advance(sum(row.size for row in batch))
-    except NotRows as error:
-        fail(f"{file}: {error}", 2)
-    if journal:
-        journal.finish()
-    click.echo(
-        f"stored {progress.created}, there already {progress.present}, refused {progress.refused}",
-        err=True,
-    )
-    if progress.refused:
-        sys.exit(1)
-
-
-def _project(client: Client) -> str:
-    return "/".join(client.scores_url.split("/")[-3:-1])
+    opened = InputFile(file)
+    if source == OWN and opened.path.name.lower().endswith((".csv", ".parquet")):
+        fail(f"{file} is not JSON lines, the format of an export that can be imported", 2)
+    if source == OWN or is_lines(opened.path.name):
+        opened.refuse_other_json()
+    importing = _Importing(client, Origin(source, client.project, _checked(created_at), run))
+    importing.send_file(opened, batch_size)
+    if not opened.head:
+        note(f"{opened.name} is empty")
+    report(importing.progress, importing.ignored, as_json=as_json)
 
 
 def _checked(created_at: str | None) -> str | None:
@@ -108,8 +94,65 @@ def _checked(created_at: str | None) -> str | None:
     return created_at
 
 
+class _Importing:
+    """Sends the rows of one file, and counts what becomes of them."""
+
+    def __init__(self, client: Client, origin: Origin) -> None:
+        self._client = client
+        self._origin = origin
+        self.progress = Progress("")
+        self.ignored: set[str] = set()
+
+    def send_file(self, file: InputFile, batch_size: int) -> None:
+        """Send a file, from where an earlier command was interrupted."""
+        target = f"{self._client.scores_url}/import?from={self._origin.source}"
+        as_lines = self._origin.source == OWN or is_lines(file.path.name)
+        journal = Journal(file, target, self._note_ignored, is_kept=as_lines)
+        self.progress = journal.progress
+        again = interruptible(journal.after_interruption)
+        with again, file, bar(file.size, "importing") as advance:
+            advance(self.progress.offset)
+            rows = read_rows(file, self.progress.lines, as_lines=as_lines)
+            try:
+                while batch := _next_rows(rows, batch_size):
+                    self._send_rows(batch)
+                    journal.sent([row.line.raw for row in batch if row.line])
+                    advance(sum(row.size for row in batch))
+            except NotRows as error:
+                fail(f"{file.name} is {error}", 2)
+            journal.finish()
+
+    def _send_rows(self, batch: list[Row]) -> None:
+        lines: list[Line] = []
+        for row in batch:
+            if row.line and row.line.error is not None:
+                refuse(f"{row.place}, {row.line.error}", self.progress)
+                continue
+            try:
+                lines.extend((row.place, line) for line in self._lines(row))
+            except Unmappable as error:
+                refuse(f"{row.place}: {error}", self.progress)
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            some = lines[start : start + LINES_AT_ONCE]
+            send(self._client.import_lines, _num_present, some, self.progress)
+
+    def _lines(self, row: Row) -> list[bytes]:
+        """Return the lines of an import that a row stands for. Raises Unmappable."""
+        if row.is_blank:
+            return []
+        if row.line and self._origin.source == OWN:
+            self._note_ignored(row.line)
+            return [row.line.text]
+        scores = SOURCES[self._origin.source](row, self._origin)
+        return [json.dumps(score).encode() for score in scores]
+
+    def _note_ignored(self, line: FileLine) -> None:
+        if self._origin.source == OWN and isinstance(line.content, dict):
+            self.ignored |= line.content.keys() - OWN_FIELDS
+
+
 def _next_rows(rows: Iterator[Row], most: int) -> list[Row]:
-    """Rows as they come, at most so many and of about BATCH_BYTES."""
+    """Return the next rows, at most so many and of about BATCH_BYTES."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -120,52 +163,5 @@ def _next_rows(rows: Iterator[Row], most: int) -> list[Row]:
     return batch
 
 
-def _import(client: Client, batch: list[Row], origin: Origin, progress: Progress) -> int:
-    """Send the scores of rows; say what is refused, and how many are."""
-    refused = 0
-    lines: list[Line] = []
-    for row in batch:
-        try:
-            lines.extend((row.place, line) for line in _lines(row, origin))
-        except Unmappable as error:
-            refused += 1
-            click.echo(f"{row.place}: {error}", err=True)
-    return refused + sum(
-        _send(client, lines[start : start + 10_000], progress)
-        for start in range(0, len(lines), 10_000)
-    )
-
-
-def _lines(row: Row, origin: Origin) -> list[bytes]:
-    """The lines of an import that a row stands for. Raises Unmappable."""
-    if origin.source == OWN:
-        line = row.line.strip()
-        return [line] if line else []
-    if row.is_blank:
-        return []
-    scores = SOURCES[origin.source](row, origin)
-    return [json.dumps(score).encode() for score in scores]
-
-
-def _send(client: Client, lines: list[Line], progress: Progress) -> int:
-    """Send lines, in parts where they are too large together; how many are refused."""
-    if not lines:
-        return 0
-    try:
-        answer = client.import_lines([line for _, line in lines])
-    except ServiceError as error:
-        if error.status != 413:
-            raise
-        if len(lines) == 1:
-            click.echo(f"{lines[0][0]}: {error}", err=True)
-            return 1
-        middle = len(lines) // 2
-        first, second = lines[:middle], lines[middle:]
-        return _send(client, first, progress) + _send(client, second, progress)
-    progress.created += answer["num_created"]
-    progress.present += answer["num_present"]
-    for (place, _), result in zip(lines, answer["results"], strict=True):
-        if "detail" in result:
-            errors = [{**each, "loc": each["loc"][2:]} for each in result["detail"]]
-            click.echo(f"{place}: {describe(errors)}", err=True)
-    return int(answer["num_failed"])
+def _num_present(answer: dict[str, Any]) -> int:
+    return int(answer["num_present"])

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from app.cli.base import Group
 from app.cli.output import fail, table
+from app.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
-from app.schemas.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.services import keys as service
 from app.stores import open_store
 from app.stores.base import ApiKey, Store
@@ -23,7 +24,7 @@ from config.settings import SettingsError, read_settings
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Create, list and revoke API keys, directly in the store."""
 

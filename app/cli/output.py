@@ -1,27 +1,46 @@
-"""What commands print: tables for people, and one line on stderr for what went wrong."""
+"""What commands print: tables for people, JSON for programs, and one line for what went wrong."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
-MOST_CHARACTERS = 48
-"""The widest cell of a table; `--json` shows all."""
+MAX_CELL = 48
+"""The characters of the widest cell in a table; `--json` shows all."""
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """End the command with one line on stderr."""
-    click.echo(f"scoreline: {message}", err=True)
+    note(f"scoreline: {message}")
     sys.exit(exit_code)
 
 
+def note(message: str) -> None:
+    """Write one line to stderr, which cannot steer the terminal."""
+    with suppress(OSError):  # There is nobody left to tell.
+        click.echo(printable(message), err=True)
+
+
+def write(content: bytes) -> None:
+    """Write bytes to stdout. Raises OSError."""
+    if sys.stdout is None:
+        fail("the output is closed", 2)
+    sys.stdout.buffer.write(content)
+
+
+def write_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document))
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns under their header; no row at all prints nothing."""
-    cells = [[_printable(cell) for cell in row] for row in rows]
+    """Print rows in columns under their header; without rows, print nothing."""
+    cells = [[_cut(cell) for cell in row] for row in rows]
     if not cells:
         return
     cells.insert(0, list(header))
@@ -33,9 +52,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Show how far a long command is, on stderr: a bar on a terminal, else a line each tenth.
+    """Show the progress of a long command on stderr: a bar on a terminal, else a line each tenth.
 
-    What it yields is told how much is done, and of how much where that was not known before.
+    Yields a function that takes how much is done, and the whole where that was not known before.
     """
     with click.progressbar(length=length or 1, label=label, file=sys.stderr) as bar:
         said = 0
@@ -53,19 +72,26 @@ def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, i
 
 
 @contextmanager
-def bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr where that is a terminal; what it yields moves it on."""
-    if not sys.stderr.isatty():
+def bar(length: int | None, label: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on stderr where that is a terminal and the length is known.
+
+    Yields a function that moves it on.
+    """
+    if length is None or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
     with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
         yield shown.update
 
 
-def _printable(text: str) -> str:
-    """A cell that cannot steer the terminal, cut to its width."""
-    safe = "".join(
+def printable(text: str) -> str:
+    """Return `text` with what could steer a terminal escaped."""
+    return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[: MOST_CHARACTERS + 1]
+        for character in text
     )
-    return safe if len(safe) <= MOST_CHARACTERS else f"{safe[: MOST_CHARACTERS - 1]}…"
+
+
+def _cut(text: str) -> str:
+    safe = printable(text[: MAX_CELL + 1])
+    return safe if len(safe) <= MAX_CELL else f"{safe[: MAX_CELL - 1]}…"

@@ -1,30 +1,40 @@
-"""`scoreline scores`: list, get, delete and add scores of a running service."""
+"""`scoreline scores`: add, list, follow, get and delete scores of a running service."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import click
 
-from app.cli.client import IDS_A_CALL, Client, ServiceError, describe
-from app.cli.output import bar, table
-from app.cli.project import filtered, of_a_project
-from app.cli.resume import Journal, next_lines
+from app.cli.base import Group, ServiceUnreachable, flush, interruptible
+from app.cli.client import DELETED_AT_ONCE, MAX_WAIT, Client
+from app.cli.files import BATCH_BYTES, InputFile, Journal, Line, LineKeys
+from app.cli.output import bar, fail, note, printable, table, write, write_json
+from app.cli.project import filtered, of_a_project, say_nothing_found, why_nothing
+from app.cli.sending import refuse, report, send
 
 ROWS = 100
 """How many scores a table shows when no limit is given; `--json` writes all."""
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
+FIELDS = {"prediction_id", "scorer", "value", "evaluation_run_id"}
+KEY = "idempotency_key"
+"""The fields of a score that is sent; others are ignored."""
+
+PAUSE_SECONDS = 1.0
+"""How long `follow` waits before it asks a service again that did not answer."""
 
 
-@click.group()
+@click.group(cls=Group)
 def scores() -> None:
-    """List, get, delete and add scores of a running service.
+    """Add, list, follow, get and delete scores of a running service.
 
     The API key is taken from SCORELINE_KEY, else from the key file; never from the command line.
     """
@@ -34,64 +44,92 @@ def scores() -> None:
 @of_a_project
 @filtered
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line, as the API sends it."
+    "--json", "as_json", is_flag=True, help="All, as JSON lines, each as the API sends it."
 )
 def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: str | None) -> None:
-    """List scores, oldest first: a table of the first 100, or with --json all."""
+    """List scores, oldest first: a table of the first 100, or with --json all.
+
+    A project or run without scores is exit code 1.
+
+    Example: scoreline scores list --project acme/demo --run run-1 --json
+    """
     given = {name: value for name, value in filters.items() if value is not None}
-    if as_json:
-        for line in client.lines(given, limit):
-            sys.stdout.buffer.write(line + b"\n")
-        return
-    shown = ROWS if limit is None else limit
-    lines = list(client.lines(given, shown if limit is not None else ROWS + 1))
-    table(COLUMNS, [_row(json.loads(line)) for line in lines[:shown]])
-    if len(lines) > shown:
-        click.echo(f"the first {shown}; more with --limit, all with --json", err=True)
+    lines = client.lines(given, limit if as_json or limit is not None else ROWS + 1)
+    first = next(lines, None)
+    if first is None and limit != 0:
+        say_nothing_found(client, filters["evaluation_run_id"])
+    elif first is not None and as_json:
+        write(first + b"\n")
+        for line in lines:
+            write(line + b"\n")
+    elif first is not None:
+        found = [first, *lines]
+        shown = ROWS if limit is None else limit
+        table(COLUMNS, [_row(json.loads(line)) for line in found[:shown]])
+        if len(found) > shown:
+            note(f"the first {shown}; more with --limit, all with --json")
 
 
 @scores.command("get")
 @of_a_project
-@click.option("--json", "as_json", is_flag=True, help="JSON, as the API sends it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, as the API sends it.")
 @click.argument("score_id")
 def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
-    """Show one score."""
-    text = client.read(score_id)
+    """Show one score.
+
+    Example: scoreline scores get --project acme/demo 01a20901-1208-700a-886d-bd665d10c4ec
+    """
+    text, score = client.read(score_id)
     if as_json:
-        sys.stdout.buffer.write(text + b"\n")
+        write(text + b"\n")
         return
-    for name, value in json.loads(text).items():
-        click.echo(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
+    for name, value in score.items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        click.echo(f"{name}: {printable(shown)}")
 
 
 @scores.command("delete")
 @of_a_project
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"num_deleted": N}, as the API does.')
 @click.argument("score_ids", nargs=-1, required=True)
-def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool) -> None:
-    """Delete scores by their ids, or by those on standard input when the only one is `-`."""
-    wanted = sys.stdin.read().split() if score_ids == ("-",) else list(score_ids)
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Delete {len(wanted)} scores for good?", abort=True)
+def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
+    """Delete scores by their ids, or by those on standard input when the only one is `-`.
+
+    Asks first. Off a terminal, and with `-`, it refuses without --yes. Ids that are not there are
+    exit code 1.
+
+    Example: scoreline scores delete --project acme/demo --yes SCORE_ID SCORE_ID
+    """
+    from_stdin = score_ids == ("-",)
+    if not yes and (from_stdin or sys.stdin is None or not sys.stdin.isatty()):
+        fail("nobody can be asked here: --yes deletes without asking", 2)
+    wanted = list(score_ids)
+    if from_stdin:
+        wanted = InputFile("-").opened.read().decode(errors="replace").split()
+    wanted = list(dict.fromkeys(wanted))
+    if not yes:
+        click.confirm(f"Delete {len(wanted)} scores for good?", abort=True, err=True)
     deleted = 0
-    with bar(len(wanted), "deleting") as advance:
-        for start in range(0, len(wanted), IDS_A_CALL):
-            some = wanted[start : start + IDS_A_CALL]
+    again = interruptible("the same command deletes the rest")
+    with again, bar(len(wanted), "deleting") as advance:
+        for start in range(0, len(wanted), DELETED_AT_ONCE):
+            some = wanted[start : start + DELETED_AT_ONCE]
             deleted += client.delete(some)
             advance(len(some))
-    click.echo(f"deleted {deleted} of {len(wanted)}", err=True)
-    if deleted < len(set(wanted)):
+    if as_json:
+        write_json({"num_deleted": deleted})
+    else:
+        note(f"deleted {deleted} of {len(wanted)}")
+    if deleted < len(wanted):
+        if not deleted and (why := why_nothing(client, None)):
+            note(why)
         sys.exit(1)
 
 
 @scores.command("add")
 @of_a_project
-@click.option(
-    "--file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON lines, each with prediction_id, scorer, value and perhaps evaluation_run_id.",
-)
+@click.option("--file", required=True, help="The file, in UTF-8; `-` is standard input.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
@@ -99,70 +137,161 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool) -> N
     show_default=True,
     help="Lines that are sent at once.",
 )
-def scores_add(client: Client, file: Path, batch_size: int) -> None:
-    """Add the scores of a file, and say of each line that is refused why.
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
+def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> None:
+    """Add the scores of a file of JSON lines, and say of each line that is refused why.
 
-    Each line goes with an idempotency key made of its number and content: adding the file again,
-    after an interruption or a correction, stores no line twice. FILE.progress, beside the file,
-    holds how far an interrupted command came.
+    Each line is one JSON object with prediction_id, scorer, value and perhaps evaluation_run_id,
+    whatever the file is called.
+
+    Adding a file again stores nothing twice: each line is sent with an idempotency key, made of its
+    content and of how often that content came before in the file. A line with the same content in
+    another file has the same key, so it is already there; give such lines an idempotency_key of
+    their own.
+
+    FILE.progress, beside the file, holds how far an interrupted command came.
+
+    Example: scoreline scores add --project acme/demo --file scores.jsonl
     """
-    journal = Journal(file, client.scores_url)
+    source = InputFile(file)
+    source.refuse_other_json()
+    adding = _Adding()
+    journal = Journal(source, client.scores_url, adding.keyed)
     progress = journal.progress
-    if progress.lines:
-        click.echo(f"going on after line {progress.lines}", err=True)
-    with file.open("rb") as opened, bar(file.stat().st_size, "adding") as advance:
-        opened.seek(progress.offset)
+    with (
+        interruptible(journal.after_interruption),
+        source,
+        bar(source.size, "adding") as advance,
+    ):
         advance(progress.offset)
-        while lines := next_lines(opened, batch_size):
-            refused = _send(client, lines, progress.lines + 1)
-            journal.done(lines, refused)
-            advance(sum(map(len, lines)))
-    journal.finish()
-    kept = progress.lines - progress.blank - progress.refused
-    click.echo(f"stored {kept}, refused {progress.refused}", err=True)
-    if progress.refused:
-        sys.exit(1)
+        lines = source.lines(progress.lines)
+        while batch := next_lines(lines, batch_size):
+            keyed = []
+            for line in batch:
+                if line.error is not None:
+                    refuse(f"{line.place}, {line.error}", progress)
+                elif not line.is_blank:
+                    keyed.append((line.place, adding.keyed(line)))
+            send(client.add, _num_replayed, keyed, progress)
+            journal.sent([line.raw for line in batch])
+            advance(sum(len(line.raw) for line in batch))
+        journal.finish()
+    if not progress.lines:
+        note(f"{source.name} is empty")
+    report(progress, adding.ignored, as_json=as_json)
 
 
-def _send(client: Client, lines: Sequence[bytes], number: int) -> int:
-    """Send lines of which the first has this number; say what is refused, and how many are."""
-    numbered = [
-        (number + position, _keyed(line.strip(), number + position))
-        for position, line in enumerate(lines)
-        if line.strip()
-    ]
-    return _send_numbered(client, numbered)
+class _Adding:
+    """What is known of the lines of a file so far: their keys, and fields that are ignored."""
+
+    def __init__(self) -> None:
+        self._keys = LineKeys()
+        self.ignored: set[str] = set()
+
+    def keyed(self, line: Line) -> bytes:
+        """Return the line as it is sent: with a key, unless it has one of its own."""
+        if not isinstance(line.content, dict):
+            return line.text
+        self.ignored |= line.content.keys() - FIELDS - {KEY}
+        if KEY in line.content:
+            return line.text
+        key = self._keys.key_of(line.content)
+        comma = b"," if line.content else b""
+        return b'{"%b":"%b"%b%b' % (KEY.encode(), key.encode(), comma, line.text[1:])
 
 
-def _send_numbered(client: Client, numbered: Sequence[tuple[int, bytes]]) -> int:
-    if not numbered:
-        return 0
+def next_lines(lines: Iterator[Line], most: int) -> list[Line]:
+    """Return the next lines, at most so many and of about BATCH_BYTES."""
+    batch: list[Line] = []
+    size = 0
+    for line in islice(lines, most):
+        batch.append(line)
+        size += len(line.raw)
+        if size >= BATCH_BYTES:
+            break
+    return batch
+
+
+def _num_replayed(answer: dict[str, Any]) -> int:
+    return int(answer["num_replayed"])
+
+
+@scores.command("follow")
+@of_a_project
+@click.option("--from-start", is_flag=True, help="Begin with the first score, not with new ones.")
+@click.option("--cursor", help="Go on where another `follow` ended, as it said.")
+def scores_follow(client: Client, cursor: str | None, *, from_start: bool) -> None:
+    """Print new scores as JSON lines as they come, until Ctrl-C.
+
+    Ctrl-C prints the cursor with which the same command goes on. A service that starts again is
+    asked again: nothing is lost, and nothing printed twice.
+
+    Example: scoreline scores follow --project acme/demo >> scores.jsonl
+    """
+    if from_start and cursor is not None:
+        raise click.UsageError("--from-start and --cursor exclude each other; give one of them")
+    following = _Following(client, "start" if from_start else cursor)
     try:
-        results = client.add([line for _, line in numbered])
-    except ServiceError as error:
-        if error.status != 413:
+        following.run()
+    except KeyboardInterrupt:
+        with interruptible(following.going_on):
             raise
-        if len(numbered) == 1:
-            click.echo(f"line {numbered[0][0]}: {error}", err=True)
-            return 1
-        middle = len(numbered) // 2
-        return _send_numbered(client, numbered[:middle]) + _send_numbered(client, numbered[middle:])
-    refused = 0
-    for (number, _), result in zip(numbered, results, strict=True):
-        if "detail" in result:
-            refused += 1
-            errors = [{**each, "loc": each["loc"][2:]} for each in result["detail"]]
-            click.echo(f"line {number}: {describe(errors)}", err=True)
-    return refused
 
 
-def _keyed(line: bytes, number: int) -> bytes:
-    """The line with an idempotency key of its place and content; one of its own goes before it."""
-    digest = hashlib.sha256(b"%d\n%s" % (number, line)).hexdigest()
-    if not line.startswith(b"{"):
-        return line  # No object: the service says so.
-    comma = b"" if line[1:].lstrip().startswith(b"}") else b","
-    return b'{"idempotency_key":"add-%s"%s%s' % (digest[:40].encode(), comma, line[1:])
+class _Following:
+    """Follows a project; `cursor` is where what is printed ends."""
+
+    def __init__(self, client: Client, cursor: str | None) -> None:
+        self._client = client
+        self.cursor = cursor
+
+    @property
+    def going_on(self) -> str:
+        """What the same command does after an interruption."""
+        if self.cursor is None:
+            return "nothing was printed"
+        return f"go on with --cursor {self.cursor}"
+
+    def run(self) -> None:
+        """Print scores as they come."""
+        # The first call does not wait: the cursor it brings survives a service that starts again.
+        self._print(*self._client.changes(self.cursor, wait=0))
+        answers = True
+        while True:
+            try:
+                self._print(*self._client.changes(self.cursor, wait=MAX_WAIT))
+                answers = True
+            except ServiceUnreachable as error:
+                if answers:
+                    note(f"{error}; trying again")
+                answers = False
+                time.sleep(PAUSE_SECONDS)
+
+    def _print(self, lines: bytes, cursor: str) -> None:
+        with _interrupted_later():
+            write(lines)
+            flush()
+            self.cursor = cursor
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Hold back the first Ctrl-C until the block has ended; the second one ends it."""
+    held: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def hold(*_: object) -> None:
+        if held:
+            raise KeyboardInterrupt
+        held.append(True)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _row(score: dict[str, Any]) -> list[str]:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
-from app.cli.output import fail, progress
+from app.cli.base import Group, interruptible
+from app.cli.output import fail, note, progress, write_json
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.services.copies import Copied, copy_store
 from app.stores import embedded_file, open_store, shown
@@ -22,43 +24,50 @@ from config.settings import SettingsError, read_settings
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def store() -> None:
-    """Back up, restore and copy what a store holds: scores and API keys."""
+    """Back up, restore and copy a store: its scores and API keys."""
 
 
 @store.command()
-@click.option("--force", is_flag=True, help="Take the place of a file that is there.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("file", type=FILE)
-def backup(file: Path, *, force: bool) -> None:
+def backup(file: Path, *, force: bool, as_json: bool) -> None:
     """Copy the embedded store into FILE, while it runs.
 
     It is the store of the settings, as it is at this moment; it may be written to meanwhile. FILE
     appears whole and checked, or not at all; only you may read it. A MongoDB store is backed up by
     MongoDB's own tools, or copied into a file by `scoreline store copy`.
+
+    Example: scoreline store backup /srv/backups/scores.db
     """
     path = _embedded("backup", file)
     if file.exists() and not force:
-        fail(f"{file} is there already; --force takes its place", 2)
+        fail(f"{file} is there already; --force replaces it", 2)
     with _failures(), progress("backing up") as advance:
         count = back_up(path, file, advance)
-    click.echo(f"{file} holds {count} scores, checked", err=True)
+    _tell({"num_scores": count}, f"{file} holds {count} scores, checked", as_json=as_json)
 
 
 @store.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("file", type=FILE)
-def restore(file: Path) -> None:
-    """Put a backup in the place of the embedded store.
+def restore(file: Path, *, as_json: bool) -> None:
+    """Replace the embedded store by a backup.
 
     It is the store of the settings. Refused while a service uses the store. The store that stood
     there is kept beside it, with the time in its name. API keys are the backup's.
+
+    Example: scoreline store restore /srv/backups/scores.db
     """
     path = _embedded("restore", file)
     with _failures(), progress("restoring") as advance:
         count, kept = restore_backup(file, path, advance)
-    click.echo(f"{path} holds {count} scores", err=True)
+    document = {"num_scores": count, "replaced_store": str(kept) if kept else None}
+    _tell(document, f"{path} holds {count} scores", as_json=as_json)
     if kept:
-        click.echo(f"the store before is {kept}; remove it when it is not wanted", err=True)
+        note(f"the store before is {kept}; remove it when you do not need it")
 
 
 @store.command()
@@ -67,9 +76,10 @@ def restore(file: Path) -> None:
     is_flag=True,
     help="Delete scores that only the target has; use it only while nobody else writes there.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("from_url")
 @click.argument("to_url")
-def copy(from_url: str, to_url: str, *, delete_extra: bool) -> None:
+def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> None:
     """Copy one store into another, and compare them.
 
     Every score and API key is copied. FROM_URL and TO_URL are written as SCORELINE_STORE is; @FILE
@@ -79,6 +89,8 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool) -> None:
 
     Exit codes: 0 both hold the same, as far as the source went at the beginning; 1 they do not;
     2 wrong use; 3 a store does not answer, try again.
+
+    Example: scoreline store copy sqlite:////srv/scoreline.db @mongodb.url
     """
     with _failures(), ExitStack() as opened:
         source_url, target_url = _url("FROM_URL", from_url), _url("TO_URL", to_url)
@@ -98,7 +110,35 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool) -> None:
                 advance(min(done, twice), None)
 
             copied = copy_store(source, target, delete_extra=delete_extra, note=note)
-    _report(copied, shown(source_url), shown(target_url))
+    if as_json:
+        _report_json(copied)
+    else:
+        _report(copied, shown(source_url), shown(target_url))
+
+
+def _tell(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(document)
+    else:
+        note(sentence)
+
+
+def _report_json(copied: Copied) -> None:
+    found = copied.comparison
+    write_json(
+        {
+            "equal": found.equal,
+            "num_copied": copied.scores,
+            "num_keys_copied": copied.keys,
+            "num_deleted": copied.deleted,
+            "num_new": copied.came_since,
+            "num_extra": len(found.extra),
+            "source": {"num_scores": found.source.scores, "sha256": found.source.digest},
+            "target": {"num_scores": found.target.scores, "sha256": found.target.digest},
+        }
+    )
+    if not found.equal:
+        sys.exit(1)
 
 
 def _report(copied: Copied, source: str, target: str) -> None:
@@ -122,7 +162,7 @@ def _report(copied: Copied, source: str, target: str) -> None:
 
 
 def _url(name: str, text: str) -> str:
-    """A store's URL as it was given, or from the file that was given, checked as a setting is."""
+    """Return a store's URL as given, or from the file given, checked as a setting is."""
     try:
         text = Path(text[1:]).read_text("utf-8").strip() if text.startswith("@") else text
         url = read_settings({"SCORELINE_STORE": text}).store
@@ -136,7 +176,7 @@ def _url(name: str, text: str) -> str:
 
 @contextmanager
 def _opened(name: str, url: str) -> Iterator[Store]:
-    """A store, ready."""
+    """Open a store, ready."""
     try:
         opened = open_store(url)
     except ScorelineError as error:
@@ -149,7 +189,7 @@ def _opened(name: str, url: str) -> Iterator[Store]:
 
 
 def _embedded(command: str, file: Path) -> Path:
-    """The file of the settings' store, which `command` works on."""
+    """Return the file of the settings' store, which `command` works on."""
     try:
         url = read_settings(os.environ).store
     except SettingsError as error:
@@ -170,15 +210,13 @@ def _embedded(command: str, file: Path) -> Path:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Every failure of a store becomes one line and an exit code."""
+    """Turn every failure of a store into one line and an exit code."""
     try:
-        yield
+        with interruptible("the same command goes on"):
+            yield
     except Conflict as error:
         fail(str(error), 1)
     except StoreUnavailable as error:
         fail(str(error), 3)
     except ScorelineError as error:
         fail(str(error), 2)
-    except KeyboardInterrupt:
-        click.echo("broken off; the same command goes on", err=True)
-        sys.exit(130)

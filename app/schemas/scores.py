@@ -180,4 +180,7 @@ class ScoreBatchRes(Shape):
         fields.Nested(ScoreBatchResult), metadata={"description": "Each result, with `partial`."}
     )
     num_created = fields.Integer(required=True, metadata={"description": "How many are stored."})
+    num_replayed = fields.Integer(
+        metadata={"description": "How many of them an earlier call stored, with `partial`."}
+    )
     num_failed = fields.Integer(metadata={"description": "How many are refused, with `partial`."})

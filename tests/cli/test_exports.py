@@ -14,6 +14,7 @@ import pytest
 
 from app.exports import parquet
 from tests.cli.people import on_a_terminal
+from tests.cli.test_scores import path_of
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment
 
@@ -33,10 +34,6 @@ def run(
         text=text,
         timeout=60,
     )
-
-
-def path_of(project: str) -> str:
-    return f"/v2/{project.replace(' ', '%20').replace('ü', '%C3%BC')}/scores"
 
 
 def fill(service: Service, project: str, values: list[Any]) -> bytes:
@@ -78,7 +75,18 @@ def test_every_format_columns_and_filters(service: Service, project: str, tmp_pa
 def test_a_refused_export_leaves_no_file(service: Service, project: str, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     out.write_text("what was there")
-    arguments = ("export", "--project", project, "--out", str(out), "--column", "a")
+    fill(service, project, [1])
+    arguments = (
+        "export",
+        "--project",
+        project,
+        "--out",
+        str(out),
+        "--column",
+        "a",
+        "--format",
+        "jsonl",
+    )
     refused = run(service, *arguments)
     assert refused.returncode == 1
     assert refused.stderr.startswith("scoreline: 422 query.columns: ")
@@ -90,14 +98,17 @@ def test_a_refused_export_leaves_no_file(service: Service, project: str, tmp_pat
 
 def test_an_export_that_breaks_off_is_no_file(tmp_path: Path) -> None:
     """A service that says 200 and a chunk, and then closes the connection."""
-    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n"
+    line = b'{"score_id":"x"}\n'
+    found = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 17\r\n\r\n" + line
+    broken_off = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n" + line + b"\r\n"
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1 << 16)
-                connection.sendall(answer)
+            for answer in (found, broken_off):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(answer)
 
         server = threading.Thread(target=serve)
         server.start()

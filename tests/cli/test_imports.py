@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.api.test_imports import taken
 from tests.cli.people import killed_once_there_is
-from tests.cli.test_exports import fill, path_of, run
+from tests.cli.test_exports import fill, run
+from tests.cli.test_scores import path_of, write_lines
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
-from tests.cli.test_scores import write_lines
 from tests.processes import Service, running
 
 LANGFUSE: dict[str, Any] = {
@@ -40,10 +40,10 @@ def test_an_export_is_imported_into_another_service(
         arguments = ("import", "--project", project, "--file", str(file))
         first = run(other, *arguments)
         assert (first.returncode, first.stdout) == (0, "")
-        assert first.stderr == "stored 5, there already 0, refused 0\n"
+        assert first.stderr == "new 5, already there 0, refused 0\n"
         assert other.send("GET", path_of(project)).body == lines
         again = run(other, *arguments)
-        assert again.stderr == "stored 0, there already 5, refused 0\n"
+        assert again.stderr == "new 0, already there 5, refused 0\n"
         assert not (tmp_path / "scores.jsonl.progress").exists()
 
 
@@ -59,10 +59,10 @@ def test_each_refused_line_is_named_and_the_others_are_stored(
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "line 2: score_id: Another score has this score_id",
-        "line 3: : Input should be a valid dictionary or object to extract fields from",
+        "line 3, column 1: JSON, but not an object",
         "line 4: scorer: Input should be a valid string",
-        "line 7: 1: JSON decode error",
-        "stored 2, there already 0, refused 4",
+        "line 7, column 2: not JSON: Expecting property name enclosed in double quotes",
+        "new 2, already there 0, refused 4",
     ]
     assert len(stored(service, project)) == 2
 
@@ -75,7 +75,7 @@ def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> Non
         assert done.returncode == 1
         assert done.stderr.splitlines() == [
             "line 3: 413 The body is over the limit of 1500 bytes",
-            "stored 3, there already 0, refused 1",
+            "new 3, already there 0, refused 1",
         ]
 
 
@@ -89,7 +89,7 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
         assert first.startswith("going on after line ")
-        counted = re.fullmatch(r"stored (\d+), there already (\d+), refused 0", last)
+        counted = re.fullmatch(r"new (\d+), already there (\d+), refused 0", last)
         assert counted, last
         assert sum(map(int, counted.groups())) == 6_000
         values = [score["value"] for score in stored(service, "a/b")]
@@ -108,9 +108,9 @@ def test_scores_of_another_service_are_imported_once(
     arguments = ("import", "--project", project, "--file", str(file), "--from", "langfuse")
     first = run(service, *arguments)
     assert first.returncode == 1
-    assert first.stderr == f"{refused}stored 3, there already 0, refused 2\n"
+    assert first.stderr == f"{refused}new 3, already there 0, refused 2\n"
     again = run(service, *arguments)
-    assert again.stderr == f"{refused}stored 0, there already 3, refused 2\n"
+    assert again.stderr == f"{refused}new 0, already there 3, refused 2\n"
     found = {json.dumps(score["value"]) for score in stored(service, project)}
     assert found == {"0.9", "true", "null"}
     assert {score["created_at"] for score in stored(service, project)} == {
@@ -132,9 +132,9 @@ def test_json_and_csv_are_read_by_their_names(
     )
     options = ("import", "--project", project, "--from", "langfuse", "--file")
     shown = run(service, *options, str(page))
-    assert shown.stderr == "row 2: no traceId\nstored 1, there already 0, refused 1\n"
+    assert shown.stderr == "row 2: no traceId\nnew 1, already there 0, refused 1\n"
     shown = run(service, *options, str(table))
-    assert shown.stderr == "line 4: value is no number\nstored 1, there already 0, refused 1\n"
+    assert shown.stderr == "line 4: value is no number\nnew 1, already there 0, refused 1\n"
     assert {(score["scorer"], score["value"]) for score in stored(service, project)} == {
         ("langfuse:EVAL/accuracy", 0.9),
         ("langfuse:a,b", 0.25),
@@ -153,7 +153,7 @@ def test_what_is_no_file_of_rows_is_wrong_use(
         assert (shown.returncode, len(shown.stderr.splitlines())) == (2, 1), shown.stderr
     own = run(service, "import", "--project", project, "--file", str(tmp_path / "b.csv"))
     assert own.returncode == 2
-    assert "the format that can be imported" in own.stderr
+    assert "the format of an export that can be imported" in own.stderr
     (tmp_path / "d.jsonl").write_text("{}\n")
     arguments = ("--project", project, "--file", str(tmp_path / "d.jsonl"))
     wrong = run(service, "import", *arguments, "--created-at", "yesterday")

@@ -125,7 +125,6 @@ def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
         (["--expires-at", "2999-01-01T00:00:00"], "it names no time zone; end it in Z for UTC"),
         (["--expires-at", "soon"], "input is too short"),
         (["--expires-in", "0d"], "a whole number and m, h, d or w, such as 90d"),
-        (["--expires-in", "99999w", "--scope", "acme"], "a scope is entity/project"),
         (["--expires-in", "1y"], "such as 90d"),
         (["--expires-in", "1d", "--expires-at", "2999-01-01T00:00Z"], "give one of them"),
     ],
@@ -137,6 +136,13 @@ def test_an_end_that_means_nothing_is_refused(
     assert refused.returncode == 2
     assert told in refused.stderr
     assert "Traceback" not in refused.stderr
+    assert listed(tmp_path) == []
+
+
+def test_a_scope_that_is_none_is_refused_with_a_far_end(tmp_path: Path) -> None:
+    refused = run(tmp_path, *CREATE[:-1], "acme", "--expires-in", "99999w")
+    assert refused.returncode == 2
+    assert "a scope is entity/project" in refused.stderr
     assert listed(tmp_path) == []
 
 

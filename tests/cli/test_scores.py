@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -38,6 +40,10 @@ def run(
     )
 
 
+def path_of(project: str) -> str:
+    return f"/v2/{quote(project)}/scores"
+
+
 def write_lines(path: Path, items: list[Any]) -> Path:
     path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
     return path
@@ -53,10 +59,10 @@ def test_a_limit_is_waited_for_as_long_as_the_service_asks(tmp_path: Path, proje
     settings = {"SCORELINE_RATE_LIMIT": "1/second", "WEB_CONCURRENCY": "1"}
     ids = [f"none-{number}" for number in range(300)]  # Three calls.
     with running(tmp_path, **settings) as service:
-        deleted = run(service, "delete", "--project", project, *ids)
+        deleted = run(service, "delete", "--yes", "--project", project, *ids)
     assert deleted.returncode == 1, deleted.stderr  # None was there.
     statuses = [line["status"] for line in service.log_lines() if line["message"] == "request"]
-    assert statuses == [200, 429, 200, 429, 200]
+    assert statuses[:5] == [200, 429, 200, 429, 200]
 
 
 def test_a_file_is_added_and_listed_again_exactly(
@@ -65,7 +71,11 @@ def test_a_file_is_added_and_listed_again_exactly(
     values = [None, True, 1.0, 10**300, {"a.b": ["é", "\ud800"]}]
     file = write_lines(tmp_path / "scores.jsonl", [{**SCORE, "value": value} for value in values])
     added = run(service, "add", "--project", project, "--file", str(file))
-    assert (added.returncode, added.stdout, added.stderr) == (0, "", "stored 5, refused 0\n")
+    assert (added.returncode, added.stdout, added.stderr) == (
+        0,
+        "",
+        "new 5, already there 0, refused 0\n",
+    )
     assert json.dumps([score["value"] for score in stored(service, project)]) == json.dumps(values)
     assert list(tmp_path.iterdir()) == [file]
 
@@ -81,12 +91,12 @@ def test_adding_a_file_again_stores_nothing_twice_and_what_was_corrected_once(
     assert first.stderr.splitlines() == [
         "line 1201: prediction_id: Field required; scorer: Input should be a valid string; "
         "value: Field required",
-        "line 2501: : Input should be a valid dictionary or object to extract fields from",
-        "stored 2499, refused 2",
+        "line 2501, column 1: JSON, but not an object",
+        "new 2499, already there 0, refused 2",
     ]
     write_lines(file, items)
     again = run(service, "add", "--project", project, "--file", str(file))
-    assert (again.returncode, again.stderr) == (0, "stored 2500, refused 0\n")
+    assert (again.returncode, again.stderr) == (0, "new 1, already there 2499, refused 0\n")
     assert sorted(score["value"] for score in stored(service, project)) == list(range(2_500))
 
 
@@ -97,10 +107,13 @@ def test_blank_lines_and_a_missing_last_line_end_are_nothing(
     file = tmp_path / "scores.jsonl"
     file.write_text(f"\n{line}\r\n   \n{line}")
     added = run(service, "add", "--project", project, "--file", str(file), "--batch-size", "1")
-    assert (added.returncode, added.stderr) == (0, "stored 2, refused 0\n")
+    assert (added.returncode, added.stderr) == (0, "new 2, already there 0, refused 0\n")
     file.write_text("")
     empty = run(service, "add", "--project", project, "--file", str(file))
-    assert (empty.returncode, empty.stderr) == (0, "stored 0, refused 0\n")
+    assert (empty.returncode, empty.stderr) == (
+        0,
+        f"{file} is empty\nnew 0, already there 0, refused 0\n",
+    )
 
 
 def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -114,7 +127,9 @@ def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
         assert first.startswith("going on after line ")
-        assert last == "stored 6000, refused 0"
+        counts = re.fullmatch(r"new (\d+), already there (\d+), refused 0", last)
+        assert counts, last
+        assert sum(map(int, counts.groups())) == 6_000
         assert sorted(score["value"] for score in stored(service, "a/b")) == list(range(6_000))
         assert not progress.exists()
 
@@ -124,10 +139,12 @@ def test_progress_of_another_file_is_not_taken(
 ) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 3)
     progress = tmp_path / "scores.jsonl.progress"
-    for left in ("no json", '{"target": "x", "offset": 5, "lines": 2, "digest": "?"}', "[]"):
+    lefts = ("no json", '{"target": "x", "offset": 5, "lines": 2, "digest": "?"}', "[]")
+    for number, left in enumerate(lefts):
         progress.write_text(left)
         added = run(service, "add", "--project", project, "--file", str(file))
-        assert (added.returncode, added.stderr) == (0, "stored 3, refused 0\n")
+        new = 3 if number == 0 else 0
+        assert added.stderr == f"new {new}, already there {3 - new}, refused 0\n"
 
 
 def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
@@ -138,13 +155,13 @@ def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> Non
         assert added.returncode == 1
         assert added.stderr.splitlines() == [
             "line 3: 413 The body is over the limit of 1500 bytes",
-            "stored 3, refused 1",
+            "new 3, already there 0, refused 1",
         ]
         assert len(stored(service, "a/b")) == 3
 
 
 def test_a_list_is_a_table_for_people(service: Service, project: str) -> None:
-    path = f"/v2/{project.replace(' ', '%20').replace('ü', '%C3%BC')}/scores"
+    path = path_of(project)
     for value in ("short", "\x1b[31mred", "long " * 40):
         service.post(path, {**SCORE, "value": value})
     shown = run(service, "list", "--project", project)
@@ -194,9 +211,9 @@ def test_one_score_is_shown_and_deleted(service: Service, project: str, tmp_path
     shown = run(service, "get", "--project", project, ids[0])
     assert f"score_id: {ids[0]}" in shown.stdout.splitlines()
     assert json.loads(run(service, "get", "--project", project, "--json", ids[0]).stdout)
-    deleted = run(service, "delete", "--project", project, *ids[:2])
+    deleted = run(service, "delete", "--yes", "--project", project, *ids[:2])
     assert (deleted.returncode, deleted.stderr) == (0, "deleted 2 of 2\n")
-    rest = run(service, "delete", "--project", project, "-", stdin="\n".join(ids))
+    rest = run(service, "delete", "--yes", "--project", project, "-", stdin="\n".join(ids))
     assert (rest.returncode, rest.stderr) == (1, "deleted 1 of 3\n")
     gone = run(service, "get", "--project", project, ids[0])
     assert (gone.returncode, gone.stderr) == (1, f"scoreline: 404 Score {ids[0]} not found\n")
@@ -207,6 +224,7 @@ def test_a_key_is_taken_without_what_an_editor_or_a_shell_leaves_around_it(
     service: Service, project: str, tmp_path: Path, around: str
 ) -> None:
     text = around.format(service.key)
+    service.post(path_of(project), SCORE)
     arguments = ("list", "--project", project)
     variable = run(service, *arguments, SCORELINE_KEY=text)
     assert (variable.returncode, variable.stderr) == (0, "")
@@ -242,6 +260,7 @@ def test_exit_codes_tell_refused_from_wrong_use_from_no_answer(
 def test_a_key_file_holds_the_key(service: Service, project: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{service.key}\n")
+    service.post(path_of(project), SCORE)
     arguments = ("list", "--project", project, "--key-file", str(file))
     assert run(service, *arguments, SCORELINE_KEY="").returncode == 0
 
@@ -254,4 +273,4 @@ def test_long_work_shows_progress_on_a_terminal_only(
     shown = on_a_terminal(service, "scores", *arguments)
     assert b"adding" in shown
     assert b"100%" in shown
-    assert b"stored 300, refused 0" in shown
+    assert b"new 300, already there 0, refused 0" in shown

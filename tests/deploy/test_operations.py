@@ -13,7 +13,7 @@ import pymongo
 import pytest
 from click.testing import CliRunner
 
-from app.cli import main
+from app.cli.root import scoreline
 from app.errors import Conflict
 from app.stores import open_store
 from app.stores.mongo.indexes import SCORE_INDEXES
@@ -42,7 +42,7 @@ def test_every_scoreline_command_of_the_document_is_one() -> None:
     assert lines
     for words in lines:
         names = [word for word in words[1:3] if re.fullmatch(r"[a-z]+", word)]
-        shown = CliRunner().invoke(main, [*names, "--help"])
+        shown = CliRunner().invoke(scoreline, [*names, "--help"])
         assert shown.exit_code == 0, words
         for option in (word for word in words if word.startswith("--")):
             assert option in shown.output, (words, option)

@@ -1,4 +1,4 @@
-"""The rows of an export file: JSON lines, one JSON text, or CSV."""
+"""The rows of an export: JSON lines, one JSON text, or CSV."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
+
+from app.cli.files import InputFile, Line
 
 MOST_CELL_CHARACTERS = 2**31 - 1
 
@@ -23,57 +24,58 @@ class NotRows(Exception):
 class Row:
     """One row of a file: where it stands, about how many bytes it takes, and what it says.
 
-    `line` is the row as it stands in a file of lines. `content` is None where the row is no JSON.
-    The cells of CSV are text: JSON inside of them is for whoever knows what they mean.
+    `line` is the row as it stands in a file of lines, with what is wrong
+    with its JSON. The cells of CSV are text: what is JSON inside them is for the source to read.
     """
 
     place: str
     number: int
     size: int
     content: Any = None
-    line: bytes = b""
+    line: Line | None = None
     is_text: bool = False
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing stands in the line."""
-        return self.content is None and not self.line.strip()
+        """Whether nothing stands in the row."""
+        return self.content is None and (self.line is None or self.line.is_blank)
 
 
-def is_lines(file: Path) -> bool:
-    """Whether a file is one of JSON lines, by its name."""
-    return file.suffix.lower() not in (".json", ".csv", ".parquet")
+def is_lines(name: str) -> bool:
+    """Return whether a file holds JSON lines, by its name."""
+    return not name.lower().endswith((".json", ".csv", ".parquet"))
 
 
-def read_rows(opened: BinaryIO, file: Path, before: int) -> Iterator[Row]:
-    """The rows from where `opened` stands, after so many lines. Raises NotRows."""
-    if is_lines(file):
-        return _lines(opened, before)
-    return _csv(opened) if file.suffix.lower() == ".csv" else _json(opened)
-
-
-def _lines(opened: BinaryIO, before: int) -> Iterator[Row]:
-    for number, line in enumerate(opened, before + 1):
-        try:
-            content = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            content = None
-        yield Row(f"line {number}", number, len(line), content, line)
+def read_rows(source: InputFile, before: int, *, as_lines: bool) -> Iterator[Row]:
+    """Yield the rows from where a file stands, after so many lines. Raises NotRows."""
+    if as_lines:
+        return (
+            Row(line.place, line.number, len(line.raw), line.content, line)
+            for line in source.lines(before)
+        )
+    if source.path.name.lower().endswith(".csv"):
+        return _csv(source.opened)
+    return _json(source.opened)
 
 
 def _json(opened: BinaryIO) -> Iterator[Row]:
     data = opened.read()
     try:
         rows = _listed(json.loads(data))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise NotRows(f"not JSON: {where}; name a file of JSON lines .jsonl") from None
+    except UnicodeDecodeError:
+        raise NotRows("not JSON in UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise NotRows(f"no JSON, or JSON lines without the name .jsonl: {error}") from None
+        raise NotRows(f"not JSON that can be read: {error}") from None
     size = len(data) // max(1, len(rows))
     for number, content in enumerate(rows, 1):
         yield Row(f"row {number}", number, size, content)
 
 
 def _listed(content: Any) -> list[Any]:
-    """The rows of a JSON text: a list, a table as pandas splits it, an API's list, or one row."""
+    """Return the rows of a JSON text: a list, a table of pandas, an API's list, or one row."""
     if isinstance(content, list):
         return content
     if not isinstance(content, dict):
@@ -89,7 +91,7 @@ def _listed(content: Any) -> list[Any]:
 
 
 def _csv(opened: BinaryIO) -> Iterator[Row]:
-    """The rows under the header; an empty cell is null."""
+    """Yield the rows under the header; an empty cell is null."""
     csv.field_size_limit(MOST_CELL_CHARACTERS)
     sizes = [0]
 
@@ -106,4 +108,4 @@ def _csv(opened: BinaryIO) -> Iterator[Row]:
             yield Row(f"line {rows.line_num}", number, sizes[0], content or None, is_text=True)
             sizes[0] = 0
     except (csv.Error, UnicodeDecodeError) as error:
-        raise NotRows(f"no CSV in UTF-8: {error}") from None
+        raise NotRows(f"not CSV in UTF-8: {error}") from None

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from app.datetimes import InvalidDatetime, parse_datetime
 from app.ids import utc_text
-from app.schemas.datetimes import InvalidDatetime, parse_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from app.cli.files import InputFile
 from app.cli.sources import SOURCES
-from app.cli.sources.rows import NotRows, Row, read_rows
+from app.cli.sources.rows import NotRows, Row, is_lines, read_rows
 from app.cli.sources.scores import Origin, Unmappable
 from app.schemas.transfers import ScoreImportItem
 
@@ -338,7 +339,11 @@ def test_mlflow_rows_that_cannot_be_mapped_say_why(row: Any, reason: str) -> Non
 
 
 def rows_of(name: str, text: str) -> list[Row]:
-    return list(read_rows(io.BytesIO(text.encode()), Path(name), 0))
+    with TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(text.encode())
+        with InputFile(str(path)) as file:
+            return list(read_rows(file, 0, as_lines=is_lines(name)))
 
 
 def test_json_holds_rows_in_many_ways() -> None:

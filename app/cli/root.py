@@ -1,0 +1,101 @@
+"""The command `scoreline` and the names of its commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from app.cli.base import Command, Group, failures, flush
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    refused, failed, or not found
+  2    wrong use, a wrong setting, a file that cannot be read or written
+  3    the service or its store does not answer: try again
+  130  interrupted by Ctrl-C
+  141  whoever read the output closed it (`| head`)
+`gate` has 0 for passed, 1 for failed and 2 for no answer.
+"""
+
+COMMANDS = {
+    "doctor": ("app.cli.doctor:doctor", "Check settings, store and keys."),
+    "export": ("app.cli.exports:export", "Export scores as JSON lines, CSV or Parquet."),
+    "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
+    "import": ("app.cli.imports:import_", "Import exports of Scoreline and other services."),
+    "keys": ("app.cli.keys:keys", "Create, list and revoke API keys, directly in the store."),
+    "scores": ("app.cli.scores:scores", "Add, list, follow, get and delete scores."),
+    "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),
+    "store": ("app.cli.store:store", "Back up, restore and copy a store."),
+}
+"""Where each command is, and its line in the help. A command is imported when it is used: the help
+needs none of them, and those for a running service need nothing of the server."""
+
+
+class Root(Group):
+    """The command `scoreline`, which imports the one that is used and ends it in words."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the lines of the help without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, also where only the help is printed; a failure becomes one line on stderr."""
+        with failures():
+            return super().main(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a failure becomes one line on stderr and an exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # What a terminal cannot show is escaped.
+                stream.reconfigure(errors="backslashreplace")
+        with failures():
+            try:
+                return super().invoke(ctx)
+            finally:
+                flush()
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"{EXIT_CODES}\nSettings are environment variables: see docs/settings.md.",
+)
+@click.version_option(package_name="scoreline", prog_name="scoreline")
+def scoreline() -> None:
+    """Store, list and compare the scores of LLM evaluations.
+
+    Example: scoreline scores add --project acme/demo --file scores.jsonl
+    """
+
+
+@click.command(cls=Command)
+def serve() -> None:
+    """Serve over HTTP until SIGTERM or Ctrl-C.
+
+    Listens on 127.0.0.1:8000 and keeps scores in var/scoreline.db unless SCORELINE_HOST, PORT and
+    SCORELINE_STORE say otherwise. The first start makes the administrator's key.
+
+    Example: PORT=8080 scoreline serve
+    """
+    os.environ.setdefault("SCORELINE_HOST", "127.0.0.1")
+    from app.startup import Server
+
+    Server().run()

@@ -1,0 +1,254 @@
+"""The command line as a whole: help, options, addresses, outputs, and what it imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli.exports import FORMATS
+from app.schemas import transfers
+from tests.cli.test_exports import run
+from tests.cli.test_scores import SCORE, path_of
+from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
+from tests.processes import Service, command, environment, free_port
+
+SERVER = [
+    *["flask", "gunicorn", "marshmallow", "pymongo", "numpy", "scipy", "werkzeug", "sqlite3"],
+    *["app.stores", "app.services", "app.api", "config", "fcntl", "resource"],
+]
+"""What no machine needs that only talks to a service; some are not there on Windows."""
+
+_BLOCK = f"""
+import sys, select
+for name in {SERVER!r}:
+    sys.modules[name] = None
+for name in ("epoll", "poll"):
+    if hasattr(select, name):
+        delattr(select, name)
+from app.cli import main
+main()
+"""
+
+
+def without_server(service: Service, *arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-c", _BLOCK, *arguments],
+        check=False,
+        env=environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_commands_for_a_running_service_need_nothing_of_the_server(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    of = ("--project", project)
+    file, out = tmp_path / "f.jsonl", tmp_path / "out.jsonl"
+    file.write_text(json.dumps({**SCORE, "evaluation_run_id": "r"}))
+    without_server(service, "scores", "add", *of, "--file", str(file))
+    line = without_server(service, "scores", "list", *of, "--json")
+    score_id = json.loads(line)["score_id"]
+    without_server(service, "scores", "get", *of, score_id)
+    without_server(service, "export", *of, "--out", str(out))
+    without_server(service, "import", *of, "--file", str(out))
+    without_server(service, "gate", *of, "--run", "r", "--scorer", "s", "--min", "0")
+    without_server(service, "scores", "delete", *of, "--yes", score_id)
+
+
+def test_the_help_imports_no_command(tmp_path: Path) -> None:
+    script = "import sys; from app.cli import main\ntry: main()\nfinally: print(*sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", script, "--help"],
+        check=True,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    modules = set(shown.stdout.splitlines()[-1].split())
+    own = {name for name in modules if name.startswith("app.cli.")}
+    assert own == {"app.cli.root", "app.cli.base", "app.cli.output"}
+    assert not modules & {*SERVER, "urllib3"}
+
+
+def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
+    commands = [
+        *["serve", "doctor", "export", "gate", "import"],
+        *[f"scores {name}" for name in ("add", "list", "follow", "get", "delete")],
+        *[f"store {name}" for name in ("backup", "restore", "copy")],
+    ]
+    for name in commands:
+        shown = subprocess.run(
+            command(*name.split(), "--help"),
+            check=True,
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert "Example: " in shown.stdout, name
+        assert f"scoreline {name}" in " ".join(shown.stdout.split()), name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["gate", "--run", "r", "--scorer", "s", "--min", "0", "--leaf", "a", "--leaf", "b"],
+        ["gate", "--run", "r", "--scorer", "s", "--min", "0", "--run=r"],
+        ["scores", "list", "--project", "a/b"],
+        ["export", "--format", "csv", "--format", "csv"],
+        ["store", "backup", "--force", "x", "--no-such"],
+        ["keys", "create", "--name", "a", "--name", "b", "--role", "read", "--scope", "*"],
+    ],
+)
+def test_a_repeated_option_is_refused(service: Service, project: str, arguments: list[str]) -> None:
+    of = [] if arguments[0] in ("store", "keys") else ["--project", project]
+    ended = run(service, *arguments, *of)
+    assert ended.returncode == 2
+    assert "give it once" in ended.stderr or "--no-such" in arguments
+
+
+def test_flags_and_options_of_several_values_may_be_repeated(
+    service: Service, project: str
+) -> None:
+    service.post(path_of(project), {**SCORE, "value": {"a": 1, "b": 2}})
+    columns = ("--format", "csv", "--column", "a", "--column", "b")
+    assert run(service, "export", "--project", project, *columns).returncode == 0
+    assert run(service, "scores", "list", "--project", project, "--json", "--json").returncode == 0
+
+
+def test_an_address_works_or_is_refused_in_words(service: Service, project: str) -> None:
+    service.post(path_of(project), SCORE)
+    given = ("scores", "list", "--project", project)
+    for url in (
+        f"localhost:{service.port}",
+        f"127.0.0.1:{service.port}/",
+        f" {service.url}/\n",
+        f"HTTP://127.0.0.1:{service.port}//",
+    ):
+        ended = run(service, *given, SCORELINE_URL=url)
+        assert (ended.returncode, ended.stderr) == (0, ""), url
+    for url, why in {
+        "scores.example.com": "has no scheme",
+        "ftp://localhost": "begins with ftp://",
+        "http://me:hush@localhost": "holds a user name or password",
+        "http://": "names no host",
+        "http://localhost:no": "is not a URL",
+        "http://localhost:99999": "is not a URL",
+        "http://localhost?x=1": "has a query or fragment",
+        "http://local host": "holds characters that no URL has",
+        "http://[::1": "is not a URL",
+        "http://exämple": "holds characters that no URL has",
+    }.items():
+        ended = run(service, *given, SCORELINE_URL=url)
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), (url, ended.stderr)
+        assert why in ended.stderr, url
+        assert "hush" not in ended.stderr
+
+
+def test_an_unknown_run_or_project_is_said(service: Service, project: str) -> None:
+    service.post(path_of(project), {**SCORE, "evaluation_run_id": "r"})
+    limits = ("--scorer", "s", "--min", "0")
+    for arguments in (
+        ("scores", "list", "--run", "no"),
+        ("export", "--run", "no"),
+        ("gate", "--run", "no", *limits),
+        ("gate", "--run", "r", "--baseline", "no", "--max-drop", "1", "--scorer", "s"),
+    ):
+        ended = run(service, *arguments, "--project", project)
+        assert ended.returncode == 1, arguments
+        assert f"no scores of run no in {project}" in ended.stderr
+    for more in (
+        ("scores", "list"),
+        ("scores", "delete", "--yes", "x"),
+        ("export",),
+        ("gate", "--run", "r", *limits),
+    ):
+        ended = run(service, *more, "--project", "no/where")
+        assert ended.returncode == 1, more
+        assert "no scores in no/where" in ended.stderr
+    ended = run(service, "scores", "list", "--project", project, "--scorer", "other")
+    assert (ended.returncode, ended.stderr) == (0, "no scores match\n")
+
+
+def test_delete_refuses_where_nobody_can_be_asked(service: Service, project: str) -> None:
+    score_id = service.post(path_of(project), SCORE).json["score_id"]
+    arguments = ("scores", "delete", "--project", project, score_id)
+    refused = run(service, *arguments)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    done = run(service, *arguments, "--yes", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"num_deleted": 1})
+
+
+def test_an_output_that_is_closed_is_no_error_to_tell(service: Service, project: str) -> None:
+    body = {"scores": [{**SCORE, "value": "x" * 500}] * 3_000}
+    service.post(f"{path_of(project)}/batch", body)
+    for name in (("scores", "list", "--json"), ("export",)):
+        with subprocess.Popen(
+            command(*name, "--project", project),
+            env=environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            process.stdout.readline()
+            process.stdout.close()
+            assert (process.wait(timeout=60), process.stderr.read()) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+def test_a_full_disk_is_told_in_one_line(service: Service, project: str) -> None:
+    service.post(path_of(project), SCORE)
+    for name in (("scores", "list"), ("scores", "list", "--json"), ("export",), ("--help",)):
+        of = () if name == ("--help",) else ("--project", project)
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(
+                command(*name, *of),
+                check=False,
+                env=environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), (name, ended.stderr)
+    out = run(service, "export", "--project", project, "--out", "/dev/full")
+    assert (out.returncode, len(out.stderr.splitlines())) == (2, 1), out.stderr
+
+
+def test_the_suffix_of_an_export_decides_its_format(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    service.post(path_of(project), SCORE)
+    csv = tmp_path / "scores.CSV"
+    assert run(service, "export", "--project", project, "--out", str(csv)).returncode == 0
+    assert csv.read_text().startswith('"score_id",')
+    of = ("export", "--project", project, "--out", str(tmp_path / "scores.json"))
+    refused = run(service, *of)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert run(service, *of, "--format", "jsonl").returncode == 0
+    assert transfers.FORMATS == FORMATS
+
+
+def test_serve_works_in_a_folder_with_python_files_of_the_user(tmp_path: Path) -> None:
+    for name in ("app.py", "config.py", "gunicorn.conf.py", "flask.py"):
+        (tmp_path / name).write_text("raise SystemExit('the file of the user was imported')")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "__init__.py").write_text("raise SystemExit('imported')")
+    port = free_port()
+    script = Path(sys.executable).with_name("scoreline")
+    with subprocess.Popen(
+        [script, "serve"], cwd=tmp_path, env=environment(PORT=str(port)), stderr=subprocess.PIPE
+    ) as process:
+        from tests.processes import wait_until_listening
+
+        wait_until_listening(port, process)
+        process.terminate()
+        assert process.wait(timeout=60) == 0

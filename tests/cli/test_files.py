@@ -1,0 +1,232 @@
+"""What `scoreline scores add` and `import` read: files, pipes, and what is not JSON lines."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_scores import SCORE, path_of, run, stored, write_lines
+from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
+from tests.processes import Service, command, environment, free_port
+
+LINE = json.dumps(SCORE)
+
+
+def add(service: Service, project: str, file: Path | str, *more: str, **options: Any) -> str:
+    """Add a file; return what the command says on stderr."""
+    added = run(service, "add", "--project", project, "--file", str(file), *more, **options)
+    assert "Traceback" not in added.stderr
+    return added.stderr
+
+
+def test_a_line_at_the_top_or_one_taken_out_doubles_nothing(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    items = [{**SCORE, "prediction_id": name} for name in "aabc"]
+    file = write_lines(tmp_path / "f.jsonl", items)
+    assert add(service, project, file) == "new 4, already there 0, refused 0\n"
+    write_lines(file, [{**SCORE, "prediction_id": "d"}, *items])
+    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
+    write_lines(file, items[1:])
+    assert add(service, project, file) == "new 0, already there 3, refused 0\n"
+    write_lines(file, [items[0], *items])
+    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
+    found = Counter(score["prediction_id"] for score in stored(service, project))
+    assert found == {"a": 3, "b": 1, "c": 1, "d": 1}
+
+
+def test_space_and_the_order_of_keys_are_not_content(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.jsonl"
+    items = [{**SCORE, "value": {"a": number, "b": [1, 2]}} for number in range(150)]
+    write_lines(file, items)
+    assert add(service, project, file) == "new 150, already there 0, refused 0\n"
+    line = ' {"value": {"b" : [1,2], "a" : %d}, "scorer" :"s",  "prediction_id":"p"} \r\n'
+    file.write_text("".join(line % number for number in range(150)))
+    assert add(service, project, file) == "new 0, already there 150, refused 0\n"
+    assert len(stored(service, project)) == 150
+
+
+def test_keys_are_right_again_after_an_interruption(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    """Four of seven equal lines were sent, and noted; then the command was killed."""
+    file = write_lines(tmp_path / "f.jsonl", [SCORE] * 4)
+    add(service, project, file)
+    left = {
+        "target": f"{service.url}{path_of(project)}",
+        "offset": len(file.read_bytes()),
+        "lines": 4,
+        "created": 4,
+        "digest": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
+    write_lines(file, [SCORE] * 7)
+    said = add(service, project, file, "--batch-size", "2")
+    assert said == "going on after line 4\nnew 7, already there 0, refused 0\n"
+    assert len(stored(service, project)) == 7
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_refused_line_says_why_however_many_they_are(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    items: list[Any] = [SCORE if n % 3 else {**SCORE, "scorer": n} for n in range(750)]
+    said = add(service, project, write_lines(tmp_path / "f.jsonl", items)).splitlines()
+    assert said[-1] == "new 500, already there 0, refused 250"
+    assert said[:-1] == [
+        f"line {n + 1}: scorer: Input should be a valid string" for n in range(0, 750, 3)
+    ]
+
+
+def test_positions_are_those_of_the_users_own_text(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "f.jsonl"
+    file.write_bytes(
+        b"\xef\xbb\xbf"
+        + f'{LINE}\n\n  {{"prediction_id": "ü", x}}\n'.encode()
+        + b'{"a": "\xc3\xbc\xff"}\n[1]\n{} {}\n{"a": "\n'
+        + LINE.encode()
+    )
+    assert add(service, project, file).splitlines() == [
+        "line 3, column 26: not JSON: Expecting property name enclosed in double quotes",
+        "line 4, column 9: not UTF-8",
+        "line 5, column 1: JSON, but not an object",
+        "line 6, column 4: not JSON: there is more after the end of the object",
+        "line 7, column 8: not JSON: a string holds a control character, or does not end here",
+        "new 2, already there 0, refused 5",
+    ]
+
+
+def test_standard_input_and_pipes_are_files_too(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    text = f"{LINE}\n{LINE}\n"
+    assert add(service, project, "-", stdin=text) == "new 2, already there 0, refused 0\n"
+    assert add(service, project, "/dev/stdin", stdin=text).startswith("new 0, already there 2")
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_text(text))
+    writer.start()
+    assert add(service, project, fifo).startswith("new 0, already there 2")
+    writer.join()
+    assert list(tmp_path.iterdir()) == [fifo]
+
+
+@pytest.mark.parametrize("command_", ["add", "import"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f"[{LINE},\n{LINE}]", "a JSON array, not one object a line: `jq -c '.[]' {file} > NEW`"),
+        (gzip.compress(LINE.encode(), mtime=0), "compressed with gzip: `gunzip -c {file} > NEW`"),
+        (LINE.encode("utf-16"), "UTF-16, not UTF-8: `iconv -f UTF-16 -t UTF-8 {file} > NEW`"),
+        (LINE.encode("utf-16-le"), "UTF-16LE, not UTF-8: `iconv -f UTF-16LE"),
+        (LINE.encode("utf-16-be"), "UTF-16BE, not UTF-8: `iconv -f UTF-16BE"),
+        (json.dumps(SCORE, indent=2), "JSON over several lines, not one object a line: `jq -c ."),
+        (json.dumps({"scores": [SCORE]}), "one JSON object with a list"),
+        (b"\x7fELF\0\0\1", "binary, not text"),
+        ("a,b\n1,2\n", "not JSON lines: line 1, column 1: not JSON: a value is missing"),
+    ],
+    ids=str.split("array gzip utf-16 utf-16-le utf-16-be pretty object binary csv"),
+)
+def test_what_is_not_json_lines_is_told_in_one_line(
+    service: Service,
+    project: str,
+    tmp_path: Path,
+    command_: str,
+    content: str | bytes,
+    said: str,
+) -> None:
+    file = tmp_path / "scores.json"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    arguments = [command_] if command_ == "import" else ["scores", "add"]
+    given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
+    ended = subprocess.run(
+        command(*arguments, "--project", project, "--file", str(file)),
+        check=False,
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert f"{file} is {said.format(file=file)}" in ended.stderr
+
+
+def test_a_folder_and_a_file_that_is_not_there_are_told(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    assert add(service, project, tmp_path) == f"scoreline: {tmp_path} is a folder, not a file\n"
+    said = add(service, project, tmp_path / "no")
+    assert said == f"scoreline: {tmp_path}/no cannot be read: No such file or directory\n"
+
+
+def test_a_journal_that_cannot_be_written_is_told_once(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "f.jsonl", [SCORE] * 5)
+    (tmp_path / "f.jsonl.progress.new").mkdir()
+    said = add(service, project, file, "--batch-size", "1").splitlines()
+    assert len(said) == 2
+    assert said[0].endswith(
+        "f.jsonl.progress cannot be written: Is a directory; going on without it"
+    )
+    assert said[1] == "new 5, already there 0, refused 0"
+
+
+def test_unknown_fields_are_named_once_unless_it_is_json(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    items = [{**SCORE, "run_id": "r", "note": n} for n in range(3)]
+    file = write_lines(tmp_path / "f.jsonl", items)
+    said = "ignored: note, run_id\nnew 3, already there 0, refused 0\n"
+    assert add(service, project, file) == said
+    again = run(service, "add", "--project", project, "--file", str(file), "--json")
+    counts = {"num_created": 0, "num_replayed": 3, "num_failed": 0}
+    assert (json.loads(again.stdout), again.stderr) == (counts, "ignored: note, run_id\n")
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
+    """The service takes the connection, and never answers."""
+    file = write_lines(tmp_path / "f.jsonl", [SCORE] * 5)
+    with socket.create_server(("127.0.0.1", free_port())) as listener:
+        given = environment(
+            SCORELINE_KEY="k", SCORELINE_URL=f"localhost:{listener.getsockname()[1]}"
+        )
+        for arguments, said in (
+            (("scores", "add", "--file", str(file)), "the same command goes on where it was"),
+            (("import", "--file", str(file)), "the same command goes on where it was"),
+            (("scores", "list"), "the same command starts again"),
+            (("scores", "follow"), "nothing was printed"),
+            (("export",), "the same command starts again"),
+            (
+                ("gate", "--run", "r", "--scorer", "s", "--min", "0"),
+                "the same command starts again",
+            ),
+        ):
+            process = subprocess.Popen(
+                command(*arguments, "--project", "a/b"),
+                env=given,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                process.send_signal(signal.SIGINT)
+                _, stderr = process.communicate(timeout=60)
+            assert process.returncode == 130, stderr
+            assert stderr == f"scoreline: interrupted; {said}\n"
