@@ -192,4 +192,7 @@ def _one_error(error: Any) -> str:
     if not isinstance(error, dict) or "msg" not in error:
         return str(error)
     place = ".".join(str(step) for step in error.get("loc", ()))
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+    why = error["msg"]
+    if isinstance(context := error.get("ctx"), dict) and why == "JSON decode error":
+        why = f"{why}: {context.get('error')}"
+    return f"{place}: {why}" if place else str(why)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from app.cli.base import Group, ServiceUnreachable, flush, interruptible
+from app.cli.base import Group, ServiceError, ServiceUnreachable, flush, interruptible
 from app.cli.client import DELETED_AT_ONCE, MAX_WAIT, Client
 from app.cli.files import BATCH_BYTES, InputFile, Journal, Line, LineKeys
 from app.cli.output import bar, fail, note, printable, table, write, write_json
@@ -233,6 +233,10 @@ def scores_follow(client: Client, cursor: str | None, *, from_start: bool) -> No
     following = _Following(client, "start" if from_start else cursor)
     try:
         following.run()
+    except ServiceError as error:
+        if error.status != 410:
+            raise
+        fail(f"{error}; --from-start begins anew, and without --cursor only new scores come", 1)
     except KeyboardInterrupt:
         with interruptible(following.going_on):
             raise
