@@ -13,4 +13,5 @@ def main() -> None:
     except KeyboardInterrupt:
         import sys
 
+        sys.stderr.write("scoreline: interrupted; the same command starts again\n")
         sys.exit(130)
