@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -54,8 +53,9 @@ def last_id_before(moment: datetime) -> str:
 
 def _id_at(moment: datetime, filling: str) -> str:
     """Return an id whose first 48 bits are the milliseconds of `moment`, the rest filled."""
-    rounding = math.ceil if filling == "0" else math.floor
-    milliseconds = rounding((moment - _EPOCH) / _MILLISECOND)
+    elapsed = moment - _EPOCH
+    # Whole numbers, rounded up or down: a float would lose the microseconds of far years.
+    milliseconds = -(-elapsed // _MILLISECOND) if filling == "0" else elapsed // _MILLISECOND
     time = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
     rest = filling * 4
     return f"{time[:8]}-{time[8:]}-{rest}-{rest}-{filling * 12}"

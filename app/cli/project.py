@@ -92,6 +92,8 @@ FILTERS = (
     click.option("--run", "evaluation_run_id", help="Only scores of this evaluation run."),
     click.option("--prediction", "prediction_id", help="Only scores of this prediction."),
     click.option("--scorer", help="Only scores by this scorer."),
+    click.option("--created-at-from", help="Only scores created at this time or later."),
+    click.option("--created-at-to", help="Only scores created earlier than this time."),
     click.option("--created-after", help="Only scores created later than this time."),
     click.option("--created-before", help="Only scores created earlier than this time."),
     click.option("--limit", type=click.IntRange(min=0), help="At most so many."),

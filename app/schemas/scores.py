@@ -98,8 +98,15 @@ class ScoreFilters(Query):
         load_default=None, metadata={"description": "Only scores of this prediction."}
     )
     scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
+    created_at_from = Datetime(
+        load_default=None, metadata={"description": "Only scores created at this moment or later."}
+    )
+    created_at_to = Datetime(
+        load_default=None, metadata={"description": "Only scores created earlier than this."}
+    )
     created_after = Datetime(
-        load_default=None, metadata={"description": "Only scores created later than this."}
+        load_default=None,
+        metadata={"description": "Only scores created later than this, itself left out."},
     )
     created_before = Datetime(
         load_default=None, metadata={"description": "Only scores created earlier than this."}

@@ -58,14 +58,24 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
 
 def query_of(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
     """What loaded ScoreFilters ask of one project; of a ScoreListQuery, all but its limit."""
+    lower = (
+        wanted.get("after"),
+        # No UUIDv7 is as low as the lowest id of a moment: what follows it includes the moment.
+        _bound(first_id_at, wanted["created_at_from"]),
+        _bound(last_id_at, wanted["created_after"]),
+    )
+    upper = (
+        _bound(first_id_at, wanted["created_at_to"]),
+        _bound(first_id_at, wanted["created_before"]),
+    )
     return ScoreQuery(
         entity,
         project,
         evaluation_run_id=wanted["evaluation_run_id"] or None,
         prediction_id=wanted["prediction_id"] or None,
         scorer=wanted["scorer"] or None,
-        after=_later(wanted.get("after"), _bound(last_id_at, wanted["created_after"])),
-        before=_bound(first_id_at, wanted["created_before"]),
+        after=max(_given(*lower), default=None),
+        before=min(_given(*upper), default=None),
         offset=min(wanted.get("offset") or 0, _NO_END),
     )
 
@@ -98,8 +108,8 @@ def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
         query = replace(query, after=score_ids[-1], offset=0)
 
 
-def _later(one: str | None, other: str | None) -> str | None:
-    return max(one, other) if one and other else one or other
+def _given(*score_ids: str | None) -> list[str]:
+    return [score_id for score_id in score_ids if score_id]
 
 
 def _bound(id_at: Callable[[datetime], str], moment: datetime | None) -> str | None:

@@ -25,6 +25,8 @@ WANTED: dict[str, Any] = {
     "evaluation_run_id": None,
     "prediction_id": None,
     "scorer": None,
+    "created_at_from": None,
+    "created_at_to": None,
     "created_after": None,
     "created_before": None,
     "group_by": ["scorer", "leaf"],

@@ -8,9 +8,10 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote, urlencode, urljoin
 
 import pytest
 from flask import Flask
@@ -210,6 +211,58 @@ def test_created_after_and_before_leave_their_moment_out(any_service: Service, s
     assert len(ids(any_service.send("GET", f"{scores}?{window}"))) == 1
     for edge in ("created_after=9999-12-31", "created_before=0001-01-01T00:00%2B23:59"):
         assert ids(any_service.send("GET", f"{scores}?{edge}")) == []
+
+
+def test_consecutive_windows_hold_every_score_exactly_once(
+    any_service: Service, scores: str
+) -> None:
+    midnight = datetime(2026, 1, 2, tzinfo=UTC)
+    sent = []
+    for offset in (-1, 0, 1, 2):
+        at = midnight + timedelta(milliseconds=offset)
+        time = f"{round(at.timestamp() * 1000):012x}"
+        for rest in ("7000-8000-000000000000", "7fff-bfff-ffffffffffff"):
+            score_id = f"{time[:8]}-{time[8:]}-{rest}"
+            score = {"prediction_id": "p", "scorer": "s", "value": offset, "score_id": score_id}
+            sent.append({**score, "created_at": at.isoformat()})
+    imported = any_service.post(f"{scores}/import", {"scores": sent})
+    assert (imported.status, imported.json["num_created"]) == (200, 8)
+
+    def found(**window: str) -> list[int]:
+        page = any_service.send("GET", f"{scores}?{urlencode(window)}")
+        return [score["value"] for score in listed(page)]
+
+    def since(text: str) -> list[int]:
+        """What begins at `text`; what ends there is the rest, and nothing else."""
+        later = found(created_at_from=text)
+        assert [*found(created_at_to=text), *later] == [-1, -1, 0, 0, 1, 1, 2, 2]
+        return later[::2]
+
+    assert since("2026-01-02") == [0, 1, 2]
+    assert since("2026-01-02T00:00:00.001Z") == [1, 2]
+    assert since("2026-01-02T00:00:00.0005Z") == [1, 2]
+    assert since("2026-01-01T23:59:59.9995Z") == [0, 1, 2]
+    assert since("2026-01-02T01:00:00.002+01:00") == [2]
+    assert since("1969-01-01") == [-1, 0, 1, 2]
+    assert since("9999-12-31T23:59:59.999999Z") == []
+    days = ["2026-01-01", "2026-01-02", "2026-01-03"]
+    held = [found(created_at_from=a, created_at_to=b) for a, b in pairwise(days)]
+    assert held == [[-1, -1], [0, 0, 1, 1, 2, 2]]
+    assert found(created_at_from="2026-01-02", created_at_to="2026-01-02") == []
+    # The narrowest of all four, and of a cursor, counts.
+    narrow = {
+        "created_at_from": "2026-01-01",
+        "created_after": "2026-01-02",
+        "created_at_to": "2026-01-02T00:00:00.002Z",
+        "created_before": "2026-01-03",
+    }
+    assert found(**narrow) == [1, 1]
+    assert found(**narrow, after=str(sent[4]["score_id"])) == [1]
+    window = "created_at_from=2026-01-02&created_at_to=2026-01-02T00:00:00.001Z"
+    exported = any_service.send("GET", f"{scores}/export?{window}")
+    assert len(exported.body.splitlines()) == 2
+    summary = any_service.send("GET", f"{scores}/summary?{window}")
+    assert summary.json["groups"][0]["attempted"] == 2
 
 
 def walk(service: Service, path: str) -> Iterator[list[str]]:
