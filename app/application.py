@@ -32,7 +32,7 @@ from app.services.key_uses import KeyUses
 from app.services.keys import KeyRing
 from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
-from app.stores.measured import measured
+from app.stores.measured import MeasuredStore
 from app.tracing import trace
 from config.settings import Settings, read_settings
 
@@ -47,7 +47,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     trace(app, engine)
 
     counts = Metrics(engine)
-    store = measured(open_store(settings.store, counts.count_commit), counts)
+    store = MeasuredStore(open_store(settings.store, counts.count_commit), counts)
     key_uses = KeyUses(store)
     key_ring = KeyRing(store, settings.admin_key, key_uses.note)
     calls = open_limit(settings.rate_limit, settings.rate_limit_store)

@@ -71,6 +71,14 @@ class InvalidParameter(ScorelineError):
         self.given = given
 
 
+class CursorExpired(ScorelineError):
+    """A cursor that `changes` cannot go on from; the message says how to begin anew."""
+
+
+class Unsupported(ScorelineError):
+    """A question that this kind of store cannot answer; the message says which kind can."""
+
+
 class Unreadable(ScorelineError):
     """A body that cannot be read as text or JSON at all."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from uuid_utils import uuid7
 
@@ -23,6 +25,30 @@ _LAST_MILLISECOND = 253_402_300_799_999
 def new_id() -> str:
     """Return a UUIDv7 of this moment, in lower case."""
     return str(uuid7())
+
+
+def next_id(floor: str | None) -> str:
+    """Return a UUIDv7 of this moment that is higher than `floor`, a UUIDv7 or None.
+
+    Where the clock is behind `floor`, it is the id that follows `floor`. Raises OverflowError when
+    there is none.
+    """
+    made = str(uuid7())
+    if floor is None or made > floor:
+        return made
+    number = int(floor.replace("-", ""), 16)
+    # Of the 128 bits, 6 are the version and the variant: 74 of the rest count on (RFC 9562).
+    count = (number >> 80 << 74) | (number >> 64 & 0xFFF) << 62 | number & (1 << 62) - 1
+    count += 1
+    milliseconds, high, low = count >> 74, count >> 62 & 0xFFF, count & (1 << 62) - 1
+    if milliseconds > _MAX_MILLISECONDS:
+        raise OverflowError("no id is left")
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low))
+
+
+def clock_is_behind(score_id: str) -> bool:
+    """Return whether this machine's clock is over a second behind the time in an id."""
+    return int(score_id[:8] + score_id[9:13], 16) > time.time_ns() // 1_000_000 + 1_000
 
 
 def id_time(score_id: str) -> datetime:
@@ -56,9 +82,9 @@ def _id_at(moment: datetime, filling: str) -> str:
     elapsed = moment - _EPOCH
     # Whole numbers, rounded up or down: a float would lose the microseconds of far years.
     milliseconds = -(-elapsed // _MILLISECOND) if filling == "0" else elapsed // _MILLISECOND
-    time = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
+    digits = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
     rest = filling * 4
-    return f"{time[:8]}-{time[8:]}-{rest}-{rest}-{filling * 12}"
+    return f"{digits[:8]}-{digits[8:]}-{rest}-{rest}-{filling * 12}"
 
 
 def utc_text(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -14,21 +15,22 @@ MAX_CHARACTERS = 256
 
 
 def leaves(value: Any) -> list[dict[str, Any]]:
-    r"""The first MAX_LEAVES scalars of `value`, in its own order.
+    r"""Return the first MAX_LEAVES scalars of `value`, in its own order.
 
     A leaf is {path, kind, number} for kind `number` and `boolean` (0.0 or 1.0), {path, kind, text}
-    for `text`, {path, kind} for `null`. Its path joins keys and list positions with dots, and is
-    "" for a bare scalar; a dot inside a key is written `\.`. An integer beyond a double has a
-    text instead of a number. A leaf whose path is too long is left out, a long text is cut.
+    for `text`, {path, kind} for `null`. Its path is "" for a bare scalar. Keys are joined by dots,
+    a position stands in brackets: `a[0].b`. In a key `[`, `.` and a backslash have a backslash
+    before them, and an empty key is `\e`. An integer beyond a double has a text instead of a
+    number. A leaf whose path is too long is left out, a long text is cut.
     """
     found = islice(scalars(value, MAX_LEAVES), MAX_LEAVES)
     return [{"path": path, **_scalar(part)} for path, part in found]
 
 
 def scalars(value: Any, most: int | None = None) -> Iterator[tuple[str, Any]]:
-    """The scalars of `value` by their paths, in its own order; a path that is too long has none.
+    """Yield the scalars of `value` with their paths, in its own order, but for paths too long.
 
-    With `most` it looks at no more parts of a list or an object than so many.
+    With `most`, at most so many parts of a list or an object are looked at.
     """
     stack: list[tuple[str, Any]] = [("", value)]
     while stack:
@@ -36,19 +38,40 @@ def scalars(value: Any, most: int | None = None) -> Iterator[tuple[str, Any]]:
         if len(path) > MAX_CHARACTERS:
             continue
         if isinstance(part, dict | list):
-            prefix = f"{path}." if part is not value else ""
             parts = list(islice(jsontext.children(part), most))
             for name, child in reversed(parts):
-                stack.append((prefix + _step(name), child))
+                stack.append((_child_path(path, name, is_first=part is value), child))
         else:
             yield storable(path), part
 
 
-def _step(name: str | int) -> str:
-    step = str(name)
-    if "." in step or "\\" in step:
-        return step.replace("\\", "\\\\").replace(".", "\\.")
-    return step
+def _child_path(path: str, name: str | int, *, is_first: bool) -> str:
+    if isinstance(name, int):
+        return f"{path}[{name}]"
+    return _key(name) if is_first else f"{path}.{_key(name)}"
+
+
+def _key(name: str) -> str:
+    """Return a key as it stands in a path, so that no two keys or positions look the same."""
+    if not name:
+        return r"\e"
+    if "." in name or "[" in name or "\\" in name:
+        return name.replace("\\", r"\\").replace(".", r"\.").replace("[", r"\[")
+    return name
+
+
+def old_name(path: str) -> str:
+    """Return the name that releases up to 0.1.0 gave a leaf: they wrote a position like a key."""
+    return ".".join(map(_old_part, _PART.findall(path)))
+
+
+_PART = re.compile(r"\[[0-9]+\]|(?:\\.|[^.\[\\])+")
+
+
+def _old_part(part: str) -> str:
+    if part.startswith("["):
+        return part[1:-1]
+    return "" if part == r"\e" else part.replace(r"\[", "[")
 
 
 def _scalar(value: Any) -> dict[str, Any]:

@@ -18,12 +18,19 @@ SETTINGS = "Python's sqlite3, one process, one connection, WAL, synchronous=FULL
 Row = tuple[object, ...]
 
 
+COLUMNS = (
+    "_id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, "
+    "wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum"
+)
+"""What a row of scores holds but its sequence number, which SQLite makes."""
+
+
 @contextmanager
 def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
     """Make a file at `path` with the tables and indexes of `original`, and no rows."""
     with closing(sqlite3.connect(original)) as source:
         statements = source.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
         ).fetchall()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -36,7 +43,8 @@ def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
 def rows(path: Path, limit: int) -> list[Row]:
     """Return the first documents of a file of Scoreline's."""
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT * FROM scores ORDER BY _id LIMIT ?", (limit,)).fetchall()
+        statement = f"SELECT {COLUMNS} FROM scores ORDER BY _id LIMIT ?"
+        return connection.execute(statement, (limit,)).fetchall()
 
 
 def renewed(documents: Sequence[Row]) -> list[Row]:
@@ -45,7 +53,7 @@ def renewed(documents: Sequence[Row]) -> list[Row]:
 
 
 def _insert(width: int) -> str:
-    return f"INSERT INTO scores VALUES ({', '.join('?' * width)})"
+    return f"INSERT INTO scores ({COLUMNS}) VALUES ({', '.join('?' * width)})"
 
 
 def single_inserts(

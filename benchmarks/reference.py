@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +28,7 @@ from fastapi.security import (
 from pydantic import BaseModel
 from uuid_utils import uuid7
 
-from app.stores.sqlite.schema import MIGRATIONS
+from app.stores.sqlite.schema import migrate
 
 INSERT = """
     INSERT INTO scores (
@@ -87,8 +86,7 @@ class Store:
         self._local = threading.local()
         with self._transaction() as connection:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in chain.from_iterable(MIGRATIONS):
-                    connection.execute(statement)
+                migrate(connection, 0)
 
     def add(self, entity: str, project: str, body: ScoreCreateBody) -> str:
         """Keep one score and return its id when it is durable."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves
+from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves, old_name
 from tests.test_jsontext import any_json
 
 
@@ -26,8 +26,11 @@ def number(path: str, value: float) -> dict[str, Any]:
         ([], []),
         (
             {"accuracy": {"f1": 1}, "b": [2, 3]},
-            [number("accuracy.f1", 1.0), number("b.0", 2.0), number("b.1", 3.0)],
+            [number("accuracy.f1", 1.0), number("b[0]", 2.0), number("b[1]", 3.0)],
         ),
+        ({"a": [{"b": 1}]}, [number("a[0].b", 1.0)]),
+        ({"": {"": 1}, "[0]": 2}, [number(r"\e.\e", 1.0), number(r"\[0]", 2.0)]),
+        ([[1]], [number("[0][0]", 1.0)]),
         ({"a.b": 1, "c\\": 2}, [number("a\\.b", 1.0), number("c\\\\", 2.0)]),
         (10**400, [{"path": "", "kind": "number", "text": "1" + "0" * (MAX_CHARACTERS - 1)}]),
         ("\ud800", [{"path": "", "kind": "text", "text": "?"}]),
@@ -53,3 +56,17 @@ def test_a_huge_value_costs_little() -> None:
         deep = [deep]
     assert leaves(deep) == []
     assert len(leaves([[1] * 1_000] * 1_000)) == MAX_LEAVES
+
+
+@given(any_json)
+def test_different_places_have_different_names(value: Any) -> None:
+    found = [leaf["path"] for leaf in leaves(value) if "?" not in leaf["path"]]
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [("", ""), (r"\e", ""), ("[0]", "0"), ("a[0].b", "a.0.b"), (r"a\.b", r"a\.b"), (r"a\[", "a[")],
+)
+def test_a_leaf_is_found_by_the_name_of_earlier_releases(path: str, before: str) -> None:
+    assert old_name(path) == before

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.analysis.gates import refuse_old_name
 from app.analysis.leaf_summaries import Group
 from app.analysis.pairs import FEW, KINDS, UNCOMPARED, Leaf, Pairs
 from app.analysis.runs import Run, read_run
@@ -92,6 +93,10 @@ def _leaves(baseline: Run, candidate: Run, wanted: dict[str, Any]) -> Iterator[L
         for kind in summary.kinds
         if rule != "leaf" or path != paired_by
     }
+    for leaf in wanted["lower_is_better"]:
+        if leaf not in (paths := {path for _, path, _ in found}):
+            refuse_old_name("lower_is_better", leaf, paths)
+            raise InvalidParameter("lower_is_better", leaf, "no score of these runs has this leaf")
     for scorer, path, kind in sorted(found):
         yield Leaf(scorer, path, kind, path in wanted["lower_is_better"])
 

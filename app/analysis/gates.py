@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from app.analysis.leaf_summaries import Group, ancestors, shrink
 from app.errors import InvalidParameter
+from app.leaves import old_name
 from app.services.lists import Check, no_check
 from app.stores.base import ScoreQuery, Store
 
@@ -47,11 +49,23 @@ def gate_run(
 
 def _figures(store: Store, query: ScoreQuery, leaf: str, check: Check) -> dict[str, Any]:
     group = Group(only={leaf, *ancestors(leaf)})
+    renamed: set[str] = set()
     for tally in store.tally_leaves(query, ()):
         check()
         group.add_counted(tally.scores, tally.leaves, tally.counts)
         shrink([group])
+        renamed.update(each["path"] for each in tally.leaves if old_name(each["path"]) == leaf)
+    if leaf not in group.leaves:
+        refuse_old_name("leaf", leaf, renamed)
     return group.figures(leaf)
+
+
+def refuse_old_name(parameter: str, leaf: str, present: Iterable[str]) -> None:
+    """Raise InvalidParameter where `leaf` is the name that present leaves had in release 0.1.0."""
+    new = sorted({path for path in present if old_name(path) == leaf != path})
+    if new:
+        message = f"the leaf {leaf!r} is now named {' or '.join(map(repr, new))}"
+        raise InvalidParameter(parameter, leaf, message)
 
 
 def _check(

@@ -17,7 +17,7 @@ MOST_NUMBERS = 1_000_000
 MOST_TEXTS = 100_000
 """How many texts are held at most, of all groups together: some 30 MB."""
 
-_DOT = re.compile(r"\\.|\.", re.DOTALL)
+_STEP = re.compile(r"\\.|[.\[]", re.DOTALL)
 """What a path is parted by; a dot with a backslash before it belongs to a key."""
 
 
@@ -140,6 +140,6 @@ def shrink(groups: Iterable[Group]) -> None:
 
 
 def ancestors(path: str) -> set[str]:
-    """The paths of what a leaf stands in; "" is the whole value."""
-    dots = (match.start() for match in _DOT.finditer(path) if match[0] == ".")
-    return {"", *(path[:dot] for dot in dots)} - {path}
+    """Return the paths of the lists and objects that hold a leaf; "" is the whole value."""
+    steps = (match.start() for match in _STEP.finditer(path) if match[0] in ".[")
+    return {"", *(path[:step] for step in steps)} - {path}

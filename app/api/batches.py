@@ -29,10 +29,12 @@ from app.api.inputs import (
 from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, Reason
 from app.schemas.query_fields import too_long
-from app.services.scores import Created
+from app.services.scores import STORED, Created
+from app.stores.base import Kept, Outcome
 
 LINES = ("application/jsonl", "application/x-ndjson")
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
+TOO_LARGE = Reason("too_large", "The store cannot keep a value so large")
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Batch(list[BatchScore]):
 
     def refuse_reused(self, created: Created) -> None:
         """Raise Invalid with the scores whose own keys were sent before with other content."""
-        ids = zip(self, created.score_ids, strict=True)
-        reused_keys = [score for score, score_id in ids if score_id is None]
+        outcomes = zip(self, created.outcomes, strict=True)
+        reused_keys = [score for score, outcome in outcomes if outcome.kept is Kept.KEY_TAKEN]
         if reused_keys:
             kept = map(_reused, reused_keys[:MOST_ERRORS])
             raise Invalid(list(kept), len(reused_keys[MOST_ERRORS:]))
@@ -73,19 +75,27 @@ class Batch(list[BatchScore]):
     def results(self, created: Created) -> dict[str, Any]:
         """Return the result of each score; `created` holds those of the valid ones."""
         results = Results()
-        score_ids = iter(created.score_ids)
+        outcomes = iter(created.outcomes)
         for score in self:
-            score_id = next(score_ids) if score.body is not None else None
-            if score_id is not None:
-                results.add_id(score_id)
+            outcome = next(outcomes) if score.body is not None else None
+            if outcome is not None and outcome.kept in STORED:
+                results.add_id(outcome.score_id)
             else:
-                results.add_errors(score, None if score.body is None else _reused(score))
+                results.add_errors(score, _refusal(score, outcome))
         return {
             "results": results,
             "num_created": results.num_ids,
             "num_replayed": created.num_replayed,
             "num_failed": len(results) - results.num_ids,
         }
+
+
+def _refusal(score: BatchScore, outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    if outcome.kept is Kept.TOO_LARGE:
+        return validation_error(TOO_LARGE, (*score.loc, "value"), None)
+    return _reused(score)
 
 
 def _reused(score: BatchScore) -> dict[str, Any]:

@@ -25,6 +25,9 @@ class Contract:
     query: type[Schema] | None = None
     response: type[Schema] | None = None
     mimetype: str = "application/json"
+    header: str = "Link"
+    """The header of lines that says how to go on."""
+
     files: tuple[str, ...] = ()
     """Mimetypes of the files that the view can answer instead of lines of `response`."""
 

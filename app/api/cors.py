@@ -12,7 +12,7 @@ from app.errors import ForeignPage
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, X-Weave-Retry-Id"
-EXPOSED_HEADERS = "Idempotent-Replayed, Link, Retry-After, X-Request-Id"
+EXPOSED_HEADERS = "Idempotent-Replayed, Link, Retry-After, Scoreline-Cursor, X-Request-Id"
 PREFLIGHT_SECONDS = 600
 
 FOREIGN_PAGE = "A page of another origin may not write here, unless SCORELINE_CORS_ORIGINS names it"

@@ -18,6 +18,7 @@ from app.errors import (
     Busy,
     ClientGone,
     Conflict,
+    CursorExpired,
     Encoded,
     Forbidden,
     ForeignPage,
@@ -37,6 +38,7 @@ from app.errors import (
     TooMany,
     TooSlow,
     Unreadable,
+    Unsupported,
 )
 from app.logs import request_id
 from app.schemas.fields import Reason
@@ -52,11 +54,13 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     Forbidden: (403, "Forbidden"),
     ForeignPage: (403, None),
     NotFound: (404, None),
+    CursorExpired: (410, None),
     Conflict: (409, None),
     Invalid: (422, None),
     InvalidKeySetting: (422, None),
     InvalidParameter: (422, None),
     KeyReused: (422, None),
+    Unsupported: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
     Encoded: (415, None),
@@ -139,6 +143,8 @@ def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
         return [validation_error(reason, ("body", error.field), error.given)]
+    if isinstance(error, Unsupported):
+        return [validation_error(reason, ("query",), None)]
     if isinstance(error, InvalidParameter):
         return [validation_error(reason, ("query", error.name), error.given)]
     return [reused_header()]

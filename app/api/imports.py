@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow, caller
-from app.api.batches import Batch, BatchScore, Results, batch
+from app.api.batches import TOO_LARGE, Batch, BatchScore, Results, batch
 from app.api.contract import response
 from app.api.inputs import no_query, validation_error
 from app.api.limits import limit_concurrency
@@ -15,12 +15,13 @@ from app.api.scores import MOST_IN_A_BATCH
 from app.api.state import state
 from app.schemas.fields import Reason
 from app.schemas.transfers import ScoreImportBody, ScoreImportItem, ScoreImportRes
-from app.services.imports import Outcome, import_scores
+from app.services.imports import import_scores
+from app.stores.base import Kept
 
 REFUSALS = {
     # The same words whichever project holds the other score.
-    Outcome.TAKEN: ("score_id", Reason("score_id_taken", "Another score has this score_id")),
-    Outcome.TOO_LARGE: ("value", Reason("too_large", "The store cannot keep a value so large")),
+    Kept.ID_TAKEN: ("score_id", Reason("score_id_taken", "Another score has this score_id")),
+    Kept.TOO_LARGE: ("value", TOO_LARGE),
 }
 
 blueprint = Blueprint("Imports", __name__)
@@ -44,14 +45,14 @@ def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
         else:
             results.add_errors(score, _refusal(score, outcome))
     return {
-        "num_created": outcomes.count(Outcome.CREATED),
-        "num_present": outcomes.count(Outcome.PRESENT),
+        "num_created": outcomes.count(Kept.CREATED),
+        "num_present": outcomes.count(Kept.PRESENT),
         "num_failed": len(results) - results.num_ids,
         "results": results,
     }
 
 
-def _refusal(score: BatchScore, outcome: Outcome | None) -> dict[str, Any] | None:
+def _refusal(score: BatchScore, outcome: Kept | None) -> dict[str, Any] | None:
     if outcome is None or score.body is None:
         return None
     name, reason = REFUSALS[outcome]

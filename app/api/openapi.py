@@ -203,6 +203,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string"},
     },
+    "Scoreline-Cursor": {
+        "description": "The cursor that the next call goes on with.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
     "Link": {
         "description": 'The next page, `rel="next"`, while more follow.',
         "schema": {"type": "string"},
@@ -215,6 +220,7 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     403: ("The key's role or scope does not allow it.", None),
     404: ("There is none.", None),
     408: ("The body came too slowly.", None),
+    410: ("The cursor is too old.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),
     415: ("The body has a Content-Encoding.", None),
@@ -250,7 +256,7 @@ def _done(contract: Contract) -> dict[str, Any]:
     if contract.response is None:
         text = {"schema": {"type": "string"}}
         return {"description": "Done.", "content": {contract.mimetype: text}}
-    header = "Content-Disposition" if contract.files else "Link"
+    header = "Content-Disposition" if contract.files else contract.header
     files = {mimetype: {"schema": {"type": "string"}} for mimetype in contract.files}
     return {
         "description": "Done.",

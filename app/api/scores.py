@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response, after_this_request
 from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
@@ -15,11 +15,12 @@ from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
-from app.errors import NotFound
+from app.errors import CursorExpired, NotFound
 from app.schemas.scores import (
     ScoreBatchBody,
     ScoreBatchQuery,
     ScoreBatchRes,
+    ScoreChangesQuery,
     ScoreCreateBatchItem,
     ScoreCreateBody,
     ScoreCreateRes,
@@ -29,18 +30,19 @@ from app.schemas.scores import (
     ScoreReadRes,
 )
 from app.services import scores as service
-from app.services.lists import list_scores
+from app.services.lists import Page, list_scores
 
 blueprint = Blueprint("Scores", __name__)
 
 PATH = "/v2/<entity>/<project>/scores"
 MOST_IN_A_BATCH = 10_000
+CURSOR = "Scoreline-Cursor"
 
 
 class ScoreId(BaseConverter):
     """A score_id in a path: any segment but the names of the routes beside it."""
 
-    regex = r"(?!(?:batch|summary|compare|gate|export|import)\Z)[^/]+"
+    regex = r"(?!(?:batch|summary|compare|gate|export|import|changes)\Z)[^/]+"
     part_isolating = True
 
 
@@ -73,6 +75,27 @@ def score_read(entity: str, project: str, score_id: str) -> Any:
 def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
     """List scores, oldest first, one a line."""
     return list_scores(state().store, entity, project, query)
+
+
+@blueprint.get("/changes")
+@allow("read")
+@limit_concurrency
+@lines(ScoreReadRes, header=CURSOR)
+@raises(CursorExpired)
+@query(ScoreChangesQuery)
+def score_changes(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Follow the scores as they come in, one a line, in the order in which they became visible.
+
+    The header `Scoreline-Cursor` is where the next call goes on. Deleted scores are not told.
+    """
+    changes = state().store.read_changes(entity, project, **query)
+
+    @after_this_request
+    def add_cursor(response: Response) -> Response:
+        response.headers[CURSOR] = changes.cursor
+        return response
+
+    return Page(iter(changes.scores), None)
 
 
 @blueprint.delete("")

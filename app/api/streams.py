@@ -28,13 +28,17 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER's setting that drops what is not sent yet and resets the connection on close."""
 
 
-def lines(schema: type[Schema]) -> Callable[[View], View]:
-    """Stream the page that the view returns, a JSON text a line, with a link to the next page."""
+def lines(schema: type[Schema], header: str = "Link") -> Callable[[View], View]:
+    """Stream the page that the view returns, a JSON text a line, with a link to the next page.
+
+    `header` is the name of the header that says how to go on.
+    """
     dumper = schema()
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
         contract.response, contract.mimetype = schema, "application/jsonl"
+        contract.header = header
 
         @wraps(view)
         def streamed(**rest: Any) -> Response:

@@ -9,7 +9,7 @@ from marshmallow import fields
 from app import jsontext
 from app.schemas.datetimes import Datetime
 from app.schemas.fields import Anything, Pattern, Query, Shape, Text, WeaveQuery
-from app.schemas.query_fields import Flag, TextList, WholeNumber
+from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
 from app.stores.base import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -131,6 +131,27 @@ class ScoreSelection(ScoreFilters):
 
 class ScoreListQuery(WeaveQuery, ScoreSelection):
     """Which scores to list."""
+
+
+class ScoreChangesQuery(Query):
+    """Where to go on with following a project's scores, and how long to wait for one."""
+
+    cursor = Text(
+        load_default=None,
+        metadata={
+            "description": "The header `Scoreline-Cursor` of the call before, or `start` for the "
+            "beginning; from now on without it."
+        },
+    )
+    limit = WholeNumber(
+        least=1, most=1_000, load_default=1_000, metadata={"description": "At most so many."}
+    )
+    wait = Number(
+        least=0,
+        most=30,
+        load_default=0.0,
+        metadata={"description": "Seconds to wait for a score where there is none."},
+    )
 
 
 class ScoreDeleteQuery(WeaveQuery):

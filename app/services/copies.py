@@ -10,7 +10,7 @@ from itertools import islice
 
 from app import jsontext
 from app.errors import Conflict, TooLarge
-from app.stores.base import ApiKey, Score, Store
+from app.stores.base import ApiKey, Kept, Score, Store
 
 PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
@@ -176,42 +176,31 @@ def _scores(store: Store, horizon: str, note: Note = lambda _: None) -> Iterator
 
 
 def _put(target: Store, page: list[Score]) -> int:
-    """Keep what `target` lacks of a page; how many scores that were."""
-    there = {score.score_id: score for score in target.read_scores([s.score_id for s in page])}
-    for score in page:
-        if found := there.get(score.score_id):
-            _check_same(score, found)
-    missing = [score for score in page if score.score_id not in there]
-    try:
-        if missing:
-            target.add_scores(missing)
-    except (Conflict, TooLarge):
-        for score in missing:  # Again, each alone: to keep the others, and to name the one.
-            _put_one(target, score)
-    return len(missing)
-
-
-def _put_one(target: Store, score: Score) -> None:
-    try:
-        target.add_scores([score])
-    except Conflict:
-        found = next(target.read_scores([score.score_id]), None)
-        if found is None:
+    """Add what `target` lacks of a page; return how many scores that were."""
+    outcomes = target.add_missing(page, partial=True)
+    for score, outcome in zip(page, outcomes, strict=True):
+        if outcome.kept is Kept.TOO_LARGE:
+            raise TooLarge(f"score {score.score_id}: the target cannot keep a value so large")
+        if outcome.kept is Kept.KEY_TAKEN:
             raise Conflict(
                 f"score {score.score_id} of {score.entity}/{score.project} does not fit in: "
                 "another score of the target has its idempotency key"
-            ) from None
-        _check_same(score, found)  # The same score: another copy was faster.
-    except TooLarge as error:
-        raise TooLarge(f"score {score.score_id}: {error}") from None
+            )
+        if outcome.kept is Kept.ID_TAKEN:
+            raise _is_another(score)
+    return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
 
 
 def _check_same(ours: Score, theirs: Score) -> None:
     if canonical(ours) != canonical(theirs):
-        raise Conflict(
-            f"score {ours.score_id} of {ours.entity}/{ours.project} is another in the target; "
-            "nothing of it was changed"
-        )
+        raise _is_another(ours)
+
+
+def _is_another(score: Score) -> Conflict:
+    return Conflict(
+        f"score {score.score_id} of {score.entity}/{score.project} is another in the target; "
+        "nothing of it was changed"
+    )
 
 
 def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> int:

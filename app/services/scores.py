@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app import jsontext
-from app.errors import Conflict, KeyReused, NotFound, StoreUnavailable
-from app.ids import id_time, last_id_before, new_id
+from app.errors import KeyReused, NotFound, TooLarge
+from app.ids import last_id_before
 from app.leaves import leaves
 from app.schemas.scores import SCORE_ID
 from app.services.audit import audited
-from app.stores.base import ApiKey, KeyedScore, Score, Store
+from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, Store
 
 RETRY_WINDOW = timedelta(minutes=10)
 """How long a repeated call without a key is taken for the call before."""
@@ -24,9 +23,7 @@ RETRY_WINDOW = timedelta(minutes=10)
 AUDITED_IDS = 50
 """How many ids of deleted scores a line of the audit log holds: a line stays short."""
 
-REPEATS = 50
-REPEAT_SECONDS = 0.02
-"""How often, and after which pause, a key is looked at that another request holds just now."""
+TOO_LARGE = "The store cannot keep a value so large"
 
 
 @dataclass(frozen=True)
@@ -43,23 +40,32 @@ NO_RETRY = Retry()
 
 @dataclass(frozen=True)
 class Created:
-    """The ids of scores that are stored, in the order sent, and how many of them are new.
+    """What became of the scores of a call, in the order sent."""
 
-    The id is None where a score's own key was sent before with other content.
-    """
+    outcomes: list[Outcome]
 
-    score_ids: list[str | None]
-    num_new: int
+    @property
+    def score_ids(self) -> list[str]:
+        """The ids of the scores that are stored."""
+        return [each.score_id for each in self.outcomes if each.kept in STORED]
+
+    @property
+    def num_new(self) -> int:
+        """How many scores this call stored."""
+        return sum(each.kept is Kept.CREATED for each in self.outcomes)
 
     @property
     def num_replayed(self) -> int:
-        """How many were stored before, by an earlier call with the same keys."""
-        return len(self.score_ids) - self.score_ids.count(None) - self.num_new
+        """How many scores an earlier call with the same keys stored."""
+        return sum(each.kept is Kept.PRESENT for each in self.outcomes)
 
     @property
     def replayed(self) -> bool:
         """Whether this is the answer of an earlier call again: nothing is new."""
-        return bool(self.score_ids) and self.num_new == 0
+        return all(each.kept is Kept.PRESENT for each in self.outcomes) and bool(self.outcomes)
+
+
+STORED = (Kept.CREATED, Kept.PRESENT)
 
 
 def create_score(
@@ -70,22 +76,20 @@ def create_score(
     body: dict[str, Any],
     retry: Retry = NO_RETRY,
 ) -> Created:
-    """Keep one score, whose id is a UUIDv7 in lower case.
+    """Store one score, whose id is a UUIDv7 in lower case.
 
     `body` is a loaded ScoreCreateBody. The same key with the same body is the same score. Raises
     KeyReused, TooLarge and StoreUnavailable.
     """
-    idempotency_key = retry.idempotency_key
-    score = new_score(entity, project, owner, body, idempotency_key, retry.api_key_id)
+    score = new_score(entity, project, owner, body, retry.idempotency_key, retry.api_key_id)
     if retry.is_repeated and (first := _find_retried(store, score)):
-        return Created([first], num_new=0)
-    try:
-        store.add_score(score)
-    except Conflict:
-        if idempotency_key is None:
-            raise
-        return _replay(store, score, idempotency_key)
-    return Created([score.score_id], num_new=1)
+        return Created([Outcome(Kept.PRESENT, first)])
+    outcome = store.add_score(score)
+    if outcome.kept is Kept.KEY_TAKEN:
+        raise KeyReused
+    if outcome.kept is Kept.TOO_LARGE:
+        raise TooLarge(TOO_LARGE)
+    return Created([outcome])
 
 
 def _find_retried(store: Store, score: Score) -> str | None:
@@ -94,18 +98,6 @@ def _find_retried(store: Store, score: Score) -> str | None:
         return None  # Its idempotency key says more.
     after = last_id_before(score.created_at - RETRY_WINDOW)
     return store.find_retried(score.entity, score.project, score.retry_hash, after)
-
-
-def _replay(store: Store, score: Score, idempotency_key: str) -> Created:
-    """The answer to a key that is taken: the score that took it, when it is the same."""
-    for _ in range(REPEATS):
-        keyed = store.find_keyed(score.entity, score.project, [idempotency_key])
-        if first := keyed.get(idempotency_key):
-            if first.body_hash != score.body_hash:
-                raise KeyReused
-            return Created([first.score_id], num_new=0)
-        time.sleep(REPEAT_SECONDS)  # It is being made durable by another request.
-    raise StoreUnavailable("a score with this idempotency key is still being stored")
 
 
 def create_scores(
@@ -118,46 +110,23 @@ def create_scores(
     *,
     partial: bool = False,
 ) -> Created:
-    """Keep many scores, in the order given.
+    """Store many scores, in the order given, all of them or none.
 
     `bodies` are loaded ScoreCreateBatchItem, each with a key of its own or none; `idempotency_key`
     covers those without, all together. Where a score's own key was sent before with other content,
-    nothing is kept, or with `partial` all but that score. Raises KeyReused, TooLarge and
-    StoreUnavailable; the store says whether some are kept then. With keys, the same call again
-    finishes what is missing.
+    nothing is stored. With `partial`, all but the refused scores are stored. Raises KeyReused,
+    TooLarge and StoreUnavailable.
     """
     scores = [new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
     if idempotency_key:
         scores = _cover(scores, idempotency_key)
-    for _ in range(REPEATS):
-        try:
-            return _add_missing(store, scores, partial=partial)
-        except Conflict:
-            if all(score.idempotency_key is None for score in scores):
-                raise
-            time.sleep(REPEAT_SECONDS)  # Another request stores scores with these keys just now.
-    raise StoreUnavailable("scores with these idempotency keys are still being stored")
-
-
-def _add_missing(store: Store, scores: list[Score], *, partial: bool) -> Created:
-    """Keep what no earlier call with the same keys has kept."""
-    keys = [score.idempotency_key for score in scores if score.idempotency_key]
-    first = store.find_keyed(scores[0].entity, scores[0].project, keys) if keys else {}
-    missing: list[Score] = []
-    score_ids: list[str | None] = []
-    for score in scores:
-        holder = KeyedScore(score.score_id, score.body_hash)
-        if score.idempotency_key:
-            holder = first.setdefault(score.idempotency_key, holder)
-        if holder.score_id == score.score_id:
-            missing.append(score)
-        same = holder.body_hash == score.body_hash
-        if not same and not _is_own(score):
+    outcomes = store.add_missing(scores, partial=partial)
+    for score, outcome in zip(scores, outcomes, strict=True):
+        if outcome.kept is Kept.KEY_TAKEN and not _is_own(score):
             raise KeyReused
-        score_ids.append(holder.score_id if same else None)
-    if missing and (partial or None not in score_ids):
-        store.add_scores(missing)
-    return Created(score_ids, num_new=len(missing))
+        if outcome.kept is Kept.TOO_LARGE and not partial:
+            raise TooLarge(TOO_LARGE)
+    return Created(outcomes)
 
 
 def _is_own(score: Score) -> bool:
@@ -213,18 +182,9 @@ def new_score(
     idempotency_key: str | None = None,
     api_key_id: str | None = None,
 ) -> Score:
-    """A new score, whose id is a UUIDv7 of this moment."""
-    score_id = new_id()
-    return score_of(
-        body,
-        entity,
-        project,
-        owner,
-        score_id,
-        id_time(score_id),
-        idempotency_key,
-        api_key_id,
-    )
+    """Return a score whose id and time the store will make."""
+    now = datetime.now(UTC)
+    return score_of(body, entity, project, owner, UNASSIGNED, now, idempotency_key, api_key_id)
 
 
 def score_of(

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from app.stores.base import Store
-from app.stores.commits import OnCommit, uncounted
+from app.stores.commits import OnCommit, ignore_commit
 
 
-def open_store(url: str, on_commit: OnCommit = uncounted) -> Store:
+def open_store(url: str, on_commit: OnCommit = ignore_commit) -> Store:
     """Open the store that `url` names; nothing is read or written yet.
 
     `on_commit` is told how many single scores each commit holds.

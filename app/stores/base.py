@@ -1,10 +1,11 @@
-"""The contract of a store: what it keeps, what it is asked, what it raises."""
+"""The contract of a store: the documents it keeps, its verbs and the errors they raise."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, Protocol
 
 from app.stores.checks import CheckResult
@@ -15,11 +16,16 @@ Leaf = dict[str, Any]
 Leaves = list[Leaf]
 
 
+UNASSIGNED = ""
+"""The `score_id` of a score that gets its id from the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One stored judgement, in the words of the document that every store keeps.
+    """One judgement, in the words of the document that every store keeps.
 
-    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds.
+    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds. Where
+    `score_id` is UNASSIGNED, the store makes it, and `created_at` becomes the time in it.
     """
 
     score_id: str
@@ -35,15 +41,49 @@ class Score:
     idempotency_key: str | None
     body_hash: str
     retry_hash: str | None = None
-    """What a retry without a key is recognised by: the API key and the content, hashed."""
+    """What identifies a retry without a key: the API key and the content, hashed."""
+
+
+class Kept(Enum):
+    """What a store did with a score."""
+
+    CREATED = "created"
+    PRESENT = "present"
+    """The same score is stored already, under the same id or idempotency key."""
+    ID_TAKEN = "id taken"
+    """Another score has its id."""
+    KEY_TAKEN = "key taken"
+    """A score with other content has its idempotency key."""
+    TOO_LARGE = "too large"
+    HELD_BACK = "held back"
+    """Nothing is wrong with it, but another score of the same call was refused."""
+
+
+REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedScore:
-    """What a score that was sent with an idempotency key is recognised by."""
+class Outcome:
+    """What became of one score.
 
+    `score_id` is the id of the score that is stored: the new one, or the one that was there. It is
+    UNASSIGNED where none is.
+    """
+
+    kept: Kept
     score_id: str
-    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Scores in the order in which they became visible, and the cursor to go on with."""
+
+    scores: list[Score]
+    cursor: str
+
+
+START = "start"
+"""The cursor that stands for the beginning of a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +143,13 @@ class ApiKey:
     revoked_at: datetime | None = None
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    created_by: str | None = None
+    """The key_id of who made it; None for keys from before this was kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large a store is: about how many scores it holds, and the highest of their ids."""
+    """About how many scores a store holds, and the highest of their ids."""
 
     scores: int
     newest_id: str | None
@@ -118,93 +160,100 @@ class Store(Protocol):
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes
     returns when its data is durable. All methods may be called from any thread, and a store that
-    was opened before a fork works after it.
+    was opened before a fork works after it. An iterator keeps no transaction open while its caller
+    does something else.
     """
 
     def prepare(self) -> None:
-        """Make what the store needs (tables, indexes), or bring it up to this version.
+        """Make the tables and indexes, or bring them up to this version.
 
-        May be repeated. Raises StoreRefused when the store is not ours or newer than we know.
+        May be repeated. Raises StoreRefused when the store is not ours or newer than this program.
         """
 
     def ping(self) -> None:
-        """Return when the store answers a real question."""
+        """Return when the store answers a real question, and a write could begin."""
 
     def check(self) -> Iterator[CheckResult]:
-        """What is well with the store and what is not, check by check; nothing is changed.
+        """Check the store and yield each result; change nothing.
 
-        What does not answer is a finding, not an error.
+        A store that does not answer is a result, not an error.
         """
 
-    def add_score(self, score: Score) -> None:
-        """Keep one score. Raises Conflict when its id is taken, TooLarge when it does not fit."""
+    def add_score(self, score: Score) -> Outcome:
+        """Add one score, in one commit with those of other threads; see `add_missing`."""
 
-    def add_scores(self, scores: Sequence[Score]) -> None:
-        """Keep many scores. Raises Conflict when one of their ids is taken, and TooLarge.
+    def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
+        """Add the scores that are not stored yet, in one transaction; return an outcome for each.
 
-        Where the engine has transactions all are kept or none; a store says so where it has not.
+        A score whose idempotency key is stored in its project is PRESENT when the `body_hash` is
+        the same, and else KEY_TAKEN. A score whose id is stored is PRESENT when the content is the
+        same, and else ID_TAKEN. Of scores with one id or key in the same call the first is added,
+        and the others are compared with it. PRESENT is said of durable scores only.
+
+        With `partial`, the refused scores are left out and all others are added. Without it, one
+        refused score keeps back all: the others are HELD_BACK. A store without transactions says
+        so when it starts; there StoreUnavailable may leave some of the scores added.
+        """
+
+    def read_changes(
+        self, entity: str, project: str, cursor: str | None, limit: int, wait: float
+    ) -> Changes:
+        """Return the scores of a project that became visible after `cursor`, oldest first.
+
+        Without a cursor it begins now, with START at the beginning. At most `limit` scores, fewer
+        where they are large. Where there is none it waits for one, `wait` seconds at most. Raises
+        CursorExpired, InvalidParameter and Unsupported.
         """
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        """One score of one project."""
+        """Return one score of one project."""
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        """The ids of the scores that `query` asks for, oldest first, from an index alone."""
+        """Return the ids of the scores of a query, in order, from an index alone."""
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        """The scores with these ids, in the ids' order, read one by one as they are asked for.
-
-        Ids that are not there any more are passed over; none at all is nothing.
-        """
+        """Yield the scores with these ids, in the ids' order; pass over those that are gone."""
 
     def read_leaves(
         self, query: ScoreQuery, fields: Sequence[str]
     ) -> Iterator[tuple[list[Key], list[Leaves]]]:
-        """What `fields` asks of each score of a query, and its leaves, page by page.
+        """Yield `fields` and leaves of each score of a query, page by page, in the ids' order.
 
-        In the order of their ids. A field is one of FIELDS; `limit` and `offset` are not heeded.
+        A field is one of FIELDS; the query's `limit` and `offset` are ignored.
         """
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        """The same, counted by what `fields` asks: many tallies may have the same key."""
-
-    def find_keyed(
-        self, entity: str, project: str, idempotency_keys: Sequence[str]
-    ) -> dict[str, KeyedScore]:
-        """The durable scores of one project that were sent with these keys, by key."""
+        """Yield the same, counted by `fields`: several tallies may have one key."""
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        """The newest durable score of one project with this hash and an id above `after`."""
+        """Return the newest durable score of a project with this hash and an id above `after`."""
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        """Delete scores of one project; how many of them were there."""
+        """Delete scores of one project; return how many of them were there."""
 
     def extent(self) -> Extent:
-        """How many scores of all projects there are, about, and the highest of their ids."""
+        """Return about how many scores there are in all projects, and the highest id."""
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        """At most `limit` durable scores of all projects with ids above `after`, in their order.
-
-        They are read one by one, as they are asked for.
-        """
+        """Yield at most `limit` durable scores of all projects with ids above `after`, in order."""
 
     def add_key(self, key: ApiKey) -> None:
-        """Keep one API key. Raises Conflict when its id or hash is taken."""
+        """Add one API key. Raises Conflict when its id or hash is taken."""
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        """The API key with this hash, revoked or not."""
+        """Return the API key with this hash, revoked or not."""
 
     def list_keys(self) -> list[ApiKey]:
-        """All API keys, oldest first, revoked ones too."""
+        """Return all API keys, oldest first, revoked ones too."""
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        """Mark an API key as revoked; False when there is none or it was revoked before."""
+        """Mark an API key as revoked; return False when there is none or it was revoked before."""
 
     def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
         """Note when API keys were last used, by key id.
 
-        What is noted already and later stays; ids that are not there are passed over.
+        A later time that is noted already stays; ids that are not there are passed over.
         """
 
     def close(self) -> None:
-        """Let go of connections; the store is not used afterwards."""
+        """Close every connection of this process; the store opens new ones if it is used again."""

@@ -10,28 +10,27 @@ from typing import Generic, TypeVar
 from app.errors import ScorelineError, StoreBusy, StoreUnavailable
 
 Item = TypeVar("Item")
-Outcome = ScorelineError | None
-"""What became of one item: None when it is durable, else why it is not."""
+Result = TypeVar("Result")
 
 QUEUE_SECONDS = 5.0
-"""How long an item waits for its commit to begin; it is certainly not stored when that is over."""
+"""How long an item waits for its commit to begin; after that it is certainly not stored."""
 
 COMMIT_SECONDS = 60.0
-"""How long an item waits for a commit that has begun; what becomes of it later, nobody knows."""
+"""How long an item waits for a commit that has begun; after that its fate is unknown."""
 
 MOST_WAITING = 1_000
 """How many items may wait for a commit in one process."""
 
 OnCommit = Callable[[int], None]
-"""What is told how many items a commit holds."""
+"""A callback that gets the number of items of each commit."""
 
 
-def uncounted(_items: int) -> None:
-    """Nobody wants to know."""
+def ignore_commit(_items: int) -> None:
+    """Do nothing: the callback of a store that is not measured."""
 
 
-class _Ticket(Generic[Item]):
-    """One thread's item on its way into the store; its lock is released when the thread may go on.
+class _Ticket(Generic[Item, Result]):
+    """The item of one thread, and the lock that is released when that thread may go on.
 
     The thread goes on because its item is done, or because it leads: it makes the next commit.
     """
@@ -41,47 +40,49 @@ class _Ticket(Generic[Item]):
     def __init__(self, item: Item) -> None:
         self.item = item
         self.leads = False
-        self.outcome: Outcome = None
+        self.outcome: Result | ScorelineError
         self.may_go_on = threading.Lock()
         self.may_go_on.acquire()
 
 
-class GroupCommit(Generic[Item]):
-    """Commits together what has queued up while the commit before was under way.
+class GroupCommit(Generic[Item, Result]):
+    """Commit together what has queued up while the commit before was under way.
 
-    There is no thread of its own: whoever finds no commit under way makes one, of everything that
-    waits, and hands on to the first that has queued up meanwhile. So a lone caller waits for
-    nobody. The queue is bounded in length and in time.
+    It has no thread of its own. A caller that finds no commit under way makes one of everything
+    that waits, and then hands the lead to the first caller that has queued up meanwhile. So a lone
+    caller never waits. The queue is bounded in length and in time.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[Item]], Sequence[Outcome]],
-        on_commit: OnCommit = uncounted,
+        write: Callable[[Sequence[Item]], Sequence[Result | ScorelineError]],
+        on_commit: OnCommit = ignore_commit,
     ) -> None:
         self._write = write
         self._on_commit = on_commit
         self._lock = threading.Lock()
         self._busy_since: float | None = None
-        self._waiting: list[_Ticket[Item]] = []
+        self._waiting: list[_Ticket[Item, Result]] = []
 
-    def submit(self, item: Item) -> None:
-        """Return when `item` is durable; raise its own error, never a neighbour's.
+    def submit(self, item: Item) -> Result:
+        """Return what the commit says of `item` when it is durable.
 
-        Raises StoreBusy, and nothing is stored, when too many wait or one waits too long.
+        Raises what the commit raised, and StoreBusy, with nothing stored, when too many items wait
+        or this one waits too long.
         """
-        ticket = _Ticket(item)
+        ticket: _Ticket[Item, Result] = _Ticket(item)
         with self._lock:
             is_first = self._join(ticket)
         if not is_first:
             self._wait(ticket)
         if ticket.leads:
             self._commit()
-        if ticket.outcome:
+        if isinstance(ticket.outcome, ScorelineError):
             raise ticket.outcome
+        return ticket.outcome
 
-    def _join(self, ticket: _Ticket[Item]) -> bool:
-        """Queue up; whether there is no commit to wait for."""
+    def _join(self, ticket: _Ticket[Item, Result]) -> bool:
+        """Queue up; return whether there is no commit to wait for."""
         now = time.monotonic()
         if self._busy_since is None:
             self._busy_since, ticket.leads = now, True
@@ -92,15 +93,15 @@ class GroupCommit(Generic[Item]):
         self._waiting.append(ticket)
         return ticket.leads
 
-    def _wait(self, ticket: _Ticket[Item]) -> None:
+    def _wait(self, ticket: _Ticket[Item, Result]) -> None:
         if ticket.may_go_on.acquire(timeout=QUEUE_SECONDS):
             return
         if self._withdraw(ticket):
             raise StoreBusy("a score waited too long for its commit")
         if not ticket.may_go_on.acquire(timeout=COMMIT_SECONDS):
-            raise StoreUnavailable("a commit does not end; nobody knows what became of the score")
+            raise StoreUnavailable("a commit does not end: the score may be stored or not")
 
-    def _withdraw(self, ticket: _Ticket[Item]) -> bool:
+    def _withdraw(self, ticket: _Ticket[Item, Result]) -> bool:
         """Take an item out of the queue; False when its commit has begun, or it leads the next."""
         with self._lock:
             if ticket.leads or ticket not in self._waiting:
@@ -112,14 +113,15 @@ class GroupCommit(Generic[Item]):
         """Commit everything that waits, then let its callers and the next commit go on."""
         with self._lock:
             batch, self._waiting = self._waiting, []
-        outcomes: Sequence[Outcome] = [StoreUnavailable("the commit was broken off")] * len(batch)
+        outcomes: Sequence[Result | ScorelineError]
+        outcomes = [StoreUnavailable("the commit was broken off")] * len(batch)
         try:
             self._on_commit(len(batch))
             outcomes = self._write([ticket.item for ticket in batch])
         except ScorelineError as error:
             outcomes = [error] * len(batch)
         finally:
-            # Also after an error that nobody foresaw: a caller must never wait for ever.
+            # Also after an unforeseen error: no caller may wait for ever.
             self._hand_on()
             for ticket, outcome in zip(batch, outcomes, strict=True):
                 ticket.outcome = outcome

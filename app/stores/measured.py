@@ -1,97 +1,165 @@
-"""A store that is measured: what each call took, what waits, what was created and deleted."""
+"""A store that measures another: the time of each call, waiting writes, created scores."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from time import perf_counter
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import TypeVar
 
 from app.metrics import Metrics
-from app.stores.base import Store
+from app.stores.base import (
+    ApiKey,
+    Changes,
+    Extent,
+    Kept,
+    Key,
+    Leaves,
+    Outcome,
+    Score,
+    ScoreQuery,
+    Store,
+    Tally,
+)
+from app.stores.checks import CheckResult
 
-VERBS = tuple(name for name in vars(Store) if not name.startswith("_"))
-WRITES = ("add_score", "add_scores", "delete_scores", "add_key", "revoke_key")
-
-Call = Callable[..., Any]
-
-
-def measured(store: Store, metrics: Metrics) -> Store:
-    """What does as `store` does, and tells `metrics` of it.
-
-    Every verb of a store is measured, whichever engine keeps it.
-    """
-    calls = {verb: _timed(getattr(store, verb), metrics.timing(verb)) for verb in VERBS}
-    for verb in WRITES:
-        calls[verb] = _write(getattr(store, verb), metrics.timing(verb), metrics)
-    created, deleted = metrics.created.inc, metrics.deleted.inc
-    for verb, count in (
-        ("add_score", lambda _given, _result: created()),
-        ("add_scores", lambda given, _result: created(len(given[0]))),
-        ("delete_scores", lambda _given, num_deleted: deleted(num_deleted)),
-    ):
-        calls[verb] = _counted(calls[verb], count)
-    return cast("Store", SimpleNamespace(**calls))
+Piece = TypeVar("Piece")
 
 
-def _timed(call: Call, took: Callable[[float], None]) -> Call:
-    if inspect.isgeneratorfunction(call):
-        return _timed_pieces(call, took)
+class MeasuredStore:
+    """A store that passes each call on and tells `metrics` how long it took."""
 
-    def timed(*given: Any) -> Any:
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._observe: dict[str, Callable[[float], None]] = {}
+
+    @contextmanager
+    def _timed(self, verb: str) -> Iterator[None]:
         began = perf_counter()
         try:
-            return call(*given)
+            yield
         finally:
-            took(perf_counter() - began)
+            self._took(verb, perf_counter() - began)
 
-    return timed
+    @contextmanager
+    def _write(self, verb: str) -> Iterator[None]:
+        """Time a call that waits for a commit, and count it as waiting meanwhile."""
+        self._metrics.waiting.inc()
+        try:
+            with self._timed(verb):
+                yield
+        finally:
+            self._metrics.waiting.dec()
 
-
-def _timed_pieces(call: Call, took: Callable[[float], None]) -> Call:
-    """What is read piece by piece: the store's own time, without that of who reads."""
-
-    def timed(*given: Any) -> Iterator[Any]:
-        pieces, seconds, end = call(*given), 0.0, object()
+    def _pieces(self, verb: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """Time what is read piece by piece, without the time of the reader."""
+        seconds = 0.0
         try:
             while True:
                 began = perf_counter()
                 try:
-                    piece = next(pieces, end)
+                    piece = next(pieces)
+                except StopIteration:
+                    return
                 finally:
                     seconds += perf_counter() - began
-                if piece is end:
-                    return
                 yield piece
         finally:
-            took(seconds)
+            self._took(verb, seconds)
 
-    return timed
+    def _took(self, verb: str, seconds: float) -> None:
+        observe = self._observe.get(verb)
+        if observe is None:
+            observe = self._observe[verb] = self._metrics.timing(verb)
+        observe(seconds)
 
+    def prepare(self) -> None:
+        with self._timed("prepare"):
+            self._store.prepare()
 
-def _write(call: Call, took: Callable[[float], None], metrics: Metrics) -> Call:
-    """A call that waits for a commit."""
-    enter, leave = metrics.waiting.inc, metrics.waiting.dec
+    def ping(self) -> None:
+        with self._timed("ping"):
+            self._store.ping()
 
-    def write(*given: Any) -> Any:
-        began = perf_counter()
-        enter()
-        try:
-            return call(*given)
-        finally:
-            leave()
-            took(perf_counter() - began)
+    def check(self) -> Iterator[CheckResult]:
+        return self._pieces("check", self._store.check())
 
-    return write
+    def add_score(self, score: Score) -> Outcome:
+        with self._write("add_score"):
+            outcome = self._store.add_score(score)
+        if outcome.kept is Kept.CREATED:
+            self._metrics.created.inc()
+        return outcome
 
+    def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
+        with self._write("add_missing"):
+            outcomes = self._store.add_missing(scores, partial=partial)
+        self._metrics.created.inc(sum(each.kept is Kept.CREATED for each in outcomes))
+        return outcomes
 
-def _counted(call: Call, count: Callable[[Any, Any], None]) -> Call:
-    """A call of which, when it succeeds, `count` is told what was given and what came back."""
+    def read_changes(
+        self, entity: str, project: str, cursor: str | None, limit: int, wait: float
+    ) -> Changes:
+        # Not timed: it waits for others to write.
+        return self._store.read_changes(entity, project, cursor, limit, wait)
 
-    def counted(*given: Any) -> Any:
-        result = call(*given)
-        count(given, result)
-        return result
+    def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        with self._timed("find_score"):
+            return self._store.find_score(entity, project, score_id)
 
-    return counted
+    def list_score_ids(self, query: ScoreQuery) -> list[str]:
+        with self._timed("list_score_ids"):
+            return self._store.list_score_ids(query)
+
+    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+        return self._pieces("read_scores", self._store.read_scores(score_ids))
+
+    def read_leaves(
+        self, query: ScoreQuery, fields: Sequence[str]
+    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+        return self._pieces("read_leaves", self._store.read_leaves(query, fields))
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        return self._pieces("tally_leaves", self._store.tally_leaves(query, fields))
+
+    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+        with self._timed("find_retried"):
+            return self._store.find_retried(entity, project, retry_hash, after)
+
+    def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
+        with self._write("delete_scores"):
+            deleted = self._store.delete_scores(entity, project, score_ids)
+        self._metrics.deleted.inc(deleted)
+        return deleted
+
+    def extent(self) -> Extent:
+        with self._timed("extent"):
+            return self._store.extent()
+
+    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
+        return self._pieces("scan_scores", self._store.scan_scores(after, limit))
+
+    def add_key(self, key: ApiKey) -> None:
+        with self._write("add_key"):
+            self._store.add_key(key)
+
+    def find_key(self, key_hash: str) -> ApiKey | None:
+        with self._timed("find_key"):
+            return self._store.find_key(key_hash)
+
+    def list_keys(self) -> list[ApiKey]:
+        with self._timed("list_keys"):
+            return self._store.list_keys()
+
+    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
+        with self._write("revoke_key"):
+            return self._store.revoke_key(key_id, revoked_at)
+
+    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        with self._timed("note_key_uses"):
+            self._store.note_key_uses(uses)
+
+    def close(self) -> None:
+        self._store.close()

@@ -67,10 +67,16 @@ def test_a_null_is_counted_apart_and_never_averaged(store: Store) -> None:
 def test_dicts_and_lists_are_summarised_leaf_by_leaf(store: Store) -> None:
     add(store, [{"accuracy": {"f1": 0.5}, "tags": ["a", "b"]}, {"accuracy": {"f1": 1}, "tags": []}])
     found = {group["leaf"]: group for group in groups(store)}
-    assert list(found) == ["accuracy.f1", "tags.0", "tags.1"]
+    assert list(found) == ["accuracy.f1", "tags[0]", "tags[1]"]
     assert found["accuracy.f1"]["number"]["mean"] == 0.75
-    assert found["tags.0"]["text"]["most_frequent"] == [{"text": "a", "count": 1, "share": 1.0}]
-    assert (found["tags.0"]["scored"], found["tags.0"]["missing"]) == (1, 1)
+    assert found["tags[0]"]["text"]["most_frequent"] == [{"text": "a", "count": 1, "share": 1.0}]
+    assert (found["tags[0]"]["scored"], found["tags[0]"]["missing"]) == (1, 1)
+
+
+def test_the_bare_scalar_and_the_empty_key_stand_apart(store: Store) -> None:
+    add(store, [1, {"": 100}, [5], {"0": 7}])
+    found = {group["leaf"]: group["number"]["mean"] for group in groups(store)}
+    assert found == {"": 1, r"\e": 100, "[0]": 5, "0": 7}
 
 
 def test_true_is_not_one_and_mixed_kinds_stand_apart(store: Store) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
-from app.errors import Conflict, StoreUnavailable, TooLarge
-from app.services.imports import Outcome, import_scores
+from app.services.imports import import_scores
 from app.services.keys import COMMAND_LINE
-from app.stores.base import Score, Store
+from app.stores.base import Kept, Store
 from tests.api.test_auth import create as create_key
 from tests.api.test_exports import VALUES, export, fill
 from tests.api.test_resource import JSONL, SCORE, add, listed
@@ -255,82 +255,34 @@ def a_body(**fields: Any) -> dict[str, Any]:
     return {**item, "created_at": datetime.fromisoformat(item["created_at"])}
 
 
-def run_import(store: Store, bodies: list[dict[str, Any]]) -> list[Outcome]:
+def run_import(store: Store, bodies: list[dict[str, Any]]) -> list[Kept]:
     return import_scores(store, "e", "p", COMMAND_LINE, bodies)
 
 
 def test_of_lines_with_one_id_the_first_that_is_the_stored_score_counts(store: Store) -> None:
     body = a_body()
-    assert run_import(store, [body]) == [Outcome.CREATED]
+    assert run_import(store, [body]) == [Kept.CREATED]
     other = {**body, "value": 2}
     assert run_import(store, [other, body, a_body(), other]) == [
-        Outcome.TAKEN,
-        Outcome.PRESENT,
-        Outcome.CREATED,
-        Outcome.TAKEN,
+        Kept.ID_TAKEN,
+        Kept.PRESENT,
+        Kept.CREATED,
+        Kept.ID_TAKEN,
     ]
 
 
-def test_many_lines_with_one_id_are_not_written_one_after_the_other(store: Store) -> None:
+def test_many_lines_with_one_id_are_one_score(store: Store) -> None:
     body = a_body()
-    add_scores, written = store.add_scores, []
-
-    def counted(scores: Sequence[Score]) -> None:
-        written.append(len(scores))
-        add_scores(scores)
-
-    store.add_scores = counted  # type: ignore[method-assign]
     outcomes = run_import(store, [body] * 50 + [{**body, "value": "other"}])
-    assert outcomes == [Outcome.CREATED, *[Outcome.PRESENT] * 49, Outcome.TAKEN]
-    assert written == [1]
+    assert outcomes == [Kept.CREATED, *[Kept.PRESENT] * 49, Kept.ID_TAKEN]
 
 
-def test_what_does_not_fit_leaves_the_others_alone(store: Store) -> None:
-    bodies = [a_body(value=number) for number in range(7)]
-    add_scores = store.add_scores
-
-    def too_large(scores: Sequence[Score]) -> None:
-        if any(score.value_json == "4" for score in scores):
-            raise TooLarge("too large")
-        add_scores(scores)
-
-    store.add_scores = too_large  # type: ignore[method-assign]
-    outcomes = run_import(store, bodies)
-    assert outcomes == [*[Outcome.CREATED] * 4, Outcome.TOO_LARGE, *[Outcome.CREATED] * 2]
-
-
-def test_an_import_that_is_overtaken_finds_what_the_other_stored(store: Store) -> None:
-    bodies = [a_body(value=number) for number in range(5)]
-    read_scores, readings = store.read_scores, iter([None])
-
-    def overtake(score_ids: Sequence[str]) -> Iterator[Score]:
-        found = list(read_scores(score_ids))
-        for _ in readings:
-            run_import(store, [bodies[1], {**bodies[3], "value": "other"}])
-        yield from found
-
-    store.read_scores = overtake  # type: ignore[method-assign]
-    outcomes = run_import(store, bodies)
-    assert outcomes[1] is Outcome.PRESENT
-    assert outcomes[3] is Outcome.TAKEN
-    assert {outcomes[number] for number in (0, 2, 4)} <= {Outcome.CREATED, Outcome.PRESENT}
-    values = [score.value_json for score in store.scan_scores("", 10)]
-    assert values == ["0", "1", "2", '"other"', "4"]
-
-
-def test_what_is_there_is_not_answered_before_it_is_durable(store: Store) -> None:
-    body = a_body()
-    run_import(store, [body])
-
-    def gone(scores: Sequence[Score]) -> None:
-        raise StoreUnavailable("no majority")
-
-    store.add_scores = gone  # type: ignore[method-assign]
-    with pytest.raises(StoreUnavailable):
-        run_import(store, [body])
-
-    def taken_already(scores: Sequence[Score]) -> None:
-        raise Conflict("its id is taken")
-
-    store.add_scores = taken_already  # type: ignore[method-assign]
-    assert run_import(store, [body]) == [Outcome.PRESENT]
+def test_imports_of_the_same_scores_at_the_same_time_make_each_once(store: Store) -> None:
+    bodies = [a_body(value=number) for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        runs = [pool.submit(run_import, store, bodies) for _ in range(8)]
+        outcomes = [run.result(60) for run in runs]
+    for of_one_score in zip(*outcomes, strict=True):
+        assert sorted(of_one_score, key=str).count(Kept.CREATED) == 1
+        assert set(of_one_score) <= {Kept.CREATED, Kept.PRESENT}
+    assert len(list(store.scan_scores("", 100))) == 20

@@ -126,7 +126,7 @@ def test_counts_are_the_sum_over_all_workers(own_service: Service) -> None:
     assert 0 < counts.of(f"{seconds}_sum", route=ROUTE, method="POST") < 600
     store = "scoreline_store_duration_seconds"
     assert counts.of(f"{store}_count", call="add_score") == 20
-    assert counts.of(f"{store}_count", call="add_scores") == 2
+    assert counts.of(f"{store}_count", call="add_missing") == 2
     assert counts.of(f"{store}_count", call="delete_scores") == 1
     assert counts.of("scoreline_commit_batch_scores_sum") == 20
     assert counts.of("scoreline_write_queue_depth") == 0

@@ -45,6 +45,7 @@ def test_a_score_is_stored_as_the_document_says(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", row.pop("body_hash"))
     assert re.fullmatch(r"[0-9a-f]{64}", row.pop("retry_hash"))
     assert isinstance(row.pop("checksum"), int)
+    assert row.pop("sequence") == 1
     assert json.loads(row.pop("leaves")) == [
         {"path": "accuracy.f1", "kind": "number", "number": 0.5},
         {"path": "ok", "kind": "boolean", "number": 1.0},

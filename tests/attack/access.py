@@ -82,6 +82,9 @@ ROWS = {
         401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
     ),
     ("GET", f"{SCORES}/export"): Row(401, ("read", "write", "admin"), 200, 200, query="format=csv"),
+    ("GET", f"{SCORES}/changes"): Row(
+        401, ("read", "write", "admin"), 200, 200, query="cursor=start"
+    ),
     ("POST", f"{SCORES}/import"): Row(401, ("write", "admin"), 200, 200, body={"scores": [PAST]}),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(

@@ -28,6 +28,7 @@ CHECKS = [
     "integrity",
     "indexes",
     "writing",
+    "privacy",
     "clock",
     "disk",
     "file system",
@@ -141,7 +142,7 @@ def test_an_index_that_is_not_as_declared_is_named(tmp_path: Path, database: Pat
 
 def test_damage_is_found(tmp_path: Path, database: Path) -> None:
     store = SqliteStore(database)
-    store.add_scores([a_score(scorer="s" * 400) for _ in range(200)])
+    store.add_missing([a_score(scorer="s" * 400) for _ in range(200)], partial=False)
     store.close()
     with database.open("rb+") as file:
         file.seek(4096 * 60)

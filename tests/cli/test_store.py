@@ -52,7 +52,7 @@ def a_store(path: Path, scores: int = 3) -> str:
     url = f"sqlite:///{path}"
     store = open_store(url)
     store.prepare()
-    store.add_scores([a_score(scorer="s" * 500) for _ in range(scores)])
+    store.add_missing([a_score(scorer="s" * 500) for _ in range(scores)], partial=False)
     store.close()
     return url
 

@@ -111,7 +111,7 @@ def test_a_dump_by_the_documents_commands_is_restored(tmp_path: Path, mongodb_ur
     assert len(lines) == 2
     store = open_store(mongodb_uri)
     store.prepare()
-    store.add_scores([a_score() for _ in range(5)])
+    store.add_missing([a_score() for _ in range(5)], partial=False)
     kept = list(store.scan_scores("", 10))
     environ = environment(SCORELINE_STORE=mongodb_uri)
     subprocess.run(["sh", "-ec", lines[0]], check=True, cwd=tmp_path, env=environ)

@@ -72,8 +72,8 @@ def test_a_copy_made_again_adds_only_what_is_missing(
     monkeypatch.setattr(copies, "PAGE", 50)
     monkeypatch.setattr(copies, "PART", 20)
     scores = [a_score() for _ in range(121)]
-    source.add_scores(scores)
-    store.add_scores(scores[10:70])
+    source.add_missing(scores, partial=False)
+    store.add_missing(scores[10:70], partial=False)
     copied = copy(source, store)
     assert (copied.scores, copied.comparison.equal) == (61, True)
     assert copy(source, store).scores == 0
@@ -83,7 +83,7 @@ def test_a_store_is_not_asked_anew_for_every_part(
     source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some servers look through all of their scores for each question."""
-    source.add_scores([a_score() for _ in range(2_500)])
+    source.add_missing([a_score() for _ in range(2_500)], partial=False)
     target = SqliteStore(tmp_path / "target.db")
     target.prepare()
     asked: list[str] = []
@@ -102,15 +102,16 @@ def test_a_score_that_becomes_durable_late_is_not_missed(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late, *scores = [a_score() for _ in range(10)]
-    source.add_scores(scores)
-    add_scores = store.add_scores
+    source.add_missing(scores, partial=False)
+    add_missing = store.add_missing
 
-    def add(page: Any) -> None:
-        add_scores(page)
+    def add(page: Any, *, partial: bool) -> Any:
+        outcomes = add_missing(page, partial=partial)
         if late not in page:
             source.add_score(late)  # Its id is lower than those that are copied by now.
+        return outcomes
 
-    monkeypatch.setattr(store, "add_scores", add)
+    monkeypatch.setattr(store, "add_missing", add)
     copied = copy(source, store)
     assert (copied.scores, copied.comparison.equal) == (10, True)
 
@@ -118,14 +119,14 @@ def test_a_score_that_becomes_durable_late_is_not_missed(
 def test_a_copy_ends_while_the_source_is_written(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source.add_scores([a_score() for _ in range(5)])
+    source.add_missing([a_score() for _ in range(5)], partial=False)
     scan_scores = source.scan_scores
 
     reads = iter(range(20))
 
     def scan_and_write(after: str, limit: int) -> Iterator[Score]:
         assert next(reads, None) is not None, "it follows what comes for ever"
-        source.add_scores([a_score() for _ in range(1_000)])
+        source.add_missing([a_score() for _ in range(1_000)], partial=False)
         return scan_scores(after, limit)
 
     monkeypatch.setattr(source, "scan_scores", scan_and_write)
@@ -150,7 +151,7 @@ def test_an_idempotency_key_that_another_score_of_the_target_has_is_told(
     source: Store, store: Store
 ) -> None:
     score, other = a_score(idempotency_key="k"), a_score(idempotency_key="k")
-    source.add_scores([a_score(), score])
+    source.add_missing([a_score(), score], partial=False)
     store.add_score(other)
     with pytest.raises(Conflict, match=f"{score.score_id}.*idempotency key"):
         copy(source, store)
@@ -161,7 +162,7 @@ def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongod
 
     target = open_mongo_store(mongodb_uri)
     large = a_score(value_json=f'"{"x" * (17 << 20)}"')
-    source.add_scores([a_score(), large, a_score()])
+    source.add_missing([a_score(), large, a_score()], partial=False)
     with pytest.raises(TooLarge, match=large.score_id):
         copy(source, target)
     target.close()
@@ -171,8 +172,8 @@ def test_what_only_the_target_has_is_deleted_only_when_asked(source: Store, stor
     extra = [a_score(project=name) for name in ("a", "b", "b")]
     scores = [a_score() for _ in range(3)]
     later = a_score()
-    source.add_scores(scores)
-    store.add_scores([*extra, *scores, later])
+    source.add_missing(scores, partial=False)
+    store.add_missing([*extra, *scores, later], partial=False)
     copied = copy(source, store)
     assert not copied.comparison.equal
     assert [each[2] for each in copied.comparison.extra] == [each.score_id for each in extra]

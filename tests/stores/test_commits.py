@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import Conflict, ScorelineError, StoreBusy, StoreUnavailable
 from app.stores import commits as module
-from app.stores.commits import GroupCommit, Outcome
+from app.stores.commits import GroupCommit
 
 
 class Gate:
@@ -21,7 +21,7 @@ class Gate:
         self.opened = threading.Event()
         self.entered = threading.Event()
 
-    def write(self, items: Sequence[int]) -> list[Outcome]:
+    def write(self, items: Sequence[int]) -> list[ScorelineError | None]:
         self.batches.append(list(items))
         self.entered.set()
         assert self.opened.wait(10)
@@ -70,7 +70,7 @@ def test_each_caller_hears_of_its_own_item() -> None:
 def test_a_commit_that_fails_fails_all_of_it_and_not_the_next(error: Exception) -> None:
     failing = True
 
-    def write(items: Sequence[int]) -> list[Outcome]:
+    def write(items: Sequence[int]) -> list[ScorelineError | None]:
         if failing:
             raise error
         return [None] * len(items)
@@ -85,7 +85,7 @@ def test_a_commit_that_fails_fails_all_of_it_and_not_the_next(error: Exception) 
 def test_nobody_waits_for_ever_when_the_writer_has_a_defect() -> None:
     gate = Gate()
 
-    def write(items: Sequence[int]) -> list[Outcome]:
+    def write(items: Sequence[int]) -> list[ScorelineError | None]:
         gate.write(items)
         raise RuntimeError("a defect")
 
@@ -180,7 +180,9 @@ def test_a_commit_that_does_not_end_leaves_its_callers_in_doubt_but_not_waiting(
     monkeypatch.setattr(module, "COMMIT_SECONDS", 0.2)
     first, second = Gate(), Gate()
     gates = iter([first, second])
-    commits: GroupCommit[int] = GroupCommit(lambda items: next(gates).write(items))
+    commits: GroupCommit[int, ScorelineError | None] = GroupCommit(
+        lambda items: next(gates).write(items)
+    )
     with ThreadPoolExecutor(4) as pool:
         begun = pool.submit(commits.submit, 0)
         assert first.entered.wait(10)

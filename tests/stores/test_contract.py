@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,19 @@ import mongomock
 import pytest
 from uuid_utils import uuid7
 
-from app.errors import Conflict
-from app.stores.base import ApiKey, Extent, KeyedScore, Score, ScoreQuery, Store
+from app.errors import Conflict, InvalidParameter
+from app.ids import id_time
+from app.stores.base import (
+    UNASSIGNED,
+    ApiKey,
+    Changes,
+    Extent,
+    Kept,
+    Outcome,
+    Score,
+    ScoreQuery,
+    Store,
+)
 from app.stores.checks import FAIL, CheckResult
 from app.stores.mongo.store import MongoStore
 
@@ -48,21 +60,137 @@ def test_prepare_may_be_repeated(store: Store) -> None:
     store.ping()
 
 
+def kept(outcomes: Iterable[Outcome]) -> list[Kept]:
+    return [outcome.kept for outcome in outcomes]
+
+
+def new(**changes: Any) -> Score:
+    return a_score(score_id=UNASSIGNED, **changes)
+
+
 def test_a_score_id_is_taken_once(store: Store) -> None:
     score = a_score()
-    store.add_score(score)
-    with pytest.raises(Conflict):
-        store.add_score(score)
+    assert store.add_score(score) == Outcome(Kept.CREATED, score.score_id)
+    assert store.add_score(score) == Outcome(Kept.PRESENT, score.score_id)
+    other = replace(score, value_json="2")
+    assert store.add_score(other) == Outcome(Kept.ID_TAKEN, score.score_id)
+    assert store.find_score("acme", "demo", score.score_id) == score
 
 
 def test_an_idempotency_key_is_taken_once_in_a_project(store: Store) -> None:
-    store.add_score(a_score(idempotency_key="k"))
-    with pytest.raises(Conflict):
-        store.add_score(a_score(idempotency_key="k"))
-    store.add_score(a_score(idempotency_key="k", project="other"))
-    store.add_score(a_score(idempotency_key="k", entity="other"))
-    store.add_score(a_score(idempotency_key=None))
-    store.add_score(a_score(idempotency_key=None))
+    first = store.add_score(new(idempotency_key="k", body_hash="1"))
+    assert first.kept is Kept.CREATED
+    again = store.add_score(new(idempotency_key="k", body_hash="1"))
+    assert again == Outcome(Kept.PRESENT, first.score_id)
+    other = store.add_score(new(idempotency_key="k", body_hash="2"))
+    assert other == Outcome(Kept.KEY_TAKEN, first.score_id)
+    for elsewhere in ({"project": "other"}, {"entity": "other"}, {"idempotency_key": None}):
+        score = new(**{"idempotency_key": "k", "body_hash": "1", **elsewhere})
+        assert store.add_score(score).kept is Kept.CREATED
+
+
+def test_a_new_score_gets_an_id_that_has_its_time(store: Store) -> None:
+    ids = [store.add_score(new()).score_id for _ in range(20)]
+    ids += [each.score_id for each in store.add_missing([new() for _ in range(20)], partial=False)]
+    assert sorted(set(ids)) == ids
+    for score in store.read_scores(ids):
+        assert score.created_at == id_time(score.score_id)
+
+
+def test_one_refused_score_holds_back_its_call(store: Store) -> None:
+    first = store.add_score(new(idempotency_key="k", body_hash="1")).score_id
+    call = [new(), new(idempotency_key="k", body_hash="2"), new(idempotency_key="k", body_hash="1")]
+    outcomes = store.add_missing(call, partial=False)
+    assert kept(outcomes) == [Kept.HELD_BACK, Kept.KEY_TAKEN, Kept.PRESENT]
+    assert store.list_score_ids(query()) == [first]
+
+
+def test_a_partial_call_leaves_out_the_refused(store: Store) -> None:
+    taken = a_score()
+    store.add_score(taken)
+    mine = a_score()
+    call = [mine, replace(taken, value_json="2"), new(), taken, mine, replace(mine, value_json="3")]
+    outcomes = store.add_missing(call, partial=True)
+    assert kept(outcomes) == [
+        Kept.CREATED,
+        Kept.ID_TAKEN,
+        Kept.CREATED,
+        Kept.PRESENT,
+        Kept.PRESENT,
+        Kept.ID_TAKEN,
+    ]
+    assert len(store.list_score_ids(query())) == 3
+
+
+def test_the_same_key_twice_in_a_call_is_one_score(store: Store) -> None:
+    keyed = {"idempotency_key": "k"}
+    call = [new(body_hash="1", **keyed), new(body_hash="1", **keyed), new(body_hash="2", **keyed)]
+    outcomes = store.add_missing(call, partial=True)
+    assert kept(outcomes) == [Kept.CREATED, Kept.PRESENT, Kept.KEY_TAKEN]
+    assert len({outcome.score_id for outcome in outcomes}) == 1
+    assert len(store.list_score_ids(query())) == 1
+
+
+def follow(store: Store, cursor: str | None, **options: Any) -> Changes:
+    return store.read_changes(
+        "acme", "demo", cursor, options.get("limit", 100), options.get("wait", 0.0)
+    )
+
+
+def can_follow(store: Store) -> None:
+    if isinstance(store, MongoStore) and isinstance(store._client, mongomock.MongoClient):
+        pytest.skip("mongomock has no change streams")
+
+
+def test_changes_follow_new_scores_of_their_project(store: Store) -> None:
+    can_follow(store)
+    store.add_score(new())
+    now = follow(store, None).cursor
+    assert follow(store, now).scores == []
+    mine = [store.add_score(new()).score_id for _ in range(3)]
+    store.add_score(new(project="other"))
+    past = a_score(score_id="01900000-0000-7000-8000-000000000000")
+    store.add_missing([past], partial=True)  # An import has an id of its own time.
+    seen: list[str] = []
+    cursor = now
+    while len(seen) < 4:
+        page = follow(store, cursor, limit=2, wait=10.0)
+        assert page.scores
+        assert len(page.scores) <= 2
+        seen += [score.score_id for score in page.scores]
+        cursor = page.cursor
+    assert seen == [*mine, past.score_id]
+    assert follow(store, cursor).scores == []
+
+
+def test_changes_from_the_start_bring_what_was_there(store: Store) -> None:
+    can_follow(store)
+    ids = [store.add_score(new()).score_id for _ in range(5)]
+    seen: list[str] = []
+    cursor = "start"
+    for _ in range(4):
+        page = follow(store, cursor, limit=2)
+        seen += [score.score_id for score in page.scores]
+        cursor = page.cursor
+    assert seen == ids
+    ids.append(store.add_score(new()).score_id)
+    assert [each.score_id for each in follow(store, cursor, wait=10.0).scores] == ids[-1:]
+
+
+def test_a_reader_waits_for_a_change(store: Store) -> None:
+    can_follow(store)
+    now = follow(store, None).cursor
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(follow, store, now, wait=20.0)
+        added = store.add_score(new()).score_id
+        assert [score.score_id for score in waiting.result(20).scores] == [added]
+
+
+def test_a_cursor_of_nobody_is_refused(store: Store) -> None:
+    can_follow(store)
+    for cursor in ("x", "", "0123456789abcdeg-1", "a" * 300, "e30"):
+        with pytest.raises(InvalidParameter):
+            follow(store, cursor)
 
 
 def test_any_text_is_kept(store: Store) -> None:
@@ -84,26 +212,18 @@ def test_many_threads_may_write_at_the_same_time(store: Store) -> None:
     scores = [a_score() for _ in range(200)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(store.add_score, scores))
-    for score in (scores[0], scores[-1]):
-        with pytest.raises(Conflict):
-            store.add_score(score)
+    assert len(store.list_score_ids(query(limit=1_000))) == 200
 
 
-def test_a_neighbours_conflict_fails_only_the_neighbour(store: Store) -> None:
+def test_a_refused_neighbour_is_refused_alone(store: Store) -> None:
     taken = a_score()
     store.add_score(taken)
 
-    def add(score: Score) -> bool:
-        try:
-            store.add_score(score)
-        except Conflict:
-            return False
-        return True
-
-    scores = [a_score() if number % 4 else taken for number in range(80)]
+    other = replace(taken, value_json="2")
+    scores = [a_score() if number % 4 else other for number in range(80)]
     with ThreadPoolExecutor(16) as pool:
-        stored = list(pool.map(add, scores))
-    assert stored == [score is not taken for score in scores]
+        outcomes = kept(pool.map(store.add_score, scores))
+    assert outcomes == [Kept.ID_TAKEN if each is other else Kept.CREATED for each in scores]
 
 
 def test_a_key_is_found_by_its_hash(store: Store) -> None:
@@ -180,15 +300,8 @@ def test_a_score_is_found_in_its_own_project_only(store: Store) -> None:
 
 def test_many_scores_are_added_at_once(store: Store) -> None:
     scores = [a_score() for _ in range(400)]
-    store.add_scores(scores)
+    store.add_missing(scores, partial=False)
     assert store.list_score_ids(query(limit=10_000)) == [score.score_id for score in scores]
-
-
-def test_a_batch_with_an_id_that_is_taken_is_a_conflict(store: Store) -> None:
-    taken = a_score()
-    store.add_score(taken)
-    with pytest.raises(Conflict):
-        store.add_scores([a_score(), taken, a_score()])
 
 
 def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
@@ -201,8 +314,8 @@ def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
         for number in range(60)
     ]
     ids = [score.score_id for score in scores]
-    store.add_scores(list(reversed(scores)))
-    store.add_scores([a_score(project="other"), a_score(entity="other")])
+    store.add_missing(list(reversed(scores)), partial=False)
+    store.add_missing([a_score(project="other"), a_score(entity="other")], partial=False)
 
     def wanted(**fields: str) -> list[str]:
         return [
@@ -228,7 +341,7 @@ def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
 
 def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:
     scores = [a_score(prediction_id=str(number)) for number in range(300)]
-    store.add_scores(scores)
+    store.add_missing(scores, partial=False)
     ids = [score.score_id for score in scores]
     assert list(store.read_scores(["no such score", *reversed(ids)])) == scores
     assert list(store.read_scores([])) == []
@@ -236,7 +349,7 @@ def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:
 
 def test_only_what_was_there_counts_as_deleted(store: Store) -> None:
     mine, theirs = [a_score() for _ in range(3)], a_score(project="other")
-    store.add_scores([*mine, theirs])
+    store.add_missing([*mine, theirs], partial=False)
     ids = [score.score_id for score in mine[:2]]
     wanted = [*ids, theirs.score_id, "no such score"]
     assert store.delete_scores("acme", "demo", wanted) == 2
@@ -245,20 +358,9 @@ def test_only_what_was_there_counts_as_deleted(store: Store) -> None:
     assert store.find_score("acme", "other", theirs.score_id) == theirs
 
 
-def test_scores_are_found_by_their_idempotency_keys(store: Store) -> None:
-    scores = [a_score(idempotency_key=f"k {number}", body_hash=str(number)) for number in range(3)]
-    store.add_scores([*scores, a_score(idempotency_key="k 0", project="other"), a_score()])
-    found = store.find_keyed("acme", "demo", ["k 0", "k 2", "k 9"])
-    assert found == {
-        score.idempotency_key: KeyedScore(score.score_id, score.body_hash)
-        for score in (scores[0], scores[2])
-    }
-    assert store.find_keyed("acme", "nowhere", ["k 0"]) == {}
-
-
 def test_the_newest_score_with_a_retry_hash_is_found(store: Store) -> None:
     scores = [a_score(retry_hash="h") for _ in range(3)]
-    store.add_scores([*scores, a_score(retry_hash="h", project="other"), a_score()])
+    store.add_missing([*scores, a_score(retry_hash="h", project="other"), a_score()], partial=False)
     ids = [score.score_id for score in scores]
     assert store.find_retried("acme", "demo", "h", "0") == ids[2]
     assert store.find_retried("acme", "demo", "h", ids[1]) == ids[2]

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
 from app.stores import open_store
-from app.stores.base import ApiKey, ScoreQuery
+from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, ScoreQuery
 from app.stores.mongo.documents import key_document
 from app.stores.mongo.errors import our_errors
 from app.stores.mongo.indexes import SCORE_INDEXES
@@ -93,8 +93,10 @@ def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> Non
 def test_a_score_too_large_for_a_document_is_told_so(mongodb_uri: str, opened: Opened) -> None:
     store = opened(mongodb_uri)
     store.prepare()
-    with pytest.raises(TooLarge):
-        store.add_score(a_score(value_json=f'"{"x" * 17_000_000}"'))
+    large = a_score(value_json=f'"{"x" * 17_000_000}"')
+    assert store.add_score(large).kept is Kept.TOO_LARGE
+    outcomes = store.add_missing([a_score(), large], partial=False)
+    assert [each.kept for each in outcomes] == [Kept.HELD_BACK, Kept.TOO_LARGE]
 
 
 EXPECTED = {
@@ -139,7 +141,7 @@ def test_every_list_and_read_uses_an_index(
     mongodb_uri: str, opened: Opened, filters: dict[str, Any]
 ) -> None:
     store = opened(mongodb_uri)
-    store.add_scores([a_score() for _ in range(200)])
+    store.add_missing([a_score() for _ in range(200)], partial=False)
     ids = store._find_ids(ScoreQuery("acme", "demo", **filters))
     for cursor in (ids, store._scores.find({"_id": {"$in": ["a", "b"]}}).sort("_id", 1)):
         stages = plan_stages(cursor.explain()["queryPlanner"]["winningPlan"])
@@ -174,15 +176,51 @@ def breaking(
 
 
 @pytest.mark.parametrize("arrives", [0, 4, 10])
-def test_a_batch_that_broke_off_halfway_is_finished_with_the_same_ids(
+def test_without_transactions_a_batch_that_broke_off_halfway_is_finished(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, arrives: int
 ) -> None:
     store = opened(mongodb_uri)
     store.prepare()
+    monkeypatch.setattr("app.stores.mongo.store.has_transactions", lambda _: False)
     scores = [a_score(idempotency_key=f"k {number}") for number in range(10)]
     breaking(store, monkeypatch, arrives)
-    store.add_scores(scores)
+    store.add_missing(scores, partial=False)
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == [each.score_id for each in scores]
+
+
+def test_a_batch_that_fails_halfway_leaves_nothing(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    insert_many = store._scores.insert_many
+
+    def fail_halfway(documents: list[dict[str, Any]], **options: Any) -> None:
+        insert_many(documents[:5], **options)
+        raise pymongo.errors.OperationFailure("broken off")
+
+    monkeypatch.setattr(store._scores, "insert_many", fail_halfway)
+    with pytest.raises(StoreUnavailable):
+        store.add_missing([a_score() for _ in range(10)], partial=True)
+    assert store.list_score_ids(ScoreQuery("acme", "demo")) == []
+
+
+def test_batches_with_the_same_keys_at_the_same_time_make_each_score_once(
+    mongodb_uri: str, opened: Opened
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+
+    def add(_: int) -> list[Outcome]:
+        scores = [a_score(score_id=UNASSIGNED, idempotency_key=f"k{n}") for n in range(50)]
+        return store.add_missing(scores, partial=False)
+
+    with ThreadPoolExecutor(6) as pool:
+        runs = list(pool.map(add, range(6)))
+    for outcomes in zip(*runs, strict=True):
+        assert [each.kept for each in outcomes].count(Kept.CREATED) == 1
+        assert len({each.score_id for each in outcomes}) == 1
+    assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 50
 
 
 @pytest.mark.parametrize("arrives", [0, 1])
@@ -207,14 +245,14 @@ def test_a_write_that_breaks_off_again_is_unavailable(
         store.add_score(a_score())
 
 
-def test_a_key_that_is_taken_is_a_conflict_also_after_the_connection_broke(
+def test_a_key_that_is_stored_is_present_also_after_the_connection_broke(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(mongodb_uri)
-    store.add_score(a_score(idempotency_key="k"))
+    first = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
     breaking(store, monkeypatch, 0)
-    with pytest.raises(Conflict):
-        store.add_score(a_score(idempotency_key="k"))
+    again = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
+    assert again == Outcome(Kept.PRESENT, first.score_id)
 
 
 def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +267,7 @@ def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.Monk
     with pytest.raises(StoreUnavailable):
         store.add_score(a_score())
     with pytest.raises(StoreUnavailable):
-        store.add_scores([a_score()])
+        store.add_missing([a_score()], partial=False)
 
 
 def test_a_score_that_is_too_large_fails_alone(mongodb_uri: str, opened: Opened) -> None:
@@ -237,8 +275,8 @@ def test_a_score_that_is_too_large_fails_alone(mongodb_uri: str, opened: Opened)
     with ThreadPoolExecutor(4) as pool:
         large = pool.submit(store.add_score, a_score(value_json=f'"{"x" * 17_000_000}"'))
         small = [pool.submit(store.add_score, a_score()) for _ in range(20)]
-    assert isinstance(large.exception(), TooLarge)
-    assert [future.exception() for future in small] == [None] * 20
+    assert large.result().kept is Kept.TOO_LARGE
+    assert [future.result().kept for future in small] == [Kept.CREATED] * 20
 
 
 def test_a_key_from_before_keys_could_expire_works_on(mongodb_uri: str, opened: Opened) -> None:
@@ -252,3 +290,24 @@ def test_a_key_from_before_keys_could_expire_works_on(mongodb_uri: str, opened: 
     assert KeyRing(store).find("sl_old") == key
     store.note_key_uses({"id": NOW})
     assert store.list_keys() == [replace(key, last_used_at=NOW)]
+
+
+def test_leaves_of_an_earlier_release_are_named_anew(mongodb_uri: str, opened: Opened) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    old = [{"path": "0", "kind": "number", "number": 5.0}]
+    score = a_score(value_json="[5]", leaves=old)
+    store.add_score(score)
+    store._meta.delete_many({})
+    again = opened(mongodb_uri)
+    again.prepare()
+    found = again.find_score("acme", "demo", score.score_id)
+    assert found == replace(score, leaves=[{"path": "[0]", "kind": "number", "number": 5.0}])
+
+
+def test_a_database_of_a_newer_program_is_refused(mongodb_uri: str, opened: Opened) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    store._meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
+    with pytest.raises(StoreRefused, match="newer Scoreline"):
+        opened(mongodb_uri).prepare()

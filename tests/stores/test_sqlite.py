@@ -54,7 +54,7 @@ def count(path: Path) -> int:
 def test_every_connection_is_durable(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     store.add_score(a_score())
-    for connection in (store._here().reader(), store._here().writer):
+    for connection in (store._here().reader(), store._here()._writer):
         assert connection is not None
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -116,7 +116,7 @@ def test_every_index_begins_with_entity_and_project(tmp_path: Path) -> None:
         for name in names
         if not name.startswith("sqlite_")
     }
-    assert len(columns) == 6
+    assert len(columns) == 7
     assert all(names[:2] == ["entity", "project"] for names in columns.values())
 
 
@@ -271,7 +271,7 @@ def test_every_list_is_answered_in_order_from_an_index_alone(
     tmp_path: Path, index: str, bounds: dict[str, Any]
 ) -> None:
     store = prepared(tmp_path / "s.db")
-    store.add_scores([a_score() for _ in range(100)])
+    store.add_missing([a_score() for _ in range(100)], partial=False)
     asked = ScoreQuery("acme", "demo", **QUERIES[index], **bounds)
     statement, values = ids_statement(asked)
     plan = explain(store, statement, values)
@@ -281,7 +281,7 @@ def test_every_list_is_answered_in_order_from_an_index_alone(
 
 def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
-    store.add_scores([a_score() for _ in range(100)])
+    store.add_missing([a_score() for _ in range(100)], partial=False)
     both = ScoreQuery("acme", "demo", evaluation_run_id="r", prediction_id="p", scorer="s")
     ids = ["a", "b", "c"]
     for statement, values in (
@@ -305,15 +305,15 @@ def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     taken = a_score()
     store.add_score(taken)
-    with pytest.raises(Conflict):
-        store.add_scores([a_score(), taken, a_score()])
+    other = replace(taken, value_json="2")
+    store.add_missing([a_score(), other, a_score()], partial=False)
     assert count(tmp_path / "s.db") == 1
 
 
 def test_scores_are_read_one_by_one(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     scores = [a_score() for _ in range(10)]
-    store.add_scores(scores)
+    store.add_missing(scores, partial=False)
     reading = store.read_scores([score.score_id for score in scores])
     assert next(reading) == scores[0]
     store.delete_scores("acme", "demo", [scores[1].score_id])  # A reader blocks no writer.
@@ -329,6 +329,7 @@ def test_a_key_from_before_keys_could_expire_works_on(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for statements in MIGRATIONS[:added]:
             for statement in statements:
+                assert isinstance(statement, str)
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {added}")

@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> SqliteStore:
     """A store of three scores and a key."""
     made = SqliteStore(tmp_path / "s.db")
     made.prepare()
-    made.add_scores([a_score() for _ in range(3)])
+    made.add_missing([a_score() for _ in range(3)], partial=False)
     made.add_key(a_key())
     return made
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 
 from app.errors import ScorelineError
 from app.stores.checks import (
@@ -23,6 +24,7 @@ from app.stores.mongo.errors import our_errors
 from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, Index
 
 Documents = Collection[dict[str, Any]]
+COMMAND_NOT_FOUND = 59
 
 
 def check(
@@ -42,7 +44,7 @@ def _check(
     client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents
 ) -> Iterator[CheckResult]:
     version = client.server_info()["version"]
-    hello = client.admin.command("hello")
+    hello = _hello(client)
     count = scores.estimated_document_count()
     says = f"MongoDB {version} answers, with about {count} scores in {scores.database.name}"
     yield CheckResult("store", OK, says)
@@ -55,6 +57,16 @@ def _check(
     newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
     yield check_clock(next((document["_id"] for document in newest), None))
     yield _servers_clock(hello)
+
+
+def _hello(client: MongoClient[dict[str, Any]]) -> Mapping[str, Any]:
+    """Return what the server says of itself; MongoDB 4.4.0 and 4.4.1 know the older name only."""
+    try:
+        return client.admin.command("hello")
+    except OperationFailure as error:
+        if error.code != COMMAND_NOT_FOUND:
+            raise
+    return client.admin.command("isMaster")
 
 
 def _deployment(hello: Mapping[str, Any]) -> CheckResult:

@@ -81,6 +81,7 @@ def key_document(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at,
         "revoked_at": key.revoked_at,
         "expires_at": key.expires_at,
+        "created_by": key.created_by,
         **last_use,
     }
 
@@ -99,6 +100,7 @@ def to_key(document: Mapping[str, Any]) -> ApiKey:
         owner=document["owner"],
         key_hash=document["key_hash"],
         created_at=_in_utc(document["created_at"]),
+        created_by=document.get("created_by"),
         **moments,
     )
 

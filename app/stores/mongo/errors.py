@@ -47,7 +47,6 @@ def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
     return StoreUnavailable(f"{failure['code']}: {failure.get('errmsg')}")
 
 
-def check_size(document: dict[str, Any]) -> None:
-    """Refuse a document that no server takes, before its neighbours in a write fail with it."""
-    if len(document["value_json"]) > _SMALL and len(bson.encode(document)) > _MOST_BYTES:
-        raise TooLarge(_TOO_LARGE)
+def is_too_large(document: dict[str, Any]) -> bool:
+    """Return whether no server takes a document, which would make its neighbours fail too."""
+    return len(document["value_json"]) > _SMALL and len(bson.encode(document)) > _MOST_BYTES

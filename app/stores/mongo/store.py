@@ -6,6 +6,7 @@ A write is acknowledged by a majority of the members, each with the write in its
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +20,21 @@ from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
-from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
+from app.errors import ScorelineError, Unsupported
+from app.stores.base import (
+    ApiKey,
+    Changes,
+    Extent,
+    Key,
+    Leaves,
+    Outcome,
+    Score,
+    ScoreQuery,
+    Tally,
+)
 from app.stores.checks import CheckResult
-from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
+from app.stores.commits import GroupCommit, OnCommit, ignore_commit
+from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.client import connect
 from app.stores.mongo.documents import (
@@ -29,13 +42,20 @@ from app.stores.mongo.documents import (
     key_document,
     key_of,
     leaves_projection,
-    score_document,
     to_key,
     to_score,
 )
-from app.stores.mongo.errors import check_size, our_errors
+from app.stores.mongo.errors import our_errors
 from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
-from app.stores.mongo.inserts import insert
+from app.stores.mongo.migrations import migrate
+from app.stores.mongo.writes import (
+    add_in_transaction,
+    add_one_by_one,
+    add_together,
+    has_transactions,
+)
+
+log = logging.getLogger("scoreline.store")
 
 LEAVES_PAGE = 1_000
 """How many scores' leaves are read at a time."""
@@ -43,7 +63,7 @@ LEAVES_PAGE = 1_000
 PING_SECONDS = 2.0
 
 
-def open_mongo_store(uri: str, on_commit: OnCommit = uncounted) -> MongoStore:
+def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStore:
     """Open the database that `uri` names. Raises StoreRefused."""
     client, database = connect(uri)
     return MongoStore(client, database, on_commit)
@@ -56,41 +76,43 @@ class MongoStore:
         self,
         client: MongoClient[dict[str, Any]],
         database: str,
-        on_commit: OnCommit = uncounted,
+        on_commit: OnCommit = ignore_commit,
     ) -> None:
         self._client = client
         self._scores = client[database]["scores"]
         self._keys = client[database]["api_keys"]
-        self._commits = GroupCommit(self._commit, on_commit)
+        self._meta = client[database]["meta"]
+        self._commits: GroupCommit[Score, Outcome] = GroupCommit(self._add_together, on_commit)
         self._prepared = False
         self._prepare_lock = threading.Lock()
 
     # Scores
 
-    def add_score(self, score: Score) -> None:
-        """Together with the scores of other threads: one write for what has queued up."""
-        document = score_document(score)
-        check_size(document)
+    def add_score(self, score: Score) -> Outcome:
         self._prepare_once()
-        self._commits.submit(document)
+        return self._commits.submit(score)
 
-    def add_scores(self, scores: Sequence[Score]) -> None:
-        """Unordered, without a transaction: a failure halfway leaves some of the scores stored.
-
-        The ids are made before the write, so that it may be repeated and finishes what is missing.
-        """
-        documents = [score_document(score) for score in scores]
-        for document in documents:
-            check_size(document)
+    def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         self._prepare_once()
         with our_errors():
-            failed = [outcome for outcome in insert(self._scores, documents) if outcome]
-        if failed:
-            raise failed[0]
+            if has_transactions(self._client):
+                return add_in_transaction(self._client, self._scores, scores, partial=partial)
+            return add_one_by_one(self._scores, scores, partial=partial)
 
-    def _commit(self, documents: Sequence[dict[str, Any]]) -> list[Outcome]:
+    def _add_together(self, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
         with our_errors():
-            return insert(self._scores, documents)
+            return add_together(self._scores, scores)
+
+    def read_changes(
+        self, entity: str, project: str, cursor: str | None, limit: int, wait: float
+    ) -> Changes:
+        self._prepare_once()
+        with our_errors():
+            if not has_transactions(self._client):
+                raise Unsupported(
+                    "A MongoDB server of its own has no change stream: use a replica set"
+                )
+            return read_changes(self._scores, (entity, project), cursor, limit, wait)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
@@ -131,21 +153,6 @@ class MongoStore:
             for key, some in together.items():
                 leaves = list(chain.from_iterable(some))
                 yield Tally(key, len(some), leaves, [1] * len(leaves))
-
-    def find_keyed(
-        self, entity: str, project: str, idempotency_keys: Sequence[str]
-    ) -> dict[str, KeyedScore]:
-        wanted = {
-            "entity": entity,
-            "project": project,
-            "idempotency_key": {"$in": list(idempotency_keys)},
-        }
-        fields = {"idempotency_key": 1, "body_hash": 1}
-        with our_errors():
-            return {
-                found["idempotency_key"]: KeyedScore(found["_id"], found["body_hash"])
-                for found in self._durable().find(wanted, fields)
-            }
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
         wanted = {
@@ -213,6 +220,12 @@ class MongoStore:
         with our_errors():
             create_indexes(self._scores, SCORE_INDEXES)
             create_indexes(self._keys, KEY_INDEXES)
+            migrate(self._meta, self._scores)
+            if not has_transactions(self._client):
+                log.warning(
+                    "the MongoDB server is no replica set: a batch that is broken off may be "
+                    "stored in part, and changes cannot be followed"
+                )
         self._prepared = True
 
     def _prepare_once(self) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from app.errors import Conflict, StoreRefused
 from app.stores.sqlite.checks import open_read_only
 from app.stores.sqlite.errors import our_errors
-from app.stores.sqlite.files import held, open_serving, sync_directory
-from app.stores.sqlite.schema import schema_version
+from app.stores.sqlite.files import make_directory, open_serving, sync_directory, write_lock
+from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, schema_version
 
 PAGES = 4096
 """Pages of the database that are copied at a time: 16 MiB."""
@@ -90,17 +90,25 @@ def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | Non
     check_backup(file)
     fresh = Path(f"{path}.restoring")
     with our_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         try:
             with _alone(path):
                 count = _copy(file, fresh, progress)
-                with held(path):
+                _rename_store(fresh)
+                with write_lock(path):
                     kept = _keep_aside(path, fresh)
                     fresh.replace(path)
                     sync_directory(path.parent)
         finally:
             fresh.unlink(missing_ok=True)
     return count, kept
+
+
+def _rename_store(fresh: Path) -> None:
+    """Give a restored store an id of its own: cursors of `changes` from before it are too old."""
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        if schema_version(connection, fresh) >= WITH_STORE_ID:
+            connection.execute(NEW_STORE_ID)
 
 
 @contextmanager

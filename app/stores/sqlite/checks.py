@@ -1,4 +1,4 @@
-"""The embedded store examined: its file, its tables, its place; nothing is changed."""
+"""Checks of the embedded store: its file, its tables, its place. They change nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from app.errors import ScorelineError, StoreRefused
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
 from app.stores.sqlite.errors import our_errors
-from app.stores.sqlite.files import DatabaseFiles, held
-from app.stores.sqlite.schema import MIGRATIONS, schema_version
+from app.stores.sqlite.files import OTHERS, DatabaseFiles, write_lock
+from app.stores.sqlite.schema import MIGRATIONS, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
 """File systems of other machines, on which SQLite's locks and shared memory do not hold."""
@@ -23,7 +23,7 @@ PASSING = {"tmpfs": "a restart of the machine", "overlay": "the container"}
 
 
 def check(path: Path) -> Iterator[CheckResult]:
-    """The findings on the embedded store at `path`."""
+    """Check the embedded store at `path`; yield each result."""
     try:
         with our_errors(), closing(open_read_only(path)) as connection:
             version = schema_version(connection, path)
@@ -35,6 +35,7 @@ def check(path: Path) -> Iterator[CheckResult]:
                 yield _indexes(connection)
             newest = connection.execute("SELECT max(_id) FROM scores").fetchone()[0]
         yield _writing(path)
+        yield _privacy(path)
         yield check_clock(newest)
     except ScorelineError as error:
         yield CheckResult("store", FAIL, str(error), _advice(path))
@@ -46,7 +47,7 @@ def check(path: Path) -> Iterator[CheckResult]:
 
 def _advice(path: Path) -> str:
     if path.exists():
-        return "mend what it says, or restore a backup: scoreline store restore"
+        return "repair it, or restore a backup: scoreline store restore"
     return "start the service once, which makes one, or have SCORELINE_STORE say where it is"
 
 
@@ -77,15 +78,14 @@ def _integrity(connection: sqlite3.Connection) -> CheckResult:
 
 
 def _indexes(connection: sqlite3.Connection) -> CheckResult:
-    """Whether tables and indexes are what the migrations make."""
+    """Check that tables and indexes are what the migrations make."""
     with closing(sqlite3.connect(":memory:")) as fresh:
-        for statement in (each for migration in MIGRATIONS for each in migration):
-            fresh.execute(statement)
+        migrate(fresh, 0)
         wanted, found = _definitions(fresh), _definitions(connection)
     wrong = sorted(name for name, sql in wanted.items() if found.get(name) != sql)
     if wrong:
         says = f"missing or not as declared: {', '.join(wrong)}"
-        advice = "make them as app/stores/sqlite_schema.py declares them, or restore a backup"
+        advice = "make them as app/stores/sqlite/schema.py declares them, or restore a backup"
         return CheckResult("indexes", FAIL, says, advice)
     return CheckResult("indexes", OK, f"all {len(wanted)} tables and indexes are as declared")
 
@@ -96,9 +96,9 @@ def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _writing(path: Path) -> CheckResult:
-    """Whether a transaction can begin; it waits its turn, as a write does, and writes nothing."""
+    """Check that a transaction can begin; write nothing."""
     try:
-        with our_errors(), held(path):
+        with our_errors(), write_lock(path):
             DatabaseFiles(path).check_writable()
             uri = f"{path.absolute().as_uri()}?mode=rw"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
@@ -108,6 +108,16 @@ def _writing(path: Path) -> CheckResult:
         advice = "give the service's user the file, its directory and what is beside it"
         return CheckResult("writing", FAIL, f"not possible: {error}", advice)
     return CheckResult("writing", OK, "a transaction can begin")
+
+
+def _privacy(path: Path) -> CheckResult:
+    """Check that other users of the machine can read none of the files."""
+    files = [Path(f"{path}{beside}") for beside in ("", "-wal", "-shm", ".lock", ".serving")]
+    opened = [str(file) for file in files if file.exists() and file.stat().st_mode & OTHERS]
+    if opened:
+        advice = f"chmod 600 {' '.join(opened)}"
+        return CheckResult("privacy", FAIL, f"other users may open {', '.join(opened)}", advice)
+    return CheckResult("privacy", OK, "other users cannot open the files")
 
 
 def _file_system(path: Path) -> CheckResult:
@@ -124,7 +134,7 @@ def _file_system(path: Path) -> CheckResult:
 
 
 def file_system(path: Path, mounts: Path) -> str | None:
-    """The type of the file system that holds `path`, by proc(5)'s mountinfo; None where none is."""
+    """Return the type of the file system of `path` from proc(5)'s mountinfo, if there is one."""
     if not mounts.exists():
         return None
     place = path.resolve()

@@ -30,11 +30,14 @@ COLUMNS = {
 """What a field is in SQL, where that is no column of its name."""
 
 
-def leaves_statement(query: ScoreQuery, fields: Sequence[str]) -> tuple[str, list[str]]:
-    """SQL for fields of a query's scores and their leaves, and its values."""
+def leaves_statement(
+    query: ScoreQuery, fields: Sequence[str], limit: int
+) -> tuple[str, list[str | int]]:
+    """Return SQL for id, fields and leaves of a query's first scores, and its values."""
     conditions, values = where(query)
-    columns = ", ".join([COLUMNS.get(name, name) for name in (*fields, "leaves")])
-    return f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id", values
+    columns = ", ".join(["_id", *(COLUMNS.get(name, name) for name in fields), "leaves"])
+    statement = f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id LIMIT ?"
+    return statement, [*values, limit]
 
 
 def to_leaves(rows: Sequence[Row]) -> tuple[list[Key], list[Leaves]]:

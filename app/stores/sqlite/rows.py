@@ -1,10 +1,11 @@
-"""The embedded store's SQL: its statements, and what rows are to scores and API keys."""
+"""The embedded store's SQL: its statements, and how rows become scores and API keys."""
 
 from __future__ import annotations
 
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,29 +13,54 @@ from typing import Any
 from app import jsontext
 from app.errors import StoreDamaged
 from app.ids import utc_text
-from app.stores.base import ApiKey, KeyedScore, Score, ScoreQuery
+from app.stores.base import ApiKey, Score, ScoreQuery
 
 Row = tuple[Any, ...]
 
-_SCORE_MARKS = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_SCORE = f"""
-    INSERT INTO scores (
-        _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum
-    ) VALUES {_SCORE_MARKS}
-"""
-ROWS_A_STATEMENT = 250
-"""How many scores of a batch one statement inserts; SQLite takes 32,766 values at most."""
+_CONTENT = (
+    "entity",
+    "project",
+    "evaluation_run_id",
+    "prediction_id",
+    "scorer",
+    "value_json",
+    "leaves",
+    "wb_user_id",
+    "idempotency_key",
+    "body_hash",
+    "retry_hash",
+)
+"""The columns that are known before a score's commit; its id and time are made in it."""
 
-SELECT_SCORES = """
-    SELECT _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum
-    FROM scores
-"""
+_COLUMNS = ", ".join((*_CONTENT, "_id", "created_at", "checksum"))
+_SCORE_MARKS = f"({', '.join('?' * (len(_CONTENT) + 3))})"
+INSERT_SCORE = f"INSERT INTO scores ({_COLUMNS}) VALUES {_SCORE_MARKS}"
+ROWS_A_STATEMENT = 250
+"""How many scores one statement inserts; SQLite takes 32,766 values at most."""
+
+SELECT_SCORES = f"SELECT {_COLUMNS}, sequence FROM scores"
 SELECT_RETRIED = f"""
     {SELECT_SCORES} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?
     ORDER BY _id DESC LIMIT 1
 """
+SELECT_CHANGES = f"""
+    {SELECT_SCORES} INDEXED BY scores_by_sequence
+    WHERE entity = ? AND project = ? AND sequence > ? ORDER BY sequence LIMIT ?
+"""
+SELECT_SEQUENCE = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'scores'), 0)"
+"""The newest sequence number that was ever given."""
+
+SELECT_HIGHEST_ID = """
+    SELECT max(
+        ifnull((SELECT max(_id) FROM scores), ''),
+        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
+    )
+"""
+"""The highest id that was ever stored; where the score that has it was deleted, `meta` knows it."""
+
+NOTE_HIGHEST_ID = "INSERT OR REPLACE INTO meta (name, value) VALUES ('highest_id', ?)"
+SELECT_STORE_ID = "SELECT value FROM meta WHERE name = 'store_id'"
+
 SELECT_ONLY_IN_PROJECT = """
     SELECT _id FROM scores INDEXED BY scores_by_project
     WHERE entity = ? AND project = ? AND _id = ?
@@ -42,49 +68,48 @@ SELECT_ONLY_IN_PROJECT = """
 """
 """A score that one index has and the other has not: in one statement, as others write."""
 
-INSERT_KEY = """
-    INSERT INTO api_keys (
-        _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
-        last_used_at
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_KEY_COLUMNS = """
+    _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
+    last_used_at, created_by
 """
-SELECT_KEY = """
-    SELECT _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
-        last_used_at
-    FROM api_keys
+INSERT_KEY = f"""
+    INSERT INTO api_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+SELECT_KEY = f"SELECT {_KEY_COLUMNS} FROM api_keys"
 NOTE_KEY_USE = """
     UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?) WHERE _id = ?
 """
 
 
 def checksum(values: Sequence[str | None]) -> int:
-    """The CRC-32 of texts and Nones, parted and filled by bytes that UTF-8 never has."""
-    parts = [b"\xfe" if value is None else value.encode() for value in values]
-    return zlib.crc32(b"\xff".join(parts))
+    """Return the CRC-32 of texts and Nones, separated and filled by bytes that UTF-8 never has."""
+    return zlib.crc32(_joined(values))
 
 
-def checked(row: Row) -> list[Any]:
-    """A row without its last value, its checksum. Raises StoreDamaged when they do not fit."""
-    *values, expected = row
-    try:
-        sound = expected is None or checksum(values) == expected
-    except AttributeError:  # One of them is no text any more.
-        sound = False
-    if not sound:
-        raise _damaged(row)
-    return values
+def _joined(values: Sequence[str | None]) -> bytes:
+    return b"\xff".join([b"\xfe" if value is None else value.encode() for value in values])
 
 
-def _damaged(row: Row) -> StoreDamaged:
-    """The error that names a row by its id, or what stands in its place, and nothing else."""
-    return StoreDamaged(f"{str(row[0])[:36]!r} is not what was written")
+@dataclass(slots=True)
+class NewRow:
+    """The row of a score that is to be added, but for what its commit decides."""
+
+    score: Score
+    values: Row
+    size: int
+    """Bytes of its texts."""
+
+    _checksum: int
+
+    def finish(self, score_id: str, created_at: str) -> Row:
+        """Return the values of INSERT_SCORE."""
+        end = b"\xff" + _joined((score_id, created_at))
+        return (*self.values, score_id, created_at, zlib.crc32(end, self._checksum))
 
 
-def score_row(score: Score) -> Row:
-    """The values of INSERT_SCORE."""
+def new_row(score: Score) -> NewRow:
+    """Return the row of a score that is to be added."""
     values = (
-        score.score_id,
         score.entity,
         score.project,
         score.evaluation_run_id,
@@ -93,48 +118,94 @@ def score_row(score: Score) -> Row:
         score.value_json,
         jsontext.write(score.leaves),
         score.wb_user_id,
-        utc_text(score.created_at),
         score.idempotency_key,
         score.body_hash,
         score.retry_hash,
     )
-    return (*values, checksum(values))
+    joined = _joined(values)
+    return NewRow(score, values, len(joined), zlib.crc32(joined))
 
 
 @cache
 def insert_statement(count: int) -> str:
-    """INSERT_SCORE for so many rows at once."""
+    """Return INSERT_SCORE for so many rows at once."""
     return INSERT_SCORE + f", {_SCORE_MARKS}" * (count - 1)
 
 
+def row_size(row: Row) -> int:
+    """Return about how many bytes a row of SELECT_SCORES takes: its value and its leaves."""
+    return len(row[5]) + len(row[6]) if isinstance(row[5], str) and isinstance(row[6], str) else 0
+
+
+def row_id(row: Row) -> str:
+    """Return the id of a row of SELECT_SCORES."""
+    return str(row[11])
+
+
+def row_sequence(row: Row) -> int:
+    """Return the sequence number of a row of SELECT_SCORES."""
+    return int(row[14])
+
+
 def to_score(row: Row) -> Score:
-    """The score that a row of SELECT_SCORES is. Raises StoreDamaged."""
-    values = checked(row)
+    """Return the score of a row of SELECT_SCORES. Raises StoreDamaged."""
+    values = _checked_score(row)
     try:
-        values[7], values[9] = json.loads(values[7]), datetime.fromisoformat(values[9])
-    except (TypeError, ValueError) as error:  # A row from before there were checksums.
-        raise _damaged(row) from error
-    return Score(*values)
+        leaves, created_at = json.loads(values[6]), datetime.fromisoformat(values[12])
+    except (TypeError, ValueError) as error:
+        raise _damaged(row[11]) from error
+    entity, project, run, prediction, scorer, value, _, user, key, body, retry, score_id, _ = values
+    return Score(
+        score_id,
+        entity,
+        project,
+        run,
+        prediction,
+        scorer,
+        value,
+        leaves,
+        user,
+        created_at,
+        key,
+        body,
+        retry,
+    )
 
 
-def to_keyed(row: Row) -> tuple[str, KeyedScore]:
-    """The idempotency key of a row of SELECT_SCORES, and what it stands for. Raises StoreDamaged.
+def to_keyed(row: Row) -> tuple[str, str, str]:
+    """Return idempotency key, id and body hash of a row of SELECT_SCORES. Raises StoreDamaged."""
+    values = _checked_score(row)
+    return values[8], values[11], values[9]
 
-    Only what is asked for is made of it: a batch may be 10,000 of them.
-    """
-    score_id, *_, idempotency_key, body_hash, _retry_hash = checked(row)
-    return idempotency_key, KeyedScore(score_id, body_hash)
+
+def _checked_score(row: Row) -> Row:
+    *values, expected, _sequence = row
+    if not _is_sound(values, expected):
+        raise _damaged(row[11])
+    return tuple(values)
+
+
+def _is_sound(values: Sequence[Any], expected: int | None) -> bool:
+    try:
+        return expected is None or checksum(values) == expected
+    except AttributeError:  # One of them is no text any more.
+        return False
+
+
+def _damaged(name: object) -> StoreDamaged:
+    """Return the error that names a row by its id, and says nothing else of it."""
+    return StoreDamaged(f"{str(name)[:36]!r} is not what was written")
 
 
 def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
-    """SQL for the ids of a query, and its values: they are bound, never written into it."""
+    """Return SQL for the ids of a query, and its values: they are bound, never written into it."""
     conditions, values = where(query)
     statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY _id LIMIT ? OFFSET ?"
     return statement, [*values, query.limit, query.offset]
 
 
 def where(query: ScoreQuery) -> tuple[str, list[str]]:
-    """What a query asks, as SQL, and its values."""
+    """Return the conditions of a query as SQL, and their values."""
     conditions = {
         "entity = ?": query.entity,
         "project = ?": query.project,
@@ -149,36 +220,38 @@ def where(query: ScoreQuery) -> tuple[str, list[str]]:
 
 
 def marks(values: Sequence[str]) -> str:
-    """A question mark for each value, for an IN."""
+    """Return a question mark for each value, for an IN."""
     return ", ".join("?" * len(values))
 
 
 def key_row(key: ApiKey) -> Row:
-    """The values of INSERT_KEY."""
+    """Return the values of INSERT_KEY."""
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
     values = (*fields, utc_text(key.created_at))
     later = (key.revoked_at, key.expires_at, key.last_used_at)
     revoked_at, expires_at, last_used_at = (utc_text(each) if each else None for each in later)
-    expected = checksum(_with_end(values, expires_at))
-    return (*values, expected, revoked_at, expires_at, last_used_at)
+    expected = checksum(_checked_of_key(values, expires_at, key.created_by))
+    return (*values, expected, revoked_at, expires_at, last_used_at, key.created_by)
 
 
-def _with_end(values: Row, expires_at: str | None) -> Row:
-    """What a key's checksum is of: not what comes later, its revocation and its uses.
+def _checked_of_key(values: Row, expires_at: str | None, created_by: str | None) -> Row:
+    """Return what a key's checksum covers: not what changes later, its revocation and last use.
 
-    A key from before keys could expire has no end in its checksum.
+    Keys from earlier versions have neither an end nor a maker in their checksum.
     """
+    if created_by:
+        return (*values, expires_at, created_by)
     return (*values, expires_at) if expires_at else values
 
 
 def to_key(row: Row) -> ApiKey:
-    """The API key that a row of SELECT_KEY is. Raises StoreDamaged."""
-    values, (expected, revoked_at, expires_at, last_used_at) = row[:7], row[7:]
-    checked((*_with_end(values, expires_at), expected))
-    moments = (values[6], revoked_at, expires_at, last_used_at)
+    """Return the API key of a row of SELECT_KEY. Raises StoreDamaged."""
+    values, (expected, revoked_at, expires_at, last_used_at, created_by) = row[:7], row[7:]
+    if not _is_sound(_checked_of_key(values, expires_at, created_by), expected):
+        raise _damaged(row[0])
+    times = (values[6], revoked_at, expires_at, last_used_at)
     try:
-        found = [each if each is None else datetime.fromisoformat(each) for each in moments]
+        found = [each if each is None else datetime.fromisoformat(each) for each in times]
     except (TypeError, ValueError) as error:
-        raise _damaged(row) from error
-    values = (*values[:6], *found)
-    return ApiKey(*values)
+        raise _damaged(row[0]) from error
+    return ApiKey(*(*values[:6], *found, created_by))

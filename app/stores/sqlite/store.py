@@ -1,104 +1,231 @@
 """The embedded store: one SQLite file that several processes and threads share.
 
 Durability is WAL with synchronous=FULL: a transaction is on disk when COMMIT returns. Each thread
-reads on a connection of its own; a process writes on one, in a transaction that holds a lock file,
-because SQLite's own busy handler starves writing processes.
+reads on a connection of its own. A process writes on one, and holds a lock file while it does.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sqlite3
+import time
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from app.errors import Conflict, StoreDamaged, StoreRefused, StoreUnavailable, TooLarge
-from app.ids import utc_text
-from app.stores.base import ApiKey, Extent, Key, KeyedScore, Leaves, Score, ScoreQuery, Tally
+from app.errors import (
+    Conflict,
+    CursorExpired,
+    InvalidParameter,
+    StoreDamaged,
+    StoreRefused,
+    StoreUnavailable,
+    TooLarge,
+)
+from app.ids import clock_is_behind, id_time, next_id, utc_text
+from app.stores.base import (
+    START,
+    UNASSIGNED,
+    ApiKey,
+    Changes,
+    Extent,
+    Kept,
+    Key,
+    Leaves,
+    Outcome,
+    Score,
+    ScoreQuery,
+    Tally,
+)
 from app.stores.checks import CheckResult
-from app.stores.commits import GroupCommit, OnCommit, Outcome, uncounted
+from app.stores.commits import GroupCommit, OnCommit, ignore_commit
+from app.stores.missing import (
+    Keyed,
+    content_digest,
+    given_ids,
+    keys_by_project,
+    outcomes_of,
+    plan_missing,
+)
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections
-from app.stores.sqlite.errors import ours, read_errors
-from app.stores.sqlite.files import make_database
+from app.stores.sqlite.files import make_database, make_private
 from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_leaves
 from app.stores.sqlite.rows import (
     INSERT_KEY,
-    INSERT_SCORE,
+    NOTE_HIGHEST_ID,
     NOTE_KEY_USE,
     ROWS_A_STATEMENT,
+    SELECT_CHANGES,
+    SELECT_HIGHEST_ID,
     SELECT_KEY,
     SELECT_ONLY_IN_PROJECT,
     SELECT_RETRIED,
     SELECT_SCORES,
+    SELECT_SEQUENCE,
+    SELECT_STORE_ID,
+    NewRow,
     Row,
     ids_statement,
     insert_statement,
     key_row,
     marks,
-    score_row,
+    new_row,
+    row_id,
+    row_sequence,
+    row_size,
     to_key,
     to_keyed,
     to_score,
 )
-from app.stores.sqlite.schema import APPLICATION_ID, FIRST_PAGES, MIGRATIONS, schema_version
+from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
+
+log = logging.getLogger("scoreline.store")
 
 LEAVES_PAGE = 300
 """How many scores' leaves are read at a time."""
+
+POLL_SECONDS = 0.1
+"""How often a reader that waits for changes looks for what other processes have written."""
+
+PING_SECONDS = 1.0
+"""How long a probe waits for the write lock."""
+
+MIGRATION_SECONDS = 600.0
+"""How long a start waits for another that is migrating the file."""
+
+CURSOR = re.compile("([0-9a-f]{16})-([0-9]{1,18})")
+"""A cursor of `changes`: the store's own id, and a sequence number."""
 
 
 class SqliteStore:
     """Scores and API keys in the SQLite file at `path`."""
 
-    def __init__(self, path: str | Path, on_commit: OnCommit = uncounted) -> None:
+    def __init__(self, path: str | Path, on_commit: OnCommit = ignore_commit) -> None:
         self._path = Path(path).absolute()
         self._on_commit = on_commit
+        self._clock_is_behind = False
         self._begin()
 
     def _begin(self) -> None:
         self._connections = SqliteConnections(self._path)
-        self._commits = GroupCommit(self._insert_rows, self._on_commit)
+        self._commits = GroupCommit(self._add_together, self._on_commit)
 
     def _here(self) -> SqliteConnections:
-        """This process's connections: after a fork, neither a parent's nor its locks are used."""
+        """Return this process's connections: a child uses neither its parent's nor its locks."""
         if self._connections.process != os.getpid():
             self._begin()
         return self._connections
 
     # Scores
 
-    def add_score(self, score: Score) -> None:
+    def add_score(self, score: Score) -> Outcome:
         self._here()
-        self._commits.submit(score_row(score))
+        return self._commits.submit(new_row(score))
 
-    def _insert_rows(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Insert what has queued up, each row failing alone."""
+    def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
+        rows = [new_row(score) for score in scores]
+        with self._here().transaction() as connection:
+            return self._add_missing(connection, rows, partial=partial)
+
+    def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
+        """Add what has queued up, at best without looking for what is there already.
+
+        One statement is a transaction of its own: between two, other threads would take the
+        interpreter, while all other processes wait for the lock.
+        """
         try:
-            self._insert_all(rows)
+            with self._here().writing() as connection:
+                score_ids = self._insert(connection, rows)
         except (Conflict, TooLarge):
             with self._here().transaction() as connection:
-                return [_insert(connection, INSERT_SCORE, row) for row in rows]
-        return [None] * len(rows)
+                return self._add_missing(connection, rows, partial=True)
+        return [Outcome(Kept.CREATED, score_id) for score_id in score_ids]
 
-    def _insert_all(self, rows: Sequence[Row]) -> None:
-        """Insert rows, all or none, as one statement that is its own transaction.
+    def _add_missing(
+        self, connection: sqlite3.Connection, rows: Sequence[NewRow], *, partial: bool
+    ) -> list[Outcome]:
+        scores = [row.score for row in rows]
+        # SQLite counts some bytes more than the texts have.
+        most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
+        plans = plan_missing(
+            scores,
+            _find_keyed(connection, scores),
+            _find_digests(connection, scores),
+            [position for position, row in enumerate(rows) if row.size > most],
+            partial=partial,
+        )
+        new = [position for position, plan in enumerate(plans) if plan.kept is Kept.CREATED]
+        made = self._insert(connection, [rows[position] for position in new])
+        score_ids = dict(zip(new, made, strict=True))
+        return outcomes_of(plans, score_ids)
 
-        Between two statements the other threads would take the interpreter, while all other
-        processes wait for this one's turn to end.
-        """
-        with self._here().turn() as connection:
-            connection.execute(insert_statement(len(rows)), list(chain.from_iterable(rows)))
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[NewRow]) -> list[str]:
+        """Insert rows, and return their ids; new ids are higher than every id that was stored."""
+        highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0] or None
+        if highest:
+            self._watch_clock(highest)
+        finished: list[Row] = []
+        score_ids: list[str] = []
+        for row in rows:
+            score_id, created_at = row.score.score_id, row.score.created_at
+            if score_id == UNASSIGNED:
+                highest = score_id = next_id(highest)
+                created_at = id_time(score_id)
+            score_ids.append(score_id)
+            finished.append(row.finish(score_id, utc_text(created_at)))
+        most = max(ROWS_A_STATEMENT, len(rows) if not connection.in_transaction else 0)
+        for first in range(0, len(finished), most):
+            part = finished[first : first + most]
+            connection.execute(insert_statement(len(part)), list(chain.from_iterable(part)))
+        return score_ids
 
-    def add_scores(self, scores: Sequence[Score]) -> None:
-        """All or nothing: one transaction."""
-        rows = [score_row(score) for score in scores]
-        with self._here().transaction() as connection:
-            for first in range(0, len(rows), ROWS_A_STATEMENT):
-                part = rows[first : first + ROWS_A_STATEMENT]
-                values = list(chain.from_iterable(part))
-                connection.execute(insert_statement(len(part)), values)
+    def _watch_clock(self, highest: str) -> None:
+        """Log when the clock falls behind the ids, once until it has caught up."""
+        is_behind = clock_is_behind(highest)
+        if is_behind and not self._clock_is_behind:
+            log.warning(
+                "this machine's clock is behind the newest score, of %s: new ids follow it",
+                utc_text(id_time(highest)),
+            )
+        self._clock_is_behind = is_behind
+
+    def read_changes(
+        self, entity: str, project: str, cursor: str | None, limit: int, wait: float
+    ) -> Changes:
+        here = self._here()
+        deadline = time.monotonic() + wait
+        store_id, sequence = self._read_cursor(cursor)
+        while True:
+            rows, _ = here.read_page(SELECT_CHANGES, (entity, project, sequence, limit), row_size)
+            left = deadline - time.monotonic()
+            if rows or left <= 0 or here.closed.wait(min(left, POLL_SECONDS)):
+                break
+        sequence = row_sequence(rows[-1]) if rows else sequence
+        return Changes([to_score(row) for row in rows], f"{store_id}-{sequence}")
+
+    def _read_cursor(self, cursor: str | None) -> tuple[str, int]:
+        """Return the store's own id, and the sequence number that a cursor stands for."""
+        newest = self._here().read_one(SELECT_SEQUENCE)
+        store_id = self._here().read_one(SELECT_STORE_ID)
+        if newest is None or store_id is None:
+            raise StoreDamaged("the table meta is not what was written")
+        if cursor is None or cursor == START:
+            return store_id[0], 0 if cursor == START else int(newest[0])
+        match = CURSOR.fullmatch(cursor)
+        if match is None:
+            raise InvalidParameter("cursor", cursor, "this is no cursor of this service")
+        if match[1] != store_id[0] or int(match[2]) > newest[0]:
+            raise CursorExpired(
+                "The store was replaced since this cursor was made. Begin anew with cursor=start, "
+                "or without a cursor from now on"
+            )
+        return match[1], int(match[2])
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         # By its id alone: in a damaged row the project may be what is wrong.
@@ -111,15 +238,16 @@ class SqliteStore:
         return score if (score.entity, score.project) == (entity, project) else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        statement, values = ids_statement(query)
-        with read_errors():
-            return [row[0] for row in self._here().reader().execute(statement, values)]
+        return [row[0] for row in self._here().read_all(*ids_statement(query))]
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        with read_errors():
-            statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)}) ORDER BY _id"
-            for row in self._here().reader().execute(statement, score_ids):
-                yield to_score(row)
+        left, is_whole = sorted(score_ids), False
+        while left and not is_whole:
+            statement = f"{SELECT_SCORES} WHERE _id IN ({marks(left)}) ORDER BY _id"
+            rows, is_whole = self._here().read_page(statement, left, row_size)
+            yield from map(to_score, rows)
+            if rows:
+                left = left[bisect_right(left, row_id(rows[-1])) :]
 
     def read_leaves(
         self, query: ScoreQuery, fields: Sequence[str]
@@ -131,20 +259,15 @@ class SqliteStore:
         yield from Tallies().of(self._leaves(query, fields))
 
     def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
-        statement, values = leaves_statement(query, fields)
-        with read_errors():
-            found = self._here().reader().execute(statement, values)
-            while rows := found.fetchmany(LEAVES_PAGE):
-                yield rows
-
-    def find_keyed(
-        self, entity: str, project: str, idempotency_keys: Sequence[str]
-    ) -> dict[str, KeyedScore]:
-        keys = f"idempotency_key IN ({marks(idempotency_keys)})"
-        statement = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND {keys}"
-        with read_errors():
-            rows = self._here().reader().execute(statement, (entity, project, *idempotency_keys))
-            return dict(map(to_keyed, rows))
+        is_whole = False
+        while not is_whole:
+            statement, values = leaves_statement(query, fields, LEAVES_PAGE)
+            rows, is_whole = self._here().read_page(statement, values, lambda row: len(row[-1]))
+            if not rows:
+                return
+            is_whole = is_whole and len(rows) < LEAVES_PAGE
+            query = replace(query, after=rows[-1][0])
+            yield [row[1:] for row in rows]
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
         found = self._here().read_one(SELECT_RETRIED, entity, project, retry_hash, after)
@@ -155,6 +278,9 @@ class SqliteStore:
             f"DELETE FROM scores WHERE _id IN ({marks(score_ids)}) AND entity = ? AND project = ?"
         )
         with self._here().transaction() as connection:
+            highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0]
+            if highest in score_ids:
+                connection.execute(NOTE_HIGHEST_ID, (highest,))
             return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
     def extent(self) -> Extent:
@@ -162,27 +288,25 @@ class SqliteStore:
         return Extent(*(found or (0, None)))
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        statement = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?"
-        with read_errors():
-            for row in self._here().reader().execute(statement, (after, limit)):
-                yield to_score(row)
+        statement, is_whole = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?", False
+        while limit > 0 and not is_whole:
+            rows, is_whole = self._here().read_page(statement, (after, limit), row_size)
+            yield from map(to_score, rows)
+            if rows:
+                after, limit = row_id(rows[-1]), limit - len(rows)
 
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
         with self._here().transaction() as connection:
-            outcome = _insert(connection, INSERT_KEY, key_row(key))
-        if outcome:
-            raise outcome
+            connection.execute(INSERT_KEY, key_row(key))
 
     def find_key(self, key_hash: str) -> ApiKey | None:
         found = self._here().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
         return to_key(found) if found else None
 
     def list_keys(self) -> list[ApiKey]:
-        with read_errors():
-            rows = self._here().reader().execute(f"{SELECT_KEY} ORDER BY _id").fetchall()
-        return [to_key(row) for row in rows]
+        return [to_key(row) for row in self._here().read_all(f"{SELECT_KEY} ORDER BY _id")]
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with self._here().transaction() as connection:
@@ -202,27 +326,23 @@ class SqliteStore:
     def prepare(self) -> None:
         make_database(self._path)
         try:
-            with self._here().transaction() as connection:
-                self._migrate(connection)
+            with self._here().transaction(MIGRATION_SECONDS) as connection:
+                version = schema_version(connection, self._path)
+                # Otherwise nothing is written: a full disk is no reason not to start.
+                if version < len(MIGRATIONS):
+                    migrate(connection, version)
                 for statement in FIRST_PAGES:
                     connection.execute(statement).fetchone()
+            make_private(self._path)
         except StoreDamaged as error:
             raise StoreRefused(f"{self._path} is damaged, or no database: {error}") from error
         except StoreUnavailable as error:
             raise StoreRefused(f"cannot use {self._path} as a store: {error}") from error
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        version = schema_version(connection, self._path)
-        if version == len(MIGRATIONS):
-            return  # Nothing is written: a full disk is no reason not to start.
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
     def ping(self) -> None:
         self._here().read_one("SELECT _id FROM scores LIMIT 1")
+        with self._here().writing(PING_SECONDS):
+            pass  # A lock that is stuck stops every write.
 
     def check(self) -> Iterator[CheckResult]:
         return check(self._path)
@@ -232,10 +352,25 @@ class SqliteStore:
         self._begin()
 
 
-def _insert(connection: sqlite3.Connection, statement: str, row: Row) -> Outcome:
-    """Insert one row; a row that is refused does not end the transaction of its neighbours."""
-    try:
-        connection.execute(statement, row)
-    except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-        return ours(error)
-    return None
+def _find_keyed(
+    connection: sqlite3.Connection, scores: Sequence[Score]
+) -> dict[tuple[str, str, str], Keyed]:
+    """Return the stored scores that have the idempotency keys of these."""
+    found: dict[tuple[str, str, str], Keyed] = {}
+    for (entity, project), keys in keys_by_project(scores).items():
+        wanted = f"entity = ? AND project = ? AND idempotency_key IN ({marks(keys)})"
+        statement = f"{SELECT_SCORES} WHERE {wanted}"
+        for row in connection.execute(statement, (entity, project, *keys)):
+            key, score_id, body_hash = to_keyed(row)
+            found[entity, project, key] = Keyed(score_id, body_hash)
+    return found
+
+
+def _find_digests(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[str, str]:
+    """Return the content digests of the stored scores that have the ids of these."""
+    score_ids = given_ids(scores)
+    if not score_ids:
+        return {}
+    statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)})"
+    stored = map(to_score, connection.execute(statement, score_ids))
+    return {score.score_id: content_digest(score) for score in stored}

@@ -1,0 +1,149 @@
+"""The rules of `Store.add_missing`, for every engine: which scores of a call are new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from app import jsontext
+from app.stores.base import REFUSED, UNASSIGNED, Kept, Outcome, Score
+
+Key = tuple[str, str, str]
+"""Entity, project and idempotency key."""
+
+CONTENT = ("entity", "project", "prediction_id", "scorer", "evaluation_run_id", "value_json")
+"""What two scores with one id, and so of one time, must have in common to be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """The stored score that has an idempotency key."""
+
+    score_id: str
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with one score of a call.
+
+    `score_id` is the id of the stored score that it is compared with, `first` the position of an
+    earlier score of the same call.
+    """
+
+    kept: Kept
+    score_id: str = UNASSIGNED
+    first: int | None = None
+
+
+def content_digest(score: Score) -> str:
+    """Return the SHA-256 of what makes two scores with one id the same."""
+    content = jsontext.write([getattr(score, name) for name in CONTENT])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def key_of(score: Score) -> Key | None:
+    """Return what an idempotency key is unique by."""
+    key = score.idempotency_key
+    return None if key is None else (score.entity, score.project, key)
+
+
+def given_ids(scores: Iterable[Score]) -> list[str]:
+    """Return the ids that the scores bring along, each once."""
+    return list(dict.fromkeys(score.score_id for score in scores if score.score_id != UNASSIGNED))
+
+
+def keys_by_project(scores: Iterable[Score]) -> dict[tuple[str, str], list[str]]:
+    """Return the idempotency keys of the scores, each once, by entity and project."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for score in scores:
+        if score.idempotency_key is not None:
+            found.setdefault((score.entity, score.project), {})[score.idempotency_key] = None
+    return {project: list(keys) for project, keys in found.items()}
+
+
+def plan_missing(
+    scores: Sequence[Score],
+    keyed: Mapping[Key, Keyed],
+    stored: Mapping[str, str],
+    too_large: Iterable[int],
+    *,
+    partial: bool,
+) -> list[Plan]:
+    """Plan a call: CREATED stands for what is to be added.
+
+    `keyed` are the stored scores with these idempotency keys, `stored` the content digests of
+    those with these ids, `too_large` the positions of the scores that the store cannot keep.
+    """
+    plans = list(_plans(scores, keyed, stored, frozenset(too_large)))
+    if not partial and any(plan.kept in REFUSED for plan in plans):
+        return [_held_back(plan) for plan in plans]
+    return plans
+
+
+def _held_back(plan: Plan) -> Plan:
+    is_new = plan.kept is Kept.CREATED or plan.first is not None
+    return Plan(Kept.HELD_BACK) if is_new and plan.kept not in REFUSED else plan
+
+
+def _plans(
+    scores: Sequence[Score],
+    keyed: Mapping[Key, Keyed],
+    stored: Mapping[str, str],
+    too_large: frozenset[int],
+) -> Iterator[Plan]:
+    first_by_id: dict[str, int] = {}
+    first_by_key: dict[Key, int] = {}
+    for position, score in enumerate(scores):
+        key = key_of(score)
+        plan = (
+            _by_id(scores, score, stored, first_by_id)
+            or (key and _by_key(scores, score, keyed.get(key), first_by_key.get(key)))
+            or Plan(Kept.TOO_LARGE if position in too_large else Kept.CREATED)
+        )
+        if plan.kept is Kept.CREATED:
+            if score.score_id != UNASSIGNED:
+                first_by_id[score.score_id] = position
+            if key:
+                first_by_key[key] = position
+        yield plan
+
+
+def _by_id(
+    scores: Sequence[Score], score: Score, stored: Mapping[str, str], firsts: Mapping[str, int]
+) -> Plan | None:
+    """Compare a score with the one that has its id, if there is one."""
+    if score.score_id == UNASSIGNED:
+        return None
+    first = firsts.get(score.score_id)
+    other = stored.get(score.score_id) if first is None else content_digest(scores[first])
+    if other is None:
+        return None
+    kept = Kept.PRESENT if content_digest(score) == other else Kept.ID_TAKEN
+    return Plan(kept, score.score_id, first)
+
+
+def _by_key(
+    scores: Sequence[Score], score: Score, stored: Keyed | None, first: int | None
+) -> Plan | None:
+    """Compare a score with the one that has its idempotency key, if there is one."""
+    other = stored if first is None else scores[first]
+    if other is None:
+        return None
+    # A score that brings an id of its own is another one, whatever it says.
+    same = other.body_hash == score.body_hash and score.score_id == UNASSIGNED
+    return Plan(Kept.PRESENT if same else Kept.KEY_TAKEN, other.score_id, first)
+
+
+def outcomes_of(plans: Sequence[Plan], score_ids: Mapping[int, str]) -> list[Outcome]:
+    """Return the outcomes of plans that were carried out, with the new ids by position."""
+    return [_outcome(plan, position, score_ids) for position, plan in enumerate(plans)]
+
+
+def _outcome(plan: Plan, position: int, score_ids: Mapping[int, str]) -> Outcome:
+    if plan.kept is Kept.CREATED:
+        return Outcome(plan.kept, score_ids[position])
+    if plan.first is not None:
+        return Outcome(plan.kept, score_ids[plan.first])
+    return Outcome(plan.kept, plan.score_id)

@@ -1,0 +1,135 @@
+"""Following the scores of a project by MongoDB's change stream."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from bson import json_util
+from bson.errors import BSONError
+from pymongo import ASCENDING
+from pymongo.change_stream import ChangeStream
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from app.errors import CursorExpired, InvalidParameter
+from app.stores.base import START, Changes, Score
+from app.stores.mongo.documents import to_score
+
+Scores = Collection[dict[str, Any]]
+Cursor = dict[str, Any]
+"""`token` is the change stream's; `after` is the last id of a walk from the beginning."""
+
+PAGE_BYTES = 4 * 1024 * 1024
+AWAIT_MILLISECONDS = 1_000
+"""How long one question to the server waits, at most."""
+
+TOO_OLD = frozenset({136, 260, 280, 286})
+"""CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
+
+EXPIRED = (
+    "The server no longer knows this cursor. Begin anew with cursor=start, or without a cursor "
+    "from now on"
+)
+
+
+def read_changes(
+    collection: Scores, project: tuple[str, str], text: str | None, limit: int, wait: float
+) -> Changes:
+    """Return the scores of (entity, project) that came after a cursor; see `Store.read_changes`."""
+    cursor = _decoded(text)
+    if cursor["token"] is None:
+        # The stream begins before the walk, so that nothing falls between the two.
+        with _watch(collection, project, None, 0) as stream:
+            cursor["token"] = stream.resume_token
+    if "after" in cursor:
+        scores = _walk(collection, project, cursor["after"], limit)
+        if scores:
+            return Changes(scores, _encoded({**cursor, "after": scores[-1].score_id}))
+    scores = []
+    with _watch(collection, project, cursor["token"], wait) as stream:
+        for score in _incoming(stream, wait):
+            scores.append(score)
+            if len(scores) == limit or sum(len(each.value_json) for each in scores) > PAGE_BYTES:
+                break
+        return Changes(scores, _encoded({"token": stream.resume_token}))
+
+
+def _walk(collection: Scores, project: tuple[str, str], after: str, limit: int) -> list[Score]:
+    """Return the next stored scores in the order of their ids."""
+    wanted = {"entity": project[0], "project": project[1], "_id": {"$gt": after}}
+    found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project").limit(limit)
+    scores: list[Score] = []
+    size = 0
+    for document in found:
+        scores.append(to_score(document))
+        size += len(document["value_json"])
+        if size > PAGE_BYTES:
+            break
+    return scores
+
+
+def _incoming(stream: ChangeStream[dict[str, Any]], wait: float) -> Iterator[Score]:
+    """Yield what has come in, and wait for the first score where nothing has."""
+    deadline = time.monotonic() + wait
+    came = False
+    while True:
+        change = stream.try_next()
+        if change is not None:
+            came = True
+            yield to_score(change["fullDocument"])
+        elif came or time.monotonic() >= deadline:
+            return
+
+
+@contextmanager
+def _watch(
+    collection: Scores, project: tuple[str, str], token: Mapping[str, Any] | None, wait: float
+) -> Iterator[ChangeStream[dict[str, Any]]]:
+    """Open a stream of new scores. Raises CursorExpired."""
+    entity, name = project
+    wanted = {
+        "operationType": "insert",
+        "fullDocument.entity": entity,
+        "fullDocument.project": name,
+    }
+    try:
+        with collection.watch(
+            [{"$match": wanted}],
+            resume_after=token,
+            max_await_time_ms=max(1, min(int(wait * 1000), AWAIT_MILLISECONDS)),
+        ) as stream:
+            yield stream
+    except OperationFailure as error:
+        if error.code in TOO_OLD:
+            raise CursorExpired(EXPIRED) from error
+        raise
+
+
+def _encoded(cursor: Cursor) -> str:
+    return base64.urlsafe_b64encode(json_util.dumps(cursor).encode()).decode().rstrip("=")
+
+
+def _decoded(text: str | None) -> Cursor:
+    """Return what a cursor says. Raises InvalidParameter."""
+    if text is None:
+        return {"token": None}
+    if text == START:
+        return {"token": None, "after": ""}
+    try:
+        padded = f"{text}{'=' * (-len(text) % 4)}"
+        cursor = json_util.loads(base64.b64decode(padded, "-_", validate=True).decode())
+    except (ValueError, TypeError, binascii.Error, BSONError):
+        cursor = None
+    if (
+        isinstance(cursor, dict)
+        and set(cursor) <= {"token", "after"}
+        and isinstance(cursor.get("token"), dict)
+        and isinstance(cursor.get("after", ""), str)
+    ):
+        return cursor
+    raise InvalidParameter("cursor", text, "this is no cursor of this service")

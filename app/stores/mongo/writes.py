@@ -1,0 +1,244 @@
+"""Writes to the MongoDB store: single scores together, batches in a transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pymongo
+from pymongo import MongoClient, WriteConcern
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from app.errors import Conflict, ScorelineError, StoreUnavailable
+from app.ids import id_time, new_id
+from app.stores.base import UNASSIGNED, Kept, Outcome, Score
+from app.stores.missing import (
+    Key,
+    Keyed,
+    Plan,
+    content_digest,
+    given_ids,
+    keys_by_project,
+    outcomes_of,
+    plan_missing,
+)
+from app.stores.mongo.documents import score_document, to_score
+from app.stores.mongo.errors import is_too_large, outcome_of
+
+Scores = Collection[dict[str, Any]]
+
+TRANSACTION_SECONDS = 20.0
+"""How long a batch may take with all its repeats; MongoDB ends a transaction after 60 seconds."""
+
+REPEATS = 50
+REPEAT_SECONDS = 0.02
+"""How often, and after which pause, a key is looked for that another request stores just now."""
+
+WITH_TRANSACTIONS = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
+DUPLICATE_KEY = 11000
+
+
+def has_transactions(client: Any) -> bool:
+    """Return whether the server knows transactions: a replica set or a sharded cluster does."""
+    if not isinstance(client, MongoClient):
+        return False  # A stand-in of the tests.
+    if not _server_types(client) & WITH_TRANSACTIONS:
+        client.admin.command("ping")  # The driver learns what the server is when it connects.
+    return bool(_server_types(client) & WITH_TRANSACTIONS)
+
+
+def _server_types(client: MongoClient[dict[str, Any]]) -> set[str]:
+    servers = client.topology_description.server_descriptions().values()
+    return {server.server_type_name for server in servers}
+
+
+def with_ids(scores: Sequence[Score]) -> list[Score]:
+    """Return the scores, those without an id with a new one and its time."""
+    return [_with_id(score) if score.score_id == UNASSIGNED else score for score in scores]
+
+
+def _with_id(score: Score) -> Score:
+    score_id = new_id()
+    return replace(score, score_id=score_id, created_at=id_time(score_id))
+
+
+def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
+    """Add scores in one write, each failing alone; return what became of each."""
+    documents = [score_document(score) for score in with_ids(scores)]
+    fitting = [each for each in documents if not is_too_large(each)]
+    failures = dict(
+        zip([each["_id"] for each in fitting], _insert(collection, fitting), strict=True)
+    )
+    outcomes: list[Outcome | ScorelineError] = []
+    for score, document in zip(scores, documents, strict=True):
+        failure = failures.get(document["_id"])
+        if document["_id"] not in failures:
+            outcomes.append(Outcome(Kept.TOO_LARGE, UNASSIGNED))
+        elif isinstance(failure, Conflict):
+            outcomes.append(_stored_before(collection, score))
+        else:
+            outcomes.append(failure or Outcome(Kept.CREATED, document["_id"]))
+    return outcomes
+
+
+def _stored_before(collection: Scores, score: Score) -> Outcome | ScorelineError:
+    """Compare a score with the durable one that has its id or key; wait until that is durable."""
+    for _ in range(REPEATS):
+        (plan,) = _plan(collection, [score], None, partial=True)
+        if plan.kept is not Kept.CREATED:
+            return Outcome(plan.kept, plan.score_id)
+        time.sleep(REPEAT_SECONDS)
+    return StoreUnavailable("a score with this id or idempotency key is still being stored")
+
+
+def _plan(
+    collection: Scores, scores: Sequence[Score], session: ClientSession | None, *, partial: bool
+) -> list[Plan]:
+    """Compare scores with what is stored; without a session, with what a majority has."""
+    if session is None:
+        collection = collection.with_options(read_concern=ReadConcern("majority"))
+    return plan_missing(
+        scores,
+        _find_keyed(collection, scores, session),
+        _find_digests(collection, scores, session),
+        [n for n, score in enumerate(scores) if is_too_large(score_document(score))],
+        partial=partial,
+    )
+
+
+def _find_keyed(
+    collection: Scores, scores: Sequence[Score], session: ClientSession | None
+) -> dict[Key, Keyed]:
+    found: dict[Key, Keyed] = {}
+    for (entity, project), keys in keys_by_project(scores).items():
+        wanted = {"entity": entity, "project": project, "idempotency_key": {"$in": keys}}
+        fields = {"idempotency_key": 1, "body_hash": 1}
+        for each in collection.find(wanted, fields, session=session):
+            key = (entity, project, each["idempotency_key"])
+            found[key] = Keyed(each["_id"], each["body_hash"])
+    return found
+
+
+def _find_digests(
+    collection: Scores, scores: Sequence[Score], session: ClientSession | None
+) -> dict[str, str]:
+    score_ids = given_ids(scores)
+    if not score_ids:
+        return {}
+    found = collection.find({"_id": {"$in": score_ids}}, session=session)
+    return {each["_id"]: content_digest(to_score(each)) for each in found}
+
+
+def add_in_transaction(
+    client: MongoClient[dict[str, Any]],
+    collection: Scores,
+    scores: Sequence[Score],
+    *,
+    partial: bool,
+) -> list[Outcome]:
+    """Add what is missing, all of it or nothing.
+
+    The driver repeats a transaction that met another's write, and the commit whose answer was lost.
+    Raises StoreUnavailable when that takes too long, and what the driver raises.
+    """
+    made = with_ids(scores)
+
+    def add(session: ClientSession) -> list[Outcome]:
+        plans = _plan(collection, scores, session, partial=partial)
+        documents, outcomes = _carry_out(plans, made)
+        if documents:
+            collection.insert_many(documents, session=session)
+        return outcomes
+
+    deadline = time.monotonic() + TRANSACTION_SECONDS
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StoreUnavailable("scores with these ids or keys are still being stored")
+        try:
+            with pymongo.timeout(left), client.start_session() as session:
+                return session.with_transaction(
+                    add,
+                    read_concern=ReadConcern("snapshot"),
+                    write_concern=WriteConcern(w="majority", j=True),
+                )
+        except (BulkWriteError, DuplicateKeyError) as error:
+            if not _is_duplicate(error):
+                raise
+            time.sleep(REPEAT_SECONDS)  # Another request has just stored one of them: look again.
+
+
+def _is_duplicate(error: BulkWriteError | DuplicateKeyError) -> bool:
+    failures = (error.details or {}).get("writeErrors") or [{"code": error.code}]
+    return any(failure["code"] == DUPLICATE_KEY for failure in failures)
+
+
+def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
+    """Add what is missing on a server without transactions.
+
+    A failure halfway leaves some of the scores added; the ids are made before, so that the write
+    itself may be repeated. Raises StoreUnavailable.
+    """
+    made = with_ids(scores)
+    for _ in range(REPEATS):
+        plans = _plan(collection, scores, None, partial=partial)
+        documents, outcomes = _carry_out(plans, made)
+        failed = [each for each in _insert(collection, documents) if each]
+        if not failed:
+            return outcomes
+        if not all(isinstance(each, Conflict) for each in failed):
+            raise next(each for each in failed if not isinstance(each, Conflict))
+        made = with_ids(scores)  # Ids that are stored by now are found by their keys.
+        time.sleep(REPEAT_SECONDS)
+    raise StoreUnavailable("scores with these ids or keys are still being stored")
+
+
+def _carry_out(
+    plans: Sequence[Plan], made: Sequence[Score]
+) -> tuple[list[dict[str, Any]], list[Outcome]]:
+    """Return the documents to insert, and what is true of all scores when they are."""
+    new = {n: made[n].score_id for n, plan in enumerate(plans) if plan.kept is Kept.CREATED}
+    return [score_document(made[n]) for n in new], outcomes_of(plans, new)
+
+
+def _insert(
+    collection: Scores, documents: Sequence[Mapping[str, Any]]
+) -> list[ScorelineError | None]:
+    """Insert documents, each failing alone; return the error of each.
+
+    When the connection breaks, nobody knows what arrived. The same write is made once more: an id
+    that is there already is then our own, and as durable as the write concern asks, which a server
+    waits for also when it finds nothing left to do. Raises what the driver raises.
+    """
+    if not documents:
+        return []
+    try:
+        return _insert_once(collection, documents)
+    except AutoReconnect:
+        failures = _insert_once(collection, documents)
+    ids = [each["_id"] for each, failure in zip(documents, failures, strict=True) if failure]
+    there = {found["_id"] for found in collection.find({"_id": {"$in": ids}}, {"_id": 1})}
+    return [
+        None if each["_id"] in there else failure
+        for each, failure in zip(documents, failures, strict=True)
+    ]
+
+
+def _insert_once(
+    collection: Scores, documents: Sequence[Mapping[str, Any]]
+) -> list[ScorelineError | None]:
+    failures: list[ScorelineError | None] = [None] * len(documents)
+    try:
+        collection.insert_many([dict(each) for each in documents], ordered=False)
+    except BulkWriteError as error:
+        details = error.details or {}
+        if details.get("writeConcernErrors"):
+            raise  # Written, but it may be lost again.
+        for failure in details["writeErrors"]:
+            failures[failure["index"]] = outcome_of(failure)
+    return failures
