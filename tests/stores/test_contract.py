@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -186,9 +187,35 @@ def test_a_reader_waits_for_a_change(store: Store) -> None:
         assert [score.score_id for score in waiting.result(20).scores] == [added]
 
 
+def test_a_reader_is_answered_while_others_write_all_the_time(store: Store) -> None:
+    can_follow(store)
+    now = follow(store, None).cursor
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            store.add_score(new())
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(write)
+        reading = pool.submit(follow, store, now, wait=1.0, limit=1_000_000)
+        try:
+            assert reading.result(20).scores
+        finally:
+            stop.set()
+        writing.result(20)
+
+
 def test_a_cursor_of_nobody_is_refused(store: Store) -> None:
     can_follow(store)
-    for cursor in ("x", "", "0123456789abcdeg-1", "a" * 300, "e30"):
+    for cursor in (
+        "x",
+        "",
+        "0123456789abcdeg-1",
+        "a" * 300,
+        "e30",
+        "eyJ0b2tlbiI6eyJfZGF0YSI6Inp6In19",
+    ):
         with pytest.raises(InvalidParameter):
             follow(store, cursor)
 

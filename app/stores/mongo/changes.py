@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,12 +26,19 @@ Cursor = dict[str, Any]
 """`token` is the change stream's; `after` is the last id of a walk from the beginning."""
 
 PAGE_BYTES = 4 * 1024 * 1024
-AWAIT_MILLISECONDS = 1_000
+AWAIT_MILLISECONDS = 250
 """How long one question to the server waits, at most."""
+
+DRAIN_SECONDS = 0.5
+"""How long a call goes on after its first score."""
 
 TOO_OLD = frozenset({136, 260, 280, 286})
 """CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
+MALFORMED = frozenset({9, 40647, 40648, 40649, 50811})
+"""What the server says of a resume token that it cannot read."""
+
+NO_CURSOR = "this is no cursor of this service"
 EXPIRED = (
     "The server no longer knows this cursor. Begin anew with cursor=start, or without a cursor "
     "from now on"
@@ -74,16 +82,25 @@ def _walk(collection: Scores, project: tuple[str, str], after: str, limit: int) 
 
 
 def _incoming(stream: ChangeStream[dict[str, Any]], wait: float) -> Iterator[Score]:
-    """Yield what has come in, and wait for the first score where nothing has."""
+    """Yield what has come in, and wait for the first score where nothing has.
+
+    Ends with the server's batch: under steady traffic a call would go on for ever. Raises
+    CursorExpired when the collection was dropped.
+    """
     deadline = time.monotonic() + wait
-    came = False
+    since: float | None = None
     while True:
         change = stream.try_next()
-        if change is not None:
-            came = True
-            yield to_score(change["fullDocument"])
-        elif came or time.monotonic() >= deadline:
+        now = time.monotonic()
+        if not stream.alive or (change and change["operationType"] != "insert"):
+            raise CursorExpired(EXPIRED)
+        if change is None and (since is not None or now >= deadline):
             return
+        if change is not None:
+            since = since or now
+            yield to_score(change["fullDocument"])
+            if stream.resume_token != change["_id"] or now - since > DRAIN_SECONDS:
+                return
 
 
 @contextmanager
@@ -92,11 +109,12 @@ def _watch(
 ) -> Iterator[ChangeStream[dict[str, Any]]]:
     """Open a stream of new scores. Raises CursorExpired."""
     entity, name = project
-    wanted = {
+    inserts = {
         "operationType": "insert",
         "fullDocument.entity": entity,
         "fullDocument.project": name,
     }
+    wanted = {"$or": [inserts, {"operationType": "invalidate"}]}
     try:
         with collection.watch(
             [{"$match": wanted}],
@@ -107,6 +125,8 @@ def _watch(
     except OperationFailure as error:
         if error.code in TOO_OLD:
             raise CursorExpired(EXPIRED) from error
+        if token is not None and error.code in MALFORMED:
+            raise InvalidParameter("cursor", None, NO_CURSOR) from error
         raise
 
 
@@ -128,8 +148,16 @@ def _decoded(text: str | None) -> Cursor:
     if (
         isinstance(cursor, dict)
         and set(cursor) <= {"token", "after"}
-        and isinstance(cursor.get("token"), dict)
+        and _is_token(cursor.get("token"))
         and isinstance(cursor.get("after", ""), str)
     ):
         return cursor
-    raise InvalidParameter("cursor", text, "this is no cursor of this service")
+    raise InvalidParameter("cursor", text, NO_CURSOR)
+
+
+def _is_token(token: object) -> bool:
+    """Return whether this is a resume token of MongoDB, whose text is hexadecimal."""
+    if not isinstance(token, dict) or not set(token) <= {"_data", "_typeBits"}:
+        return False
+    data = token.get("_data")
+    return isinstance(data, str) and re.fullmatch("(?:[0-9A-Fa-f]{2}){4,}", data) is not None

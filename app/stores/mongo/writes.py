@@ -185,15 +185,23 @@ def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool
     itself may be repeated. Raises StoreUnavailable.
     """
     made = with_ids(scores)
+    added: set[str] = set()
     for _ in range(REPEATS):
-        plans = _plan(collection, scores, None, partial=partial)
-        documents, outcomes = _carry_out(plans, made)
-        failed = [each for each in _insert(collection, documents) if each]
+        # What this call has added already is as it was planned: new.
+        left = [n for n, score in enumerate(made) if score.score_id not in added]
+        plans = _plan(collection, [scores[n] for n in left], None, partial=partial)
+        documents, outcomes = _carry_out(plans, [made[n] for n in left])
+        failures = _insert(collection, documents)
+        pairs = zip(documents, failures, strict=True)
+        added.update(document["_id"] for document, failure in pairs if failure is None)
+        failed = [each for each in failures if each]
         if not failed:
-            return outcomes
+            told = dict(zip(left, outcomes, strict=True))
+            return [
+                told.get(n) or Outcome(Kept.CREATED, score.score_id) for n, score in enumerate(made)
+            ]
         if not all(isinstance(each, Conflict) for each in failed):
             raise next(each for each in failed if not isinstance(each, Conflict))
-        made = with_ids(scores)  # Ids that are stored by now are found by their keys.
         time.sleep(REPEAT_SECONDS)
     raise StoreUnavailable("scores with these ids or keys are still being stored")
 
