@@ -35,6 +35,9 @@ CLOSE_SECONDS = 2.0
 """How long a closed connection waits for its client to end it too (RFC 9112, section 9.6)."""
 
 REQUEST_LINE_BYTES = 256 * 1024
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER's setting that resets the connection on close."""
+
 _TIMEOUTS = {
     socket.SO_RCVTIMEO: struct.pack("ll", SEND_SECONDS, 0),
     socket.SO_SNDTIMEO: struct.pack("ll", TAKE_SECONDS, 0),
@@ -112,6 +115,9 @@ def _end(sock: socket.socket) -> None:
     """
     deadline = time.monotonic() + CLOSE_SECONDS
     with suppress(OSError):
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET:
+            sock.close()  # An answer that was broken off: an orderly end would pass for its whole.
+            return
         sock.shutdown(socket.SHUT_WR)
         while (left := deadline - time.monotonic()) > 0:
             sock.settimeout(left)

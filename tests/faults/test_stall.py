@@ -26,7 +26,8 @@ def test_writes_that_another_process_holds_up_are_503_until_it_lets_go(tmp_path:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 load.wait_for(refused=100)
                 assert service.send("GET", f"{PATH}/{score_id}").status == 200
-                assert service.send("GET", "/health/ready").status == 200
+                assert service.send("GET", "/health/live").status == 200
+                assert service.send("GET", "/health/ready").status == 503
         load.wait_for(acknowledged=200)
         assert set(load.refusals) == {BUSY}
         report(f"store stalled {ROUNDS} times", count(service, load))
