@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from app.errors import Invalid, Unreadable
@@ -132,14 +132,14 @@ def _first_not_finite(value: Any) -> tuple[Path, str]:
     if _is_not_finite(value):
         return (), _name(value)
     path: list[str | int] = []
-    levels = [iter(children(value))]
+    levels = [children(value)]
     while levels:
         for name, child in levels[-1]:
             if _is_not_finite(child):
                 return (*path, name), _name(child)
             if _is_nested(child):
                 path.append(name)
-                levels.append(iter(children(child)))
+                levels.append(children(child))
                 break
         else:
             levels.pop()
@@ -157,13 +157,11 @@ def _name(number: float) -> str:
     return "Infinity" if number > 0 else "-Infinity"
 
 
-def children(value: Any) -> Iterable[tuple[str | int, Any]]:
-    """The named parts of an object, the numbered parts of a list, nothing for a scalar."""
+def children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """Return the named parts of an object, the numbered parts of a list, nothing for a scalar."""
     if isinstance(value, dict):
-        return value.items()
-    if isinstance(value, list):
-        return enumerate(value)
-    return ()
+        return iter(value.items())
+    return enumerate(value if isinstance(value, list) else ())
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

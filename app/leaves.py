@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
+from json import JSONDecoder
 from typing import Any
 
 from app import jsontext
@@ -27,28 +28,101 @@ def leaves(value: Any) -> list[dict[str, Any]]:
     return [{"path": path, **_scalar(part)} for path, part in found]
 
 
-def scalars(value: Any, most: int | None = None) -> Iterator[tuple[str, Any]]:
-    """Yield the scalars of `value` with their paths, in its own order, but for paths too long.
+def scalars(value: Any, most: int) -> Iterator[tuple[str, Any]]:
+    """Yield the scalars of `value` by their paths, in its own order, but none with a long path.
 
-    With `most`, at most so many parts of a list or an object are looked at.
+    It looks at no more than `most` parts of each list and object.
     """
-    stack: list[tuple[str, Any]] = [("", value)]
-    while stack:
-        path, part = stack.pop()
-        if len(path) > MAX_CHARACTERS:
-            continue
-        if isinstance(part, dict | list):
-            parts = list(islice(jsontext.children(part), most))
-            for name, child in reversed(parts):
-                stack.append((_child_path(path, name, is_first=part is value), child))
-        else:
+    if not isinstance(value, dict | list):
+        yield "", value
+        return
+    levels: list[tuple[str | None, Iterator[tuple[str | int, Any]]]]
+    levels = [(None, islice(jsontext.children(value), most))]
+    while levels:
+        parent, parts = levels[-1]
+        for step, part in parts:
+            path = _path(parent, step)
+            if len(path) > MAX_CHARACTERS:
+                continue
+            if isinstance(part, dict | list):
+                levels.append((path, islice(jsontext.children(part), most)))
+                break
             yield storable(path), part
+        else:
+            levels.pop()
 
 
-def _child_path(path: str, name: str | int, *, is_first: bool) -> str:
-    if isinstance(name, int):
-        return f"{path}[{name}]"
-    return _key(name) if is_first else f"{path}.{_key(name)}"
+def scalars_of(value_json: str) -> Iterator[tuple[str, Any]]:
+    """Yield all scalars of a value by their paths, from its text as `jsontext.write` writes it.
+
+    The text is walked and its lists and objects are never made: 8 MB of `[]` would be 240 MB of
+    them.
+    """
+    parents: list[str | None] = []
+    steps: list[str | int] = []
+    step: str | int
+    at = 0
+    while True:
+        opening = value_json[at]
+        if opening in "[{" and value_json[at + 1] not in "]}":
+            parents.append(_path_of(parents, steps))
+            if opening == "[":
+                step, at = 0, at + 1
+            else:
+                step, at = _key_at(value_json, at + 1)
+            steps.append(step)
+            continue
+        if opening in "[{":
+            at += 2
+        else:
+            value, at = _decode(value_json, at)
+            path = _path_of(parents, steps) or ""
+            if len(path) <= MAX_CHARACTERS:
+                yield storable(path), value
+        at = _next_part(value_json, at, parents, steps)
+        if not steps:
+            return
+
+
+_decode = JSONDecoder().raw_decode
+
+
+def _next_part(value_json: str, at: int, parents: list[str | None], steps: list[str | int]) -> int:
+    """Go from the end of a part to the beginning of the next; there are no steps at the end."""
+    while steps:
+        separator, at = value_json[at], at + 1
+        if separator == ",":
+            step = steps[-1]
+            if isinstance(step, int):
+                steps[-1] = step + 1
+            else:
+                steps[-1], at = _key_at(value_json, at)
+            break
+        parents.pop()
+        steps.pop()
+    return at
+
+
+def _key_at(value_json: str, at: int) -> tuple[str, int]:
+    """Return the key that stands in the text, and where its value begins."""
+    key, end = _decode(value_json, at)
+    return key, end + 1
+
+
+def _path_of(parents: list[str | None], steps: list[str | int]) -> str | None:
+    """Return the path of the current part; one that is too long already grows no more."""
+    if not steps:
+        return None
+    parent = parents[-1]
+    too_long = parent is not None and len(parent) > MAX_CHARACTERS
+    return parent if too_long else _path(parent, steps[-1])
+
+
+def _path(parent: str | None, step: str | int) -> str:
+    """Return the path of a part of `parent`, which is None for the value itself."""
+    if isinstance(step, int):
+        return f"{parent or ''}[{step}]"
+    return _key(step) if parent is None else f"{parent}.{_key(step)}"
 
 
 def _key(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves, old_name
+from app import jsontext
+from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves, old_name, scalars, scalars_of
 from tests.test_jsontext import any_json
 
 
@@ -70,3 +72,35 @@ def test_different_places_have_different_names(value: Any) -> None:
 )
 def test_a_leaf_is_found_by_the_name_of_earlier_releases(path: str, before: str) -> None:
     assert old_name(path) == before
+
+
+@given(any_json)
+def test_the_text_of_a_value_has_the_same_scalars(value: Any) -> None:
+    assert list(scalars_of(jsontext.write(value))) == list(scalars(value, most=10**6))
+
+
+@pytest.mark.parametrize(
+    ("value", "scalars_"),
+    [
+        ("[[],[],{},[[]]]", []),
+        (
+            '[[],{"a":[{},-1.5e3,"]}\\"[{,:"]},true]',
+            [("[1].a[1]", -1500.0), ("[1].a[2]", ']}"[{,:')],
+        ),
+        ('""', [("", "")]),
+        ('{"":{"":null}}', [(r"\e.\e", None)]),
+    ],
+)
+def test_brackets_and_empty_parts_are_walked_over(value: str, scalars_: list[Any]) -> None:
+    assert list(scalars_of(value))[: len(scalars_)] == scalars_
+    assert [path for path, _ in scalars_of(value)][len(scalars_) :] in ([], ["[2]"])
+    assert list(scalars_of(value)) == list(scalars(jsontext.read(value.encode()), most=100))
+
+
+def test_a_text_of_millions_of_lists_is_walked_in_no_space() -> None:
+    text = f"[{','.join(['[]'] * 1_000_000)}]"
+    tracemalloc.start()
+    assert list(scalars_of(text)) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000

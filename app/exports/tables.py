@@ -1,14 +1,13 @@
-"""Tables: scores as rows, with a column for each leaf, whatever is written while they are read."""
+"""Tables: scores as rows with a column for each leaf, while others write."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidParameter
-from app.leaves import scalars
+from app.leaves import scalars_of
 from app.schemas.transfers import MOST_COLUMNS
 from app.services.lists import Check, no_check, settled, up_to, walk
 from app.stores.base import Score, ScoreQuery, Store
@@ -21,10 +20,10 @@ FIELDS = (
     "evaluation_run_id",
     "wb_user_id",
 )
-"""What of a score comes before its leaves."""
+"""The columns before those of the leaves."""
 
 KINDS = ("number", "integer", "boolean", "text")
-"""What a leaf can be beside null; `integer` is one that no double holds exactly."""
+"""The kinds of leaves but null; `integer` is one that no double holds exactly."""
 
 _ALL_EXACT = 2**53
 
@@ -37,7 +36,7 @@ Kinds = dict[str, set[str]]
 """The kinds that each leaf has, by its path, in the order in which the paths were met."""
 
 Row = tuple[Score, dict[str, Any]]
-"""A score, and those of its leaves that have a column, by path."""
+"""A score, and its leaves that have a column, by path."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Table:
 def declared_table(
     store: Store, query: ScoreQuery, limit: int | None, columns: Sequence[str]
 ) -> Table:
-    """The scores that `query` asks for, read once, with columns for these leaves."""
+    """Return the scores of `query`, read once, with columns for these leaves."""
     kinds: Kinds = {path: set(KINDS) for path in columns}
     scores = walk(store, settled(store, query, limit))
     return Table(kinds, ((score, _leaves(score, kinds)) for score in scores))
@@ -64,10 +63,11 @@ def found_table(
     columns: Sequence[str] | None,
     check: Check = no_check,
 ) -> Table:
-    """The scores that `query` asks for, read once for their columns and once for the rows.
+    """Return the scores of `query`, read once for their columns and once for the rows.
 
     The rows end where the first reading did. A score that became durable in between and does not
-    fit into the columns is left out whole. Raises InvalidParameter when there are too many columns.
+    fit into the columns is left out. Raises InvalidParameter when there are too many columns, and
+    what `check` raises.
     """
     query = settled(store, query, limit)
     kinds: Kinds = {path: set() for path in columns or ()}
@@ -83,8 +83,8 @@ def found_table(
 
 
 def _find_columns(score: Score, kinds: Kinds, *, is_open: bool) -> None:
-    """Note the kinds of a score's leaves; those without a column get one when it `is_open`."""
-    for path, leaf in scalars(json.loads(score.value_json)):
+    """Add the kinds of a score's leaves; those without a column get one when it `is_open`."""
+    for path, leaf in scalars_of(score.value_json):
         if path in kinds:
             kinds[path].update(kind_of(leaf))
         elif is_open:
@@ -94,7 +94,7 @@ def _find_columns(score: Score, kinds: Kinds, *, is_open: bool) -> None:
 
 
 def kind_of(leaf: Any) -> tuple[str, ...]:
-    """The kind of a leaf, or none: that of null."""
+    """Return the kind of a leaf, or none for null."""
     if leaf is None:
         return ()
     if isinstance(leaf, bool):
@@ -105,7 +105,7 @@ def kind_of(leaf: Any) -> tuple[str, ...]:
 
 
 def _is_exact(number: int | float) -> bool:
-    """Whether a double holds a number exactly."""
+    """Return whether a double holds a number exactly."""
     if abs(number) <= _ALL_EXACT:
         return True
     try:
@@ -115,14 +115,27 @@ def _is_exact(number: int | float) -> bool:
 
 
 def _leaves(score: Score, kinds: Kinds) -> dict[str, Any]:
-    found = scalars(json.loads(score.value_json))
-    return {path: leaf for path, leaf in found if path in kinds}
+    return {path: leaf for path, leaf in scalars_of(score.value_json) if path in kinds}
 
 
 def _fitting(scores: Iterable[Score], kinds: Kinds, *, is_open: bool) -> Iterator[Row]:
     for score in scores:
-        leaves = dict(scalars(json.loads(score.value_json)))
-        known = {path: leaf for path, leaf in leaves.items() if path in kinds}
-        is_whole = not is_open or len(known) == len(leaves)
-        if is_whole and all(kinds[path].issuperset(kind_of(known[path])) for path in known):
-            yield score, known
+        leaves = _leaves_that_fit(score, kinds, is_open=is_open)
+        if leaves is not None:
+            yield score, leaves
+
+
+def _leaves_that_fit(score: Score, kinds: Kinds, *, is_open: bool) -> dict[str, Any] | None:
+    """Return the leaves that have a column, or None when one of the score does not fit.
+
+    When it `is_open`, a leaf without a column does not fit either.
+    """
+    leaves: dict[str, Any] = {}
+    for path, leaf in scalars_of(score.value_json):
+        if path in kinds:
+            if not kinds[path].issuperset(kind_of(leaf)):
+                return None
+            leaves[path] = leaf
+        elif is_open:
+            return None
+    return leaves

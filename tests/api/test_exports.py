@@ -24,6 +24,7 @@ from app.exports import parquet
 from app.exports.exports import export_scores
 from app.schemas.transfers import MOST_COLUMNS
 from app.stores.base import Score, Store
+from tests.api.test_http import peak_kilobytes
 from tests.api.test_resource import SCORE, _resident_kilobytes, add, listed
 from tests.api.test_resource import scores as scores  # noqa: PLC0414 - a fixture.
 from tests.processes import ADMIN_KEY, Answer, Service, running
@@ -488,3 +489,24 @@ def test_a_large_export_is_streamed_with_flat_memory(tmp_path: Path) -> None:
 )
 def test_a_file_has_a_name_that_is_safe(entity: str, project: str, header: str) -> None:
     assert attachment(entity, project, "csv") == header
+
+
+@pytest.mark.parametrize(
+    ("format_", "kilobytes"),
+    [("jsonl", 60_000), ("csv", 60_000), ("parquet", 200_000)],  # pyarrow itself takes half.
+)
+def test_a_large_value_of_many_small_parts_takes_little_memory(
+    tmp_path: Path, format_: str, kilobytes: int
+) -> None:
+    value = f"[{','.join(['[]'] * 2_700_000)}]"
+    body = f'{{"prediction_id":"p","scorer":"s","value":{value}}}'.encode()
+    path = "/v2/acme/large/scores"
+    with running(tmp_path, WEB_CONCURRENCY="1") as service:
+        assert service.send("POST", path, body).status == 200
+        service.stop()
+        service.start_again()  # In a process that has not parsed the body.
+        assert service.send("GET", f"{path}?limit=0").status == 200
+        before = peak_kilobytes(service)
+        answer = service.send("GET", f"{path}/export?format={format_}")
+        assert (answer.status, len(answer.body) > 1000) == (200, True)
+        assert peak_kilobytes(service) - before < kilobytes

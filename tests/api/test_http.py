@@ -90,14 +90,14 @@ def test_a_body_of_exactly_the_limit_is_taken(small: Service) -> None:
 
 
 def test_a_flood_of_a_body_does_not_grow_the_process(small: Service) -> None:
-    before = _peak_kilobytes(small)
+    before = peak_kilobytes(small)
     with connect(small) as connection:
         connection.sendall(head(small, CHUNKED))
         for _ in range(60):
             connection.sendall(chunk(b" " * 1_000_000))
         connection.sendall(chunk(b""))
         assert read_answer(connection)[0] == 413
-    assert _peak_kilobytes(small) - before < 20_000
+    assert peak_kilobytes(small) - before < 20_000
 
 
 def test_large_bodies_at_the_same_time_are_read_one_after_another(tmp_path: Path) -> None:
@@ -107,10 +107,11 @@ def test_large_bodies_at_the_same_time_are_read_one_after_another(tmp_path: Path
     with running(tmp_path, **settings) as service, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: service.send("POST", PATH, body), range(6)))
         assert [answer.status for answer in answers] == [200] * 6
-        assert _peak_kilobytes(service) < 200_000
+        assert peak_kilobytes(service) < 200_000
 
 
-def _peak_kilobytes(service: Service) -> int:
+def peak_kilobytes(service: Service) -> int:
+    """The most memory that the only worker of a service has had."""
     (worker,) = service.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
