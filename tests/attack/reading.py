@@ -88,22 +88,24 @@ def _check_leaves(value: Any) -> None:
 
 
 def _at(value: Any, path: str) -> Any:
-    """The part of `value` that a leaf's path names."""
-    if not isinstance(value, dict | list):
+    """Return the part of `value` that a leaf's path names."""
+    if not path:
         return value
-    for step in re.findall(r"(?:^|\.)((?:[^.\\]|\\.)*)", path, re.DOTALL):
-        name = re.sub(r"\\(.)", r"\1", step, flags=re.DOTALL)
-        value = value[int(name)] if isinstance(value, list) else value[name]
+    for position, key in re.findall(r"\[([0-9]+)\]|((?:[^.\[\\]|\\.)+)", path, re.DOTALL):
+        if position:
+            value = value[int(position)]
+        else:
+            value = value["" if key == r"\e" else re.sub(r"\\(.)", r"\1", key, flags=re.DOTALL)]
     return value
 
 
 def _exact(value: Any) -> str:
-    """A text that tells 1, 1.0 and true apart, and keeps the order of keys."""
+    """Return a text that tells 1, 1.0 and true apart, and keeps the order of keys."""
     return json.dumps(value)
 
 
 def _depth(value: Any) -> int:
-    """How many lists and objects stand in one another."""
+    """Return how many lists and objects stand in one another."""
     deepest, level = 0, [value]
     while level := [part for part in level if isinstance(part, dict | list)]:
         deepest += 1
