@@ -9,6 +9,7 @@ from pathlib import Path
 import mongomock
 import pytest
 from flask import Flask
+from hypothesis import settings
 
 from app import create_app
 from app.stores.base import Store
@@ -17,6 +18,9 @@ from app.stores.sqlite.store import SqliteStore
 from config.settings import read_settings
 from tests import mongodb
 from tests.processes import ADMIN_KEY, Service, running
+
+settings.register_profile("scoreline", deadline=None)  # A machine may be busy.
+settings.load_profile("scoreline")
 
 
 def pytest_report_header() -> str:
