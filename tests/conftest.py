@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mongomock
 import pytest
@@ -52,7 +53,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "sqlite":
         opened = SqliteStore(tmp_path / "scoreline.db")
     elif request.param == "mongomock":
-        opened = MongoStore(mongomock.MongoClient(tz_aware=True), "scoreline")
+        database: Any = mongomock.MongoClient(tz_aware=True)["scoreline"]
+        opened = MongoStore(lambda: database)
     else:
         opened = open_mongo_store(request.getfixturevalue("mongodb_uri"))
     opened.prepare()

@@ -256,4 +256,8 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Close every connection of this process; the store opens new ones if it is used again."""
+        """Close every connection of this process, and end each wait of `read_changes` soon.
+
+        The store opens new connections if it is used again. A call that is under way in another
+        thread may raise StoreUnavailable.
+        """

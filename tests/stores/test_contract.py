@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import mongomock
 import pytest
 from uuid_utils import uuid7
 
-from app.errors import Conflict, InvalidParameter
+from app.errors import Conflict, InvalidParameter, StoreUnavailable
 from app.ids import id_time
 from app.stores.base import (
     UNASSIGNED,
@@ -185,6 +186,32 @@ def test_a_reader_waits_for_a_change(store: Store) -> None:
         waiting = pool.submit(follow, store, now, wait=20.0)
         added = store.add_score(new()).score_id
         assert [score.score_id for score in waiting.result(20).scores] == [added]
+
+
+def test_closing_the_store_ends_the_wait_of_a_reader(store: Store) -> None:
+    can_follow(store)
+    now = follow(store, None).cursor
+
+    def read() -> None:
+        with suppress(StoreUnavailable):  # The close may also meet it before it waits.
+            assert follow(store, now, wait=30.0).scores == []
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for _ in range(50):  # Until it has begun to wait.
+            store.close()
+            if wait([reading], timeout=0.1).done:
+                break
+        assert reading.done()
+        reading.result()
+
+
+def test_a_store_may_be_used_after_it_was_closed(store: Store) -> None:
+    score = a_score()
+    store.add_score(score)
+    store.close()
+    assert store.find_score("acme", "demo", score.score_id) == score
+    assert store.add_score(a_score()).kept is Kept.CREATED
 
 
 def test_a_reader_is_answered_while_others_write_all_the_time(store: Store) -> None:

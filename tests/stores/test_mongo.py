@@ -257,7 +257,8 @@ def test_a_key_that_is_stored_is_present_also_after_the_connection_broke(
 
 def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = {"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "timed out"}]}
-    store = MongoStore(mongomock.MongoClient(tz_aware=True), "x")
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
 
     def insert_many(*_: Any, **__: Any) -> None:
         raise pymongo.errors.BulkWriteError(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,9 +47,17 @@ EXPIRED = (
 
 
 def read_changes(
-    collection: Scores, project: tuple[str, str], text: str | None, limit: int, wait: float
+    collection: Scores,
+    project: tuple[str, str],
+    text: str | None,
+    limit: int,
+    wait: float,
+    closed: threading.Event,
 ) -> Changes:
-    """Return the scores of (entity, project) that came after a cursor; see `Store.read_changes`."""
+    """Return the scores of (entity, project) that came after a cursor; see `Store.read_changes`.
+
+    The wait ends early when `closed` is set.
+    """
     cursor = _decoded(text)
     if cursor["token"] is None:
         # The stream begins before the walk, so that nothing falls between the two.
@@ -60,7 +69,7 @@ def read_changes(
             return Changes(scores, _encoded({**cursor, "after": scores[-1].score_id}))
     scores = []
     with _watch(collection, project, cursor["token"], wait) as stream:
-        for score in _incoming(stream, wait):
+        for score in _incoming(stream, wait, closed):
             scores.append(score)
             if len(scores) == limit or sum(len(each.value_json) for each in scores) > PAGE_BYTES:
                 break
@@ -81,7 +90,9 @@ def _walk(collection: Scores, project: tuple[str, str], after: str, limit: int) 
     return scores
 
 
-def _incoming(stream: ChangeStream[dict[str, Any]], wait: float) -> Iterator[Score]:
+def _incoming(
+    stream: ChangeStream[dict[str, Any]], wait: float, closed: threading.Event
+) -> Iterator[Score]:
     """Yield what has come in, and wait for the first score where nothing has.
 
     Ends with the server's batch: under steady traffic a call would go on for ever. Raises
@@ -94,7 +105,7 @@ def _incoming(stream: ChangeStream[dict[str, Any]], wait: float) -> Iterator[Sco
         now = time.monotonic()
         if not stream.alive or (change and change["operationType"] != "insert"):
             raise CursorExpired(EXPIRED)
-        if change is None and (since is not None or now >= deadline):
+        if change is None and (since is not None or now >= deadline or closed.is_set()):
             return
         if change is not None:
             since = since or now

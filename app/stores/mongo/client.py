@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from app.errors import StoreRefused
@@ -23,12 +24,14 @@ OPTIONS: Mapping[str, Any] = {
     "connectTimeoutMS": 2_000,
     "socketTimeoutMS": 20_000,
     "appname": "scoreline",
+    # A client that has not been asked anything yet has no threads that a fork would lose.
+    "connect": False,
 }
 """The driver's options where the URI does not set them."""
 
 
-def connect(uri: str) -> tuple[MongoClient[dict[str, Any]], str]:
-    """A client and the name of its database; it connects when it is first asked something.
+def connect(uri: str) -> Database[dict[str, Any]]:
+    """Return the database that a URI names; its client connects when it is first asked something.
 
     Raises StoreRefused on a URI that pymongo does not take.
     """
@@ -39,6 +42,6 @@ def connect(uri: str) -> tuple[MongoClient[dict[str, Any]], str]:
             # pymongo only warns of an option that it does not understand, and goes on without.
             warnings.simplefilter("error", UserWarning)
             client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True, **options)
-        return client, client.get_default_database(DATABASE).name
+        return client.get_default_database(DATABASE)
     except (InvalidURI, ConfigurationError, ValueError, OSError, UserWarning) as error:
         raise StoreRefused(f"SCORELINE_STORE: {error}") from error

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
 import pymongo
-from pymongo import ASCENDING, DESCENDING, MongoClient
+from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
+from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from app.errors import ScorelineError, Unsupported
@@ -65,26 +67,31 @@ PING_SECONDS = 2.0
 
 def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStore:
     """Open the database that `uri` names. Raises StoreRefused."""
-    client, database = connect(uri)
-    return MongoStore(client, database, on_commit)
+    return MongoStore(partial(connect, uri), on_commit)
 
 
 class MongoStore:
-    """Scores and API keys in one database of a MongoDB client."""
+    """Scores and API keys in the MongoDB database that `connect` returns."""
 
     def __init__(
         self,
-        client: MongoClient[dict[str, Any]],
-        database: str,
+        connect: Callable[[], Database[dict[str, Any]]],
         on_commit: OnCommit = ignore_commit,
     ) -> None:
-        self._client = client
-        self._scores = client[database]["scores"]
-        self._keys = client[database]["api_keys"]
-        self._meta = client[database]["meta"]
+        self._connect = connect
         self._commits: GroupCommit[Score, Outcome] = GroupCommit(self._add_together, on_commit)
         self._prepared = False
         self._prepare_lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make a client: one that was closed cannot be used again."""
+        database = self._connect()
+        self._client = database.client
+        self._scores = database["scores"]
+        self._keys = database["api_keys"]
+        self._meta = database["meta"]
+        self._closed = threading.Event()
 
     # Scores
 
@@ -112,7 +119,7 @@ class MongoStore:
                 raise Unsupported(
                     "A MongoDB server of its own has no change stream: use a replica set"
                 )
-            return read_changes(self._scores, (entity, project), cursor, limit, wait)
+            return read_changes(self._scores, (entity, project), cursor, limit, wait, self._closed)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
@@ -243,4 +250,6 @@ class MongoStore:
         return check(self._client, self._scores, self._keys)
 
     def close(self) -> None:
+        self._closed.set()
         self._client.close()
+        self._begin()
