@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import islice
 
 from app import jsontext
-from app.errors import Conflict, TooLarge
-from app.stores.base import ApiKey, Kept, Score, Store
+from app.errors import Conflict, StoreUnavailable, TooLarge
+from app.stores.base import ApiKey, Kept, Outcome, Score, Store
 
 PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
@@ -25,6 +26,10 @@ PART = 500
 ROUNDS = 3
 """How often what the comparison finds missing is copied: a score may become durable while others
 with higher ids are copied already."""
+
+PATIENCE_SECONDS = 90.0
+"""How long a page is tried. A MongoDB server ends the transaction of a copy that was killed, and so
+lets go of its scores, after a minute (transactionLifetimeLimitSeconds)."""
 
 CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}
 """What of an API key may differ between a store and its copy."""
@@ -177,7 +182,7 @@ def _scores(store: Store, horizon: str, note: Note = lambda _: None) -> Iterator
 
 def _put(target: Store, page: list[Score]) -> int:
     """Add what `target` lacks of a page; return how many scores that were."""
-    outcomes = target.add_missing(page, partial=True)
+    outcomes = _add_missing(target, page)
     for score, outcome in zip(page, outcomes, strict=True):
         if outcome.kept is Kept.TOO_LARGE:
             raise TooLarge(f"score {score.score_id}: the target cannot keep a value so large")
@@ -189,6 +194,20 @@ def _put(target: Store, page: list[Score]) -> int:
         if outcome.kept is Kept.ID_TAKEN:
             raise _is_another(score)
     return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
+
+
+def _add_missing(target: Store, page: list[Score]) -> list[Outcome]:
+    """Add what `target` lacks of a page, again and again for PATIENCE_SECONDS.
+
+    Raises StoreUnavailable.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return target.add_missing(page, partial=True)
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _check_same(ours: Score, theirs: Score) -> None:

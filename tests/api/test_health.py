@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,16 @@ def test_an_embedded_store_that_hangs_is_not_ready_in_seconds_and_ready_when_it_
     assert longest(service) < LIMIT_SECONDS + 4
 
 
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and wait until every thread of it has stopped: the signal comes later."""
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 60
+    states = Path(f"/proc/{process.pid}/task").glob("*/stat")
+    for state in states:
+        while state.read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < deadline
+
+
 def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_goes_on(
     tmp_path: Path,
 ) -> None:
@@ -93,7 +104,7 @@ def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_g
         uri = mongodb.with_database(mongodb.server_uri(port), "scoreline")
         with running(tmp_path, uri) as service:
             assert ready(service)[0] == 200
-            server.send_signal(signal.SIGSTOP)
+            stop(server)
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda _: ready(service), range(4)))
             assert answers == [NOT_READY] * 4
@@ -103,9 +114,8 @@ def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_g
                 assert time.monotonic() < deadline
         assert longest(service) < LIMIT_SECONDS + 4
     finally:
-        server.send_signal(signal.SIGCONT)
-        server.terminate()
-        server.wait(timeout=30)
+        server.kill()
+        server.wait()
 
 
 def test_probes_of_a_store_that_hangs_share_one_question(

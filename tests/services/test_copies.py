@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.errors import Conflict, TooLarge
+from app.errors import Conflict, StoreUnavailable, TooLarge
 from app.leaves import leaves
 from app.services import copies
 from app.services.copies import Copied, copy_store
-from app.stores.base import Score, Store
+from app.stores.base import Outcome, Score, Store
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
 
@@ -64,6 +64,31 @@ def test_every_score_and_key_is_the_same_there_and_back(
     assert scan(store) == scan(back) == scan(source) == ODD
     assert back.list_keys() == store.list_keys() == keys
     back.close()
+
+
+@pytest.mark.parametrize(("patience", "ends_well"), [(60.0, True), (-1.0, False)])
+def test_a_page_is_tried_again_while_the_target_does_not_answer(
+    source: Store,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
+    ends_well: bool,
+) -> None:
+    monkeypatch.setattr(copies, "PATIENCE_SECONDS", patience)
+    add, failures = store.add_missing, [StoreUnavailable("away")] * 2
+
+    def add_later(scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
+        if failures:
+            raise failures.pop()
+        return add(scores, partial=partial)
+
+    monkeypatch.setattr(store, "add_missing", add_later)
+    source.add_score(a_score())
+    if ends_well:
+        assert copy(source, store).comparison.equal
+    else:
+        with pytest.raises(StoreUnavailable, match="away"):
+            copy(source, store)
 
 
 def test_a_copy_made_again_adds_only_what_is_missing(
