@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
 from app.stores import open_store
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, ScoreQuery
+from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import key_document
 from app.stores.mongo.errors import our_errors
 from app.stores.mongo.indexes import SCORE_INDEXES
@@ -97,6 +99,18 @@ def test_a_score_too_large_for_a_document_is_told_so(mongodb_uri: str, opened: O
     assert store.add_score(large).kept is Kept.TOO_LARGE
     outcomes = store.add_missing([a_score(), large], partial=False)
     assert [each.kept for each in outcomes] == [Kept.HELD_BACK, Kept.TOO_LARGE]
+
+
+def test_a_reader_that_waits_at_the_close_gets_an_empty_page(
+    mongodb_uri: str, opened: Opened
+) -> None:
+    store = opened(mongodb_uri)
+    now = store.read_changes("acme", "demo", None, 10, 0.0).cursor
+    closed = threading.Event()
+    closed.set()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_changes, store._scores, ("acme", "demo"), now, 10, 30.0, closed)
+        assert reading.result(20).scores == []
 
 
 EXPECTED = {
