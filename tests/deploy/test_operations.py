@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from app.cli.root import scoreline
 from app.errors import Conflict
 from app.stores import open_store
-from app.stores.mongo.indexes import SCORE_INDEXES
+from app.stores.mongo.documents import SCORE_INDEXES
 from tests.cli.test_keys import run
 from tests.deploy.cluster import MONGOD, MONGOS, SHARDS, sharded_cluster
 from tests.mongodb import with_database

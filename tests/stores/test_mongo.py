@@ -22,9 +22,8 @@ from app.services.keys import KeyRing
 from app.stores import open_store
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, ScoreQuery
 from app.stores.mongo.changes import read_changes
-from app.stores.mongo.documents import key_document
-from app.stores.mongo.errors import our_errors
-from app.stores.mongo.indexes import SCORE_INDEXES
+from app.stores.mongo.documents import SCORE_INDEXES, key_document
+from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from tests.processes import free_port
 from tests.stores.test_contract import NOW, a_score

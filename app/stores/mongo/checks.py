@@ -20,8 +20,8 @@ from app.stores.checks import (
     check_clock,
     check_space,
 )
-from app.stores.mongo.errors import our_errors
-from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, Index
+from app.stores.mongo.documents import KEY_INDEXES, SCORE_INDEXES, Index
+from app.stores.mongo.driver import our_errors
 
 Documents = Collection[dict[str, Any]]
 COMMAND_NOT_FOUND = 59

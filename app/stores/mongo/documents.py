@@ -1,12 +1,44 @@
-"""The MongoDB store's documents: what they are to scores and API keys."""
+"""The MongoDB store's documents, their indexes, and the filters that ask for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from app.stores.base import ApiKey, Key, Score, ScoreQuery
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: its fields, ascending, and pymongo's options for it."""
+
+    name: str
+    fields: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+SCORE_INDEXES = (
+    Index("scores_by_project", ("entity", "project", "_id")),
+    Index("scores_by_run", ("entity", "project", "evaluation_run_id", "_id")),
+    Index("scores_by_prediction", ("entity", "project", "prediction_id", "_id")),
+    Index("scores_by_scorer", ("entity", "project", "scorer", "_id")),
+    Index(
+        "scores_by_idempotency_key",
+        ("entity", "project", "idempotency_key"),
+        {
+            "unique": True,
+            "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
+        },
+    ),
+    Index(
+        "scores_by_retry_hash",
+        ("entity", "project", "retry_hash", "_id"),
+        {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
+    ),
+)
+KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 
 def score_document(score: Score) -> dict[str, Any]:
@@ -47,6 +79,15 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
     bounds = {"$gt": query.after, "$lt": query.before}
     conditions["_id"] = {name: value for name, value in bounds.items() if value} or None
     return {name: value for name, value in conditions.items() if value is not None}
+
+
+def index_for(query: ScoreQuery) -> str:
+    """The index of the narrowest filter; left alone, a server may walk all projects by _id."""
+    if query.prediction_id is not None:
+        return "scores_by_prediction"
+    if query.evaluation_run_id is not None:
+        return "scores_by_run"
+    return "scores_by_project" if query.scorer is None else "scores_by_scorer"
 
 
 READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {

@@ -38,18 +38,19 @@ from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
-from app.stores.mongo.client import connect
 from app.stores.mongo.documents import (
+    KEY_INDEXES,
+    SCORE_INDEXES,
     ids_filter,
+    index_for,
     key_document,
     key_of,
     leaves_projection,
     to_key,
     to_score,
 )
-from app.stores.mongo.errors import our_errors
-from app.stores.mongo.indexes import KEY_INDEXES, SCORE_INDEXES, create_indexes, index_for
-from app.stores.mongo.migrations import migrate
+from app.stores.mongo.driver import connect, our_errors
+from app.stores.mongo.schema import create_indexes, migrate
 from app.stores.mongo.writes import (
     add_in_transaction,
     add_one_by_one,

@@ -28,7 +28,7 @@ from app.stores.missing import (
     plan_missing,
 )
 from app.stores.mongo.documents import score_document, to_score
-from app.stores.mongo.errors import is_too_large, outcome_of
+from app.stores.mongo.driver import is_too_large, outcome_of
 
 Scores = Collection[dict[str, Any]]
 

@@ -1,18 +1,19 @@
-"""Bringing the documents of an earlier release up to this program's."""
+"""Make the indexes, and bring the documents of an earlier release up to this program's."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 
 from app import jsontext
 from app.errors import StoreRefused
 from app.leaves import leaves
+from app.stores.mongo.documents import Index
 
 log = logging.getLogger("scoreline.store")
 
@@ -23,6 +24,13 @@ SCHEMA = 2
 
 CHUNK = 500
 REPORT = 100_000
+
+
+def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
+    """Make indexes; those that are there already are left alone."""
+    for index in indexes:
+        keys = [(name, ASCENDING) for name in index.fields]
+        collection.create_index(keys, name=index.name, **index.options)
 
 
 def migrate(meta: Documents, scores: Documents) -> None:
