@@ -1,4 +1,4 @@
-"""Comparisons: whether a run is better than its baseline, scorer by scorer and leaf by leaf."""
+"""Comparisons: whether a run is better than its baseline, metric by metric."""
 
 from __future__ import annotations
 
@@ -7,90 +7,100 @@ from dataclasses import replace
 from typing import Any
 
 from app.analysis.gates import refuse_old_name
-from app.analysis.leaf_summaries import Group
-from app.analysis.pairs import FEW, KINDS, UNCOMPARED, Leaf, Pairs
-from app.analysis.runs import Run, read_run
+from app.analysis.pairs import KINDS, MIN_PAIRS, UNCOMPARED, Metric, Pairs, RunScores, read_run
 from app.analysis.statistics.significance import Difference, holm, sign_test
+from app.analysis.summaries import Group
 from app.errors import InvalidParameter, NotFound
-from app.services.lists import Check, no_check
+from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
-MOST_SCORES = 1_000_000
-"""How many scores a comparison reads at most: all of them are held."""
-
-MOST_VALUES = 5_000_000
-"""How many values, of all leaves of these scores, at most."""
+MAX_SCORES = 1_000_000
+MAX_VALUES = 5_000_000
+"""Limits of one comparison, over all runs: it holds their scores, and the values of these."""
 
 ALPHA = 0.05
 
 VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
-"""In the order that they are answered in; None is what has no better and worse."""
+"""In the order of an answer; None is for texts, which have no better or worse."""
 
 
 def compare_runs(
-    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: dict[str, Any],
+    check_client: ClientCheck = no_client_check,
 ) -> dict[str, Any]:
-    """Each candidate run beside the baseline, leaf by leaf, the worst first.
+    """Compare each candidate run with the baseline, metric by metric, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
-    when there are over MOST_SCORES or MOST_VALUES, and what `check` raises.
+    when there are more than MAX_SCORES scores or MAX_VALUES values, and whatever `check_client`
+    raises.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
     candidates = list(dict.fromkeys(wanted["candidate"]))
-    runs: dict[str, Run] = {}
+    runs: dict[str, RunScores] = {}
     for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
-        of_run = replace(query, evaluation_run_id=run_id)
-        runs[run_id] = _read(store, of_run, wanted["pair_by"], list(runs.values()), check)
+        run_query = replace(query, evaluation_run_id=run_id)
+        runs[run_id] = _read(store, run_query, wanted["pair_by"], list(runs.values()), check_client)
     baseline = runs[wanted["baseline"]]
-    compared = []
+    comparisons = []
     for run_id in candidates:
-        for leaf in _leaves(baseline, runs[run_id], wanted):
-            check()
-            compared.append(Comparison(leaf, baseline, runs[run_id]))
-    _correct(compared)
-    compared.sort(key=lambda each: VERDICTS.index(each.verdict))
+        for metric in _metrics(baseline, runs[run_id], wanted):
+            check_client()
+            comparisons.append(Comparison(metric, baseline, runs[run_id]))
+    _adjust_p_values(comparisons)
+    comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict))
     return {
         "baseline": baseline.run_id,
         "pair_by": wanted["pair_by"],
         "alpha": ALPHA,
         "correction": "holm",
-        "comparisons": [each.answer(wanted["worst"]) for each in compared],
+        "comparisons": [comparison.answer(wanted["worst"]) for comparison in comparisons],
     }
 
 
-def _correct(compared: Sequence[Comparison]) -> None:
-    """Adjust the p-values: many comparisons find a difference by chance sooner than one does."""
-    p_values = {place: each.p_value for place, each in enumerate(compared)}
-    known = {place: p_value for place, p_value in p_values.items() if p_value is not None}
-    for place, p_adjusted in zip(known, holm(list(known.values())), strict=True):
-        compared[place].p_adjusted = p_adjusted
+def _adjust_p_values(comparisons: Sequence[Comparison]) -> None:
+    """Apply Holm's correction: of many comparisons, some show a difference by chance."""
+    tested = [
+        (comparison, p_value)
+        for comparison in comparisons
+        if (p_value := comparison.p_value) is not None
+    ]
+    adjusted = holm([p_value for _, p_value in tested])
+    for (comparison, _), p_adjusted in zip(tested, adjusted, strict=True):
+        comparison.p_adjusted = p_adjusted
 
 
 def _read(
-    store: Store, query: ScoreQuery, pair_by: str, others: Sequence[Run], check: Check
-) -> Run:
-    """Read a run that is held beside others."""
-    most = MOST_SCORES - sum(run.num_scores for run in others)
-    most_values = MOST_VALUES - sum(run.num_values for run in others)
-    run = read_run(store, query, pair_by, most, most_values, check)
+    store: Store,
+    query: ScoreQuery,
+    pair_by: str,
+    others: Sequence[RunScores],
+    check_client: ClientCheck,
+) -> RunScores:
+    """Read a run within the limits, which it shares with the `others`."""
+    max_scores = MAX_SCORES - sum(run.num_scores for run in others)
+    max_values = MAX_VALUES - sum(run.num_values for run in others)
+    run = read_run(store, query, pair_by, max_scores, max_values, check_client)
     if not run.num_scores:
         raise NotFound(f"Evaluation run {run.run_id} has no scores")
-    if run.num_scores > most or run.num_values > most_values:
-        found = f"{MOST_SCORES} scores" if run.num_scores > most else f"{MOST_VALUES} values"
-        message = f"the runs have over {found}: compare fewer of them, or one scorer"
+    if run.num_scores > max_scores or run.num_values > max_values:
+        limit = f"{MAX_SCORES} scores" if run.num_scores > max_scores else f"{MAX_VALUES} values"
+        message = f"the runs have over {limit}: compare fewer of them, or one scorer"
         raise InvalidParameter("candidate", run.run_id, message)
     return run
 
 
-def _leaves(baseline: Run, candidate: Run, wanted: dict[str, Any]) -> Iterator[Leaf]:
-    """Every leaf that one of the two runs has, kind by kind, but for what they are paired by."""
+def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) -> Iterator[Metric]:
+    """Yield the metrics of the two runs, but not the leaf that they are paired by."""
     rule, _, paired_by = wanted["pair_by"].partition(":")
     groups = [*baseline.groups.items(), *candidate.groups.items()]
     found = {
         (scorer, path, kind)
         for scorer, group in groups
-        for path, summary in group.leaves.items()
-        for kind in summary.kinds
+        for path, values in group.leaves.items()
+        for kind in values.kinds
         if rule != "leaf" or path != paired_by
     }
     for leaf in wanted["lower_is_better"]:
@@ -98,18 +108,18 @@ def _leaves(baseline: Run, candidate: Run, wanted: dict[str, Any]) -> Iterator[L
             refuse_old_name("lower_is_better", leaf, paths)
             raise InvalidParameter("lower_is_better", leaf, "no score of these runs has this leaf")
     for scorer, path, kind in sorted(found):
-        yield Leaf(scorer, path, kind, path in wanted["lower_is_better"])
+        yield Metric(scorer, path, kind, path in wanted["lower_is_better"])
 
 
 class Comparison:
-    """One leaf of a candidate beside the baseline's."""
+    """One metric of a candidate run, compared with the baseline's."""
 
-    def __init__(self, leaf: Leaf, baseline: Run, candidate: Run) -> None:
-        self.leaf = leaf
+    def __init__(self, metric: Metric, baseline: RunScores, candidate: RunScores) -> None:
+        self.metric = metric
         self.p_adjusted: float | None = None
         self._runs = {"baseline": baseline, "candidate": candidate}
-        self._pairs = Pairs(leaf, baseline, candidate)
-        self._is_text = leaf.kind == "text"
+        self._pairs = Pairs(metric, baseline, candidate)
+        self._is_text = metric.kind == "text"
         self._note: str | None = None
         self._difference: Difference | None = None
         if not self._is_text:
@@ -118,45 +128,47 @@ class Comparison:
 
     @property
     def p_value(self) -> float | None:
-        """Of the difference; None where nothing can be tested."""
+        """The p-value of the difference; None when no test is possible."""
         return self._difference.p_value if self._difference else None
 
     @property
     def verdict(self) -> str | None:
-        """In words, by the adjusted p-value; texts have no better and worse."""
+        """One of VERDICTS, by the adjusted p-value."""
         if self._is_text:
             return None
-        if self.p_adjusted is None or not (self._note or len(self._pairs.compared) >= FEW):
+        if self.p_adjusted is None or not (self._note or len(self._pairs.compared) >= MIN_PAIRS):
             return "not enough data"
         mean = (self._difference.mean if self._difference else None) or 0.0
         if self.p_adjusted >= ALPHA or not mean:
             return "no difference shown"
-        return "better" if (mean > 0) != self.leaf.lower_is_better else "worse"
+        return "better" if (mean > 0) != self.metric.lower_is_better else "worse"
 
-    def answer(self, worst: int) -> dict[str, Any]:
-        """All that is said of it, with so many regressions at most."""
+    def answer(self, max_regressions: int) -> dict[str, Any]:
+        """Return the comparison as a ComparisonRes, with at most this many regressions."""
         counts = self._counts()
         return {
             "candidate": self._runs["candidate"].run_id,
-            "scorer": self.leaf.scorer,
-            "leaf": self.leaf.path,
-            "kind": self.leaf.kind,
-            "lower_is_better": self.leaf.lower_is_better,
+            "scorer": self.metric.scorer,
+            "leaf": self.metric.path,
+            "kind": self.metric.kind,
+            "lower_is_better": self.metric.lower_is_better,
             "verdict": self.verdict,
             "summaries": {name: self._summary(run) for name, run in self._runs.items()},
             "pairs": counts,
-            "difference": self._told(counts),
-            "regressions": [] if self._is_text else self._pairs.regressions(self._changes, worst),
+            "difference": self._difference_answer(counts),
+            "regressions": (
+                [] if self._is_text else self._pairs.regressions(self._changes, max_regressions)
+            ),
         }
 
-    def _summary(self, run: Run) -> dict[str, Any]:
-        """The figures of this leaf and kind in one run."""
-        figures = run.groups.get(self.leaf.scorer, Group()).figures(self.leaf.path)
+    def _summary(self, run: RunScores) -> dict[str, Any]:
+        """Return the figures of this metric in one run."""
+        figures = run.groups.get(self.metric.scorer, Group()).figures(self.metric.path)
         kinds = {kind: figures.pop(kind, None) for kind in KINDS}
-        return {**figures, self.leaf.kind: kinds[self.leaf.kind]}
+        return {**figures, self.metric.kind: kinds[self.metric.kind]}
 
     def _counts(self) -> dict[str, int]:
-        """How many pairs were won, lost and tied, and what became of all the others."""
+        """Count the pairs that were won, lost and tied, and the predictions not compared."""
         compared = len(self._pairs.compared)
         counts = {"compared": compared}
         if self._is_text:
@@ -164,16 +176,16 @@ class Comparison:
             counts |= {"changed": changed, "unchanged": compared - changed}
         else:
             up, down = int((self._changes > 0).sum()), int((self._changes < 0).sum())
-            wins, losses = (down, up) if self.leaf.lower_is_better else (up, down)
+            wins, losses = (down, up) if self.metric.lower_is_better else (up, down)
             counts |= {"wins": wins, "losses": losses, "ties": compared - wins - losses}
         for name in UNCOMPARED:
             counts[name] = self._pairs.uncompared[name]
         for name, run in self._runs.items():
-            counts[f"repeated_in_{name}"] = run.repeated[self.leaf.scorer]
+            counts[f"repeated_in_{name}"] = run.repeated[self.metric.scorer]
         return counts
 
-    def _told(self, counts: dict[str, int]) -> dict[str, Any] | None:
-        """The difference, its interval and its tests."""
+    def _difference_answer(self, counts: dict[str, int]) -> dict[str, Any] | None:
+        """Return the difference with its interval and tests."""
         if not self._difference:
             return None
         return {

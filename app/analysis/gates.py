@@ -1,4 +1,4 @@
-"""Gates: whether a run is good enough to go on, check by check."""
+"""Gates: whether a run meets the limits set for it, such as a minimum or a maximum drop."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from app.analysis.leaf_summaries import Group, ancestors, shrink
+from app.analysis.summaries import Group, ancestors, shrink
 from app.errors import InvalidParameter
 from app.leaves import old_name
-from app.services.lists import Check, no_check
+from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
 CHECKS = ("min", "max", "max_drop", "max_rise", "min_coverage")
 RELATIVE = ("max_drop", "max_rise")
 
-SLACK = 1e-12
-"""What arithmetic may add to a figure: a drop from 0.85 to 0.83 is one of 0.02."""
+TOLERANCE = 1e-12
+"""Relative tolerance for rounding errors: 0.85 - 0.83 is a drop of 0.02."""
 
 
 def gate_run(
-    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: dict[str, Any],
+    check_client: ClientCheck = no_client_check,
 ) -> dict[str, Any]:
-    """Hold one leaf of a run to the bounds that `wanted`, a loaded GateQuery, sets.
+    """Check one leaf of a run against the limits in `wanted`, a loaded GateQuery.
 
-    A check that finds no data fails. Raises InvalidParameter where there is nothing to check,
-    and what `check` raises.
+    A check without data fails. Raises InvalidParameter when `wanted` has no limit, or lacks the
+    baseline that a limit needs, and whatever `check_client` raises.
     """
-    bounds = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
-    if not bounds:
+    limits = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
+    if not limits:
         raise InvalidParameter("min", None, f"give at least one of {', '.join(CHECKS)}")
-    if wanted["baseline"] is None and any(name in RELATIVE for name in bounds):
-        raise InvalidParameter("baseline", None, "a drop or rise is one from a baseline")
+    if wanted["baseline"] is None and any(name in RELATIVE for name in limits):
+        raise InvalidParameter("baseline", None, "max_drop and max_rise need a baseline")
     query = ScoreQuery(entity, project, scorer=wanted["scorer"])
-    run = _figures(store, replace(query, evaluation_run_id=wanted["run"]), wanted["leaf"], check)
+    run_query = replace(query, evaluation_run_id=wanted["run"])
+    run = _figures(store, run_query, wanted["leaf"], check_client)
     baseline = None
     if wanted["baseline"] is not None:
-        of_baseline = replace(query, evaluation_run_id=wanted["baseline"])
-        baseline = _figures(store, of_baseline, wanted["leaf"], check)
-    checks = [_check(name, bound, run, baseline) for name, bound in bounds.items()]
+        baseline_query = replace(query, evaluation_run_id=wanted["baseline"])
+        baseline = _figures(store, baseline_query, wanted["leaf"], check_client)
+    checks = [_check(name, limit, run, baseline) for name, limit in limits.items()]
     return {
         "passed": all(check["passed"] for check in checks),
         **{name: wanted[name] for name in ("run", "baseline", "scorer", "leaf")},
@@ -47,11 +52,13 @@ def gate_run(
     }
 
 
-def _figures(store: Store, query: ScoreQuery, leaf: str, check: Check) -> dict[str, Any]:
+def _figures(
+    store: Store, query: ScoreQuery, leaf: str, check_client: ClientCheck
+) -> dict[str, Any]:
     group = Group(only={leaf, *ancestors(leaf)})
     renamed: set[str] = set()
     for tally in store.tally_leaves(query, ()):
-        check()
+        check_client()
         group.add_counted(tally.scores, tally.leaves, tally.counts)
         shrink([group])
         renamed.update(each["path"] for each in tally.leaves if old_name(each["path"]) == leaf)
@@ -61,7 +68,7 @@ def _figures(store: Store, query: ScoreQuery, leaf: str, check: Check) -> dict[s
 
 
 def refuse_old_name(parameter: str, leaf: str, present: Iterable[str]) -> None:
-    """Raise InvalidParameter where `leaf` is the name that present leaves had in release 0.1.0."""
+    """Raise InvalidParameter when release 0.1.0 used the name `leaf` for a leaf in `present`."""
     new = sorted({path for path in present if old_name(path) == leaf != path})
     if new:
         message = f"the leaf {leaf!r} is now named {' or '.join(map(repr, new))}"
@@ -69,23 +76,23 @@ def refuse_old_name(parameter: str, leaf: str, present: Iterable[str]) -> None:
 
 
 def _check(
-    name: str, bound: float, run: dict[str, Any], baseline: dict[str, Any] | None
+    name: str, limit: float, run: dict[str, Any], baseline: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """One bound, what was found, and whether that keeps it."""
+    """Return the result of one check, as a GateCheck."""
     found, why = _found(name, run, baseline)
-    passed = found is not None and _keeps(name, bound, found)
-    return {"name": name, "wanted": bound, "found": found, "passed": passed, "why": why}
+    passed = found is not None and _is_within(name, limit, found)
+    return {"name": name, "wanted": limit, "found": found, "passed": passed, "why": why}
 
 
-def _keeps(name: str, bound: float, found: float) -> bool:
-    over = found - bound if name.startswith("max") else bound - found
-    return over <= SLACK * max(1.0, abs(bound))
+def _is_within(name: str, limit: float, found: float) -> bool:
+    excess = found - limit if name.startswith("max") else limit - found
+    return excess <= TOLERANCE * max(1.0, abs(limit))
 
 
 def _found(
     name: str, run: dict[str, Any], baseline: dict[str, Any] | None
 ) -> tuple[float | None, str | None]:
-    """What a bound is held against; or None, and why there is nothing."""
+    """Return the figure to compare with a limit; or None, and the reason why there is none."""
     if name == "min_coverage":
         return run["coverage"], None if run["attempted"] else "the run has no scores by this scorer"
     mean, why = _mean("the run", run)
@@ -98,7 +105,7 @@ def _found(
 
 
 def _mean(whose: str, figures: dict[str, Any]) -> tuple[float | None, str | None]:
-    """The mean of numbers or the rate of booleans; or None, and why there is none."""
+    """Return the mean of numbers or the rate of booleans; or None, and the reason."""
     kinds = [kind for kind in ("number", "boolean", "text") if kind in figures]
     if not figures["attempted"]:
         return None, f"{whose} has no scores by this scorer"
@@ -109,4 +116,4 @@ def _mean(whose: str, figures: dict[str, Any]) -> tuple[float | None, str | None
     if kinds == ["text"]:
         return None, f"{whose} has texts at this leaf, which have no mean"
     mean = figures["boolean"]["rate"] if kinds == ["boolean"] else figures["number"].get("mean")
-    return mean, None if mean is not None else f"{whose} has no number here that a double can hold"
+    return mean, None if mean is not None else f"{whose} has only integers too large for a double"

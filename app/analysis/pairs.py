@@ -1,27 +1,32 @@
-"""Predictions of two runs in pairs: which won, which failed, and by how much they differ."""
+"""Pairs: read two evaluation runs and match their predictions, to compare them value by value."""
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from sys import intern
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.analysis.runs import Judged, Run, Value
 from app.analysis.statistics import significance
 from app.analysis.statistics.significance import Difference
+from app.analysis.summaries import Group
+from app.services.lists import ClientCheck, no_client_check
+from app.stores.base import Leaf, Leaves, ScoreQuery, Store
 
-FEW = 6
-"""With fewer pairs no exact sign test can show a difference at the level of 5 %."""
-
-FEW_PART = 0.1
-"""Pairs are also few when they are less than this part of the smaller run's values."""
+Value = float | bool | str | None
 
 KINDS: dict[str, type] = {"number": float, "boolean": bool, "text": str}
+
+MIN_PAIRS = 6
+"""With fewer pairs, no exact sign test can show a difference at the level of 5 %."""
+
+MIN_PAIRED_PART = 0.1
+"""Pairs are also too few below this part of the smaller run's values."""
 
 FAILED = {
     (True, False): "failed_in_baseline",
@@ -29,109 +34,204 @@ FAILED = {
     (True, True): "failed_in_both",
 }
 
-
 UNCOMPARED = (*FAILED.values(), "only_in_baseline", "only_in_candidate")
-"""What keeps a prediction from being compared."""
+"""The reasons why a prediction is not compared."""
+
+
+class ScoreValues(NamedTuple):
+    """The values of one score, by path."""
+
+    score_id: str
+    prediction_id: str
+    values: dict[str, Value]
+
+
+@dataclass
+class RunScores:
+    """The scores of one evaluation run."""
+
+    run_id: str
+    num_scores: int = 0
+    num_values: int = 0
+    groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+    """All scores, by scorer."""
+    newest: defaultdict[str, dict[object, ScoreValues]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """The newest score of each prediction, by scorer and pairing key."""
+    repeated: Counter[str] = field(default_factory=Counter)
+    """By scorer, the number of scores that a newer score of the same prediction replaces."""
+
+
+def read_run(
+    store: Store,
+    query: ScoreQuery,
+    pair_by: str,
+    max_scores: int,
+    max_values: int,
+    check_client: ClientCheck = no_client_check,
+) -> RunScores:
+    """Read the scores of the evaluation run in `query`; stop once a maximum is exceeded.
+
+    `pair_by` is the rule of a CompareQuery. Raises whatever `check_client` raises.
+    """
+    run = RunScores(query.evaluation_run_id or "")
+    pairing_key = _pairing_key(pair_by)
+    for keys, page in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
+        check_client()
+        for key, leaves in zip(keys, page, strict=True):
+            scorer, score_id, prediction_id = (part or "" for part in key)
+            group = run.groups[scorer]
+            score = ScoreValues(score_id, prediction_id, _values(leaves))
+            paired_by = pairing_key(group.attempted, score)
+            run.repeated[scorer] += paired_by in run.newest[scorer]
+            run.newest[scorer][paired_by] = score
+            group.add(leaves)
+        run.num_scores += len(keys)
+        run.num_values += sum(map(len, page))
+        if run.num_scores > max_scores or run.num_values > max_values:
+            break
+    return run
+
+
+def _values(leaves: Leaves) -> dict[str, Value]:
+    """Return the values by path; all scores share one string per path, to save memory."""
+    return {intern(leaf["path"]): _value(leaf) for leaf in leaves}
+
+
+def _value(leaf: Leaf) -> Value:
+    """Return the value of a leaf: None for null, and for an integer too large for a double."""
+    if leaf["kind"] == "boolean":
+        return bool(leaf["number"])
+    value: Value = leaf.get("text" if leaf["kind"] == "text" else "number")
+    return value
+
+
+def _pairing_key(pair_by: str) -> Callable[[int, ScoreValues], object]:
+    """Return the function that gives a score, and its position in the run, its pairing key."""
+    rule, _, argument = pair_by.partition(":")
+
+    def key(position: int, score: ScoreValues) -> object:
+        if rule == "order":
+            return position
+        if rule == "before":
+            return score.prediction_id.partition(argument)[0]
+        if rule == "after":
+            return score.prediction_id.rpartition(argument)[2]
+        return _leaf_key(score, argument) if rule == "leaf" else score.prediction_id
+
+    return key
+
+
+def _leaf_key(score: ScoreValues, path: str) -> object:
+    """Return the value at `path` with its type, as True == 1; its own id for a score without."""
+    value = score.values.get(path)
+    return (type(value), score.score_id if value is None else value)
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One leaf of one scorer, of one kind, and which way it is better."""
+class Metric:
+    """One leaf of one scorer, of one kind, and its direction."""
 
     scorer: str
     path: str
     kind: str
     lower_is_better: bool
 
-    def of(self, score: Judged) -> Value:
-        """The score's value here, or None where it is null, missing or of another kind."""
-        found = score.values.get(self.path)
-        return found if type(found) is KINDS[self.kind] else None
+    def value_in(self, score: ScoreValues) -> Value:
+        """Return the value of a score; None when it is null, missing or of another kind."""
+        value = score.values.get(self.path)
+        return value if type(value) is KINDS[self.kind] else None
 
 
 class Pairs:
-    """What two runs say of one leaf, prediction by prediction."""
+    """The scores of one metric in two runs, matched by pairing key."""
 
-    def __init__(self, leaf: Leaf, baseline: Run, candidate: Run) -> None:
-        self.leaf = leaf
-        self.compared: list[tuple[Judged, Judged]] = []
-        """The pairs of which both have a value."""
+    def __init__(self, metric: Metric, baseline: RunScores, candidate: RunScores) -> None:
+        self.metric = metric
+        self.compared: list[tuple[ScoreValues, ScoreValues]] = []
+        """The pairs in which both scores have a value, the baseline's first."""
         self.uncompared: Counter[str] = Counter()
-        """All others, by what keeps them from being compared."""
-        self._baseline = baseline.judged.get(leaf.scorer, {})
-        self._candidate = candidate.judged.get(leaf.scorer, {})
+        """The number of other predictions, by reason."""
+        self._baseline = baseline.newest.get(metric.scorer, {})
+        self._candidate = candidate.newest.get(metric.scorer, {})
         for key, score in self._baseline.items():
             self._add(score, self._candidate.get(key))
         only = len(self._candidate.keys() - self._baseline.keys())
         self.uncompared["only_in_candidate"] = only
 
-    def _add(self, one: Judged, other: Judged | None) -> None:
-        if other is None:
+    def _add(self, before: ScoreValues, after: ScoreValues | None) -> None:
+        if after is None:
             self.uncompared["only_in_baseline"] += 1
             return
-        failed = (self.leaf.of(one) is None, self.leaf.of(other) is None)
+        failed = (self.metric.value_in(before) is None, self.metric.value_in(after) is None)
         if failed in FAILED:
             self.uncompared[FAILED[failed]] += 1
         else:
-            self.compared.append((one, other))
+            self.compared.append((before, after))
 
     def changes(self) -> NDArray[np.float64]:
-        """By how much each candidate of `compared` is above its baseline."""
+        """Return the candidate's value less the baseline's, for each pair in `compared`."""
         before, after = (
-            np.array([self.leaf.of(pair[side]) for pair in self.compared], dtype=float)
+            np.array([self.metric.value_in(pair[side]) for pair in self.compared], dtype=float)
             for side in (0, 1)
         )
-        with np.errstate(over="ignore"):  # What is beyond a double is told as None later.
+        with np.errstate(over="ignore"):  # An overflow is reported as None later.
             changes: NDArray[np.float64] = after - before
             return changes
 
     def num_changed(self) -> int:
-        """How many of `compared` are not the same."""
-        return sum(self.leaf.of(one) != self.leaf.of(other) for one, other in self.compared)
+        """Return the number of pairs in `compared` whose values differ."""
+        value = self.metric.value_in
+        return sum(value(before) != value(after) for before, after in self.compared)
 
     def difference(self, changes: NDArray[np.float64]) -> tuple[Difference | None, str | None]:
-        """The candidate's mean less the baseline's, and why it is not told by pairs.
+        """Return the difference between the runs, and a note when it was not tested by pairs.
 
-        None where there is nothing to tell it by.
+        The difference is None when there are no values to compare.
         """
         before, after = self._sample(self._baseline), self._sample(self._candidate)
         smaller, n = min(len(before), len(after)), len(changes)
-        if smaller >= FEW and (n < FEW or n < FEW_PART * smaller):
-            found = _of_samples(self.leaf.kind, before, after)
-            return found, f"pairs are few ({n}): compared as two samples"
+        if smaller >= MIN_PAIRS and (n < MIN_PAIRS or n < MIN_PAIRED_PART * smaller):
+            note = f"too few pairs ({n}): compared as two samples"
+            return _difference_of_samples(self.metric.kind, before, after), note
         if not n:
             return None, None
-        if self.leaf.kind == "boolean":
+        if self.metric.kind == "boolean":
             wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
             return significance.of_paired_booleans(n, wins, losses), None
         return significance.of_pairs(changes), None
 
-    def _sample(self, scores: Mapping[object, Judged]) -> NDArray[np.float64]:
-        values = map(self.leaf.of, scores.values())
-        return np.array([found for found in values if found is not None], dtype=float)
+    def _sample(self, scores: Mapping[object, ScoreValues]) -> NDArray[np.float64]:
+        values = map(self.metric.value_in, scores.values())
+        return np.array([value for value in values if value is not None], dtype=float)
 
     def regressions(self, changes: NDArray[np.float64], most: int) -> list[dict[str, Any]]:
-        """The pairs that got worse, the worst first."""
-        sign = -1 if self.leaf.lower_is_better else 1
+        """Return at most `most` of the pairs that got worse, the worst first."""
+        sign = -1 if self.metric.lower_is_better else 1
         worse = (
-            (sign * change, place) for place, change in enumerate(changes) if sign * change < 0
+            (sign * change, position)
+            for position, change in enumerate(changes)
+            if sign * change < 0
         )
-        return [self._regression(place) for _, place in heapq.nsmallest(most, worse)]
+        return [self._regression(position) for _, position in heapq.nsmallest(most, worse)]
 
-    def _regression(self, place: int) -> dict[str, Any]:
-        one, other = self.compared[place]
+    def _regression(self, position: int) -> dict[str, Any]:
+        before, after = self.compared[position]
         return {
-            "prediction_id": one.prediction_id,
-            "candidate_prediction_id": other.prediction_id,
-            "baseline_score_id": one.score_id,
-            "candidate_score_id": other.score_id,
-            "baseline_value": self.leaf.of(one),
-            "candidate_value": self.leaf.of(other),
+            "prediction_id": before.prediction_id,
+            "candidate_prediction_id": after.prediction_id,
+            "baseline_score_id": before.score_id,
+            "candidate_score_id": after.score_id,
+            "baseline_value": self.metric.value_in(before),
+            "candidate_value": self.metric.value_in(after),
         }
 
 
-def _of_samples(kind: str, before: NDArray[np.float64], after: NDArray[np.float64]) -> Difference:
+def _difference_of_samples(
+    kind: str, before: NDArray[np.float64], after: NDArray[np.float64]
+) -> Difference:
     if kind == "boolean":
         baseline, candidate = ((int(each.sum()), len(each)) for each in (before, after))
         return significance.of_rates(baseline, candidate)
-    return significance.of_unpaired(before, after)
+    return significance.of_samples(before, after)

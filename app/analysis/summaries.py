@@ -1,111 +1,252 @@
-"""Summaries: what the scores of a project say, by scorer, leaf, run or time, in one pass."""
+"""Summaries: figures for groups of scores, by scorer, run, time or leaf, read in one pass."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
-from app.analysis.leaf_summaries import Group, WholeGroup, shrink
-from app.errors import InvalidParameter
-from app.services.lists import Check, no_check, query_of
-from app.stores.base import Key, ScoreQuery, Store
+from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
+from app.errors import InvalidParameter, StoreDamaged
+from app.services.lists import ClientCheck, no_client_check, query_of
+from app.stores.base import Key, Leaf, Leaves, ScoreQuery, Store
 
-MOST_GROUPS = 20_000
-MOST_LEAVES = 100_000
-"""How many leaves are answered at most, of all groups together."""
+MAX_GROUPS = 20_000
+MAX_GROUP_LEAVES = 100_000
+"""The leaves in one answer, over all groups."""
 
-CHECKED = 100_000
-"""After so many more values it is seen how much is held."""
+MAX_NUMBERS = 1_000_000
+"""The numbers in memory, over all groups: 8 MB."""
+
+MAX_TEXTS = 100_000
+"""The distinct texts in memory, over all groups: about 30 MB."""
+
+CHECK_EVERY = 100_000
+"""The number of values after which the limits above are checked again."""
+
+_STEP = re.compile(r"\\.|[.\[]", re.DOTALL)
+"""A separator in a path, or an escaped character, which is part of a key."""
 
 
 def summarize(
-    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: dict[str, Any],
+    check_client: ClientCheck = no_client_check,
 ) -> dict[str, Any]:
-    """The figures of each group of the scores that pass all filters.
+    """Return the figures of each group of the scores that pass all filters.
 
-    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are over MOST_GROUPS or
-    MOST_LEAVES, and what `check` raises.
+    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are more than MAX_GROUPS
+    groups or MAX_GROUP_LEAVES leaves, and whatever `check_client` raises.
     """
     group_by = wanted["group_by"]
-    groups = _gathered(store, query_of(entity, project, wanted), group_by, check)
+    groups = _read_groups(store, query_of(entity, project, wanted), group_by, check_client)
     return {
         "group_by": group_by,
         "groups": [
-            {**dict(zip(_fields(group_by), key, strict=True)), **figures}
-            for key, group in sorted(groups.items(), key=_order)
-            for figures in _figures(group, group_by)
+            {**dict(zip(_score_fields(group_by), key, strict=True)), **figures}
+            for key, group in sorted(groups.items(), key=_sort_key)
+            for figures in _group_figures(group, group_by)
         ],
     }
 
 
-def _gathered(
-    store: Store, query: ScoreQuery, group_by: Sequence[str], check: Check
+def _read_groups(
+    store: Store, query: ScoreQuery, group_by: Sequence[str], check_client: ClientCheck
 ) -> Mapping[Key, Group]:
-    """The groups, which hold no more than they may. Raises InvalidParameter."""
-    by, is_whole = _fields(group_by), "leaf" not in group_by
+    """Read the scores into groups, within the limits. Raises InvalidParameter."""
+    fields, is_whole = _score_fields(group_by), "leaf" not in group_by
     groups: defaultdict[Key, Group] = defaultdict(WholeGroup if is_whole else Group)
-    take = _take_whole if is_whole else _take_leaves
+    add_scores = _add_whole_scores if is_whole else _add_leaves
     unchecked = 0
-    for taken in take(store, query, by, groups):
-        check()
-        unchecked += taken
-        if unchecked > CHECKED or len(groups) > MOST_GROUPS:
-            _bound(groups, group_by)
+    for num_values in add_scores(store, query, fields, groups):
+        check_client()
+        unchecked += num_values
+        if unchecked > CHECK_EVERY or len(groups) > MAX_GROUPS:
+            _enforce_limits(groups, group_by)
             unchecked = 0
-    _bound(groups, group_by)
+    _enforce_limits(groups, group_by)
     return groups
 
 
-def _fields(group_by: Sequence[str]) -> list[str]:
-    """What a score itself is grouped by."""
+def _score_fields(group_by: Sequence[str]) -> list[str]:
+    """Return the fields of a score in `group_by`: all of it but the leaf."""
     return [name for name in group_by if name != "leaf"]
 
 
-def _take_leaves(
-    store: Store, query: ScoreQuery, by: Sequence[str], groups: defaultdict[Key, Group]
+def _add_leaves(
+    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, Group]
 ) -> Iterator[int]:
-    """Take in scores leaf by leaf; after some of them, how many values it were."""
-    for tally in store.tally_leaves(query, by):
+    """Add the scores to the groups, leaf by leaf; yield the number of values in each step."""
+    for tally in store.tally_leaves(query, fields):
         groups[tally.key].add_counted(tally.scores, tally.leaves, tally.counts)
         yield sum(tally.counts)
 
 
-def _take_whole(
-    store: Store, query: ScoreQuery, by: Sequence[str], groups: defaultdict[Key, Group]
+def _add_whole_scores(
+    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, Group]
 ) -> Iterator[int]:
-    """Take in scores, all leaves of one together; after some of them, how many values it were."""
-    for keys, page in store.read_leaves(query, by):
+    """Add the scores to the groups, one by one; yield the number of values in each step."""
+    for keys, page in store.read_leaves(query, fields):
         for key, leaves in zip(keys, page, strict=True):
             groups[key].add(leaves)
         yield sum(map(len, page))
 
 
-def _bound(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
-    """Keep to what may be held. Raises InvalidParameter."""
-    found = groups.values()
-    if len(found) > MOST_GROUPS:
-        _refuse(group_by, f"{MOST_GROUPS} groups")
-    # Not every leaf is answered: those are counted only where there may be too many.
+def _enforce_limits(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
+    """Free memory where needed. Raises InvalidParameter when the answer would be too large."""
+    if len(groups) > MAX_GROUPS:
+        _refuse(group_by, f"{MAX_GROUPS} groups")
+    # Counting the paths of an answer is slow, so first compare an upper bound.
     if (
-        sum(len(group.leaves) for group in found) > MOST_LEAVES
-        and sum(len(group.paths()) for group in found) > MOST_LEAVES
+        sum(len(group.leaves) for group in groups.values()) > MAX_GROUP_LEAVES
+        and sum(len(group.paths()) for group in groups.values()) > MAX_GROUP_LEAVES
     ):
-        _refuse(group_by, f"{MOST_LEAVES} leaves of all groups")
-    shrink(found)
+        _refuse(group_by, f"{MAX_GROUP_LEAVES} leaves of all groups")
+    shrink(groups.values())
 
 
-def _refuse(group_by: Sequence[str], found: str) -> NoReturn:
-    message = f"over {found}: filter, or group by less"
+def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
+    message = f"over {limit}: filter, or group by less"
     raise InvalidParameter("group_by", group_by, message)
 
 
-def _figures(group: Group, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _group_figures(group: Group, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
     for path in group.paths():
         leaf = {"leaf": path} if "leaf" in group_by else {}
         yield {**leaf, **group.figures(path)}
 
 
-def _order(named: tuple[Key, Group]) -> list[tuple[bool, str]]:
-    """By the groups' names, what has none first."""
-    return [(part is not None, part or "") for part in named[0]]
+def _sort_key(item: tuple[Key, Group]) -> list[tuple[bool, str]]:
+    """Sort groups by their keys, None first."""
+    key, _ = item
+    return [(part is not None, part or "") for part in key]
+
+
+class Group:
+    """The scores of one group, and their values by path."""
+
+    def __init__(self, only: Set[str] | None = None) -> None:
+        """Keep only the values at the paths in `only`, if given."""
+        self.attempted = 0
+        self._only = only
+        self.leaves: defaultdict[str, LeafValues] = defaultdict(LeafValues)
+
+    def add(self, leaves: Leaves) -> None:
+        """Add one score. Raises StoreDamaged when a leaf is malformed."""
+        self.add_counted(1, leaves, [1] * len(leaves))
+
+    def add_counted(self, num_scores: int, leaves: Leaves, counts: Sequence[int]) -> None:
+        """Add several scores: their leaves, and how often each occurs. Raises StoreDamaged."""
+        self.attempted += num_scores
+        values, only = self.leaves, self._only
+        try:
+            for leaf, times in zip(leaves, counts, strict=True):
+                if only is None or leaf["path"] in only:
+                    values[leaf["path"]].add[leaf["kind"]](leaf, times)
+        except (KeyError, TypeError) as error:
+            raise StoreDamaged("a leaf is not what was written") from error
+
+    def paths(self) -> list[str]:
+        """Return the paths to report, sorted.
+
+        A path with only nulls is left out when there are paths below it, because a null counts at
+        those too. A group without any leaf is reported at the path of the whole value.
+        """
+        parents = set().union(*map(ancestors, self.leaves))
+        paths = (
+            path for path, values in self.leaves.items() if values.scored or path not in parents
+        )
+        return sorted(paths) or [""]
+
+    def figures(self, path: str) -> dict[str, Any]:
+        """Return the counts and figures at `path`; a null above it counts as a null at it."""
+        scored, nulls = self._counts(path)
+        return {
+            "attempted": self.attempted,
+            "scored": scored,
+            "nulls": nulls,
+            "missing": self.attempted - scored - nulls,
+            "coverage": scored / self.attempted if self.attempted else None,
+            **(self.leaves[path].figures() if path in self.leaves else {}),
+        }
+
+    def _counts(self, path: str) -> tuple[int, int]:
+        """Return how many scores have a value at `path`, and how many have a null."""
+        scored = self.leaves[path].scored if path in self.leaves else 0
+        nulls = (self.leaves[each].nulls for each in {path, *ancestors(path)} & self.leaves.keys())
+        # Two leaves of one score can have the same path where a key holds a lone surrogate.
+        scored = min(scored, self.attempted)
+        return scored, min(sum(nulls), self.attempted - scored)
+
+
+class WholeGroup(Group):
+    """The scores of one group, with the leaves of each score taken together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scored = 0
+        self._nulls = 0
+
+    def add(self, leaves: Leaves) -> None:
+        """Add one score: it is scored when any leaf has a value, and null when all are null."""
+        super().add([{**leaf, "path": ""} for leaf in leaves])
+        is_scored = any(leaf["kind"] != "null" for leaf in leaves)
+        self._scored += is_scored
+        self._nulls += bool(leaves) and not is_scored
+
+    def _counts(self, _path: str) -> tuple[int, int]:
+        return self._scored, self._nulls
+
+
+class LeafValues:
+    """The values at one path, each kind kept separately."""
+
+    def __init__(self) -> None:
+        self.nulls = 0
+        self.numbers = Numbers()
+        self.booleans = Booleans()
+        self.texts = Texts()
+        self.add: dict[str, Callable[[Leaf, int], None]] = {
+            "number": self.numbers.add,
+            "boolean": self.booleans.add,
+            "text": self.texts.add,
+            "null": self._add_null,
+        }
+        """By kind, the function that adds a leaf a number of times."""
+
+    def _add_null(self, _leaf: Leaf, times: int) -> None:
+        self.nulls += times
+
+    @property
+    def scored(self) -> int:
+        """The number of values that are not null."""
+        return self.numbers.n + self.booleans.n + self.texts.n
+
+    @property
+    def _by_kind(self) -> dict[str, Numbers | Booleans | Texts]:
+        return {"number": self.numbers, "boolean": self.booleans, "text": self.texts}
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that occur, except null."""
+        return [kind for kind, values in self._by_kind.items() if values.n]
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures of each kind that occurs."""
+        return {kind: values.summary() for kind, values in self._by_kind.items() if values.n}
+
+
+def shrink(groups: Iterable[Group]) -> None:
+    """Reduce what the groups hold to MAX_NUMBERS numbers and MAX_TEXTS texts."""
+    leaves = [values for group in groups for values in group.leaves.values()]
+    shrink_largest([values.numbers for values in leaves], MAX_NUMBERS)
+    shrink_largest([values.texts for values in leaves], MAX_TEXTS)
+
+
+def ancestors(path: str) -> set[str]:
+    """Return the paths of the lists and objects that contain a leaf; "" is the whole value."""
+    steps = (match.start() for match in _STEP.finditer(path) if match[0] in ".[")
+    return {"", *(path[:step] for step in steps)} - {path}

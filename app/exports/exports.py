@@ -11,7 +11,7 @@ from app.exports import parquet
 from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, found_table
 from app.schemas.scores import ScoreReadRes
-from app.services.lists import Check, list_scores, no_check, query_of
+from app.services.lists import ClientCheck, list_scores, no_client_check, query_of
 from app.stores.base import Score, Store
 
 
@@ -24,7 +24,11 @@ class Export:
 
 
 def export_scores(
-    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check = no_check
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: dict[str, Any],
+    check_client: ClientCheck = no_client_check,
 ) -> Export:
     """The scores of one project that pass all filters, oldest first.
 
@@ -42,7 +46,7 @@ def export_scores(
             to_write,
             "parquet needs pyarrow, which is not installed here: pip install 'scoreline[parquet]'",
         )
-    return Export(to_write, _of_table(store, entity, project, wanted, check))
+    return Export(to_write, _of_table(store, entity, project, wanted, check_client))
 
 
 def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
@@ -51,12 +55,12 @@ def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
 
 
 def _of_table(
-    store: Store, entity: str, project: str, wanted: dict[str, Any], check: Check
+    store: Store, entity: str, project: str, wanted: dict[str, Any], check_client: ClientCheck
 ) -> Iterator[bytes]:
     """Kinds of leaves must be found first, and so must leaves that are not declared."""
     query, limit, columns = query_of(entity, project, wanted), wanted["limit"], wanted["columns"]
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)
     else:
-        table = found_table(store, query, limit, columns, check)
+        table = found_table(store, query, limit, columns, check_client)
     yield from csv_lines(table) if wanted["format"] == "csv" else parquet.parquet_pieces(table)

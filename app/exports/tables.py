@@ -9,7 +9,7 @@ from typing import Any
 from app.errors import InvalidParameter
 from app.leaves import scalars_of
 from app.schemas.transfers import MOST_COLUMNS
-from app.services.lists import Check, no_check, settled, up_to, walk
+from app.services.lists import ClientCheck, no_client_check, settled, up_to, walk
 from app.stores.base import Score, ScoreQuery, Store
 
 FIELDS = (
@@ -61,19 +61,19 @@ def found_table(
     query: ScoreQuery,
     limit: int | None,
     columns: Sequence[str] | None,
-    check: Check = no_check,
+    check_client: ClientCheck = no_client_check,
 ) -> Table:
     """Return the scores of `query`, read once for their columns and once for the rows.
 
     The rows end where the first reading did. A score that became durable in between and does not
     fit into the columns is left out. Raises InvalidParameter when there are too many columns, and
-    what `check` raises.
+    whatever `check_client` raises.
     """
     query = settled(store, query, limit)
     kinds: Kinds = {path: set() for path in columns or ()}
     last_id = None
     for score in walk(store, query):
-        check()
+        check_client()
         last_id = score.score_id
         _find_columns(score, kinds, is_open=columns is None)
     if last_id is None:

@@ -15,12 +15,12 @@ PAGE = 1_000
 
 _NO_END = 2**53
 
-Check = Callable[[], None]
-"""Called between the steps of long work; raises what ends it, such as ClientGone."""
+ClientCheck = Callable[[], None]
+"""A function that long work calls between steps; it raises ClientGone when nobody waits for it."""
 
 
-def no_check() -> None:
-    """Let long work go on."""
+def no_client_check() -> None:
+    """Do nothing: the ClientCheck of work without a client."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Comparisons of runs, on every engine: pairs, tests, verdicts, and what is not compared."""
+"""Comparisons of runs, on every engine: pairs, tests, verdicts and limits."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def numbered(values: list[Any], prefix: str = "p") -> dict[str, Any]:
 
 def compared(store: Store, **wanted: Any) -> list[dict[str, Any]]:
     answer = compare_runs(store, "acme", "demo", {**WANTED, **wanted})
-    found: list[dict[str, Any]] = answer["comparisons"]
-    return found
+    rows: list[dict[str, Any]] = answer["comparisons"]
+    return rows
 
 
-def test_numbers_are_paired_and_tested_as_scipy_does(store: Store) -> None:
+def test_paired_numbers_match_the_t_test_of_scipy(store: Store) -> None:
     chance = random.Random(3)
     before = [chance.random() for _ in range(40)]
     after = [value + chance.gauss(-0.1, 0.1) for value in before]
@@ -118,7 +118,7 @@ def test_unmatched_and_failed_pairs_are_counted(store: Store) -> None:
     assert {row["verdict"] for row in (number, boolean)} == {"not enough data"}
 
 
-def test_of_a_prediction_that_was_scored_again_the_newest_counts(store: Store) -> None:
+def test_the_newest_score_of_a_prediction_counts(store: Store) -> None:
     add(store, "A", {"p": 0.1})
     add(store, "A", {"p": 0.9})
     add(store, "B", {"p": 0.9})
@@ -127,7 +127,7 @@ def test_of_a_prediction_that_was_scored_again_the_newest_counts(store: Store) -
     assert (row["pairs"]["repeated_in_baseline"], row["pairs"]["repeated_in_candidate"]) == (1, 0)
 
 
-def test_few_pairs_are_compared_as_two_samples_and_it_says_so(store: Store) -> None:
+def test_too_few_pairs_are_compared_as_two_samples_with_a_note(store: Store) -> None:
     before = [0.1 * number for number in range(20)]
     after = [0.1 * number + 5 for number in range(25)]
     add(store, "A", numbered(before, "a"))
@@ -136,12 +136,12 @@ def test_few_pairs_are_compared_as_two_samples_and_it_says_so(store: Store) -> N
     expected = stats.ttest_ind(after, before, equal_var=False)
     assert row["difference"]["paired"] is False
     assert row["difference"]["method"] == "welch_t"
-    assert row["difference"]["note"] == "pairs are few (0): compared as two samples"
+    assert row["difference"]["note"] == "too few pairs (0): compared as two samples"
     assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
     assert row["verdict"] == "better"
 
 
-def test_few_pairs_of_booleans_are_tested_by_fisher(store: Store) -> None:
+def test_too_few_pairs_of_booleans_are_tested_by_fisher(store: Store) -> None:
     add(store, "A", numbered([True] * 18 + [False] * 2, "a"))
     add(store, "B", numbered([True] * 3 + [False] * 17, "b"))
     (row,) = compared(store)
@@ -170,13 +170,13 @@ def test_runs_with_their_own_prediction_ids_are_paired_by_a_rule(
     assert ("example" in paired) == (rule != "leaf:example")
 
 
-def test_before_a_separator_pairs_what_begins_the_same(store: Store) -> None:
+def test_ids_are_paired_by_the_part_before_a_separator(store: Store) -> None:
     add(store, "A", {f"ex-{n}#1": n / 10 for n in range(8)})
     add(store, "B", {f"ex-{n}#2": n / 10 for n in range(8)})
     assert compared(store, pair_by="before:#")[0]["pairs"]["compared"] == 8
 
 
-def test_of_a_leaf_that_should_be_low_less_is_better(store: Store) -> None:
+def test_a_lower_value_wins_when_lower_is_better(store: Store) -> None:
     add(store, "A", numbered([{"latency": 1.0 + n / 50, "f1": 0.5} for n in range(20)]))
     add(store, "B", numbered([{"latency": 0.5 + n / 40, "f1": 0.5} for n in range(20)]))
     rows = {row["leaf"]: row for row in compared(store, lower_is_better=["latency"])}
@@ -187,7 +187,7 @@ def test_of_a_leaf_that_should_be_low_less_is_better(store: Store) -> None:
     assert {row["leaf"]: row for row in compared(store)}["latency"]["verdict"] == "worse"
 
 
-def test_texts_are_counted_as_changed_and_not_judged(store: Store) -> None:
+def test_changed_texts_are_counted_without_a_verdict(store: Store) -> None:
     add(store, "A", numbered(["a", "b", "c"]))
     add(store, "B", numbered(["a", "c", "c"]))
     (row,) = compared(store)
@@ -196,7 +196,7 @@ def test_texts_are_counted_as_changed_and_not_judged(store: Store) -> None:
     assert row["regressions"] == []
 
 
-def test_p_values_are_corrected_over_the_whole_table_and_the_worse_come_first(
+def test_p_values_are_corrected_over_all_comparisons_and_the_worst_come_first(
     store: Store,
 ) -> None:
     chance = random.Random(4)
@@ -214,14 +214,14 @@ def test_p_values_are_corrected_over_the_whole_table_and_the_worse_come_first(
     assert min(row["difference"]["p_adjusted"] for row in rows) == pytest.approx(6 * smallest)
 
 
-def test_only_one_scorer_is_compared_where_one_is_asked_for(store: Store) -> None:
+def test_only_the_requested_scorer_is_compared(store: Store) -> None:
     for scorer in "st":
         add(store, "A", numbered([1.0]), scorer)
         add(store, "B", numbered([1.0]), scorer)
     assert [row["scorer"] for row in compared(store, scorer="t")] == ["t"]
 
 
-def test_a_scorer_that_only_one_run_has_is_shown(store: Store) -> None:
+def test_a_scorer_in_only_one_run_is_included(store: Store) -> None:
     add(store, "A", numbered([1.0] * 3), "old")
     add(store, "B", numbered([1.0] * 2), "new")
     rows = {row["scorer"]: row for row in compared(store)}
@@ -239,16 +239,16 @@ def test_a_run_without_scores_is_not_found(store: Store) -> None:
         compared(store)
 
 
-def test_more_scores_than_fit_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MOST_SCORES", 3)
+def test_too_many_scores_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "MAX_SCORES", 3)
     add(store, "A", numbered([1.0] * 2))
     add(store, "B", numbered([1.0] * 2))
     with pytest.raises(InvalidParameter, match="over 3 scores"):
         compared(store)
 
 
-def test_more_values_than_fit_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MOST_VALUES", 11)
+def test_too_many_values_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "MAX_VALUES", 11)
     add(store, "A", numbered([{"a": 1, "b": 2}] * 3))
     add(store, "B", numbered([{"a": 1, "b": 2}] * 3))
     with pytest.raises(InvalidParameter, match="over 11 values"):
@@ -256,7 +256,7 @@ def test_more_values_than_fit_are_refused(store: Store, monkeypatch: pytest.Monk
     assert compared(store, candidate=["A"])
 
 
-def test_a_run_is_no_different_from_itself(store: Store) -> None:
+def test_a_run_does_not_differ_from_itself(store: Store) -> None:
     add(store, "A", numbered([0.1, 0.5, 0.9] * 4))
     (row,) = compared(store, candidate=["A"])
     assert row["verdict"] == "no difference shown"

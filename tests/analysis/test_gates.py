@@ -1,4 +1,4 @@
-"""Gates, on every engine: what is held of a run while it is judged."""
+"""Gates, on every engine: the memory that a check needs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.analysis import gates, leaf_summaries
+from app.analysis import gates, summaries
 from app.analysis.gates import gate_run
-from app.analysis.leaf_summaries import Group
+from app.analysis.summaries import Group
 from app.stores.base import Store
 from tests.analysis.test_summaries import add
 
@@ -24,27 +24,27 @@ def gate(store: Store, **wanted: Any) -> dict[str, Any]:
     return gate_run(store, "acme", "demo", {**WANTED, **wanted})
 
 
-def test_only_the_leaf_and_what_it_stands_in_are_held(
+def test_only_the_leaf_and_its_ancestors_are_held(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Group] = []
+    groups: list[Group] = []
 
-    class Watched(Group):
+    class RecordedGroup(Group):
         def __init__(self, *, only: set[str]) -> None:
             super().__init__(only)
-            made.append(self)
+            groups.append(self)
 
-    monkeypatch.setattr(gates, "Group", Watched)
+    monkeypatch.setattr(gates, "Group", RecordedGroup)
     add(store, [{"score": {"f1": 1}, "why": "a"}, {"score": None}, None], evaluation_run_id="A")
     answer = gate(store, min=1.0)
     assert answer["passed"] is True
     figures = answer["summaries"]["run"]
     assert [figures[name] for name in ("attempted", "scored", "nulls")] == [3, 1, 2]
-    assert [sorted(group.leaves) for group in made] == [["", "score", "score.f1"]]
+    assert [sorted(group.leaves) for group in groups] == [["", "score", "score.f1"]]
 
 
 def test_texts_at_the_leaf_are_not_all_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaf_summaries, "MOST_TEXTS", 10)
+    monkeypatch.setattr(summaries, "MAX_TEXTS", 10)
     add(store, [f"because {number}" for number in range(60)], evaluation_run_id="A")
     answer = gate(store, leaf="", min_coverage=1.0)
     assert answer["passed"] is True

@@ -1,4 +1,4 @@
-"""Summaries of scores, on every engine: what is counted, what stands apart, what is refused."""
+"""Summaries of scores, on every engine: counts, figures, grouping and limits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.analysis import leaf_summaries, summaries
-from app.analysis.leaf_summaries import Group, ancestors
-from app.analysis.summaries import summarize
+from app.analysis import summaries
+from app.analysis.summaries import Group, ancestors, summarize
 from app.errors import InvalidParameter, StoreDamaged
 from app.leaves import leaves
 from app.services.scores import create_scores
@@ -49,11 +48,12 @@ def add(store: Store, values: Sequence[Any], project: str = "demo", **fields: An
 
 
 def groups(store: Store, **wanted: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = summarize(store, "acme", "demo", {**WANTED, **wanted})["groups"]
-    return found
+    answer = summarize(store, "acme", "demo", {**WANTED, **wanted})
+    rows: list[dict[str, Any]] = answer["groups"]
+    return rows
 
 
-def test_a_null_is_counted_apart_and_never_averaged(store: Store) -> None:
+def test_a_null_is_counted_separately_and_never_averaged(store: Store) -> None:
     add(store, [0.5, None, 1.0, None])
     (group,) = groups(store)
     assert (group["scorer"], group["leaf"]) == ("s", "")
@@ -66,20 +66,20 @@ def test_a_null_is_counted_apart_and_never_averaged(store: Store) -> None:
 
 def test_dicts_and_lists_are_summarised_leaf_by_leaf(store: Store) -> None:
     add(store, [{"accuracy": {"f1": 0.5}, "tags": ["a", "b"]}, {"accuracy": {"f1": 1}, "tags": []}])
-    found = {group["leaf"]: group for group in groups(store)}
-    assert list(found) == ["accuracy.f1", "tags[0]", "tags[1]"]
-    assert found["accuracy.f1"]["number"]["mean"] == 0.75
-    assert found["tags[0]"]["text"]["most_frequent"] == [{"text": "a", "count": 1, "share": 1.0}]
-    assert (found["tags[0]"]["scored"], found["tags[0]"]["missing"]) == (1, 1)
+    by_leaf = {group["leaf"]: group for group in groups(store)}
+    assert list(by_leaf) == ["accuracy.f1", "tags[0]", "tags[1]"]
+    assert by_leaf["accuracy.f1"]["number"]["mean"] == 0.75
+    assert by_leaf["tags[0]"]["text"]["most_frequent"] == [{"text": "a", "count": 1, "share": 1.0}]
+    assert (by_leaf["tags[0]"]["scored"], by_leaf["tags[0]"]["missing"]) == (1, 1)
 
 
-def test_the_bare_scalar_and_the_empty_key_stand_apart(store: Store) -> None:
+def test_a_bare_scalar_and_an_empty_key_are_separate_leaves(store: Store) -> None:
     add(store, [1, {"": 100}, [5], {"0": 7}])
-    found = {group["leaf"]: group["number"]["mean"] for group in groups(store)}
-    assert found == {"": 1, r"\e": 100, "[0]": 5, "0": 7}
+    by_leaf = {group["leaf"]: group["number"]["mean"] for group in groups(store)}
+    assert by_leaf == {"": 1, r"\e": 100, "[0]": 5, "0": 7}
 
 
-def test_true_is_not_one_and_mixed_kinds_stand_apart(store: Store) -> None:
+def test_true_is_not_one_and_mixed_kinds_are_separate(store: Store) -> None:
     add(store, [True, 1, "1", False, 0.5, True])
     (group,) = groups(store)
     assert group["scored"] == 6
@@ -90,18 +90,18 @@ def test_true_is_not_one_and_mixed_kinds_stand_apart(store: Store) -> None:
     assert (group["text"]["n"], group["text"]["distinct"]) == (1, 1)
 
 
-def test_a_judgement_that_failed_whole_lacks_at_each_of_its_leaves(store: Store) -> None:
+def test_a_null_value_counts_as_null_at_every_leaf(store: Store) -> None:
     add(store, [{"a": {"b": 1.0}}, None, {"a": None}, {"error": "no answer"}, {"a": {"b": 0.0}}])
-    found = {group["leaf"]: group for group in groups(store)}
-    # Nothing but null was ever seen at "" and "a": they are no groups of their own.
-    assert list(found) == ["a.b", "error"]
-    b = found["a.b"]
+    by_leaf = {group["leaf"]: group for group in groups(store)}
+    # There are only nulls at "" and "a", so these are no groups of their own.
+    assert list(by_leaf) == ["a.b", "error"]
+    b = by_leaf["a.b"]
     assert (b["attempted"], b["scored"], b["nulls"], b["missing"]) == (5, 2, 2, 1)
     assert b["coverage"] == 0.4
     assert b["number"]["mean"] == 0.5
 
 
-def test_scores_of_nothing_but_null_or_empty_are_counted(store: Store) -> None:
+def test_scores_with_only_null_or_empty_values_are_counted(store: Store) -> None:
     add(store, [None, {}, []])
     (group,) = groups(store)
     assert (group["leaf"], group["attempted"], group["scored"]) == ("", 3, 0)
@@ -111,11 +111,11 @@ def test_scores_of_nothing_but_null_or_empty_are_counted(store: Store) -> None:
 
 def test_a_key_with_a_dot_is_not_a_path(store: Store) -> None:
     add(store, [{"a.b": 1, "a": {"b": 2}}, {"a": None}])
-    found = {group["leaf"]: group for group in groups(store)}
-    assert found["a.b"]["number"]["mean"] == 2.0
-    assert found["a.b"]["nulls"] == 1
-    assert found["a\\.b"]["number"]["mean"] == 1.0
-    assert found["a\\.b"]["nulls"] == 0
+    by_leaf = {group["leaf"]: group for group in groups(store)}
+    assert by_leaf["a.b"]["number"]["mean"] == 2.0
+    assert by_leaf["a.b"]["nulls"] == 1
+    assert by_leaf["a\\.b"]["number"]["mean"] == 1.0
+    assert by_leaf["a\\.b"]["nulls"] == 0
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_key_with_a_dot_is_not_a_path(store: Store) -> None:
         (r"a\\.b", {"", r"a\\"}),
     ],
 )
-def test_what_a_leaf_stands_in(path: str, expected: set[str]) -> None:
+def test_the_ancestors_of_a_leaf(path: str, expected: set[str]) -> None:
     assert ancestors(path) == expected
 
 
@@ -136,15 +136,15 @@ def test_groups_by_scorer_run_and_leaf_in_order(store: Store) -> None:
     add(store, [1, 2], scorer="z", evaluation_run_id="run-1")
     add(store, [3], scorer="a", evaluation_run_id="run-2")
     add(store, [4], scorer="a")
-    found = groups(store, group_by=["evaluation_run_id", "scorer", "leaf"])
-    assert [(each["evaluation_run_id"], each["scorer"], each["attempted"]) for each in found] == [
+    rows = groups(store, group_by=["evaluation_run_id", "scorer", "leaf"])
+    assert [(each["evaluation_run_id"], each["scorer"], each["attempted"]) for each in rows] == [
         (None, "a", 1),
         ("run-1", "z", 2),
         ("run-2", "a", 1),
     ]
 
 
-def test_without_leaf_all_values_of_a_score_stand_together(store: Store) -> None:
+def test_without_leaf_the_values_of_a_score_count_together(store: Store) -> None:
     add(store, [{"a": 1, "b": 0}, {"a": None, "b": 0.5}, {"a": None}, {}, None, 2])
     (group,) = groups(store, group_by=["scorer"])
     assert "leaf" not in group
@@ -152,7 +152,7 @@ def test_without_leaf_all_values_of_a_score_stand_together(store: Store) -> None
     assert group["number"]["n"] == 4
 
 
-def test_groups_by_the_hour_and_day_that_scores_were_created(store: Store) -> None:
+def test_groups_by_the_hour_and_day_of_creation(store: Store) -> None:
     moments = {
         "2026-03-01T09:59:59.999": 1.0,
         "2026-03-01T10:00:00.000": 2.0,
@@ -182,7 +182,7 @@ def test_groups_by_the_hour_and_day_that_scores_were_created(store: Store) -> No
     ]
 
 
-def test_only_what_passes_the_filters_is_summarised(store: Store) -> None:
+def test_only_scores_that_pass_the_filters_are_summarised(store: Store) -> None:
     add(store, [1], scorer="a", evaluation_run_id="run-1")
     add(store, [2], scorer="a", evaluation_run_id="run-2")
     add(store, [3], scorer="b", evaluation_run_id="run-2")
@@ -192,7 +192,7 @@ def test_only_what_passes_the_filters_is_summarised(store: Store) -> None:
     assert groups(store, prediction_id="nothing") == []
 
 
-def test_more_scores_than_a_page_are_all_summarised(store: Store) -> None:
+def test_more_scores_than_one_page_are_summarised(store: Store) -> None:
     add(store, [number / 1000 for number in range(1_101)])
     (group,) = groups(store)
     assert group["number"]["n"] == 1_101
@@ -200,7 +200,7 @@ def test_more_scores_than_a_page_are_all_summarised(store: Store) -> None:
 
 
 def test_too_many_groups_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "MOST_GROUPS", 2)
+    monkeypatch.setattr(summaries, "MAX_GROUPS", 2)
     for scorer in "abc":
         add(store, [1], scorer=scorer)
     with pytest.raises(InvalidParameter, match="over 2 groups"):
@@ -211,7 +211,7 @@ def test_too_many_groups_are_refused(store: Store, monkeypatch: pytest.MonkeyPat
 def test_too_many_leaves_are_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch, group_by: list[str]
 ) -> None:
-    monkeypatch.setattr(summaries, "MOST_LEAVES", 3)
+    monkeypatch.setattr(summaries, "MAX_GROUP_LEAVES", 3)
     add(store, [{"a": {"b": 1}}, {"a": None}, None, {"c": 1}, {"d": 1}])
     assert [group["leaf"] for group in groups(store, group_by=group_by)] == ["a.b", "c", "d"]
     add(store, [{"e": 1}])
@@ -220,20 +220,20 @@ def test_too_many_leaves_are_refused(
 
 
 @pytest.mark.parametrize("group_by", [["prediction_id"], ["prediction_id", "leaf"]])
-def test_what_is_held_is_not_looked_at_too_often(
+def test_the_limits_are_not_checked_too_often(
     store: Store, monkeypatch: pytest.MonkeyPatch, group_by: list[str]
 ) -> None:
-    looks: list[None] = []
-    monkeypatch.setattr(summaries, "shrink", lambda _: looks.append(None))
+    checks: list[None] = []
+    monkeypatch.setattr(summaries, "shrink", lambda _: checks.append(None))
     add(store, list(range(1_300)))
     assert len(groups(store, group_by=group_by)) == 1_300
-    assert len(looks) == 1
+    assert len(checks) == 1
 
 
-def test_what_is_held_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaf_summaries, "MOST_NUMBERS", 100)
-    monkeypatch.setattr(leaf_summaries, "MOST_TEXTS", 50)
-    monkeypatch.setattr(summaries, "CHECKED", 100)
+def test_memory_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summaries, "MAX_NUMBERS", 100)
+    monkeypatch.setattr(summaries, "MAX_TEXTS", 50)
+    monkeypatch.setattr(summaries, "CHECK_EVERY", 100)
     add(store, [{"score": number / 600, "why": f"because {number}"} for number in range(600)])
     score, why = groups(store)
     assert score["number"]["n"] == why["text"]["n"] == 600
@@ -243,14 +243,14 @@ def test_what_is_held_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) 
     assert why["text"]["distinct"] == 600
 
 
-def test_a_leaf_that_is_none_is_damage() -> None:
+def test_a_malformed_leaf_is_damage() -> None:
     with pytest.raises(StoreDamaged):
         Group().add([{"path": "", "kind": "nuMber", "number": 1.0}])
 
 
 @settings(max_examples=60)
 @given(st.lists(any_json, max_size=8))
-def test_any_values_are_counted_as_a_naive_way_counts_them(values: list[Any]) -> None:
+def test_counts_match_a_naive_computation(values: list[Any]) -> None:
     group = Group()
     for value in values:
         group.add(leaves(value))

@@ -1,1 +1,1 @@
-"""Statistics: numbers in, figures out; imported only when they are asked for, with SciPy."""
+"""Statistics: functions of numbers alone, which know no scores, runs or stores."""

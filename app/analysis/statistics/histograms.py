@@ -1,4 +1,4 @@
-"""Quantiles and a histogram of ordered numbers of which some may stand for many."""
+"""Histograms: quantiles and bins of sorted numbers, each with a weight."""
 
 from __future__ import annotations
 
@@ -13,47 +13,49 @@ Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-MOST_BINS = 20
+MAX_BINS = 20
 
 _STEPS = (1, 2, 5, 10, 20)
 _ROUNDED = 1 - 1e-9
-"""A width that is a step but for rounding is that step."""
+"""A factor for bin widths: one that exceeds a step by a rounding error counts as that step."""
 
 
-def quantiles(values: Values, upto: Counts) -> dict[str, float]:
-    """By linear interpolation between neighbours (type 7 of Hyndman and Fan 1996).
+def quantiles(values: Values, cumulative: Counts) -> dict[str, float]:
+    """Return QUANTILES, interpolated linearly (type 7 of Hyndman and Fan 1996).
 
-    `values` are in order, `upto` is for how many values each and those before it stand.
+    `values` are sorted; `cumulative` has the weight of each together with all before it.
     """
-    places = (int(upto[-1]) - 1) * np.array(list(QUANTILES.values()))
-    whole = np.floor(places)
-    lower = values[np.searchsorted(upto, whole, side="right")]
-    upper = values[np.minimum(np.searchsorted(upto, whole + 1, side="right"), len(values) - 1)]
-    part = places - whole
-    # Each end for itself: their difference may be beyond a double.
-    between = np.where(lower == upper, lower, lower * (1 - part) + upper * part)
+    ranks = (int(cumulative[-1]) - 1) * np.array(list(QUANTILES.values()))
+    whole = np.floor(ranks)
+    lower = values[np.searchsorted(cumulative, whole, side="right")]
+    upper = values[
+        np.minimum(np.searchsorted(cumulative, whole + 1, side="right"), len(values) - 1)
+    ]
+    fraction = ranks - whole
+    # Weight each end separately, because their difference may overflow.
+    between = np.where(lower == upper, lower, lower * (1 - fraction) + upper * fraction)
     return dict(zip(QUANTILES, between.tolist(), strict=True))
 
 
-def histogram(values: Values, upto: Counts, low: float, high: float) -> dict[str, Any]:
-    """Counts between round edges: each bin holds its lower edge, the last one both."""
+def histogram(values: Values, cumulative: Counts, low: float, high: float) -> dict[str, Any]:
+    """Count the values between round edges; a bin includes its lower edge, the last bin both."""
     bounds = edges(low, high, whole=bool((values == np.floor(values)).all()))
-    places = np.searchsorted(values, bounds)
-    places[-1] = len(values)
-    below = np.concatenate(([0], upto))[places]
+    positions = np.searchsorted(values, bounds)
+    positions[-1] = len(values)
+    below = np.concatenate(([0], cumulative))[positions]
     return {"edges": bounds, "counts": np.diff(below).tolist()}
 
 
 def edges(low: float, high: float, *, whole: bool) -> list[float]:
-    """Round numbers around `low` and `high`, MOST_BINS + 2 of them at most.
+    """Return round edges of about MAX_BINS bins around `low` and `high`, MAX_BINS + 2 at most.
 
-    Whole numbers of a small range have a bin each.
+    When all values are `whole` and their range is small, each has a bin of its own.
     """
     if low == high:
         half = max(0.5, math.ulp(low))
         around = [low - half, high + half]
         return around if math.isfinite(sum(around)) else sorted([low / 2, high])
-    width = max((high - low) / MOST_BINS, math.ulp(0.0))
+    width = max((high - low) / MAX_BINS, math.ulp(0.0))
     if not math.isfinite(width):
         return [low, 0.0, high]
     if whole and width <= 1:
@@ -62,11 +64,11 @@ def edges(low: float, high: float, *, whole: bool) -> list[float]:
     step = next(step for step in _STEPS if width * _ROUNDED <= float(f"{step}e{power}"))
 
     def edge(number: int) -> float:
-        # Read from decimal text it is the nearest double: 0.15, not 0.15000000000000002.
+        # Parsing decimal text gives the nearest double: 0.15, not 0.15000000000000002.
         nearest = float(f"{number * step}e{power}")
         return min(max(nearest, -sys.float_info.max), sys.float_info.max)
 
     first, last = math.floor(low / edge(1)), math.ceil(high / edge(1))
-    # The division may have been rounded over an edge.
+    # Add the bin that the division may have rounded away.
     first, last = first - (edge(first) > low), last + (edge(last) < high)
     return sorted({edge(number) for number in range(first, last + 1)})

@@ -1,4 +1,4 @@
-"""Whether two runs differ: paired and unpaired tests, each named, and Holm's correction."""
+"""Significance: tests of whether two samples differ, paired or not, and Holm's correction."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from app.analysis.statistics.intervals import LEVEL, Z, between, finite, of_rate
-from app.analysis.statistics.moments import moments_of
+from app.analysis.statistics.estimates import (
+    LEVEL,
+    Z,
+    finite_interval,
+    interval,
+    moments_of,
+    rate_interval,
+)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a candidate differs from its baseline, and how likely by chance alone.
+    """The difference between a candidate and its baseline, and the test of it.
 
-    `p_value` is two-sided; None, as the interval, where it cannot be computed.
+    `p_value` is two-sided. It and `interval` are None when they cannot be computed.
     """
 
     mean: float | None
@@ -29,88 +35,100 @@ class Difference:
 
 
 def of_pairs(differences: NDArray[np.float64]) -> Difference:
-    """Of paired numbers, at least one: Student's paired t test and interval.
+    """Test paired numbers, given their differences, by Student's paired t test.
 
-    Where all differences are the same the t statistic has no value, and the sign test tells.
+    When all differences are equal, the t statistic is undefined and the sign test is used.
     """
     moments = moments_of(differences)
     mean, deviation = moments.mean, moments.deviation
     if not math.isfinite(mean) or deviation is None:
         return Difference(_finite(mean), None, None, "paired_t")
-    # Equal up to rounding: what is left of their deviation is the arithmetic's own.
+    # A deviation this small is rounding error: the differences are equal.
     if deviation <= abs(mean) * 1e-12:
         wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return Difference(
-            mean, finite("paired_t", mean, mean), sign_test(wins, losses), "sign_test"
+            mean, finite_interval("paired_t", mean, mean), sign_test(wins, losses), "sign_test"
         )
-    with np.errstate(all="ignore"):  # What is beyond a double is told as None.
+    with np.errstate(all="ignore"):  # An overflow is returned as None.
         unit = _unit(differences)
-        found = stats.ttest_1samp(differences / unit, 0.0)
-        low, high = found.confidence_interval(LEVEL)
-        interval = finite("paired_t", float(low * unit), float(high * unit))
-    return Difference(mean, interval, _finite(found.pvalue), "paired_t")
+        test = stats.ttest_1samp(differences / unit, 0.0)
+        low, high = test.confidence_interval(LEVEL)
+        bounds = finite_interval("paired_t", float(low * unit), float(high * unit))
+    return Difference(mean, bounds, _finite(test.pvalue), "paired_t")
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """The exact two-sided p-value of the sign test, without ties (Dixon and Mood 1946)."""
+    """Return the exact two-sided p-value of the sign test, which ignores ties.
+
+    Source: Dixon and Mood (1946), J. Am. Stat. Assoc. 41, 557-566.
+    """
     return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def of_paired_booleans(n: int, wins: int, losses: int) -> Difference:
-    """Of paired booleans: McNemar's exact test, and Agresti and Min's interval.
+    """Test `n` pairs of booleans by McNemar's exact test, with Agresti and Min's interval.
 
-    Source of the interval: Agresti and Min (2005), Statistics in Medicine 24, 729-740: Wald's, with
-    a half added to each of the four counts.
+    Source of the interval: Agresti and Min (2005), Statistics in Medicine 24, 729-740; it is Wald's
+    interval with a half added to each of the four counts.
     """
     mean = (wins - losses) / n
-    won, lost, of = wins + 0.5, losses + 0.5, n + 2
-    centre = (won - lost) / of
-    half = Z * math.sqrt(won + lost - (won - lost) ** 2 / of) / of
-    interval = between("agresti_min", max(centre - half, -1.0), min(centre + half, 1.0))
-    return Difference(mean, interval, sign_test(wins, losses), "mcnemar_exact")
+    won, lost, total = wins + 0.5, losses + 0.5, n + 2
+    centre = (won - lost) / total
+    half = Z * math.sqrt(won + lost - (won - lost) ** 2 / total) / total
+    bounds = interval("agresti_min", max(centre - half, -1.0), min(centre + half, 1.0))
+    return Difference(mean, bounds, sign_test(wins, losses), "mcnemar_exact")
 
 
-def of_unpaired(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> Difference:
-    """Of two samples of numbers, each of at least two: Welch's t test and interval."""
+def of_samples(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> Difference:
+    """Test two samples of at least two numbers each by Welch's t test."""
     before, after = moments_of(baseline), moments_of(candidate)
     mean = _finite(after.mean - before.mean)
     if mean is None or not (before.deviation or after.deviation):
         return Difference(mean, None, None, "welch_t")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # An overflow is returned as None.
         unit = _unit(np.concatenate([baseline, candidate]))
-        found = stats.ttest_ind(candidate / unit, baseline / unit, equal_var=False)
-        low, high = found.confidence_interval(LEVEL)
-        interval = finite("welch_t", float(low * unit), float(high * unit))
-    return Difference(mean, interval, _finite(found.pvalue), "welch_t")
+        test = stats.ttest_ind(candidate / unit, baseline / unit, equal_var=False)
+        low, high = test.confidence_interval(LEVEL)
+        bounds = finite_interval("welch_t", float(low * unit), float(high * unit))
+    return Difference(mean, bounds, _finite(test.pvalue), "welch_t")
 
 
 def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Difference:
-    """Of two samples of booleans, each how many are true of how many: Fisher's exact test.
+    """Test two rates, each given as (successes, n), by Fisher's exact test.
 
-    The interval is Newcombe's (1998, Statistics in Medicine 17, 873-890, method 10).
+    The interval is Newcombe's (1998), Statistics in Medicine 17, 873-890, method 10.
     """
-    (true, n), (other_true, other_n) = candidate, baseline
-    table = [[true, n - true], [other_true, other_n - other_true]]
-    one, other = true / n, other_true / other_n
-    ours, theirs = of_rate(true, n), of_rate(other_true, other_n)
-    low = one - other - math.hypot(one - ours["low"], theirs["high"] - other)
-    high = one - other + math.hypot(ours["high"] - one, other - theirs["low"])
+    (before, before_n), (after, after_n) = baseline, candidate
+    before_rate, after_rate = before / before_n, after / after_n
+    before_interval = rate_interval(before, before_n)
+    after_interval = rate_interval(after, after_n)
+    mean = after_rate - before_rate
+    low = mean - math.hypot(
+        after_rate - after_interval["low"], before_interval["high"] - before_rate
+    )
+    high = mean + math.hypot(
+        after_interval["high"] - after_rate, before_rate - before_interval["low"]
+    )
+    table = [[after, after_n - after], [before, before_n - before]]
     p_value = float(stats.fisher_exact(table).pvalue)
-    return Difference(one - other, between("newcombe", low, high), p_value, "fisher_exact")
+    return Difference(mean, interval("newcombe", low, high), p_value, "fisher_exact")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of one family, adjusted (Holm 1979, Scand. J. Stat. 6, 65-70)."""
+    """Return the p-values adjusted for multiple comparisons by Holm's method, in their order.
+
+    Source: Holm (1979), Scand. J. Stat. 6, 65-70.
+    """
     adjusted = [0.0] * len(p_values)
-    so_far = 0.0
+    largest = 0.0
     for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        so_far = max(so_far, min(1.0, (len(p_values) - rank) * p_values[position]))
-        adjusted[position] = so_far
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        adjusted[position] = largest
     return adjusted
 
 
 def _unit(values: NDArray[np.float64]) -> float:
-    """A power of two near the greatest: squares of values by it are no infinity and no zero."""
+    """Return a power of two near the largest magnitude: squares of scaled values stay in range."""
     _, exponent = math.frexp(float(np.abs(values).max()))
     return math.ldexp(1.0, exponent - 1)
 

@@ -1,1 +1,1 @@
-"""Tests of app/statistics: known answers of other programs, and a naive way to compute them."""
+"""Tests of app/analysis/statistics, against other programs and naive computations."""

@@ -1,4 +1,4 @@
-"""Figures of numbers and texts: numpy's, a naive way's, and what is promised once they shrink."""
+"""Distributions against numpy and naive computations, exact and after shrinking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analysis.statistics.distributions import Numbers, Texts, shrink_largest
-from app.analysis.statistics.histograms import MOST_BINS, QUANTILES, edges
+from app.analysis.statistics.histograms import MAX_BINS, QUANTILES, edges
 
 any_double = st.floats(allow_nan=False, allow_infinity=False)
 any_numbers = st.lists(any_double, min_size=1, max_size=60)
@@ -25,29 +25,29 @@ scores = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60)
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     numbers = Numbers()
-    numbers.fresh.extend(values)
+    numbers.values.extend(values)
     return numbers.summary()
 
 
 @given(scores)
-def test_figures_are_those_of_a_naive_way(values: list[float]) -> None:
-    found = summary(values)
+def test_figures_match_a_naive_computation(values: list[float]) -> None:
+    figures = summary(values)
     near = max(map(abs, values)) * 1e-9 + 1e-300
-    assert found["n"] == len(values)
-    assert found["mean"] == pytest.approx(statistics.fmean(values), abs=near)
-    assert found["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=near)
-    assert (found["min"], found["max"]) == (min(values), max(values))
+    assert figures["n"] == len(values)
+    assert figures["mean"] == pytest.approx(statistics.fmean(values), abs=near)
+    assert figures["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=near)
+    assert (figures["min"], figures["max"]) == (min(values), max(values))
     for name, part in QUANTILES.items():
-        assert found[name] == pytest.approx(float(np.quantile(values, part)), abs=near)
-    assert found["quantiles"] == {"method": "linear", "rank_error": 0.0}
+        assert figures[name] == pytest.approx(float(np.quantile(values, part)), abs=near)
+    assert figures["quantiles"] == {"method": "linear", "rank_error": 0.0}
 
 
 @given(any_numbers)
-def test_any_doubles_have_figures_that_json_can_carry(values: list[float]) -> None:
-    found = summary(values)
-    json.dumps(found, allow_nan=False)
-    assert min(values) <= found["mean"] <= max(values)
-    in_order = [found[name] for name in ("min", *QUANTILES, "max")]
+def test_figures_of_any_doubles_are_valid_json(values: list[float]) -> None:
+    figures = summary(values)
+    json.dumps(figures, allow_nan=False)
+    assert min(values) <= figures["mean"] <= max(values)
+    in_order = [figures[name] for name in ("min", *QUANTILES, "max")]
     assert in_order == sorted(in_order)
 
 
@@ -55,7 +55,7 @@ def test_any_doubles_have_figures_that_json_can_carry(values: list[float]) -> No
 def test_a_histogram_counts_every_number_once(values: list[float]) -> None:
     bounds, counts = (summary(values)["histogram"][name] for name in ("edges", "counts"))
     assert sum(counts) == len(values)
-    assert len(bounds) == len(counts) + 1 <= MOST_BINS + 4
+    assert len(bounds) == len(counts) + 1 <= MAX_BINS + 4
     assert bounds == sorted(set(bounds))
     assert bounds[0] <= min(values)
     assert max(values) <= bounds[-1]
@@ -82,29 +82,29 @@ def test_edges_are_round(low: float, high: float, expected: list[float], *, whol
 
 
 @pytest.mark.parametrize("low", [2.0**53, 1e16, -1e16])
-def test_whole_numbers_between_which_no_double_is_share_a_bin(low: float) -> None:
+def test_whole_numbers_too_large_for_exact_doubles_share_bins(low: float) -> None:
     bounds = edges(low, low + 6, whole=True)
     assert bounds == sorted(set(bounds))
     assert bounds[0] == low
     assert bounds[-1] >= low + 6
 
 
-def test_edges_are_the_doubles_nearest_to_what_they_are_written_as() -> None:
+def test_edges_are_the_doubles_nearest_to_their_decimal_text() -> None:
     assert edges(0.0, 1.0, whole=False)[3] == 0.15
 
 
-def test_an_integer_beyond_a_double_is_counted_and_in_no_figure() -> None:
+def test_an_integer_too_large_for_a_double_is_counted_but_in_no_figure() -> None:
     numbers = Numbers()
     numbers.add({"path": "", "kind": "number", "text": "1" + "0" * 400})
     assert numbers.summary() == {"n": 1, "beyond_double": 1}
     numbers.add({"path": "", "kind": "number", "number": 2.0})
-    found = numbers.summary()
-    assert (found["n"], found["beyond_double"], found["mean"]) == (2, 1, 2.0)
+    figures = numbers.summary()
+    assert (figures["n"], figures["beyond_double"], figures["mean"]) == (2, 1, 2.0)
 
 
 @settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(20, 400))
-def test_shrunk_numbers_keep_their_moments_and_state_how_far_ranks_are_off(
+def test_shrunk_numbers_keep_their_moments_and_report_their_rank_error(
     seed: int, times: int, size: int
 ) -> None:
     chance = random.Random(seed)
@@ -113,51 +113,51 @@ def test_shrunk_numbers_keep_their_moments_and_state_how_far_ranks_are_off(
     for _ in range(times):
         some = [chance.choice([chance.gauss(0, 1), 0.5]) for _ in range(size)]
         values += some
-        numbers.fresh.extend(some)
+        numbers.values.extend(some)
         numbers.shrink()
     ordered = sorted(values)
-    found = numbers.summary()
+    figures = numbers.summary()
     assert numbers.held < len(values)
-    assert found["n"] == len(values) == sum(found["histogram"]["counts"])
-    assert found["mean"] == pytest.approx(statistics.fmean(values), abs=1e-9)
-    assert found["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=1e-9)
-    assert (found["min"], found["max"]) == (ordered[0], ordered[-1])
-    error = found["quantiles"]["rank_error"] * len(values)
+    assert figures["n"] == len(values) == sum(figures["histogram"]["counts"])
+    assert figures["mean"] == pytest.approx(statistics.fmean(values), abs=1e-9)
+    assert figures["standard_deviation"] == pytest.approx(statistics.stdev(values), abs=1e-9)
+    assert (figures["min"], figures["max"]) == (ordered[0], ordered[-1])
+    error = figures["quantiles"]["rank_error"] * len(values)
     for name, part in QUANTILES.items():
         rank = part * (len(values) - 1)
-        # Between two neighbours that are held, a quantile may lie one weight away.
+        # A quantile between two numbers in memory may be off by the weight of one.
         slack = error + numbers.rank_error + 1
-        assert bisect_left(ordered, found[name]) - slack <= rank
-        assert rank <= bisect_right(ordered, found[name]) + slack
+        assert bisect_left(ordered, figures[name]) - slack <= rank
+        assert rank <= bisect_right(ordered, figures[name]) + slack
 
 
-def test_a_million_numbers_in_little_memory_are_off_by_little() -> None:
+def test_a_million_numbers_in_little_memory_have_a_small_error() -> None:
     numbers = Numbers()
     chance = random.Random(1)
     for _ in range(100):
-        numbers.fresh.extend(chance.random() for _ in range(10_000))
+        numbers.values.extend(chance.random() for _ in range(10_000))
         shrink_largest([numbers], 50_000)
         assert numbers.held <= 50_000
-    found = numbers.summary()
-    assert found["n"] == 1_000_000
-    assert found["quantiles"]["rank_error"] < 0.001
-    assert found["p50"] == pytest.approx(0.5, abs=0.005)
+    figures = numbers.summary()
+    assert figures["n"] == 1_000_000
+    assert figures["quantiles"]["rank_error"] < 0.001
+    assert figures["p50"] == pytest.approx(0.5, abs=0.005)
 
 
-def test_texts_are_counted_exactly_while_they_are_few() -> None:
+def test_few_texts_are_counted_exactly() -> None:
     texts = Texts()
     for text in ["a", "b", "a", "", "c", "a", "b"]:
         texts.add({"text": text})
-    found = texts.summary()
-    assert (found["n"], found["distinct"], found["distinct_error"]) == (7, 4, 0)
-    assert found["count_error"] == 0
-    assert found["most_frequent"][:2] == [
+    figures = texts.summary()
+    assert (figures["n"], figures["distinct"], figures["distinct_error"]) == (7, 4, 0)
+    assert figures["count_error"] == 0
+    assert figures["most_frequent"][:2] == [
         {"text": "a", "count": 3, "share": 3 / 7},
         {"text": "b", "count": 2, "share": 2 / 7},
     ]
 
 
-def test_shrunk_texts_state_how_far_their_counts_are_off() -> None:
+def test_shrunk_texts_report_their_count_error() -> None:
     chance = random.Random(2)
     texts, truth = Texts(), Counter[str]()
     for number in range(60_000):
@@ -166,20 +166,20 @@ def test_shrunk_texts_state_how_far_their_counts_are_off() -> None:
         texts.add({"text": text})
         if texts.held > 5_000:
             shrink_largest([texts], 4_000)
-    found = texts.summary()
+    figures = texts.summary()
     assert texts.held <= 5_000
-    assert found["n"] == 60_000
-    assert {each["text"] for each in found["most_frequent"][:3]} == {"yes", "no", "maybe"}
-    for each in found["most_frequent"]:
-        assert each["count"] <= truth[each["text"]] <= each["count"] + found["count_error"]
-    assert found["count_error"] < 100
-    assert found["distinct"] == pytest.approx(len(truth), rel=4 * found["distinct_error"])
+    assert figures["n"] == 60_000
+    assert {each["text"] for each in figures["most_frequent"][:3]} == {"yes", "no", "maybe"}
+    for each in figures["most_frequent"]:
+        assert each["count"] <= truth[each["text"]] <= each["count"] + figures["count_error"]
+    assert figures["count_error"] < 100
+    assert figures["distinct"] == pytest.approx(len(truth), rel=4 * figures["distinct_error"])
 
 
-def test_the_largest_are_shrunk_first_and_the_small_stay_exact() -> None:
+def test_the_largest_collection_is_shrunk_first_and_a_small_one_stays_exact() -> None:
     large, small = Numbers(), Numbers()
-    large.fresh.extend(map(float, range(1_000)))
-    small.fresh.extend([1.0, 2.0, 3.0])
+    large.values.extend(map(float, range(1_000)))
+    small.values.extend([1.0, 2.0, 3.0])
     shrink_largest([large, small], 600)
     assert small.rank_error == 0
     assert large.rank_error > 0

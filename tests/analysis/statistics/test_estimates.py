@@ -1,12 +1,11 @@
-"""Intervals of means and rates: statsmodels' answers, and what is said of few values."""
+"""Confidence intervals against statsmodels, and their notes on small samples."""
 
 from __future__ import annotations
 
 import pytest
 
 from app.analysis.statistics.distributions import Numbers
-from app.analysis.statistics.intervals import of_mean, of_rate
-from app.analysis.statistics.moments import Moments
+from app.analysis.statistics.estimates import Moments, mean_interval, rate_interval
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ def test_a_rate_has_the_wilson_interval_that_statsmodels_computes(
     successes: int, n: int, low: float, high: float
 ) -> None:
     # statsmodels 0.15.0: proportion_confint(successes, n, method="wilson")
-    interval = of_rate(successes, n)
+    interval = rate_interval(successes, n)
     assert interval["method"] == "wilson"
     assert interval["level"] == 0.95
     assert interval["low"] == pytest.approx(low, rel=1e-12)
@@ -32,7 +31,7 @@ def test_a_rate_has_the_wilson_interval_that_statsmodels_computes(
 
 def test_a_mean_has_the_t_interval_that_statsmodels_computes() -> None:
     # statsmodels 0.15.0: DescrStatsW([0.2, 0.4, 0.5, 0.9, 1.0]).tconfint_mean()
-    interval = of_mean(5, 0.6, 0.3391164991562634)
+    interval = mean_interval(5, 0.6, 0.3391164991562634)
     assert interval is not None
     assert interval["method"] == "student_t"
     assert interval["low"] == pytest.approx(0.17893125180077052, rel=1e-12)
@@ -43,14 +42,14 @@ def test_a_mean_has_the_t_interval_that_statsmodels_computes() -> None:
     ("values", "note"),
     [
         ([0.5], "one value: it has no interval and no deviation"),
-        ([0.5, 0.5], "all values are equal: the interval has no width, which is no certainty"),
-        ([0.5, 0.7], "fewer than 30 values: the interval holds if they are about normal"),
+        ([0.5, 0.5], "all values are equal: an interval of zero width does not mean certainty"),
+        ([0.5, 0.7], "fewer than 30 values: the interval assumes that they are about normal"),
         ([number / 30 for number in range(30)], None),
     ],
 )
-def test_few_values_say_so(values: list[float], note: str | None) -> None:
+def test_small_samples_have_a_note(values: list[float], note: str | None) -> None:
     numbers = Numbers()
-    numbers.fresh.extend(values)
+    numbers.values.extend(values)
     assert numbers.summary()["note"] == note
 
 
@@ -63,15 +62,15 @@ def test_one_value_has_neither_interval_nor_deviation() -> None:
     assert summary["standard_deviation"] is None
 
 
-def test_equal_values_have_no_deviation_whatever_rounding_says() -> None:
+def test_equal_values_have_no_deviation_despite_rounding() -> None:
     numbers = Numbers()
-    numbers.fresh.extend([0.1] * 7)
+    numbers.values.extend([0.1] * 7)
     summary = numbers.summary()
     assert summary["mean"] == 0.1
     assert summary["standard_deviation"] == 0.0
     assert (summary["interval"]["low"], summary["interval"]["high"]) == (0.1, 0.1)
 
 
-def test_nothing_joined_to_something_is_that() -> None:
+def test_merging_an_empty_sample_changes_nothing() -> None:
     some = Moments(2, 1.0, 1.0, 0.0, 2.0)
-    assert Moments().joined(some) == some == some.joined(Moments())
+    assert Moments().merge(some) == some == some.merge(Moments())
