@@ -112,6 +112,64 @@ def test_a_reader_that_waits_at_the_close_gets_an_empty_page(
         assert reading.result(20).scores == []
 
 
+Read = Callable[[MongoStore, list[str]], list[str]]
+READS: dict[str, Read] = {
+    "read_scores": lambda store, ids: [score.score_id for score in store.read_scores(ids)],
+    "scan_scores": lambda store, ids: [score.score_id for score in store.scan_scores("", len(ids))],
+    "read_leaves": lambda store, _: [
+        str(key)
+        for keys, _ in store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"])
+        for (key,) in keys
+    ],
+}
+
+
+@pytest.mark.parametrize("page_bytes", [1, 1_000, 1_000_000])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_pages_are_read_whole_and_miss_and_repeat_nothing(
+    monkeypatch: pytest.MonkeyPatch, read: Read, page_bytes: int
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.store.PAGE", 3)
+    monkeypatch.setattr("app.stores.mongo.driver.PAGE_BYTES", page_bytes)
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
+    store.prepare()
+    ids: list[str] = []
+    for _ in range(8):
+        assert read(store, ids) == ids
+        ids.append(store.add_score(a_score()).score_id)
+
+
+LARGE_LEAF = {"path": "x" * 200, "kind": "text", "text": "x" * 800}
+
+
+def test_no_cursor_of_the_server_is_open_while_a_client_is_waited_for(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    large = {"value_json": f'"{"x" * 6_000_000}"', "leaves": [LARGE_LEAF] * 6_000}
+    for _ in range(5):  # More than a server sends at once.
+        store.add_score(a_score(**large))
+    ids = store.list_score_ids(ScoreQuery("acme", "demo"))
+    find, cursors = store._scores.find, []
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        cursors.append(find(*arguments, **options))
+        return cursors[-1]
+
+    monkeypatch.setattr(store._scores, "find", noting)
+    monkeypatch.setattr(store, "_durable", lambda: store._scores)
+    for pieces in (
+        store.read_scores(ids),
+        store.scan_scores("", 5),
+        store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"]),
+    ):
+        cursors.clear()
+        assert next(pieces)
+        assert [cursor._killed for cursor in cursors] == [True]
+
+
 EXPECTED = {
     pymongo.errors.DuplicateKeyError: Conflict,
     pymongo.errors.DocumentTooLarge: TooLarge,

@@ -20,13 +20,13 @@ from pymongo.errors import OperationFailure
 
 from app.errors import CursorExpired, InvalidParameter
 from app.stores.base import START, Changes, Score
-from app.stores.mongo.documents import to_score
+from app.stores.mongo.documents import size, to_score
+from app.stores.mongo.driver import PAGE_BYTES, read_page
 
 Scores = Collection[dict[str, Any]]
 Cursor = dict[str, Any]
 """`token` is the change stream's; `after` is the last id of a walk from the beginning."""
 
-PAGE_BYTES = 4 * 1024 * 1024
 AWAIT_MILLISECONDS = 250
 """How long one question to the server waits, at most."""
 
@@ -67,33 +67,29 @@ def read_changes(
         scores = _walk(collection, project, cursor["after"], limit)
         if scores:
             return Changes(scores, _encoded({**cursor, "after": scores[-1].score_id}))
-    scores = []
+    documents: list[dict[str, Any]] = []
+    read = 0
     with _watch(collection, project, cursor["token"], wait) as stream:
-        for score in _incoming(stream, wait, closed):
-            scores.append(score)
-            if len(scores) == limit or sum(len(each.value_json) for each in scores) > PAGE_BYTES:
+        for document in _incoming(stream, wait, closed):
+            documents.append(document)
+            read += size(document)
+            if len(documents) == limit or read >= PAGE_BYTES:
                 break
-        return Changes(scores, _encoded({"token": stream.resume_token}))
+        return Changes([*map(to_score, documents)], _encoded({"token": stream.resume_token}))
 
 
 def _walk(collection: Scores, project: tuple[str, str], after: str, limit: int) -> list[Score]:
     """Return the next stored scores in the order of their ids."""
     wanted = {"entity": project[0], "project": project[1], "_id": {"$gt": after}}
-    found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project").limit(limit)
-    scores: list[Score] = []
-    size = 0
-    for document in found:
-        scores.append(to_score(document))
-        size += len(document["value_json"])
-        if size > PAGE_BYTES:
-            break
-    return scores
+    found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project")
+    documents, _ = read_page(found, limit)
+    return [to_score(document) for document in documents]
 
 
 def _incoming(
     stream: ChangeStream[dict[str, Any]], wait: float, closed: threading.Event
-) -> Iterator[Score]:
-    """Yield what has come in, and wait for the first score where nothing has.
+) -> Iterator[dict[str, Any]]:
+    """Yield the documents of what has come in, and wait for the first score where nothing has.
 
     Ends with the server's batch: under steady traffic a call would go on for ever. Raises
     CursorExpired when the collection was dropped.
@@ -109,7 +105,7 @@ def _incoming(
             return
         if change is not None:
             since = since or now
-            yield to_score(change["fullDocument"])
+            yield change["fullDocument"]
             if stream.resume_token != change["_id"] or now - since > DRAIN_SECONDS:
                 return
 

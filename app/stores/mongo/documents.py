@@ -67,6 +67,12 @@ def to_score(document: Mapping[str, Any]) -> Score:
     return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
 
 
+def size(document: Mapping[str, Any]) -> int:
+    """Return about how many bytes a score's document has."""
+    leaves = sum(len(leaf["path"]) + len(leaf.get("text") or "") for leaf in document["leaves"])
+    return leaves + sum(len(text) for text in document.values() if isinstance(text, str))
+
+
 def ids_filter(query: ScoreQuery) -> dict[str, Any]:
     """MongoDB's filter for a query; what users sent stands in it as values only."""
     conditions: dict[str, Any] = {

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import bson
 from bson.errors import BSONError
 from pymongo import MongoClient
+from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
@@ -21,6 +22,7 @@ from pymongo.errors import (
 )
 
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable, TooLarge
+from app.stores.mongo.documents import size
 
 DATABASE = "scoreline"
 """The database of a URI that names none."""
@@ -38,6 +40,9 @@ OPTIONS: Mapping[str, Any] = {
 }
 """The driver's options where the URI does not set them."""
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""About how many bytes of documents are read before they are handed on."""
+
 
 def connect(uri: str) -> Database[dict[str, Any]]:
     """Return the database that a URI names; its client connects when it is first asked something.
@@ -54,6 +59,22 @@ def connect(uri: str) -> Database[dict[str, Any]]:
         return client.get_default_database(DATABASE)
     except (InvalidURI, ConfigurationError, ValueError, OSError, UserWarning) as error:
         raise StoreRefused(f"SCORELINE_STORE: {error}") from error
+
+
+def read_page(found: Cursor[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return score documents of about PAGE_BYTES, `most` of them, and whether those are all.
+
+    The cursor is closed then: the server need not keep it while a client is waited for.
+    """
+    documents: list[dict[str, Any]] = []
+    read = 0
+    with our_errors(), found.limit(most).batch_size(most):
+        for document in found:
+            documents.append(document)
+            read += size(document)
+            if read >= PAGE_BYTES:
+                return documents, False
+    return documents, len(documents) < most
 
 
 # MongoDB's error codes.

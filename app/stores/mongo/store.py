@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import pymongo
@@ -49,7 +51,7 @@ from app.stores.mongo.documents import (
     to_key,
     to_score,
 )
-from app.stores.mongo.driver import connect, our_errors
+from app.stores.mongo.driver import connect, our_errors, read_page
 from app.stores.mongo.schema import create_indexes, migrate
 from app.stores.mongo.writes import (
     add_in_transaction,
@@ -60,8 +62,8 @@ from app.stores.mongo.writes import (
 
 log = logging.getLogger("scoreline.store")
 
-LEAVES_PAGE = 1_000
-"""How many scores' leaves are read at a time."""
+PAGE = 1_000
+"""How many documents are read at a time."""
 
 PING_SECONDS = 2.0
 
@@ -137,21 +139,27 @@ class MongoStore:
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        with our_errors():
-            wanted = {"_id": {"$in": list(score_ids)}}
-            for document in self._scores.find(wanted).sort("_id", ASCENDING):
-                yield to_score(document)
+        left = sorted(set(score_ids))
+        while left:
+            wanted = left[:PAGE]
+            found = self._scores.find({"_id": {"$in": wanted}}).sort("_id", ASCENDING)
+            documents, is_whole = read_page(found, PAGE + 1)  # More than can be there.
+            yield from map(to_score, documents)
+            left = left[PAGE if is_whole else bisect_right(left, documents[-1]["_id"]) :]
 
     def read_leaves(
         self, query: ScoreQuery, fields: Sequence[str]
     ) -> Iterator[tuple[list[Key], list[Leaves]]]:
         self._prepare_once()
-        with our_errors():
+        is_whole = False
+        while not is_whole:
             found = self._scores.find(ids_filter(query), leaves_projection(fields))
             found = found.sort("_id", ASCENDING).hint(index_for(query))
-            while page := list(islice(found, LEAVES_PAGE)):
-                keys = [key_of(document, fields) for document in page]
-                yield keys, [document["leaves"] for document in page]
+            documents, is_whole = read_page(found, PAGE)
+            if documents:
+                keys = [key_of(document, fields) for document in documents]
+                yield keys, [document["leaves"] for document in documents]
+                query = replace(query, after=documents[-1]["_id"])
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         for keys, page in self.read_leaves(query, fields):
@@ -189,10 +197,13 @@ class MongoStore:
             return Extent(self._scores.estimated_document_count(), newest_id)
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        wanted = {"_id": {"$gt": after}}
-        with our_errors():
-            for document in self._durable().find(wanted).sort("_id", ASCENDING).limit(limit):
-                yield to_score(document)
+        is_whole = False
+        while limit > 0 and not is_whole:
+            found = self._durable().find({"_id": {"$gt": after}}).sort("_id", ASCENDING)
+            documents, is_whole = read_page(found, min(limit, PAGE))
+            yield from map(to_score, documents)
+            if documents:
+                after, limit = documents[-1]["_id"], limit - len(documents)
 
     # API keys
 
