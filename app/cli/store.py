@@ -124,7 +124,7 @@ def _tell(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
 
 
 def _report_json(copied: Copied) -> None:
-    found = copied.comparison
+    found = copied.difference
     write_json(
         {
             "equal": found.equal,
@@ -142,7 +142,7 @@ def _report_json(copied: Copied) -> None:
 
 
 def _report(copied: Copied, source: str, target: str) -> None:
-    found = copied.comparison
+    found = copied.difference
     click.echo(f"copied {copied.scores} scores and {copied.keys} API keys")
     if copied.deleted:
         click.echo(f"deleted {copied.deleted} scores that only the target had")

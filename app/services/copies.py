@@ -38,8 +38,8 @@ Note = Callable[[int], None]
 """What is told of so many more scores being copied, and again of their being compared."""
 
 
-class Tally:
-    """How many scores one side has, and a SHA-256 over all of them in the order of their ids."""
+class Contents:
+    """The number of scores on one side, and the SHA-256 of all of them in order of their ids."""
 
     def __init__(self) -> None:
         self.scores = 0
@@ -57,12 +57,12 @@ class Tally:
 
 
 @dataclass
-class Comparison:
-    """Both sides of a copy up to `horizon`, an id: their tallies, and what only one of them has."""
+class StoreDifference:
+    """The scores of source and target up to the id `horizon`, and those that only one side has."""
 
     horizon: str
-    source: Tally = field(default_factory=Tally)
-    target: Tally = field(default_factory=Tally)
+    source: Contents = field(default_factory=Contents)
+    target: Contents = field(default_factory=Contents)
     missing: list[str] = field(default_factory=list)
     extra: list[tuple[str, str, str]] = field(default_factory=list)
     """Entity, project and id of the scores that only the target has."""
@@ -77,7 +77,7 @@ class Comparison:
 class Copied:
     """What a copy did: how many scores and keys it added, how many scores it deleted."""
 
-    comparison: Comparison
+    difference: StoreDifference
     scores: int = 0
     keys: int = 0
     deleted: int = 0
@@ -101,30 +101,31 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, note: Note) 
     has are deleted there. Raises Conflict when a score or key of the target differs from the
     source's, and TooLarge, both naming it.
     """
-    copied = Copied(Comparison(source.extent().newest_id or ""), keys=_copy_keys(source, target))
-    for part in _parts(source, copied.comparison.horizon):
+    difference = StoreDifference(source.extent().newest_id or "")
+    copied = Copied(difference, keys=_copy_keys(source, target))
+    for part in _parts(source, copied.difference.horizon):
         copied.scores += _put(target, part)
         note(len(part))
     for _ in range(ROUNDS):
-        copied.comparison = found = compare(source, target, copied.comparison.horizon, note)
+        copied.difference = found = compare_stores(source, target, copied.difference.horizon, note)
         if not found.missing and not (delete_extra and found.extra):
             break
         _mend(source, target, copied, delete_extra=delete_extra)
-    copied.came_since = max(0, source.extent().scores - copied.comparison.source.scores)
+    copied.came_since = max(0, source.extent().scores - copied.difference.source.scores)
     return copied
 
 
 def _mend(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
-    missing = iter(copied.comparison.missing)
+    missing = iter(copied.difference.missing)
     while score_ids := list(islice(missing, PART)):
         copied.scores += _put(target, list(source.read_scores(score_ids)))
     if delete_extra:
-        copied.deleted += _delete(source, target, copied.comparison.extra)
+        copied.deleted += _delete(source, target, copied.difference.extra)
 
 
-def compare(source: Store, target: Store, horizon: str, note: Note) -> Comparison:
+def compare_stores(source: Store, target: Store, horizon: str, note: Note) -> StoreDifference:
     """Read both stores side by side, up to the id `horizon`. Raises Conflict, naming a score."""
-    found = Comparison(horizon)
+    found = StoreDifference(horizon)
     for ours, theirs in _pairs(_scores(source, horizon, note), _scores(target, horizon)):
         if ours:
             found.source.add(ours)

@@ -56,11 +56,11 @@ def test_every_score_and_key_is_the_same_there_and_back(
     for key in keys:
         source.add_key(key)
     copied = copy(source, store)
-    assert (copied.scores, copied.keys, copied.comparison.equal) == (len(ODD), 2, True)
+    assert (copied.scores, copied.keys, copied.difference.equal) == (len(ODD), 2, True)
     back = SqliteStore(tmp_path / "back.db")
     back.prepare()
     again = copy(store, back)
-    assert again.comparison.source.digest == copied.comparison.source.digest
+    assert again.difference.source.digest == copied.difference.source.digest
     assert scan(store) == scan(back) == scan(source) == ODD
     assert back.list_keys() == store.list_keys() == keys
     back.close()
@@ -85,7 +85,7 @@ def test_a_page_is_tried_again_while_the_target_does_not_answer(
     monkeypatch.setattr(store, "add_missing", add_later)
     source.add_score(a_score())
     if ends_well:
-        assert copy(source, store).comparison.equal
+        assert copy(source, store).difference.equal
     else:
         with pytest.raises(StoreUnavailable, match="away"):
             copy(source, store)
@@ -100,7 +100,7 @@ def test_a_copy_made_again_adds_only_what_is_missing(
     source.add_missing(scores, partial=False)
     store.add_missing(scores[10:70], partial=False)
     copied = copy(source, store)
-    assert (copied.scores, copied.comparison.equal) == (61, True)
+    assert (copied.scores, copied.difference.equal) == (61, True)
     assert copy(source, store).scores == 0
 
 
@@ -118,7 +118,7 @@ def test_a_store_is_not_asked_anew_for_every_part(
         return SqliteStore.scan_scores(source, after, limit)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "scan_scores", scan_scores)
-    assert copy(source, target).comparison.equal
+    assert copy(source, target).difference.equal
     target.close()
     assert len(asked) == 4  # To copy and to compare: all of them, and that there are no more.
 
@@ -138,7 +138,7 @@ def test_a_score_that_becomes_durable_late_is_not_missed(
 
     monkeypatch.setattr(store, "add_missing", add)
     copied = copy(source, store)
-    assert (copied.scores, copied.comparison.equal) == (10, True)
+    assert (copied.scores, copied.difference.equal) == (10, True)
 
 
 def test_a_copy_ends_while_the_source_is_written(
@@ -156,7 +156,7 @@ def test_a_copy_ends_while_the_source_is_written(
 
     monkeypatch.setattr(source, "scan_scores", scan_and_write)
     copied = copy(source, store)
-    assert (copied.scores, copied.comparison.equal) == (5, True)
+    assert (copied.scores, copied.difference.equal) == (5, True)
     assert copied.came_since == source.extent().scores - 5
 
 
@@ -200,11 +200,11 @@ def test_what_only_the_target_has_is_deleted_only_when_asked(source: Store, stor
     source.add_missing(scores, partial=False)
     store.add_missing([*extra, *scores, later], partial=False)
     copied = copy(source, store)
-    assert not copied.comparison.equal
-    assert [each[2] for each in copied.comparison.extra] == [each.score_id for each in extra]
+    assert not copied.difference.equal
+    assert [each[2] for each in copied.difference.extra] == [each.score_id for each in extra]
     assert len(scan(store)) == 7
     copied = copy(source, store, delete_extra=True)
-    assert (copied.deleted, copied.comparison.equal) == (3, True)
+    assert (copied.deleted, copied.difference.equal) == (3, True)
     assert scan(store) == [*scores, later]  # Newer than the source: the target's own.
 
 
