@@ -364,17 +364,72 @@ def test_a_key_from_before_keys_could_expire_works_on(mongodb_uri: str, opened: 
     assert store.list_keys() == [replace(key, last_used_at=NOW)]
 
 
-def test_leaves_of_an_earlier_release_are_named_anew(mongodb_uri: str, opened: Opened) -> None:
+OLD_LEAVES = [{"path": "0", "kind": "number", "number": 5.0}]
+NEW_LEAVES = [{"path": "[0]", "kind": "number", "number": 5.0}]
+
+
+@pytest.fixture
+def old_uri(mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a database of an earlier release, with three pages of scores to migrate."""
     store = opened(mongodb_uri)
     store.prepare()
-    old = [{"path": "0", "kind": "number", "number": 5.0}]
-    score = a_score(value_json="[5]", leaves=old)
-    store.add_score(score)
+    scores = [a_score(value_json="[5]", leaves=OLD_LEAVES) for _ in range(6)]
+    store.add_missing(scores, partial=False)
     store._meta.delete_many({})
-    again = opened(mongodb_uri)
-    again.prepare()
-    found = again.find_score("acme", "demo", score.score_id)
-    assert found == replace(score, leaves=[{"path": "[0]", "kind": "number", "number": 5.0}])
+    monkeypatch.setattr("app.stores.mongo.schema.PAGE", 2)
+    return mongodb_uri
+
+
+def leaves_of(store: MongoStore) -> list[Any]:
+    return [score.leaves for score in store.scan_scores("", 100)]
+
+
+def test_leaves_of_an_earlier_release_are_named_anew(old_uri: str, opened: Opened) -> None:
+    store = opened(old_uri)
+    before = list(store.scan_scores("", 100))
+    store.prepare()
+    assert list(store.scan_scores("", 100)) == [replace(each, leaves=NEW_LEAVES) for each in before]
+
+
+def test_a_migration_that_is_broken_off_goes_on_where_it_was(
+    old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(old_uri)
+    bulk_write = store._scores.bulk_write
+    pages: list[int] = []
+
+    def break_off(updates: list[Any], **options: Any) -> None:
+        pages.append(len(updates))
+        if len(pages) == 2:
+            raise pymongo.errors.AutoReconnect("connection closed")
+        bulk_write(updates, **options)
+
+    monkeypatch.setattr(store._scores, "bulk_write", break_off)
+    with pytest.raises(StoreUnavailable):
+        store.prepare()
+    assert leaves_of(store) == [NEW_LEAVES] * 2 + [OLD_LEAVES] * 4
+    store.prepare()
+    assert leaves_of(store) == [NEW_LEAVES] * 6
+    assert pages == [2, 2, 2, 2]  # The second one twice, the first one once.
+
+
+def test_a_request_waits_for_a_part_of_a_migration_only(
+    old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.store.PREPARE_SECONDS", 0.0)
+    store = opened(old_uri)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="is being migrated"):
+            store.ping()
+    assert store.add_score(a_score(leaves=NEW_LEAVES)).kept is Kept.CREATED
+    assert leaves_of(store) == [NEW_LEAVES] * 7
+
+
+def test_several_processes_may_migrate_at_the_same_time(old_uri: str, opened: Opened) -> None:
+    stores = [opened(old_uri) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(MongoStore.prepare, stores))
+    assert leaves_of(stores[0]) == [NEW_LEAVES] * 6
 
 
 def test_a_database_of_a_newer_program_is_refused(mongodb_uri: str, opened: Opened) -> None:

@@ -68,9 +68,10 @@ def to_score(document: Mapping[str, Any]) -> Score:
 
 
 def size(document: Mapping[str, Any]) -> int:
-    """Return about how many bytes a score's document has."""
-    leaves = sum(len(leaf["path"]) + len(leaf.get("text") or "") for leaf in document["leaves"])
-    return leaves + sum(len(text) for text in document.values() if isinstance(text, str))
+    """Return about how many bytes a score's document, or a part of it, has."""
+    leaves = document.get("leaves", ())
+    in_leaves = sum(len(leaf["path"]) + len(leaf.get("text") or "") for leaf in leaves)
+    return in_leaves + sum(len(text) for text in document.values() if isinstance(text, str))
 
 
 def ids_filter(query: ScoreQuery) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import math
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 
 from app import jsontext
-from app.errors import StoreRefused
+from app.errors import StoreRefused, StoreUnavailable
 from app.leaves import leaves
 from app.stores.mongo.documents import Index
+from app.stores.mongo.driver import read_page
 
 log = logging.getLogger("scoreline.store")
 
@@ -22,7 +24,10 @@ Documents = Collection[dict[str, Any]]
 SCHEMA = 2
 """The version of the documents; those of release 0.1.0 say none and have old names of leaves."""
 
-CHUNK = 500
+AFTER = f"migrated_to_{SCHEMA}"
+"""Where the id stands up to which all scores are migrated to SCHEMA."""
+
+PAGE = 500
 REPORT = 100_000
 
 
@@ -33,39 +38,56 @@ def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
         collection.create_index(keys, name=index.name, **index.options)
 
 
-def migrate(meta: Documents, scores: Documents) -> None:
-    """Bring all documents to SCHEMA; several processes may do so at once.
+def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> None:
+    """Bring all documents to SCHEMA, going on where an earlier call ended or was killed.
 
-    Raises StoreRefused when a newer program wrote them.
+    Several processes may do so at once: then some scores are migrated twice, to the same. Raises
+    StoreRefused when a newer program wrote them, and StoreUnavailable after `seconds`.
     """
-    found = meta.find_one({"_id": "schema"}) or {}
-    version = found.get("version", 1)
+    state = _state(meta)
+    version = _version(state)
     if version > SCHEMA:
         raise StoreRefused(
             f"a newer Scoreline wrote this database: its schema is {version}, "
             f"this program knows {SCHEMA}"
         )
     if version < SCHEMA:
-        _rename_leaves(scores)
+        _rename_leaves(meta, scores, state.get(AFTER, ""), seconds)
         meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
 
 
-def _rename_leaves(scores: Documents) -> None:
-    """Make the leaves of every score anew."""
+def _state(meta: Documents) -> Mapping[str, Any]:
+    return meta.find_one({"_id": "schema"}) or {}
+
+
+def _version(state: Mapping[str, Any]) -> int:
+    version: int = state.get("version", 1)
+    return version
+
+
+def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: float) -> None:
+    """Make the leaves of the scores with ids above `after` anew, page by page."""
+    deadline = time.monotonic() + seconds
     renamed = 0
-    for updates in _chunks(_updates(scores)):
-        scores.bulk_write(updates, ordered=False)
-        renamed += len(updates)
-        if renamed % REPORT < CHUNK and renamed > CHUNK:
-            log.warning("migrating the store: %d scores", renamed)
+    while page := _page(scores, after):
+        if renamed % REPORT < PAGE:
+            log.warning("migrating the store: %d scores, after the id %r", renamed, after)
+        scores.bulk_write([_with_new_leaves(score) for score in page], ordered=False)
+        after, renamed = page[-1]["_id"], renamed + len(page)
+        # Whoever notes an id has migrated everything up to it, or began where another had.
+        meta.update_one({"_id": "schema"}, {"$max": {AFTER: after}}, upsert=True)
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(f"the store is being migrated, as far as the id {after!r}")
 
 
-def _updates(scores: Documents) -> Iterator[UpdateOne]:
-    for score in scores.find({}, {"entity": 1, "project": 1, "value_json": 1}):
-        found = leaves(jsontext.read(score.pop("value_json").encode()))
-        yield UpdateOne(score, {"$set": {"leaves": found}})
+def _page(scores: Documents, after: str) -> list[dict[str, Any]]:
+    fields = {"entity": 1, "project": 1, "value_json": 1}
+    found = scores.find({"_id": {"$gt": after}}, fields).sort("_id", ASCENDING)
+    documents, _ = read_page(found, PAGE)
+    return documents
 
 
-def _chunks(updates: Iterator[UpdateOne]) -> Iterator[list[UpdateOne]]:
-    while chunk := list(islice(updates, CHUNK)):
-        yield chunk
+def _with_new_leaves(score: dict[str, Any]) -> UpdateOne:
+    found = leaves(jsontext.read(score["value_json"].encode()))
+    wanted = {name: score[name] for name in ("_id", "entity", "project")}
+    return UpdateOne(wanted, {"$set": {"leaves": found}})

@@ -7,6 +7,7 @@ A write is acknowledged by a majority of the members, each with the write in its
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from bisect import bisect_right
 from collections import defaultdict
@@ -24,7 +25,7 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from app.errors import ScorelineError, Unsupported
+from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
     ApiKey,
     Changes,
@@ -66,6 +67,9 @@ PAGE = 1_000
 """How many documents are read at a time."""
 
 PING_SECONDS = 2.0
+
+PREPARE_SECONDS = 5.0
+"""How long a request prepares the store, or waits for another that does."""
 
 
 def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStore:
@@ -235,11 +239,11 @@ class MongoStore:
 
     # The store itself
 
-    def prepare(self) -> None:
+    def prepare(self, seconds: float = math.inf) -> None:
         with our_errors():
             create_indexes(self._scores, SCORE_INDEXES)
             create_indexes(self._keys, KEY_INDEXES)
-            migrate(self._meta, self._scores)
+            migrate(self._meta, self._scores, seconds)
             if not has_transactions(self._client):
                 log.warning(
                     "the MongoDB server is no replica set: a batch that is broken off may be "
@@ -248,13 +252,22 @@ class MongoStore:
         self._prepared = True
 
     def _prepare_once(self) -> None:
-        """Make the indexes before the first use of a server that was away at the start."""
-        if not self._prepared:
-            with self._prepare_lock:
-                if not self._prepared:
-                    self.prepare()
+        """Prepare a server that was away at the start, before its first use.
+
+        A request does a part of a long migration, and is refused; the next one goes on.
+        """
+        if self._prepared:
+            return
+        if not self._prepare_lock.acquire(timeout=PREPARE_SECONDS):
+            raise StoreUnavailable("the store is being prepared")
+        try:
+            if not self._prepared:
+                self.prepare(PREPARE_SECONDS)
+        finally:
+            self._prepare_lock.release()
 
     def ping(self) -> None:
+        self._prepare_once()  # Until then every write is refused.
         with our_errors(), pymongo.timeout(PING_SECONDS):
             self._scores.find_one({}, {"_id": 1})
 
