@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command of the arguments; Ctrl-C ends it with one line and exit code 130."""
+    """Run the command line; on Ctrl-C, print one line and exit with code 130."""
     try:
         # Imported here, so that Ctrl-C during the imports is caught too.
         from app.cli.root import scoreline
@@ -13,5 +13,5 @@ def main() -> None:
     except KeyboardInterrupt:
         import sys
 
-        sys.stderr.write("scoreline: interrupted; the same command starts again\n")
+        sys.stderr.write("scoreline: interrupted; run the same command to start over\n")
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""`python -m app.cli` is `scoreline`."""
+"""Run the command line with `python -m app.cli`."""
 
 from app.cli import main
 

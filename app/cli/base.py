@@ -1,26 +1,29 @@
-"""What every command shares: options that are given once, and failures that are told in a line."""
+"""What all commands share: base classes, tables and progress, and one line for each failure."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
-from app.cli.output import fail
-
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED = 141
-"""128 + SIGPIPE, which Windows does not know: what a shell says of a command that it ends."""
+"""128 + SIGPIPE, the exit code that a shell reports; Windows has no `signal.SIGPIPE`."""
+
+MAX_CELL = 48
+"""The most characters in a table cell; `--json` prints values in full."""
 
 
 class ServiceError(Exception):
-    """An answer of the service that refuses, or that is not Scoreline's."""
+    """The service refused the request, or the response is not Scoreline's."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -28,34 +31,37 @@ class ServiceError(Exception):
 
 
 class ServiceUnreachable(Exception):
-    """No answer of the service, or only one to try again."""
+    """The service did not respond, or responded that the client should try again."""
 
 
 class Command(click.Command):
-    """A command that refuses a repeated option, unless the option takes several values."""
+    """A command that rejects a repeated option, unless the option takes several values."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. Raises UsageError."""
-        refuse_repeated(self, ctx, args)
+        reject_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
 class Group(click.Group):
-    """A group of commands, each a Command."""
+    """A group of commands that also rejects repeated options."""
 
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments. Raises UsageError."""
-        refuse_repeated(self, ctx, args)
+        reject_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
 Group.group_class = Group
 
 
-def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
-    """Raise UsageError where an option of one value is given twice: click would take the last."""
+def reject_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Reject a single-value option that is given twice; click would use the last value.
+
+    Raises UsageError.
+    """
     if ctx.resilient_parsing:
         return
     _, _, order = command.make_parser(ctx).parse_args(list(args))
@@ -64,12 +70,12 @@ def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str])
             continue
         if times > 1:
             name = max(parameter.opts, key=len)
-            raise click.UsageError(f"{name} is given {times} times; give it once", ctx)
+            raise click.UsageError(f"{name} is given {times} times; give it only once", ctx)
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn every failure of a command into one line on stderr and its exit code."""
+    """Turn every failure of a command into one line on stderr and an exit code."""
     try:
         yield
     except ServiceError as error:
@@ -77,7 +83,7 @@ def failures() -> Iterator[None]:
     except ServiceUnreachable as error:
         fail(str(error), 3)
     except KeyboardInterrupt:
-        fail("interrupted; the same command starts again", INTERRUPTED)
+        fail("interrupted; run the same command to start over", INTERRUPTED)
     except click.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             fail("interrupted; nothing was done", INTERRUPTED)
@@ -91,23 +97,106 @@ def failures() -> Iterator[None]:
 
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Say `message` when Ctrl-C ends the block."""
+    """Print `message` and exit when Ctrl-C interrupts the block."""
     try:
         yield
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The line is written whole.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second Ctrl-C must not cut the message.
         if sys.stderr and sys.stderr.isatty():
-            click.echo(err=True)  # Leave the line of `^C` and of a progress bar.
+            click.echo(err=True)  # Move off the line that shows `^C` or a progress bar.
         fail(f"interrupted; {message}", INTERRUPTED)
 
 
 def flush() -> None:
-    """Write out what is printed. Raises OSError."""
+    """Flush standard output. Raises OSError."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _discard_output() -> None:
-    """Drop what is not written yet: Python would try, and fail, to write it at its end."""
+    """Discard buffered output, which Python would fail to write when it exits."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Print one line to stderr and exit."""
+    note(f"scoreline: {message}")
+    sys.exit(exit_code)
+
+
+def note(message: str) -> None:
+    """Print one line to stderr, with terminal control characters escaped."""
+    with suppress(OSError):  # A closed stderr cannot be reported anywhere.
+        click.echo(printable(message), err=True)
+
+
+def write(content: bytes) -> None:
+    """Write bytes to stdout. Raises OSError."""
+    if sys.stdout is None:
+        fail("standard output is closed", 2)
+    sys.stdout.buffer.write(content)
+
+
+def write_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns under a header; print nothing if there are no rows."""
+    cells = [[_cut(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    cells.insert(0, list(header))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+@contextmanager
+def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show progress on stderr: a bar on a terminal, otherwise a line for every tenth.
+
+    Yields a function that takes the amount done and the total, or None to keep the total.
+    """
+    with click.progressbar(length=length or 1, label=label, file=sys.stderr) as bar:
+        tenths = 0
+
+        def advance(done: int, of: int | None) -> None:
+            nonlocal tenths
+            bar.length = of or length or 1
+            if sys.stderr.isatty():
+                bar.update(done - bar.pos)
+            elif done * 10 // bar.length > tenths:
+                tenths = done * 10 // bar.length
+                click.echo(f"{label}: {done} of {bar.length}", err=True)
+
+        yield advance
+
+
+@contextmanager
+def bar(length: int | None, label: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar if stderr is a terminal and the length is known.
+
+    Yields a function that takes the amount done since its last call.
+    """
+    if length is None or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
+        yield shown.update
+
+
+def printable(text: str) -> str:
+    """Return `text` with terminal control characters escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _cut(text: str) -> str:
+    safe = printable(text[: MAX_CELL + 1])
+    return safe if len(safe) <= MAX_CELL else f"{safe[: MAX_CELL - 1]}…"

@@ -1,4 +1,4 @@
-"""A client of a running service: one project's scores over HTTP."""
+"""The HTTP client of the command line: reads and writes the scores of one project."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import urllib3
 from app.cli.base import ServiceError, ServiceUnreachable
 
 PAGE = 1_000
-DELETED_AT_ONCE = 100
-"""How many ids one call deletes: every proxy takes so long a request line."""
+MAX_IDS_PER_DELETE = 100
+"""How many ids one request deletes; a request line of this length passes every proxy."""
 
 MAX_WAIT = 30
-"""How many seconds the service waits for new scores."""
+"""How many seconds the service may wait for new scores."""
 
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 STREAM = urllib3.Timeout(connect=10, read=3_600)
-"""An export reads all its scores once before its first byte."""
+"""The service reads all scores once before it sends the first byte of an export."""
 
 _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 
 
 class Client:
-    """The scores of one project of the service at `url`.
+    """A client for the scores of one project of the service at `url`.
 
-    Connections that break, 429 and 503 are tried again, after the time that the service asks for:
-    every call may be repeated. Raises ServiceError and ServiceUnreachable.
+    Broken connections and statuses 429, 502, 503 and 504 are retried, after `Retry-After` where
+    it is sent; every call is safe to repeat. Raises ServiceError and ServiceUnreachable.
     """
 
     def __init__(self, url: str, key: str, project: str) -> None:
@@ -53,7 +53,7 @@ class Client:
         )
 
     def lines(self, filters: Mapping[str, str], limit: int | None) -> Iterator[bytes]:
-        """Yield scores as the lines that the service sends, page by page."""
+        """Yield scores as JSON lines, as the service sends them, page by page."""
         left = limit
         url: str | None = f"{self.scores_url}?{urlencode(filters)}"
         while url and left != 0:
@@ -68,7 +68,7 @@ class Client:
             url = urljoin(self.scores_url, following[1]) if following else None
 
     def changes(self, cursor: str | None, wait: int) -> tuple[bytes, str]:
-        """Return the scores that came after `cursor`, as lines, and the cursor to go on with."""
+        """Return the scores after `cursor` as JSON lines, and the cursor for the next call."""
         query = {"limit": str(PAGE), "wait": str(wait), **({"cursor": cursor} if cursor else {})}
         response = self._send("GET", f"{self.scores_url}/changes?{urlencode(query)}")
         following = response.headers.get("Scoreline-Cursor")
@@ -77,29 +77,29 @@ class Client:
         return response.data, following
 
     def read(self, score_id: str) -> tuple[bytes, dict[str, Any]]:
-        """Return one score, as the service sends it and as a document."""
+        """Return one score, as the service sends it and parsed."""
         url = f"{self.scores_url}/{quote(score_id, safe='')}"
         text = self._send("GET", url).data
         return text, _document(text, "score_id")
 
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
-        """Return whether a run passes, as the service sends it and as a document."""
+        """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
         return text, _document(text, "checks", "passed")
 
     def delete(self, score_ids: Sequence[str]) -> int:
-        """Delete scores; return how many of them were there."""
+        """Delete scores; return how many existed."""
         query = urlencode([("score_ids", score_id) for score_id in score_ids])
         answer = _document(self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted")
         return int(answer["num_deleted"])
 
     def add(self, lines: Sequence[bytes]) -> dict[str, Any]:
-        """Send lines as one batch, each with an idempotency key; return what became of each."""
+        """Send lines as one batch, each with an idempotency key; return the result of each."""
         answer = self._send_lines("batch?partial=true", lines)
         return _document(answer, "results", "num_replayed")
 
     def import_lines(self, lines: Sequence[bytes]) -> dict[str, Any]:
-        """Send lines of an export; return what became of each."""
+        """Send lines of an export; return the result of each."""
         answer = self._send_lines("import", lines)
         return _document(answer, "results", "num_created", "num_present")
 
@@ -107,12 +107,12 @@ class Client:
         body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
         return self._send("POST", f"{self.scores_url}/{path}", body=body, headers=headers).data
 
-    def export(self, wanted: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-        """Yield an export piece by piece. Raises ServiceUnreachable where it breaks off."""
-        url = f"{self.scores_url}/export?{urlencode(wanted)}"
+    def export(self, query: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """Yield an export in chunks. Raises ServiceUnreachable when it breaks off."""
+        url = f"{self.scores_url}/export?{urlencode(query)}"
         response = self._send("GET", url, streamed=True)
         try:
-            yield from response.stream(PIECE)
+            yield from response.stream(CHUNK_BYTES)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ServiceUnreachable(f"the export broke off: {_cause(error)}") from error
 
@@ -136,7 +136,7 @@ class Client:
         if response.status in (429, 500, 502, 503, 504):
             raise ServiceUnreachable(f"{response.status} {_detail(response)}")
         if 300 <= response.status < 400:
-            where = response.headers.get("Location", "somewhere else")
+            where = response.headers.get("Location", "another address")
             raise ServiceError(f"{response.status} redirects to {where}: is the URL right?", 300)
         if response.status != 200:
             raise ServiceError(f"{response.status} {_detail(response)}", response.status)
@@ -150,12 +150,12 @@ def _with_limit(url: str, limit: int) -> str:
 
 
 def not_scoreline(status: int) -> ServiceError:
-    """Return the error of an answer that is somebody else's, such as a login page."""
-    return ServiceError(f"{status}, but the answer is not Scoreline's: is the URL right?", status)
+    """Return the error for a response that is not Scoreline's, such as a login page."""
+    return ServiceError(f"{status}, but the response is not Scoreline's: is the URL right?", status)
 
 
 def _document(text: bytes, *names: str) -> dict[str, Any]:
-    """Return an answer of Scoreline's, which has these fields. Raises ServiceError."""
+    """Parse a response that must be an object with these fields. Raises ServiceError."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -166,13 +166,13 @@ def _document(text: bytes, *names: str) -> dict[str, Any]:
 
 
 def _cause(error: Exception) -> str:
-    """Return the innermost reason, which urllib3 wraps in a sentence about retries."""
+    """Return the underlying error, which urllib3 wraps in a sentence about retries."""
     reason = getattr(error, "reason", None)
     return str(reason or error)
 
 
 def _detail(response: urllib3.BaseHTTPResponse) -> str:
-    """Return what the service says is wrong, in one line."""
+    """Return the service's error message in one line."""
     try:
         answer = json.loads(response.data)
     except (ValueError, urllib3.exceptions.HTTPError):
@@ -191,8 +191,8 @@ def error_text(errors: Sequence[Any]) -> str:
 def _one_error(error: Any) -> str:
     if not isinstance(error, dict) or "msg" not in error:
         return str(error)
-    place = ".".join(str(step) for step in error.get("loc", ()))
-    why = error["msg"]
-    if isinstance(context := error.get("ctx"), dict) and why == "JSON decode error":
-        why = f"{why}: {context.get('error')}"
-    return f"{place}: {why}" if place else str(why)
+    location = ".".join(str(step) for step in error.get("loc", ()))
+    message = error["msg"]
+    if isinstance(context := error.get("ctx"), dict) and message == "JSON decode error":
+        message = f"{message}: {context.get('error')}"
+    return f"{location}: {message}" if location else str(message)

@@ -1,4 +1,4 @@
-"""`scoreline doctor`: check settings, store and keys, and say what to repair."""
+"""`scoreline doctor`: check settings, store and keys, and print how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from config.settings import SettingsError, read_settings
 
 
 @click.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one a check.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check.")
 def doctor(*, as_json: bool) -> None:
-    """Check settings, store and keys, and say what to repair.
+    """Check settings, store and keys, and print how to fix what is wrong.
 
-    Nothing is changed, and a running service goes on. Below a check that warns or fails stands what
-    to do.
+    The check changes nothing, and the service may keep running. Each warning and failure is
+    followed by a line that says what to do.
 
     Example: scoreline doctor --json
 
-    Exit codes: 0 no check fails; 1 one fails; 2 wrong use or a wrong setting.
+    Exit codes: 0 no check failed; 1 a check failed; 2 wrong usage or a wrong setting.
     """
     verdicts = set()
     for result in _checks():
@@ -51,7 +51,9 @@ def _checks() -> Iterator[CheckResult]:
     except (SettingsError, StoreRefused, TracingUnavailable) as error:
         yield CheckResult("settings", FAIL, str(error), "see docs/settings.md")
         return
-    yield CheckResult("settings", OK, f"all can be used; the store is {shown(settings.store)}")
+    yield CheckResult(
+        "settings", OK, f"all settings are valid; the store is {shown(settings.store)}"
+    )
     try:
         yield from service.check(store, settings.admin_key, Path(settings.admin_key_file))
     finally:

@@ -1,25 +1,23 @@
-"""Files of JSON lines: opened, recognised, read line by line, and how far they were sent."""
+"""Read files of JSON lines, and record how much of a file was sent."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
-from app.cli.output import fail, note
+from app.cli.base import fail
 
 HEAD_BYTES = 1 << 20
-"""How much of a file is looked at to recognise it."""
+"""How much of a file is read to detect its format."""
 
 BATCH_BYTES = 4 << 20
-"""About how many bytes of a file are sent at once."""
+"""About how many bytes of a file are sent in one request."""
 
 COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip -c"),
@@ -32,18 +30,18 @@ UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
 
-_PLAIN = {
-    "Extra data": "there is more after the end of the object",
+_PLAIN_MESSAGES = {
+    "Extra data": "unexpected text after the object",
     "Expecting value": "a value is missing",
-    "Invalid control character at": "a string holds a control character, or does not end here",
-    "Unterminated string starting at": "a string does not end",
+    "Invalid control character at": "a string is not closed or contains a control character",
+    "Unterminated string starting at": "a string is not closed",
 }
-"""What json says of an error, where it can be said more plainly."""
+"""Plainer words for some messages of `json`."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a file: its number from 1, its bytes, and its JSON or what is wrong with it."""
+    """One line of a file: its number from 1, its bytes, and its JSON object or the error in it."""
 
     number: int
     raw: bytes
@@ -52,22 +50,22 @@ class Line:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing stands in the line."""
+        """Whether the line is empty or only white space."""
         return self.error is None and not self.text
 
     @property
     def text(self) -> bytes:
-        """The line as it is sent: without the space around it, and a byte order mark."""
+        """The line as it is sent, without a byte order mark and surrounding white space."""
         return self.raw.removeprefix(BOM).strip()
 
     @property
-    def place(self) -> str:
-        """Where the line is, as messages name it."""
+    def position(self) -> str:
+        """The line's position for messages, such as `line 3`."""
         return f"line {self.number}"
 
 
 def read_line(raw: bytes, number: int) -> Line:
-    """Read one line; columns in its error count characters from 1."""
+    """Parse one line. Columns in its error count characters from 1."""
     try:
         text = raw.removeprefix(BOM if number == 1 else b"").decode()
     except UnicodeDecodeError as error:
@@ -79,12 +77,12 @@ def read_line(raw: bytes, number: int) -> Line:
 
 
 def _read_object(text: str) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the JSON object in a text, or what is wrong with it."""
+    """Return the JSON object in `text`, or the error in it."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        what = _PLAIN.get(error.msg, error.msg)
-        return None, f"column {error.pos + 1}: not JSON: {what}"
+        message = _PLAIN_MESSAGES.get(error.msg, error.msg)
+        return None, f"column {error.pos + 1}: not JSON: {message}"
     except RecursionError:
         return None, "column 1: nested too deeply to be read"
     except ValueError:
@@ -95,9 +93,10 @@ def _read_object(text: str) -> tuple[dict[str, Any] | None, str | None]:
 
 
 class InputFile:
-    """A file, a pipe or, as `-`, standard input, open to be read.
+    """An open file, pipe or, as `-`, standard input.
 
-    `size` is None where it is not known before the end, as of a pipe.
+    `size` is in bytes, and None for a pipe. A file that cannot be read or is not text in UTF-8
+    ends the command.
     """
 
     def __init__(self, name: str) -> None:
@@ -105,7 +104,7 @@ class InputFile:
         self.path = Path(name)
         try:
             if self.path.is_dir():
-                fail(f"{name} is a folder, not a file", 2)
+                fail(f"{name} is a directory, not a file", 2)
             raw = io.FileIO(0 if name == "-" else name, closefd=name != "-")
             self.opened = io.BufferedReader(raw, HEAD_BYTES)
             self.head = self.opened.peek(HEAD_BYTES)
@@ -113,34 +112,34 @@ class InputFile:
         except (OSError, ValueError) as error:
             fail(f"{self.name} cannot be read: {getattr(error, 'strerror', None) or error}", 2)
         self.size = os.fstat(self.opened.fileno()).st_size if self.is_regular else None
-        self._refuse(_binary(self.head))
+        self._reject(_binary(self.head))
 
     def __enter__(self) -> Self:
-        """Hand over the open file."""
+        """Return the open file."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.opened.close()
 
-    def refuse_other_json(self) -> None:
-        """End the command where the file holds JSON, but not one object a line."""
-        self._refuse(_other_json(self.head.removeprefix(BOM)))
+    def reject_other_json(self) -> None:
+        """Exit if the file is JSON, but not one object per line."""
+        self._reject(_other_json(self.head.removeprefix(BOM)))
 
-    def _refuse(self, problem: str | None) -> None:
+    def _reject(self, problem: str | None) -> None:
         if problem:
             file = "FILE" if str(self.path) == "-" else shlex.quote(str(self.path))
             fail(f"{self.name} is {problem.replace(' FILE ', f' {file} ')}", 2)
 
     def lines(self, number: int = 0) -> Iterator[Line]:
-        """Yield the lines that follow, the first of which has the number after `number`."""
+        """Yield the remaining lines; the first one gets the number after `number`."""
         for raw in self.opened:
             number += 1
             yield read_line(raw, number)
 
 
 def _binary(head: bytes) -> str | None:
-    """Say what a file is that is not text in UTF-8, and what makes it that."""
+    """Return the format of a file that is not UTF-8 text and how to convert it, otherwise None."""
     for magic, (name, command) in COMPRESSED.items():
         if head.startswith(magic):
             return f"compressed with {name}: `{command} FILE > NEW`, or pipe that into `--file -`"
@@ -152,7 +151,7 @@ def _binary(head: bytes) -> str | None:
 
 
 def _encoding(head: bytes) -> str | None:
-    """Return the encoding of text that is not UTF-8, by its mark or by its zero bytes."""
+    """Return UTF-16 or UTF-32 if a byte order mark or zero bytes show it, otherwise None."""
     for marks, name in ((UTF_32, "UTF-32"), (UTF_16, "UTF-16")):
         if head.startswith(marks):
             return name
@@ -163,11 +162,11 @@ def _encoding(head: bytes) -> str | None:
 
 
 def _other_json(head: bytes) -> str | None:
-    """Say what JSON a file is that is not one object a line, and what makes it that."""
+    """Return what is wrong with JSON that is not one object per line, and how to convert it."""
     text = head.decode(errors="replace")
     first = text.lstrip()
     if first.startswith("["):
-        return "a JSON array, not one object a line: `jq -c '.[]' FILE > NEW`"
+        return "a JSON array, not one object per line: `jq -c '.[]' FILE > NEW`"
     try:
         content, end = json.JSONDecoder().raw_decode(first)
     except (ValueError, RecursionError):
@@ -178,10 +177,11 @@ def _other_json(head: bytes) -> str | None:
     if "prediction_id" not in content and len(lists) == 1:
         name = json.dumps(lists[0], ensure_ascii=False)
         return (
-            f"one JSON object with a list, not one object a line: `jq -c '.[{name}][]' FILE > NEW`"
+            "one JSON object with a list, not one object per line: "
+            f"`jq -c '.[{name}][]' FILE > NEW`"
         )
     if "\n" in first[:end]:
-        return "JSON over several lines, not one object a line: `jq -c . FILE > NEW`"
+        return "JSON over several lines, not one object per line: `jq -c . FILE > NEW`"
     return None
 
 
@@ -190,7 +190,10 @@ def _is_rows(value: Any) -> bool:
 
 
 def _no_line_is_json(text: str) -> str | None:
-    """Say so where none of the first lines is JSON; one such line is told by itself."""
+    """Return a message if none of the first lines is JSON.
+
+    A single line is not enough: it is reported like any other line with an error.
+    """
     lines = [line for line in text.split("\n")[:100] if line.strip()]
     read = [read_line(line.encode(errors="replace"), 2) for line in lines]
     if len(lines) < 2 or any(isinstance(line.content, dict) for line in read):
@@ -199,125 +202,7 @@ def _no_line_is_json(text: str) -> str | None:
         return None
     if lines[0].strip().startswith("{") and "\n" in text:
         return (
-            "not one JSON object a line: if its JSON goes over several lines, `jq -c . FILE > NEW`"
+            "not one JSON object per line: if its JSON goes over several lines, "
+            "`jq -c . FILE > NEW`"
         )
     return f"not JSON lines: line 1, {read[0].error}"
-
-
-@dataclass
-class Progress:
-    """How far a file was sent to `target`: bytes and lines, and what became of them."""
-
-    target: str
-    offset: int = 0
-    lines: int = 0
-    created: int = 0
-    present: int = 0
-    refused: int = 0
-    digest: str = ""
-
-
-@dataclass
-class Journal:
-    """The progress of sending a file, kept beside it in FILE.progress until all is sent.
-
-    `seen` is called with each line that an earlier command sent. A pipe has no journal, nor has a
-    file that is read whole; where the journal cannot be written, that is said once.
-    """
-
-    file: InputFile
-    target: str
-    seen: Callable[[Line], object]
-    is_kept: bool = True
-    progress: Progress = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._path = self.file.path.with_name(f"{self.file.path.name}.progress")
-        self._writes = self.is_kept and self.file.is_regular
-        self._hash = hashlib.sha256()
-        self.progress = Progress(self.target)
-        if self._writes and (progress := self._recover()):
-            self.progress = progress
-            self.file.opened.seek(progress.offset)
-            note(f"going on after line {progress.lines}")
-
-    def _recover(self) -> Progress | None:
-        """Return the progress that an earlier command left of the same bytes and target."""
-        try:
-            progress = Progress(**json.loads(self._path.read_text("utf-8")))
-            if progress.target != self.target or not 0 < progress.offset <= (self.file.size or 0):
-                return None
-            digest = hashlib.sha256()
-            with self.file.path.open("rb") as opened:
-                for piece in _pieces(opened, progress.offset):
-                    digest.update(piece)
-                if digest.hexdigest() != progress.digest:
-                    return None
-                opened.seek(0)
-                for number in range(1, progress.lines + 1):
-                    self.seen(read_line(opened.readline(), number))
-        except (OSError, ValueError, TypeError):
-            return None  # What is left is not a journal: the file is sent from its beginning.
-        self._hash = digest
-        return progress
-
-    def sent(self, raw: list[bytes]) -> None:
-        """Note that these lines have been answered; `progress` counts what became of them."""
-        for line in raw:
-            self._hash.update(line)
-            self.progress.offset += len(line)
-        self.progress.lines += len(raw)
-        self.progress.digest = self._hash.hexdigest()
-        if not self._writes:
-            return
-        # Replaced at once, so that it is whole whenever the command is interrupted.
-        waiting = self._path.with_name(f"{self._path.name}.new")
-        try:
-            waiting.write_text(json.dumps(asdict(self.progress)), "utf-8")
-            waiting.replace(self._path)
-        except OSError as error:
-            self._writes = False
-            note(f"{self._path} cannot be written: {error.strerror}; going on without it")
-
-    def finish(self) -> None:
-        """Remove the journal: the file was sent to its end."""
-        if not self._writes:
-            return
-        for name in (self._path, self._path.with_name(f"{self._path.name}.new")):
-            try:
-                name.unlink(missing_ok=True)
-            except OSError as error:
-                note(f"{name} cannot be removed: {error.strerror}")
-
-    @property
-    def after_interruption(self) -> str:
-        """What the same command does after an interruption."""
-        if self._writes:
-            return "the same command goes on where it was"
-        return "the same command starts again, and stores nothing twice"
-
-
-def _pieces(opened: BinaryIO, length: int) -> Iterator[bytes]:
-    """Yield the first `length` bytes of a file."""
-    while length > 0 and (piece := opened.read(min(length, 1 << 20))):
-        length -= len(piece)
-        yield piece
-
-
-class LineKeys:
-    """Idempotency keys of a file's lines, made of their content and how often it came before.
-
-    Space and the order of keys in the JSON do not matter, nor do lines in between: a line that is
-    added or taken out elsewhere changes no key.
-    """
-
-    def __init__(self) -> None:
-        self._times: Counter[bytes] = Counter()
-
-    def key_of(self, content: dict[str, Any]) -> str:
-        """Return the key of the next line with this content."""
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).digest()[:20]
-        times = self._times[digest]
-        self._times[digest] += 1
-        return "add-" + hashlib.sha256(b"%b %d" % (digest, times)).hexdigest()[:40]

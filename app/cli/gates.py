@@ -13,20 +13,19 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from app.cli.base import Command, ServiceError, ServiceUnreachable
+from app.cli.base import Command, ServiceError, ServiceUnreachable, fail, note, table, write
 from app.cli.client import Client, not_scoreline
-from app.cli.output import fail, note, table, write
-from app.cli.project import of_a_project, why_nothing
+from app.cli.project import project_options, why_no_scores
 
 HEADER = ("check", "wanted", "found", "passed", "why")
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold (section 2.2)."""
+"""Characters that XML 1.0 does not allow (section 2.2)."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test case of JUnit's XML: its class, its name, and what went wrong, if anything."""
+    """A JUnit test case: its class, its name, and what went wrong, if anything."""
 
     class_name: str
     name: str
@@ -35,26 +34,26 @@ class Case:
 
 
 @click.command(
-    cls=Command, epilog="Exit codes: 0 passed; 1 failed, also for want of data; 2 no answer."
+    cls=Command, epilog="Exit codes: 0 passed; 1 failed, also if data is missing; 2 no result."
 )
-@of_a_project
+@project_options
 @click.option("--run", required=True, help="The evaluation run to check.")
 @click.option("--scorer", required=True, help="The scorer whose scores are checked.")
-@click.option("--leaf", default="", help="The path inside the value; none for a bare scalar.")
+@click.option("--leaf", default="", help="The path inside the value; leave it out for a scalar.")
 @click.option("--baseline", help="The run to compare with.")
-@click.option("--min", type=float, help="The mean, or rate of true, is at least this.")
-@click.option("--max", type=float, help="The mean, or rate of true, is at most this.")
-@click.option("--max-drop", type=float, help="At most so far below the baseline's.")
-@click.option("--max-rise", type=float, help="At most so far above the baseline's.")
-@click.option("--min-coverage", type=float, help="At least this part of the scores has a value.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, as the API sends it.")
+@click.option("--min", type=float, help="The lowest mean, or rate of true, that passes.")
+@click.option("--max", type=float, help="The highest mean, or rate of true, that passes.")
+@click.option("--max-drop", type=float, help="How far it may fall below the baseline.")
+@click.option("--max-rise", type=float, help="How far it may rise above the baseline.")
+@click.option("--min-coverage", type=float, help="The lowest share of scores with a value.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.option(
     "--junit",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of JUnit's XML to write for CI: a test case for each check.",
+    help="A JUnit XML file to write for CI, with a test case for each check.",
 )
 def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | float | None) -> None:
-    """Check one leaf of a run against limits, at least one. Without data it fails.
+    """Check one leaf of a run against at least one limit. A check without data fails.
 
     Example: scoreline gate --project acme/demo --run run-2 --baseline run-1 --scorer exact
     --max-drop 0.02
@@ -78,7 +77,7 @@ def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | fl
 
 
 def _rows(answer: dict[str, Any]) -> list[list[str]]:
-    """Return the table of the checks. Raises ServiceError where the answer is not Scoreline's."""
+    """Return a table row for each check. Raises ServiceError for a response of another program."""
     try:
         rows = [_row(check) for check in answer["checks"]]
     except (TypeError, KeyError, ValueError):
@@ -89,13 +88,13 @@ def _rows(answer: dict[str, Any]) -> list[list[str]]:
 
 
 def _missing(client: Client, query: dict[str, str]) -> list[str]:
-    """Return which of the runs has no scores, or that the project has none."""
+    """Return a message for each run without scores, or one if the project has none."""
     runs = [query[name] for name in ("run", "baseline") if name in query]
-    return list(dict.fromkeys(why for run in runs if (why := why_nothing(client, run))))
+    return list(dict.fromkeys(why for run in runs if (why := why_no_scores(client, run))))
 
 
 def _name(query: dict[str, str]) -> str:
-    """Return what is checked, as a report names it."""
+    """Return the name of the gate in a report."""
     return " ".join([query["run"], query["scorer"], query["leaf"]]).strip()
 
 
@@ -121,7 +120,7 @@ def _case(name: str, check: dict[str, Any]) -> Case:
 
 
 def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
-    """Write a file of one suite, which every CI shows."""
+    """Write the cases as one JUnit test suite."""
     if file is None:
         return
     outcomes = Counter(case.outcome for case in cases)

@@ -1,4 +1,4 @@
-"""`scoreline import`: exports of Scoreline and of other services, into a running service."""
+"""`scoreline import`: send the exports of Scoreline and of other services to a running service."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from typing import Any
 
 import click
 
-from app.cli.base import Command, interruptible
+from app.cli.base import Command, bar, fail, interruptible, note
 from app.cli.client import Client
-from app.cli.files import BATCH_BYTES, InputFile, Journal, Progress
-from app.cli.files import Line as FileLine
-from app.cli.output import bar, fail, note
-from app.cli.project import of_a_project
+from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.project import project_options
+from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.scores import FIELDS
-from app.cli.sending import Line, refuse, report, send
+from app.cli.sending import Journal, Outgoing, Progress, reject, report, send
 from app.cli.sources import SOURCES
-from app.cli.sources.rows import NotRows, Row, is_lines, read_rows
-from app.cli.sources.scores import Origin, Unmappable
 from app.datetimes import InvalidDatetime, parse_datetime
 
 OWN = "scoreline"
 OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id"}
-"""The fields of a line of Scoreline's export."""
+"""The fields of a line in Scoreline's own export."""
 
-LINES_AT_ONCE = 10_000
-"""The scores of one call: a row of another service may be many."""
+MAX_LINES_PER_REQUEST = 10_000
+"""The most scores in one request; one row of another service may hold many scores."""
 
 
 @click.command("import", cls=Command)
-@of_a_project
+@project_options
 @click.option(
     "--file",
     required=True,
-    help="JSON lines; of another service also one JSON text (.json) or CSV (.csv), by the name. "
-    "`-` is standard input, with JSON lines.",
+    help="A file of JSON lines. For other services also a JSON document (.json) or CSV (.csv), "
+    "by extension. `-` reads JSON lines from standard input.",
 )
 @click.option(
     "--from",
@@ -43,16 +40,16 @@ LINES_AT_ONCE = 10_000
     type=click.Choice([OWN, *SOURCES]),
     default=OWN,
     show_default=True,
-    help="Whose export it is.",
+    help="The service that wrote the export.",
 )
-@click.option("--created-at", help="The time of scores that do not name one.")
-@click.option("--run", help="The evaluation run of scores that name none.")
+@click.option("--created-at", help="The creation time of scores that have none.")
+@click.option("--run", help="The evaluation run of scores that have none.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
     default=1_000,
     show_default=True,
-    help="Rows that are sent at once.",
+    help="How many rows to send in one request.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 def import_(
@@ -65,19 +62,20 @@ def import_(
     *,
     as_json: bool,
 ) -> None:
-    """Import the scores of an export, and say of each row that is refused why.
+    """Import the scores of an export, and report why each rejected row was rejected.
 
-    Scores keep their times, and those of Scoreline their ids; others get ids that are made of
-    their own. Importing a file again stores nothing twice. FILE.progress, beside a file of JSON
-    lines, holds how far an interrupted command came. docs/exports.md lists what is imported.
+    Scores keep their creation times. Scores exported by Scoreline keep their ids; others get an id
+    derived from their own. Importing a file again stores nothing twice. FILE.progress, next to a
+    file of JSON lines, records how much of it was sent, so that an interrupted import can resume.
+    docs/exports.md lists what is imported.
 
     Example: scoreline import --project acme/demo --file langfuse.csv --from langfuse
     """
     opened = InputFile(file)
     if source == OWN and opened.path.name.lower().endswith((".csv", ".parquet")):
-        fail(f"{file} is not JSON lines, the format of an export that can be imported", 2)
+        fail(f"{file} is not JSON lines, the only format of Scoreline's that can be imported", 2)
     if source == OWN or is_lines(opened.path.name):
-        opened.refuse_other_json()
+        opened.reject_other_json()
     importing = _Importing(client, Origin(source, client.project, _checked(created_at), run))
     importing.send_file(opened, batch_size)
     if not opened.head:
@@ -95,7 +93,7 @@ def _checked(created_at: str | None) -> str | None:
 
 
 class _Importing:
-    """Sends the rows of one file, and counts what becomes of them."""
+    """The import of one file: sends its rows and counts the results."""
 
     def __init__(self, client: Client, origin: Origin) -> None:
         self._client = client
@@ -104,7 +102,7 @@ class _Importing:
         self.ignored: set[str] = set()
 
     def send_file(self, file: InputFile, batch_size: int) -> None:
-        """Send a file, from where an earlier command was interrupted."""
+        """Send a file, starting where an interrupted command stopped."""
         target = f"{self._client.scores_url}/import?from={self._origin.source}"
         as_lines = self._origin.source == OWN or is_lines(file.path.name)
         journal = Journal(file, target, self._note_ignored, is_kept=as_lines)
@@ -123,21 +121,21 @@ class _Importing:
             journal.finish()
 
     def _send_rows(self, batch: list[Row]) -> None:
-        lines: list[Line] = []
+        lines: list[Outgoing] = []
         for row in batch:
             if row.line and row.line.error is not None:
-                refuse(f"{row.place}, {row.line.error}", self.progress)
+                reject(f"{row.position}, {row.line.error}", self.progress)
                 continue
             try:
-                lines.extend((row.place, line) for line in self._lines(row))
+                lines.extend((row.position, line) for line in self._lines(row))
             except Unmappable as error:
-                refuse(f"{row.place}: {error}", self.progress)
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            some = lines[start : start + LINES_AT_ONCE]
-            send(self._client.import_lines, _num_present, some, self.progress)
+                reject(f"{row.position}: {error}", self.progress)
+        for start in range(0, len(lines), MAX_LINES_PER_REQUEST):
+            part = lines[start : start + MAX_LINES_PER_REQUEST]
+            send(self._client.import_lines, _num_present, part, self.progress)
 
     def _lines(self, row: Row) -> list[bytes]:
-        """Return the lines of an import that a row stands for. Raises Unmappable."""
+        """Return the lines to import for a row. Raises Unmappable."""
         if row.is_blank:
             return []
         if row.line and self._origin.source == OWN:
@@ -146,13 +144,13 @@ class _Importing:
         scores = SOURCES[self._origin.source](row, self._origin)
         return [json.dumps(score).encode() for score in scores]
 
-    def _note_ignored(self, line: FileLine) -> None:
+    def _note_ignored(self, line: Line) -> None:
         if self._origin.source == OWN and isinstance(line.content, dict):
             self.ignored |= line.content.keys() - OWN_FIELDS
 
 
 def _next_rows(rows: Iterator[Row], most: int) -> list[Row]:
-    """Return the next rows, at most so many and of about BATCH_BYTES."""
+    """Return at most `most` rows, of about BATCH_BYTES together."""
     batch: list[Row] = []
     size = 0
     for row in rows:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from app.cli.base import Group
-from app.cli.output import fail, table
+from app.cli.base import Group, fail, table
 from app.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging

@@ -1,4 +1,4 @@
-"""What the commands for one project of a running service share: options, and a client of it."""
+"""Options of commands that work on one project of a running service, and its client."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 
 import click
 
+from app.cli.base import fail, note
 from app.cli.client import Client
-from app.cli.output import fail, note
 from app.keytext import clean_key, decode_key
 
 LOCAL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?", re.IGNORECASE)
-"""Addresses that may go without a scheme: no key leaves the machine."""
+"""Addresses that need no scheme, because the key does not leave the machine."""
 
 
-def of_a_project(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that every one has, and a client made of them."""
+def project_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --project, --url and --key-file to a command, and pass it a client made from them."""
 
     @click.option("--project", required=True, help="The project, as entity/project.")
     @click.option(
@@ -29,26 +29,26 @@ def of_a_project(command: Callable[..., None]) -> Callable[..., None]:
         envvar="SCORELINE_URL",
         default="http://127.0.0.1:8000",
         show_default=True,
-        help="Where the service is; also SCORELINE_URL.",
+        help="The URL of the service; also SCORELINE_URL.",
     )
     @click.option(
         "--key-file",
         type=click.Path(path_type=Path),
         default="var/admin.key",
         show_default=True,
-        help="A file that holds the API key, when SCORELINE_KEY is not set.",
+        help="A file with the API key, used if SCORELINE_KEY is not set.",
     )
     @wraps(command)
     def with_client(project: str, url: str, key_file: Path, **rest: Any) -> None:
         if not all(project.partition("/")) or project.count("/") != 1:
-            fail(f"--project is entity/project, not {project!r}", 2)
+            fail(f"--project must be entity/project, not {project!r}", 2)
         command(client=Client(service_url(url), _key(key_file), project), **rest)
 
     return with_client
 
 
 def service_url(text: str) -> str:
-    """Return the address of the service, without a slash at its end, or end the command."""
+    """Return the URL of the service without a trailing slash, or exit if it is not valid."""
     url = text.strip()
     if LOCAL.fullmatch(url):
         url = f"http://{url}"
@@ -59,7 +59,7 @@ def service_url(text: str) -> str:
 
 
 def _problem(url: str) -> str | None:
-    """Say what is wrong with the address; it may hold a password, so it is not repeated whole."""
+    """Return what is wrong with the URL, without repeating it: it may contain a password."""
     scheme, separator, _ = url.partition("://")
     try:
         parts = urlsplit(url)
@@ -67,18 +67,18 @@ def _problem(url: str) -> str | None:
     except ValueError as error:
         return f"is not a URL: {error}"
     problems = {
-        "holds characters that no URL has": not re.fullmatch("[!-~]+", url),
-        "has no scheme: write http:// or https:// before it": not separator,
+        "contains characters that are not allowed in a URL": not re.fullmatch("[!-~]+", url),
+        "has no scheme: it must begin with http:// or https://": not separator,
         f"begins with {scheme}://, not http:// or https://": parts.scheme not in ("http", "https"),
-        "holds a user name or password: put the API key into SCORELINE_KEY": "@" in parts.netloc,
-        "names no host": not parts.hostname or port == 0,
+        "contains a user name or password: set SCORELINE_KEY instead": "@" in parts.netloc,
+        "has no host or a wrong port": not parts.hostname or port == 0,
         "has a query or fragment: write only http://HOST:PORT/PREFIX": "?" in url or "#" in url,
     }
     return next((problem for problem, is_so in problems.items() if is_so), None)
 
 
 def _key(file: Path) -> str:
-    """Return the API key of SCORELINE_KEY or, where that is not set, of `file`."""
+    """Return the API key from SCORELINE_KEY, or from `file` if that is not set."""
     given = os.environ.get("SCORELINE_KEY")
     try:
         return clean_key(given) if given else decode_key(file.read_bytes())
@@ -92,23 +92,23 @@ FILTERS = (
     click.option("--run", "evaluation_run_id", help="Only scores of this evaluation run."),
     click.option("--prediction", "prediction_id", help="Only scores of this prediction."),
     click.option("--scorer", help="Only scores by this scorer."),
-    click.option("--created-at-from", help="Only scores created at this time or later."),
-    click.option("--created-at-to", help="Only scores created earlier than this time."),
-    click.option("--created-after", help="Only scores created later than this time."),
-    click.option("--created-before", help="Only scores created earlier than this time."),
-    click.option("--limit", type=click.IntRange(min=0), help="At most so many."),
+    click.option("--created-at-from", help="Only scores created at or after this time."),
+    click.option("--created-at-to", help="Only scores created before this time."),
+    click.option("--created-after", help="Only scores created after this time."),
+    click.option("--created-before", help="Only scores created before this time."),
+    click.option("--limit", type=click.IntRange(min=0), help="The most scores to return."),
 )
 
 
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the filters of a list."""
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the filters of a list of scores to a command."""
     for option in reversed(FILTERS):
         command = option(command)
     return command
 
 
-def why_nothing(client: Client, run: str | None) -> str | None:
-    """Return that the project, or this run of it, has no scores; None where it has some."""
+def why_no_scores(client: Client, run: str | None) -> str | None:
+    """Return a message if the project or this run has no scores; otherwise None."""
     if not list(client.lines({}, 1)):
         return f"no scores in {client.project}"
     if run and not list(client.lines({"evaluation_run_id": run}, 1)):
@@ -116,8 +116,8 @@ def why_nothing(client: Client, run: str | None) -> str | None:
     return None
 
 
-def say_nothing_found(client: Client, run: str | None) -> None:
-    """End the command where the project or the run has no scores; else say that none match."""
-    if why := why_nothing(client, run):
+def report_no_scores(client: Client, run: str | None) -> None:
+    """Exit if the project or the run has no scores; otherwise say that no scores match."""
+    if why := why_no_scores(client, run):
         fail(why, 1)
     note("no scores match")

@@ -1,4 +1,4 @@
-"""The command `scoreline` and the names of its commands."""
+"""The `scoreline` command, and the list of its subcommands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from app.cli.base import Command, Group, failures, flush
 
 EXIT_CODES = """\b
 Exit codes:
-  0    done
+  0    success
   1    refused, failed, or not found
-  2    wrong use, a wrong setting, a file that cannot be read or written
-  3    the service or its store does not answer: try again
+  2    wrong usage, a wrong setting, or a file that cannot be read or written
+  3    the service or its store does not respond: try again
   130  interrupted by Ctrl-C
-  141  whoever read the output closed it (`| head`)
-`gate` has 0 for passed, 1 for failed and 2 for no answer.
+  141  the reader of the output closed it (`| head`)
+`gate` exits with 0 if it passed, 1 if it failed and 2 if there is no result.
 """
 
 COMMANDS = {
@@ -32,19 +32,22 @@ COMMANDS = {
     "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),
     "store": ("app.cli.store:store", "Back up, restore and copy a store."),
 }
-"""Where each command is, and its line in the help. A command is imported when it is used: the help
-needs none of them, and those for a running service need nothing of the server."""
+"""The module and the help line of each command.
+
+Commands are imported when they are used. So the help is fast, and the commands that talk to a
+running service import nothing of the server.
+"""
 
 
 class Root(Group):
-    """The command `scoreline`, which imports the one that is used and ends it in words."""
+    """A group that imports the command in use, and reports its failures in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command by name."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -52,19 +55,19 @@ class Root(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the lines of the help without importing the commands."""
+        """Write the help lines of the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run, also where only the help is printed; a failure becomes one line on stderr."""
+        """Run the command line, and print a failure while parsing it as one line on stderr."""
         with failures():
             return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a failure becomes one line on stderr and an exit code."""
+        """Run the command, and turn a failure into one line on stderr and an exit code."""
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):  # What a terminal cannot show is escaped.
+            if hasattr(stream, "reconfigure"):  # Escape what the terminal's encoding cannot show.
                 stream.reconfigure(errors="backslashreplace")
         with failures():
             try:
@@ -90,8 +93,8 @@ def scoreline() -> None:
 def serve() -> None:
     """Serve over HTTP until SIGTERM or Ctrl-C.
 
-    Listens on 127.0.0.1:8000 and keeps scores in var/scoreline.db unless SCORELINE_HOST, PORT and
-    SCORELINE_STORE say otherwise. The first start makes the administrator's key.
+    Listens on 127.0.0.1:8000 and stores scores in var/scoreline.db, unless SCORELINE_HOST, PORT
+    and SCORELINE_STORE are set. The first start creates the administrator's key.
 
     Example: PORT=8080 scoreline serve
     """

@@ -13,43 +13,56 @@ from typing import Any
 
 import click
 
-from app.cli.base import Group, ServiceError, ServiceUnreachable, flush, interruptible
-from app.cli.client import DELETED_AT_ONCE, MAX_WAIT, Client
-from app.cli.files import BATCH_BYTES, InputFile, Journal, Line, LineKeys
-from app.cli.output import bar, fail, note, printable, table, write, write_json
-from app.cli.project import filtered, of_a_project, say_nothing_found, why_nothing
-from app.cli.sending import refuse, report, send
+from app.cli.base import (
+    Group,
+    ServiceError,
+    ServiceUnreachable,
+    bar,
+    fail,
+    flush,
+    interruptible,
+    note,
+    printable,
+    table,
+    write,
+    write_json,
+)
+from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client
+from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.project import filter_options, project_options, report_no_scores, why_no_scores
+from app.cli.sending import Journal, LineKeys, reject, report, send
 
 ROWS = 100
-"""How many scores a table shows when no limit is given; `--json` writes all."""
+"""The most scores in a table without --limit; `--json` prints all."""
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
 FIELDS = {"prediction_id", "scorer", "value", "evaluation_run_id"}
+"""The fields of a score in a file; others are ignored."""
+
 KEY = "idempotency_key"
-"""The fields of a score that is sent; others are ignored."""
 
 PAUSE_SECONDS = 1.0
-"""How long `follow` waits before it asks a service again that did not answer."""
+"""How long `follow` waits before it retries a service that does not respond."""
 
 
 @click.group(cls=Group)
 def scores() -> None:
     """Add, list, follow, get and delete scores of a running service.
 
-    The API key is taken from SCORELINE_KEY, else from the key file; never from the command line.
+    The API key is read from SCORELINE_KEY or the key file, never from the command line.
     """
 
 
 @scores.command("list")
-@of_a_project
-@filtered
+@project_options
+@filter_options
 @click.option(
-    "--json", "as_json", is_flag=True, help="All, as JSON lines, each as the API sends it."
+    "--json", "as_json", is_flag=True, help="Print all scores as JSON lines, as the API sends them."
 )
 def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: str | None) -> None:
-    """List scores, oldest first: a table of the first 100, or with --json all.
+    """List scores, oldest first: the first 100 in a table, or all with --json.
 
-    A project or run without scores is exit code 1.
+    The exit code is 1 if the project or run has no scores.
 
     Example: scoreline scores list --project acme/demo --run run-1 --json
     """
@@ -57,7 +70,7 @@ def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: 
     lines = client.lines(given, limit if as_json or limit is not None else ROWS + 1)
     first = next(lines, None)
     if first is None and limit != 0:
-        say_nothing_found(client, filters["evaluation_run_id"])
+        report_no_scores(client, filters["evaluation_run_id"])
     elif first is not None and as_json:
         write(first + b"\n")
         for line in lines:
@@ -67,12 +80,12 @@ def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: 
         shown = ROWS if limit is None else limit
         table(COLUMNS, [_row(json.loads(line)) for line in found[:shown]])
         if len(found) > shown:
-            note(f"the first {shown}; more with --limit, all with --json")
+            note(f"only the first {shown} are shown; use --limit for more, --json for all")
 
 
 @scores.command("get")
-@of_a_project
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, as the API sends it.")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.argument("score_id")
 def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
     """Show one score.
@@ -89,72 +102,73 @@ def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
 
 
 @scores.command("delete")
-@of_a_project
-@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@project_options
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"num_deleted": N}, as the API does.')
 @click.argument("score_ids", nargs=-1, required=True)
 def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
-    """Delete scores by their ids, or by those on standard input when the only one is `-`.
+    """Delete scores by id, or with `-` the ids on standard input.
 
-    Asks first. Off a terminal, and with `-`, it refuses without --yes. Ids that are not there are
-    exit code 1.
+    Asks for confirmation first. Without a terminal, and with `-`, --yes is required. The exit code
+    is 1 if an id does not exist.
 
     Example: scoreline scores delete --project acme/demo --yes SCORE_ID SCORE_ID
     """
     from_stdin = score_ids == ("-",)
     if not yes and (from_stdin or sys.stdin is None or not sys.stdin.isatty()):
-        fail("nobody can be asked here: --yes deletes without asking", 2)
-    wanted = list(score_ids)
+        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+    ids = list(score_ids)
     if from_stdin:
-        wanted = InputFile("-").opened.read().decode(errors="replace").split()
-    wanted = list(dict.fromkeys(wanted))
+        ids = InputFile("-").opened.read().decode(errors="replace").split()
+    ids = list(dict.fromkeys(ids))
     if not yes:
-        click.confirm(f"Delete {len(wanted)} scores for good?", abort=True, err=True)
+        click.confirm(f"Delete {len(ids)} scores permanently?", abort=True, err=True)
     deleted = 0
-    again = interruptible("the same command deletes the rest")
-    with again, bar(len(wanted), "deleting") as advance:
-        for start in range(0, len(wanted), DELETED_AT_ONCE):
-            some = wanted[start : start + DELETED_AT_ONCE]
-            deleted += client.delete(some)
-            advance(len(some))
+    interruption = interruptible("run the same command to delete the rest")
+    with interruption, bar(len(ids), "deleting") as advance:
+        for start in range(0, len(ids), MAX_IDS_PER_DELETE):
+            part = ids[start : start + MAX_IDS_PER_DELETE]
+            deleted += client.delete(part)
+            advance(len(part))
     if as_json:
         write_json({"num_deleted": deleted})
     else:
-        note(f"deleted {deleted} of {len(wanted)}")
-    if deleted < len(wanted):
-        if not deleted and (why := why_nothing(client, None)):
+        note(f"deleted {deleted} of {len(ids)}")
+    if deleted < len(ids):
+        if not deleted and (why := why_no_scores(client, None)):
             note(why)
         sys.exit(1)
 
 
 @scores.command("add")
-@of_a_project
-@click.option("--file", required=True, help="The file, in UTF-8; `-` is standard input.")
+@project_options
+@click.option("--file", required=True, help="A file in UTF-8; `-` is standard input.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
     default=1_000,
     show_default=True,
-    help="Lines that are sent at once.",
+    help="How many lines to send in one request.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> None:
-    """Add the scores of a file of JSON lines, and say of each line that is refused why.
+    """Add the scores in a file of JSON lines, and report why each rejected line was rejected.
 
-    Each line is one JSON object with prediction_id, scorer, value and perhaps evaluation_run_id,
-    whatever the file is called.
+    Each line is one JSON object with prediction_id, scorer, value and optionally
+    evaluation_run_id. The file may have any name.
 
-    Adding a file again stores nothing twice: each line is sent with an idempotency key, made of its
-    content and of how often that content came before in the file. A line with the same content in
-    another file has the same key, so it is already there; give such lines an idempotency_key of
-    their own.
+    Adding a file again stores nothing twice: each line is sent with an idempotency key made from
+    its content and how often that content occurs before it in the file. A line with the same
+    content in another file gets the same key and is not stored again; give such lines an
+    idempotency_key of their own.
 
-    FILE.progress, beside the file, holds how far an interrupted command came.
+    FILE.progress, next to the file, records how much of it was sent, so that an interrupted command
+    can resume.
 
     Example: scoreline scores add --project acme/demo --file scores.jsonl
     """
     source = InputFile(file)
-    source.refuse_other_json()
+    source.reject_other_json()
     adding = _Adding()
     journal = Journal(source, client.scores_url, adding.keyed)
     progress = journal.progress
@@ -169,9 +183,9 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
             keyed = []
             for line in batch:
                 if line.error is not None:
-                    refuse(f"{line.place}, {line.error}", progress)
+                    reject(f"{line.position}, {line.error}", progress)
                 elif not line.is_blank:
-                    keyed.append((line.place, adding.keyed(line)))
+                    keyed.append((line.position, adding.keyed(line)))
             send(client.add, _num_replayed, keyed, progress)
             journal.sent([line.raw for line in batch])
             advance(sum(len(line.raw) for line in batch))
@@ -182,14 +196,14 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
 
 
 class _Adding:
-    """What is known of the lines of a file so far: their keys, and fields that are ignored."""
+    """The idempotency keys of the lines read so far, and the names of ignored fields."""
 
     def __init__(self) -> None:
         self._keys = LineKeys()
         self.ignored: set[str] = set()
 
     def keyed(self, line: Line) -> bytes:
-        """Return the line as it is sent: with a key, unless it has one of its own."""
+        """Return the line to send, with an idempotency key unless it has one of its own."""
         if not isinstance(line.content, dict):
             return line.text
         self.ignored |= line.content.keys() - FIELDS - {KEY}
@@ -201,7 +215,7 @@ class _Adding:
 
 
 def next_lines(lines: Iterator[Line], most: int) -> list[Line]:
-    """Return the next lines, at most so many and of about BATCH_BYTES."""
+    """Return at most `most` lines, of about BATCH_BYTES together."""
     batch: list[Line] = []
     size = 0
     for line in islice(lines, most):
@@ -217,84 +231,85 @@ def _num_replayed(answer: dict[str, Any]) -> int:
 
 
 @scores.command("follow")
-@of_a_project
-@click.option("--from-start", is_flag=True, help="Begin with the first score, not with new ones.")
-@click.option("--cursor", help="Go on where another `follow` ended, as it said.")
+@project_options
+@click.option("--from-start", is_flag=True, help="Print existing scores first.")
+@click.option("--cursor", help="Continue after this cursor, which an earlier `follow` printed.")
 def scores_follow(client: Client, cursor: str | None, *, from_start: bool) -> None:
-    """Print new scores as JSON lines as they come, until Ctrl-C.
+    """Print new scores as JSON lines as they arrive, until Ctrl-C.
 
-    Ctrl-C prints the cursor with which the same command goes on. A service that starts again is
-    asked again: nothing is lost, and nothing printed twice.
+    Ctrl-C prints the cursor to continue with. If the service restarts, `follow` reconnects: no
+    score is lost or printed twice.
 
     Example: scoreline scores follow --project acme/demo >> scores.jsonl
     """
     if from_start and cursor is not None:
-        raise click.UsageError("--from-start and --cursor exclude each other; give one of them")
+        raise click.UsageError("--from-start and --cursor cannot be used together")
     following = _Following(client, "start" if from_start else cursor)
     try:
         following.run()
     except ServiceError as error:
         if error.status != 410:
             raise
-        fail(f"{error}; --from-start begins anew, and without --cursor only new scores come", 1)
+        fail(f"{error}; use --from-start to print all scores, or leave out --cursor", 1)
     except KeyboardInterrupt:
-        with interruptible(following.going_on):
+        with interruptible(following.after_interruption):
             raise
 
 
 class _Following:
-    """Follows a project; `cursor` is where what is printed ends."""
+    """Follows a project; `cursor` is the position after the last score that was printed."""
 
     def __init__(self, client: Client, cursor: str | None) -> None:
         self._client = client
         self.cursor = cursor
 
     @property
-    def going_on(self) -> str:
-        """What the same command does after an interruption."""
+    def after_interruption(self) -> str:
+        """How to continue, for the message on Ctrl-C."""
         if self.cursor is None:
             return "nothing was printed"
-        return f"go on with --cursor {self.cursor}"
+        return f"continue with --cursor {self.cursor}"
 
     def run(self) -> None:
-        """Print scores as they come."""
-        # The first call does not wait: the cursor it brings survives a service that starts again.
+        """Print scores as they arrive."""
+        # Get a cursor without waiting, so that no score is missed if the service restarts.
         self._print(*self._client.changes(self.cursor, wait=0))
-        answers = True
+        is_reachable = True
         while True:
             try:
                 self._print(*self._client.changes(self.cursor, wait=MAX_WAIT))
-                answers = True
+                is_reachable = True
             except ServiceUnreachable as error:
-                if answers:
+                if is_reachable:
                     note(f"{error}; trying again")
-                answers = False
+                is_reachable = False
                 time.sleep(PAUSE_SECONDS)
 
     def _print(self, lines: bytes, cursor: str) -> None:
-        with _interrupted_later():
+        with _delay_interrupt():
             write(lines)
             flush()
             self.cursor = cursor
 
 
 @contextmanager
-def _interrupted_later() -> Iterator[None]:
-    """Hold back the first Ctrl-C until the block has ended; the second one ends it."""
-    held: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
+def _delay_interrupt() -> Iterator[None]:
+    """Delay a first Ctrl-C until the block is done; a second one interrupts it."""
+    interrupts = 0
+    previous = signal.getsignal(signal.SIGINT)
 
-    def hold(*_: object) -> None:
-        if held:
+    def delay(*_: object) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
             raise KeyboardInterrupt
-        held.append(True)
 
-    signal.signal(signal.SIGINT, hold)
+    signal.signal(signal.SIGINT, delay)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
+        signal.signal(signal.SIGINT, previous)
+    if interrupts:
         raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""`scoreline store`: back up, restore and copy what a store holds."""
+"""`scoreline store`: back up, restore and copy a store."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from app.cli.base import Group, interruptible
-from app.cli.output import fail, note, progress, write_json
+from app.cli.base import Group, fail, interruptible, note, progress, write_json
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.services.copies import Copied, copy_store
 from app.stores import embedded_file, open_store, shown
@@ -30,34 +29,34 @@ def store() -> None:
 
 
 @store.command()
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("file", type=FILE)
 def backup(file: Path, *, force: bool, as_json: bool) -> None:
-    """Copy the embedded store into FILE, while it runs.
+    """Copy the embedded store to FILE, also while the service runs.
 
-    It is the store of the settings, as it is at this moment; it may be written to meanwhile. FILE
-    appears whole and checked, or not at all; only you may read it. A MongoDB store is backed up by
-    MongoDB's own tools, or copied into a file by `scoreline store copy`.
+    Copies the store of SCORELINE_STORE as it is at this moment, even if scores are added meanwhile.
+    FILE is created only when it is complete and checked, and only you can read it. To back up a
+    MongoDB store, use MongoDB's own tools, or `scoreline store copy` to copy it to a file.
 
     Example: scoreline store backup /srv/backups/scores.db
     """
     path = _embedded("backup", file)
     if file.exists() and not force:
-        fail(f"{file} is there already; --force replaces it", 2)
+        fail(f"{file} already exists; use --force to replace it", 2)
     with _failures(), progress("backing up") as advance:
         count = back_up(path, file, advance)
-    _tell({"num_scores": count}, f"{file} holds {count} scores, checked", as_json=as_json)
+    _print({"num_scores": count}, f"{file} holds {count} scores, all checked", as_json=as_json)
 
 
 @store.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("file", type=FILE)
 def restore(file: Path, *, as_json: bool) -> None:
-    """Replace the embedded store by a backup.
+    """Replace the embedded store with a backup.
 
-    It is the store of the settings. Refused while a service uses the store. The store that stood
-    there is kept beside it, with the time in its name. API keys are the backup's.
+    Replaces the store of SCORELINE_STORE, but not while a service uses it. The old store is kept
+    next to the new one, with the time in its name. The API keys are those of the backup.
 
     Example: scoreline store restore /srv/backups/scores.db
     """
@@ -65,30 +64,31 @@ def restore(file: Path, *, as_json: bool) -> None:
     with _failures(), progress("restoring") as advance:
         count, kept = restore_backup(file, path, advance)
     document = {"num_scores": count, "replaced_store": str(kept) if kept else None}
-    _tell(document, f"{path} holds {count} scores", as_json=as_json)
+    _print(document, f"{path} holds {count} scores", as_json=as_json)
     if kept:
-        note(f"the store before is {kept}; remove it when you do not need it")
+        note(f"the old store is {kept}; remove it when you no longer need it")
 
 
 @store.command()
 @click.option(
     "--delete-extra",
     is_flag=True,
-    help="Delete scores that only the target has; use it only while nobody else writes there.",
+    help="Delete scores that only the target has. Do not use it while the target is written to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("from_url")
 @click.argument("to_url")
 def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> None:
-    """Copy one store into another, and compare them.
+    """Copy one store to another, and compare them.
 
-    Every score and API key is copied. FROM_URL and TO_URL are written as SCORELINE_STORE is; @FILE
-    takes one from a file, so that no password stands in the list of processes. Both may be in use:
-    what comes meanwhile is copied by the same command, made again. So is what is missing after an
-    interruption. Nothing is overwritten: what is another in the target is an error that names it.
+    Copies all scores and API keys. FROM_URL and TO_URL are written like SCORELINE_STORE; @FILE
+    reads a URL from a file, which keeps its password out of the list of processes. Both stores may
+    be in use. To copy scores that arrived meanwhile, or to continue after an interruption, run the
+    same command again. Nothing is overwritten: a score or key that differs in the target is an
+    error.
 
-    Exit codes: 0 both hold the same, as far as the source went at the beginning; 1 they do not;
-    2 wrong use; 3 a store does not answer, try again.
+    Exit codes: 0 both stores are equal, up to the last score that the source had at the start;
+    1 they differ; 2 wrong usage; 3 a store does not respond: try again.
 
     Example: scoreline store copy sqlite:////srv/scoreline.db @mongodb.url
     """
@@ -98,16 +98,17 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
             fail("FROM_URL and TO_URL are the same store", 2)
         file = embedded_file(source_url)
         if file and not file.exists():
-            fail(f"there is no store at {file}", 2)
+            fail(f"no store at {file}", 2)
         source = opened.enter_context(_opened("FROM_URL", source_url))
         target = opened.enter_context(_opened("TO_URL", target_url))
-        done, twice = 0, 2 * source.extent().scores
-        with progress("copying and comparing", twice) as advance:
+        # Each score is read once to copy it and once to compare it.
+        done, total = 0, 2 * source.extent().scores
+        with progress("copying and comparing", total) as advance:
 
             def note(more: int) -> None:
                 nonlocal done
                 done += more
-                advance(min(done, twice), None)
+                advance(min(done, total), None)
 
             copied = copy_store(source, target, delete_extra=delete_extra, note=note)
     if as_json:
@@ -116,7 +117,7 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
         _report(copied, shown(source_url), shown(target_url))
 
 
-def _tell(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+def _print(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
     if as_json:
         write_json(document)
     else:
@@ -149,20 +150,20 @@ def _report(copied: Copied, source: str, target: str) -> None:
     click.echo(f"{source}: {found.source.scores} scores, sha256 {found.source.digest}")
     click.echo(f"{target}: {found.target.scores} scores, sha256 {found.target.digest}")
     if copied.came_since:
-        click.echo(f"about {copied.came_since} scores came meanwhile: copy again to have them")
+        click.echo(f"about {copied.came_since} scores arrived meanwhile; copy again to add them")
     if found.equal:
-        click.echo(f"the same up to score {found.horizon}" if found.horizon else "both are empty")
+        click.echo(f"equal up to score {found.horizon}" if found.horizon else "both are empty")
         return
     if found.extra:
         click.echo(
             f"scores that only the target has: {len(found.extra)}, such as {found.extra[0][2]}; "
-            "--delete-extra deletes them there"
+            "use --delete-extra to delete them"
         )
-    fail("the two do not hold the same", 1)
+    fail("the stores differ", 1)
 
 
 def _url(name: str, text: str) -> str:
-    """Return a store's URL as given, or from the file given, checked as a setting is."""
+    """Return a store's URL, read from a file if it is `@FILE`; exit if it is not valid."""
     try:
         text = Path(text[1:]).read_text("utf-8").strip() if text.startswith("@") else text
         url = read_settings({"SCORELINE_STORE": text}).store
@@ -176,7 +177,7 @@ def _url(name: str, text: str) -> str:
 
 @contextmanager
 def _opened(name: str, url: str) -> Iterator[Store]:
-    """Open a store, ready."""
+    """Open and prepare a store, and close it at the end of the block."""
     try:
         opened = open_store(url)
     except ScorelineError as error:
@@ -189,7 +190,7 @@ def _opened(name: str, url: str) -> Iterator[Store]:
 
 
 def _embedded(command: str, file: Path) -> Path:
-    """Return the file of the settings' store, which `command` works on."""
+    """Return the path of the embedded store, or exit if SCORELINE_STORE is another one."""
     try:
         url = read_settings(os.environ).store
     except SettingsError as error:
@@ -199,7 +200,7 @@ def _embedded(command: str, file: Path) -> Path:
         sides = (shown(url), f"sqlite:///{file}")
         source, target = sides if command == "backup" else sides[::-1]
         fail(
-            f"{command} is for the embedded store. Use mongodump and mongorestore, or "
+            f"{command} works only with the embedded store; use mongodump and mongorestore, or "
             f"`scoreline store copy {source} {target}`",
             2,
         )
@@ -212,7 +213,7 @@ def _embedded(command: str, file: Path) -> Path:
 def _failures() -> Iterator[None]:
     """Turn every failure of a store into one line and an exit code."""
     try:
-        with interruptible("the same command goes on"):
+        with interruptible("run the same command to continue"):
             yield
     except Conflict as error:
         fail(str(error), 1)

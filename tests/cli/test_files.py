@@ -35,13 +35,13 @@ def test_a_line_at_the_top_or_one_taken_out_doubles_nothing(
 ) -> None:
     items = [{**SCORE, "prediction_id": name} for name in "aabc"]
     file = write_lines(tmp_path / "f.jsonl", items)
-    assert add(service, project, file) == "new 4, already there 0, refused 0\n"
+    assert add(service, project, file) == "created 4, already present 0, rejected 0\n"
     write_lines(file, [{**SCORE, "prediction_id": "d"}, *items])
-    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
+    assert add(service, project, file) == "created 1, already present 4, rejected 0\n"
     write_lines(file, items[1:])
-    assert add(service, project, file) == "new 0, already there 3, refused 0\n"
+    assert add(service, project, file) == "created 0, already present 3, rejected 0\n"
     write_lines(file, [items[0], *items])
-    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
+    assert add(service, project, file) == "created 1, already present 4, rejected 0\n"
     found = Counter(score["prediction_id"] for score in stored(service, project))
     assert found == {"a": 3, "b": 1, "c": 1, "d": 1}
 
@@ -52,10 +52,10 @@ def test_space_and_the_order_of_keys_are_not_content(
     file = tmp_path / "f.jsonl"
     items = [{**SCORE, "value": {"a": number, "b": [1, 2]}} for number in range(150)]
     write_lines(file, items)
-    assert add(service, project, file) == "new 150, already there 0, refused 0\n"
+    assert add(service, project, file) == "created 150, already present 0, rejected 0\n"
     line = ' {"value": {"b" : [1,2], "a" : %d}, "scorer" :"s",  "prediction_id":"p"} \r\n'
     file.write_text("".join(line % number for number in range(150)))
-    assert add(service, project, file) == "new 0, already there 150, refused 0\n"
+    assert add(service, project, file) == "created 0, already present 150, rejected 0\n"
     assert len(stored(service, project)) == 150
 
 
@@ -75,7 +75,7 @@ def test_keys_are_right_again_after_an_interruption(
     (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
     write_lines(file, [SCORE] * 7)
     said = add(service, project, file, "--batch-size", "2")
-    assert said == "going on after line 4\nnew 7, already there 0, refused 0\n"
+    assert said == "resuming after line 4\ncreated 7, already present 0, rejected 0\n"
     assert len(stored(service, project)) == 7
     assert list(tmp_path.iterdir()) == [file]
 
@@ -85,7 +85,7 @@ def test_every_refused_line_says_why_however_many_they_are(
 ) -> None:
     items: list[Any] = [SCORE if n % 3 else {**SCORE, "scorer": n} for n in range(750)]
     said = add(service, project, write_lines(tmp_path / "f.jsonl", items)).splitlines()
-    assert said[-1] == "new 500, already there 0, refused 250"
+    assert said[-1] == "created 500, already present 0, rejected 250"
     assert said[:-1] == [
         f"line {n + 1}: scorer: Input should be a valid string" for n in range(0, 750, 3)
     ]
@@ -105,9 +105,9 @@ def test_positions_are_those_of_the_users_own_text(
         "line 3, column 26: not JSON: Expecting property name enclosed in double quotes",
         "line 4, column 9: not UTF-8",
         "line 5, column 1: JSON, but not an object",
-        "line 6, column 4: not JSON: there is more after the end of the object",
-        "line 7, column 8: not JSON: a string holds a control character, or does not end here",
-        "new 2, already there 0, refused 5",
+        "line 6, column 4: not JSON: unexpected text after the object",
+        "line 7, column 8: not JSON: a string is not closed or contains a control character",
+        "created 2, already present 0, rejected 5",
     ]
 
 
@@ -115,13 +115,15 @@ def test_standard_input_and_pipes_are_files_too(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     text = f"{LINE}\n{LINE}\n"
-    assert add(service, project, "-", stdin=text) == "new 2, already there 0, refused 0\n"
-    assert add(service, project, "/dev/stdin", stdin=text).startswith("new 0, already there 2")
+    assert add(service, project, "-", stdin=text) == "created 2, already present 0, rejected 0\n"
+    assert add(service, project, "/dev/stdin", stdin=text).startswith(
+        "created 0, already present 2"
+    )
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
     writer = threading.Thread(target=lambda: fifo.write_text(text))
     writer.start()
-    assert add(service, project, fifo).startswith("new 0, already there 2")
+    assert add(service, project, fifo).startswith("created 0, already present 2")
     writer.join()
     assert list(tmp_path.iterdir()) == [fifo]
 
@@ -130,12 +132,12 @@ def test_standard_input_and_pipes_are_files_too(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (f"[{LINE},\n{LINE}]", "a JSON array, not one object a line: `jq -c '.[]' {file} > NEW`"),
+        (f"[{LINE},\n{LINE}]", "a JSON array, not one object per line: `jq -c '.[]' {file} > NEW`"),
         (gzip.compress(LINE.encode(), mtime=0), "compressed with gzip: `gunzip -c {file} > NEW`"),
         (LINE.encode("utf-16"), "UTF-16, not UTF-8: `iconv -f UTF-16 -t UTF-8 {file} > NEW`"),
         (LINE.encode("utf-16-le"), "UTF-16LE, not UTF-8: `iconv -f UTF-16LE"),
         (LINE.encode("utf-16-be"), "UTF-16BE, not UTF-8: `iconv -f UTF-16BE"),
-        (json.dumps(SCORE, indent=2), "JSON over several lines, not one object a line: `jq -c ."),
+        (json.dumps(SCORE, indent=2), "JSON over several lines, not one object per line: `jq -c ."),
         (json.dumps({"scores": [SCORE]}), "one JSON object with a list"),
         (b"\x7fELF\0\0\1", "binary, not text"),
         ("a,b\n1,2\n", "not JSON lines: line 1, column 1: not JSON: a value is missing"),
@@ -169,7 +171,7 @@ def test_what_is_not_json_lines_is_told_in_one_line(
 def test_a_folder_and_a_file_that_is_not_there_are_told(
     service: Service, project: str, tmp_path: Path
 ) -> None:
-    assert add(service, project, tmp_path) == f"scoreline: {tmp_path} is a folder, not a file\n"
+    assert add(service, project, tmp_path) == f"scoreline: {tmp_path} is a directory, not a file\n"
     said = add(service, project, tmp_path / "no")
     assert said == f"scoreline: {tmp_path}/no cannot be read: No such file or directory\n"
 
@@ -182,9 +184,9 @@ def test_a_journal_that_cannot_be_written_is_told_once(
     said = add(service, project, file, "--batch-size", "1").splitlines()
     assert len(said) == 2
     assert said[0].endswith(
-        "f.jsonl.progress cannot be written: Is a directory; going on without it"
+        "f.jsonl.progress cannot be written: Is a directory; continuing without it"
     )
-    assert said[1] == "new 5, already there 0, refused 0"
+    assert said[1] == "created 5, already present 0, rejected 0"
 
 
 def test_unknown_fields_are_named_once_unless_it_is_json(
@@ -192,11 +194,11 @@ def test_unknown_fields_are_named_once_unless_it_is_json(
 ) -> None:
     items = [{**SCORE, "run_id": "r", "note": n} for n in range(3)]
     file = write_lines(tmp_path / "f.jsonl", items)
-    said = "ignored: note, run_id\nnew 3, already there 0, refused 0\n"
+    said = "ignored fields: note, run_id\ncreated 3, already present 0, rejected 0\n"
     assert add(service, project, file) == said
     again = run(service, "add", "--project", project, "--file", str(file), "--json")
     counts = {"num_created": 0, "num_replayed": 3, "num_failed": 0}
-    assert (json.loads(again.stdout), again.stderr) == (counts, "ignored: note, run_id\n")
+    assert (json.loads(again.stdout), again.stderr) == (counts, "ignored fields: note, run_id\n")
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
@@ -207,14 +209,14 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
             SCORELINE_KEY="k", SCORELINE_URL=f"localhost:{listener.getsockname()[1]}"
         )
         for arguments, said in (
-            (("scores", "add", "--file", str(file)), "the same command goes on where it was"),
-            (("import", "--file", str(file)), "the same command goes on where it was"),
-            (("scores", "list"), "the same command starts again"),
+            (("scores", "add", "--file", str(file)), "run the same command to resume"),
+            (("import", "--file", str(file)), "run the same command to resume"),
+            (("scores", "list"), "run the same command to start over"),
             (("scores", "follow"), "nothing was printed"),
-            (("export",), "the same command starts again"),
+            (("export",), "run the same command to start over"),
             (
                 ("gate", "--run", "r", "--scorer", "s", "--min", "0"),
-                "the same command starts again",
+                "run the same command to start over",
             ),
         ):
             process = subprocess.Popen(

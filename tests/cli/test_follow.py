@@ -92,7 +92,7 @@ def test_scores_are_printed_once_each_and_ctrl_c_says_the_cursor() -> None:
         assert server.drained.wait(60)
         code, stdout, stderr = interrupted(process)
         assert (code, stdout) == (130, b"".join(LINES))
-        assert stderr == "scoreline: interrupted; go on with --cursor c5\n"
+        assert stderr == "scoreline: interrupted; continue with --cursor c5\n"
         first, *rest = server.asked
         assert (first["cursor"], first["wait"]) == ("start", "0")
         assert {query["wait"] for query in rest} == {"30"}

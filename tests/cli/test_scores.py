@@ -74,7 +74,7 @@ def test_a_file_is_added_and_listed_again_exactly(
     assert (added.returncode, added.stdout, added.stderr) == (
         0,
         "",
-        "new 5, already there 0, refused 0\n",
+        "created 5, already present 0, rejected 0\n",
     )
     assert json.dumps([score["value"] for score in stored(service, project)]) == json.dumps(values)
     assert list(tmp_path.iterdir()) == [file]
@@ -92,11 +92,11 @@ def test_adding_a_file_again_stores_nothing_twice_and_what_was_corrected_once(
         "line 1201: prediction_id: Field required; scorer: Input should be a valid string; "
         "value: Field required",
         "line 2501, column 1: JSON, but not an object",
-        "new 2499, already there 0, refused 2",
+        "created 2499, already present 0, rejected 2",
     ]
     write_lines(file, items)
     again = run(service, "add", "--project", project, "--file", str(file))
-    assert (again.returncode, again.stderr) == (0, "new 1, already there 2499, refused 0\n")
+    assert (again.returncode, again.stderr) == (0, "created 1, already present 2499, rejected 0\n")
     assert sorted(score["value"] for score in stored(service, project)) == list(range(2_500))
 
 
@@ -107,12 +107,12 @@ def test_blank_lines_and_a_missing_last_line_end_are_nothing(
     file = tmp_path / "scores.jsonl"
     file.write_text(f"\n{line}\r\n   \n{line}")
     added = run(service, "add", "--project", project, "--file", str(file), "--batch-size", "1")
-    assert (added.returncode, added.stderr) == (0, "new 2, already there 0, refused 0\n")
+    assert (added.returncode, added.stderr) == (0, "created 2, already present 0, rejected 0\n")
     file.write_text("")
     empty = run(service, "add", "--project", project, "--file", str(file))
     assert (empty.returncode, empty.stderr) == (
         0,
-        f"{file} is empty\nnew 0, already there 0, refused 0\n",
+        f"{file} is empty\ncreated 0, already present 0, rejected 0\n",
     )
 
 
@@ -126,8 +126,8 @@ def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
         again = run(service, *arguments)
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
-        assert first.startswith("going on after line ")
-        counts = re.fullmatch(r"new (\d+), already there (\d+), refused 0", last)
+        assert first.startswith("resuming after line ")
+        counts = re.fullmatch(r"created (\d+), already present (\d+), rejected 0", last)
         assert counts, last
         assert sum(map(int, counts.groups())) == 6_000
         assert sorted(score["value"] for score in stored(service, "a/b")) == list(range(6_000))
@@ -144,7 +144,7 @@ def test_progress_of_another_file_is_not_taken(
         progress.write_text(left)
         added = run(service, "add", "--project", project, "--file", str(file))
         new = 3 if number == 0 else 0
-        assert added.stderr == f"new {new}, already there {3 - new}, refused 0\n"
+        assert added.stderr == f"created {new}, already present {3 - new}, rejected 0\n"
 
 
 def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> Non
         assert added.returncode == 1
         assert added.stderr.splitlines() == [
             "line 3: 413 The body is over the limit of 1500 bytes",
-            "new 3, already there 0, refused 1",
+            "created 3, already present 0, rejected 1",
         ]
         assert len(stored(service, "a/b")) == 3
 
@@ -187,7 +187,7 @@ def test_a_table_says_that_there_is_more_and_json_has_all(
     run(service, "add", "--project", project, "--file", str(file))
     shown = run(service, "list", "--project", project)
     assert len(shown.stdout.splitlines()) == 101
-    assert shown.stderr == "the first 100; more with --limit, all with --json\n"
+    assert shown.stderr == "only the first 100 are shown; use --limit for more, --json for all\n"
     assert len(stored(service, project)) == 2_345
     limited = run(service, "list", "--project", project, "--json", "--limit", "1500")
     assert len(limited.stdout.splitlines()) == 1_500
@@ -273,4 +273,4 @@ def test_long_work_shows_progress_on_a_terminal_only(
     shown = on_a_terminal(service, "scores", *arguments)
     assert b"adding" in shown
     assert b"100%" in shown
-    assert b"new 300, already there 0, refused 0" in shown
+    assert b"created 300, already present 0, rejected 0" in shown

@@ -11,9 +11,8 @@ from uuid import UUID
 import pytest
 
 from app.cli.files import InputFile
+from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.sources import SOURCES
-from app.cli.sources.rows import NotRows, Row, is_lines, read_rows
-from app.cli.sources.scores import Origin, Unmappable
 from app.schemas.transfers import ScoreImportItem
 
 AT = "2024-03-01T10:00:00.123Z"
@@ -122,15 +121,15 @@ def test_langfuse_scores_judge_what_is_most_precise() -> None:
     ("change", "reason"),
     [
         ({"traceId": None}, "no traceId"),
-        ({"traceId": None, "datasetRunId": "r"}, "it judges a dataset run, no prediction"),
+        ({"traceId": None, "datasetRunId": "r"}, "it scores a dataset run, not a prediction"),
         ({"id": None}, "no id"),
         ({"name": ""}, "no name"),
-        ({"value": "0.9"}, "value is no number"),
-        ({"value": True}, "value is no number"),
-        ({"dataType": "BOOLEAN", "value": 0.5}, "value is no boolean"),
-        ({"dataType": "CORRECTION", "value": "x"}, "dataType CORRECTION is no judgement"),
-        ({"dataType": "CATEGORICAL", "stringValue": 3}, "stringValue is no text"),
-        ({"timestamp": None, "createdAt": None}, "no timestamp: --created-at says when"),
+        ({"value": "0.9"}, "value is not a number"),
+        ({"value": True}, "value is not a number"),
+        ({"dataType": "BOOLEAN", "value": 0.5}, "value is not a boolean"),
+        ({"dataType": "CORRECTION", "value": "x"}, "dataType CORRECTION is not a score"),
+        ({"dataType": "CATEGORICAL", "stringValue": 3}, "stringValue is not text"),
+        ({"timestamp": None, "createdAt": None}, "no timestamp; use --created-at"),
         ({"timestamp": "soon"}, "timestamp: Input should be a valid"),
         ({"timestamp": "1969-01-01"}, "timestamp is before 1970"),
     ],
@@ -217,7 +216,7 @@ def test_a_csv_of_phoenixs_annotations_is_read() -> None:
 
 def test_evaluations_that_were_never_logged_need_a_time() -> None:
     row = {"context.span_id": "ab", "name": "n", "label": "x", "score": 1}
-    assert refusal("phoenix", row) == "no created_at: --created-at says when it was made"
+    assert refusal("phoenix", row) == "no created_at; use --created-at to set it"
     assert mapped("phoenix", row, created_at=AT) == [
         ("phoenix:n", "ab", None, {"score": 1, "label": "x"}, AT)
     ]
@@ -228,9 +227,9 @@ def test_evaluations_that_were_never_logged_need_a_time() -> None:
     [
         ({"name": None}, "no name"),
         ({"span_id": None}, "no span_id"),
-        ({"result": {"score": "high"}}, "score is no number"),
-        ({"result": {"label": ["a"]}}, "label is no text"),
-        ({"result": "good"}, "no JSON object"),
+        ({"result": {"score": "high"}}, "score is not a number"),
+        ({"result": {"label": ["a"]}}, "label is not text"),
+        ({"result": "good"}, "not a JSON object"),
     ],
 )
 def test_phoenix_annotations_that_cannot_be_mapped_say_why(
@@ -319,16 +318,16 @@ def test_a_table_of_mlflows_evaluation_gives_a_score_a_metric() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**FEEDBACK, "feedback": None, "expectation": {"value": 1}}, "an expectation says"),
-        ({**FEEDBACK, "valid": False}, "a later assessment has taken its place"),
+        ({**FEEDBACK, "feedback": None, "expectation": {"value": 1}}, "it is an expectation"),
+        ({**FEEDBACK, "valid": False}, "it was replaced by a later assessment"),
         ({**FEEDBACK, "trace_id": None}, "no trace_id"),
         ({**FEEDBACK, "assessment_id": None}, "no assessment_id"),
         ({**FEEDBACK, "feedback": {}}, "neither feedback nor an error"),
         ({"inputs": "q"}, "neither an assessment nor a column"),
-        ({"toxicity/v1/score": 1}, "no trace_id, request_id or run_id: --run says"),
-        ({"toxicity/v1/score": 1, "run_id": "r"}, "no timestamp: --created-at says"),
-        ([1], "no JSON object"),
-        (None, "no JSON object"),
+        ({"toxicity/v1/score": 1}, "no trace_id, request_id or run_id; use --run"),
+        ({"toxicity/v1/score": 1, "run_id": "r"}, "no timestamp; use --created-at"),
+        ([1], "not a JSON object"),
+        (None, "not a JSON object"),
     ],
 )
 def test_mlflow_rows_that_cannot_be_mapped_say_why(row: Any, reason: str) -> None:
@@ -366,7 +365,7 @@ def test_a_file_without_rows_says_so(name: str, text: str) -> None:
 
 def test_rows_of_csv_are_numbered_by_their_lines() -> None:
     rows = rows_of("a.csv", 'id,note\r\n1,"two\r\nlines"\r\n\r\n2,\r\n')
-    assert [(row.place, row.content) for row in rows if not row.is_blank] == [
+    assert [(row.position, row.content) for row in rows if not row.is_blank] == [
         ("line 3", {"id": "1", "note": "two\r\nlines"}),
         ("line 5", {"id": "2", "note": None}),
     ]
