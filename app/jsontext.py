@@ -1,8 +1,7 @@
-"""JSON as text: how a body is read and how a value is written, without losing anything.
+"""Read and write JSON without loss.
 
-Reading is Python's `json.loads(bytes)`, as FastAPI's is, with three differences: numbers that
-are no JSON (NaN, Infinity) or do not fit a double (1e400) are refused, and so is nesting beyond
-MAX_DEPTH, whatever the Python version's own limit is.
+Reading is Python's `json.loads(bytes)`, as in FastAPI, except that it refuses NaN and Infinity,
+numbers too large for a double (1e400), and nesting deeper than MAX_DEPTH.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from typing import Any, NoReturn
 from app.errors import Invalid, Unreadable
 
 MAX_DEPTH = 940
-"""Levels of nested lists and objects in one body.
+"""The greatest depth of nested lists and objects.
 
-Python 3.11 reads and writes about 1,000 less the call stack, later versions more; a fixed number
-makes the answer the same everywhere.
+The limit of `json` itself depends on the Python version and the call stack: in Python 3.11 it is
+about 1,000 less the stack. A fixed limit below it gives the same result everywhere.
 """
 
 Path = tuple[str | int, ...]
 
 
 class NotFinite(Invalid):
-    """A text at `loc` that is JSON but for NaN, Infinity or a number beyond a double.
+    """The JSON at `loc` has NaN, Infinity or a number too large for a double.
 
-    `value` is what Python reads it as.
+    `value` is the value that Python reads.
     """
 
     def __init__(self, value: Any, loc: Path = ("body",)) -> None:
@@ -44,7 +43,7 @@ class NotFinite(Invalid):
 
 
 class _NotFinite(ValueError):
-    """A number that JSON cannot carry stands in the text."""
+    """The text has a number that is not finite."""
 
 
 def _refuse_constant(token: str) -> NoReturn:
@@ -64,10 +63,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read(data: bytes) -> Any:
-    """Read JSON from bytes in UTF-8, UTF-16 or UTF-32 (RFC 8259 and what `json.loads` adds).
+    """Read JSON from bytes in UTF-8, UTF-16 or UTF-32.
 
-    Raises Invalid (`json_invalid`), NotFinite (`finite_number`) and Unreadable (bad encoding, an
-    integer of over 4,300 digits, too deep nesting).
+    Raises Invalid (`json_invalid`), NotFinite (`finite_number`), and Unreadable for a bad encoding,
+    an integer of more than 4,300 digits, or nesting deeper than MAX_DEPTH.
     """
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
@@ -84,18 +83,18 @@ def read(data: bytes) -> Any:
 
 
 def _decode(text: str) -> tuple[Any, bool]:
-    """What `text` says, and whether every number in it is finite."""
+    """Return the value of `text`, and whether every number in it is finite."""
     try:
         return _decoder.decode(text), True
     except _NotFinite:
-        # Read it again as Python would: a syntax error further on goes first.
+        # Read it again without the check, because a syntax error further on takes precedence.
         return json.loads(text), False
 
 
 def write(value: Any) -> str:
-    """Write `value` as compact JSON that is valid UTF-8: a lone surrogate is escaped.
+    """Return `value` as compact JSON, with lone surrogates escaped.
 
-    Raises ValueError on NaN and Infinity.
+    Raises ValueError for NaN and Infinity.
     """
     text = _encoder.encode(value)
     if text.isascii():
@@ -104,11 +103,11 @@ def write(value: Any) -> str:
 
 
 dumps = write
-"""What marshmallow calls `write`."""
+"""The name under which marshmallow looks for `write`."""
 
 
 def is_finite(value: Any) -> bool:
-    """Whether `value` holds no NaN and no Infinity."""
+    """Return whether `value` contains neither NaN nor Infinity."""
     try:
         _encoder.encode(value)
     except ValueError:
@@ -117,7 +116,7 @@ def is_finite(value: Any) -> bool:
 
 
 def _syntax_error(error: json.JSONDecodeError) -> dict[str, Any]:
-    """FastAPI's words for a syntax error; the second part of loc is a character offset."""
+    """Return FastAPI's error for a syntax error; the last part of its loc is a character offset."""
     return {
         "type": "json_invalid",
         "loc": ("body", error.pos),
@@ -128,7 +127,10 @@ def _syntax_error(error: json.JSONDecodeError) -> dict[str, Any]:
 
 
 def _first_not_finite(value: Any) -> tuple[Path, str]:
-    """Where the first NaN or Infinity stands; without a path when a later key replaced it."""
+    """Return the path and name of the first NaN or Infinity.
+
+    The path is empty when a duplicate key has replaced the number.
+    """
     if _is_not_finite(value):
         return (), _name(value)
     path: list[str | int] = []
@@ -158,7 +160,7 @@ def _name(number: float) -> str:
 
 
 def children(value: Any) -> Iterator[tuple[str | int, Any]]:
-    """Return the named parts of an object, the numbered parts of a list, nothing for a scalar."""
+    """Iterate over the items of an object, or the numbered items of a list; a scalar has none."""
     if isinstance(value, dict):
         return iter(value.items())
     return enumerate(value if isinstance(value, list) else ())

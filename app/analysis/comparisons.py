@@ -21,7 +21,7 @@ MAX_VALUES = 5_000_000
 ALPHA = 0.05
 
 VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
-"""In the order of an answer; None is for texts, which have no better or worse."""
+"""In the order of a response; None is for texts, which have no better or worse."""
 
 
 def compare_runs(
@@ -56,7 +56,7 @@ def compare_runs(
         "pair_by": wanted["pair_by"],
         "alpha": ALPHA,
         "correction": "holm",
-        "comparisons": [comparison.answer(wanted["worst"]) for comparison in comparisons],
+        "comparisons": [comparison.response(wanted["worst"]) for comparison in comparisons],
     }
 
 
@@ -143,7 +143,7 @@ class Comparison:
             return "no difference shown"
         return "better" if (mean > 0) != self.metric.lower_is_better else "worse"
 
-    def answer(self, max_regressions: int) -> dict[str, Any]:
+    def response(self, max_regressions: int) -> dict[str, Any]:
         """Return the comparison as a ComparisonRes, with at most this many regressions."""
         counts = self._counts()
         return {
@@ -155,7 +155,7 @@ class Comparison:
             "verdict": self.verdict,
             "summaries": {name: self._summary(run) for name, run in self._runs.items()},
             "pairs": counts,
-            "difference": self._difference_answer(counts),
+            "difference": self._difference_figures(counts),
             "regressions": (
                 [] if self._is_text else self._pairs.regressions(self._changes, max_regressions)
             ),
@@ -184,8 +184,8 @@ class Comparison:
             counts[f"repeated_in_{name}"] = run.repeated[self.metric.scorer]
         return counts
 
-    def _difference_answer(self, counts: dict[str, int]) -> dict[str, Any] | None:
-        """Return the difference with its interval and tests."""
+    def _difference_figures(self, counts: dict[str, int]) -> dict[str, Any] | None:
+        """Return the difference, its interval and its tests, as a DifferenceRes."""
         if not self._difference:
             return None
         return {

@@ -14,7 +14,7 @@ from app.stores.base import Key, Leaf, Leaves, ScoreQuery, Store
 
 MAX_GROUPS = 20_000
 MAX_GROUP_LEAVES = 100_000
-"""The leaves in one answer, over all groups."""
+"""The leaves in one response, over all groups."""
 
 MAX_NUMBERS = 1_000_000
 """The numbers in memory, over all groups: 8 MB."""
@@ -96,10 +96,10 @@ def _add_whole_scores(
 
 
 def _enforce_limits(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
-    """Free memory where needed. Raises InvalidParameter when the answer would be too large."""
+    """Free memory where needed. Raises InvalidParameter when the response would be too large."""
     if len(groups) > MAX_GROUPS:
         _refuse(group_by, f"{MAX_GROUPS} groups")
-    # Counting the paths of an answer is slow, so first compare an upper bound.
+    # Counting the paths of a response is slow, so first compare an upper bound.
     if (
         sum(len(group.leaves) for group in groups.values()) > MAX_GROUP_LEAVES
         and sum(len(group.paths()) for group in groups.values()) > MAX_GROUP_LEAVES

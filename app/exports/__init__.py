@@ -1,1 +1,1 @@
-"""Exports: the scores of a list as JSON lines, CSV or Parquet."""
+"""Exports: write the scores of a project as JSON lines, CSV or Parquet."""

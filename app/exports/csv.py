@@ -1,4 +1,4 @@
-"""CSV as RFC 4180 says, that no spreadsheet takes for formulas: text is quoted, the rest is not."""
+"""CSV as in RFC 4180, with only text quoted, and safe from formula injection."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from app.ids import utc_text
 from app.stores.base import Score
 
 MARK = "'"
-"""What is put before a text that would be a formula, and before one that begins with it."""
+"""The prefix of a text that a spreadsheet would take for a formula, or that begins with MARK."""
 
 _MARKED = re.compile(
-    # What is not seen, which a spreadsheet may leave out.
+    # Blanks and invisible characters, which a spreadsheet may skip.
     "[\\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
-    # What makes a cell a formula (OWASP, CSV Injection); the last are wide.
+    # The beginning of a formula (OWASP, CSV Injection), also in full-width characters.
     "[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
     "|'"
 )
 
 
 def csv_lines(table: Table) -> Iterator[bytes]:
-    """The header, then a line for each score."""
+    """Yield the header, then one line for each score."""
     header = [*FIELDS, *map(column_name, table.kinds), "value_json"]
     yield _line(_quoted(name) for name in header)
     for score, leaves in table.rows:
         cells = [_cell(leaves.get(path)) for path in table.kinds]
-        # JSON text is no formula: it begins with a minus only where it is a number.
+        # JSON text is never a formula: only a number begins with a minus sign.
         yield _line([*_fields(score), *cells, _quoted(score.value_json)])
 
 
 def column_name(path: str) -> str:
-    """The column of a leaf: `value` for a bare scalar."""
+    """Return the name of a leaf's column: `value` for a bare scalar, else `value.<path>`."""
     return f"value.{path}" if path else "value"
 
 
@@ -44,7 +44,7 @@ def _fields(score: Score) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    """A text quoted, null as nothing at all, a number or a boolean as JSON writes it."""
+    """Return a text quoted, null as an empty cell, a number or a boolean as in JSON."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -58,5 +58,5 @@ def _quoted(text: str) -> str:
 
 
 def _line(cells: Iterable[str]) -> bytes:
-    # A lone surrogate cannot be written: it stands as JSON escapes it.
+    # UTF-8 cannot encode a lone surrogate, so it is escaped as in JSON.
     return f"{','.join(cells)}\r\n".encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Exports: the scores that a list holds, as JSON lines, as CSV or as Parquet."""
+"""Exports: choose the format and the columns, and start the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from app.errors import InvalidParameter
 from app.exports import parquet
 from app.exports.csv import csv_lines
-from app.exports.tables import declared_table, found_table
+from app.exports.tables import declared_table, discovered_table
 from app.schemas.scores import ScoreReadRes
 from app.services.lists import ClientCheck, list_scores, no_client_check, query_of
 from app.stores.base import Score, Store
@@ -17,7 +17,7 @@ from app.stores.base import Score, Store
 
 @dataclass(frozen=True)
 class Export:
-    """A file that comes piece by piece, and its format."""
+    """An export: its format, and its file piece by piece."""
 
     format: str
     pieces: Iterator[bytes]
@@ -30,23 +30,25 @@ def export_scores(
     wanted: dict[str, Any],
     check_client: ClientCheck = no_client_check,
 ) -> Export:
-    """The scores of one project that pass all filters, oldest first.
+    """Export the scores of one project that pass all filters, oldest first.
 
-    `wanted` is a loaded ScoreExportQuery. Little is held at a time, however many there are. Raises
-    InvalidParameter, also when the first piece is asked for.
+    `wanted` is a loaded ScoreExportQuery. Memory does not grow with the number of scores. Raises
+    InvalidParameter, here or when the first piece is read, and whatever `check_client` raises.
     """
-    to_write, columns = wanted["format"], wanted["columns"]
-    if to_write == "jsonl":
+    export_format, columns = wanted["format"], wanted["columns"]
+    if export_format == "jsonl":
         if columns is not None:
-            raise InvalidParameter("columns", columns, "jsonl has no columns: csv and parquet have")
-        return Export(to_write, _json_lines(list_scores(store, entity, project, wanted).scores))
-    if to_write == "parquet" and not parquet.is_installed():
+            raise InvalidParameter("columns", columns, "only csv and parquet have columns")
+        return Export(
+            export_format, _json_lines(list_scores(store, entity, project, wanted).scores)
+        )
+    if export_format == "parquet" and not parquet.is_installed():
         raise InvalidParameter(
             "format",
-            to_write,
+            export_format,
             "parquet needs pyarrow, which is not installed here: pip install 'scoreline[parquet]'",
         )
-    return Export(to_write, _of_table(store, entity, project, wanted, check_client))
+    return Export(export_format, _table_pieces(store, entity, project, wanted, check_client))
 
 
 def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
@@ -54,13 +56,13 @@ def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
     return (f"{write(score)}\n".encode() for score in scores)
 
 
-def _of_table(
+def _table_pieces(
     store: Store, entity: str, project: str, wanted: dict[str, Any], check_client: ClientCheck
 ) -> Iterator[bytes]:
-    """Kinds of leaves must be found first, and so must leaves that are not declared."""
+    """Yield a table, after a first pass over the scores unless CSV columns are declared."""
     query, limit, columns = query_of(entity, project, wanted), wanted["limit"], wanted["columns"]
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)
     else:
-        table = found_table(store, query, limit, columns, check_client)
+        table = discovered_table(store, query, limit, columns, check_client)
     yield from csv_lines(table) if wanted["format"] == "csv" else parquet.parquet_pieces(table)

@@ -1,4 +1,4 @@
-"""Parquet by pyarrow, which is imported when it is asked for: typed columns, group by group."""
+"""Parquet with typed columns, written by pyarrow, which is imported on first use."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from app.stores.base import Score
 GROUP_ROWS = 5_000
 GROUP_CELLS = 500_000
 GROUP_CHARACTERS = 4 << 20
-"""A row group ends when it has one of these: what is in memory at a time is bounded."""
+"""Limits of a row group, which bound the memory of an export."""
 
 Column = tuple[str, str, str]
-"""The name of a leaf's column, the leaf's path, and the kind that the column holds of it."""
+"""The name of a column, the path of its leaf, and the kind of its values."""
 
 
 def is_installed() -> bool:
-    """Whether pyarrow is there."""
+    """Return whether pyarrow is installed."""
     return find_spec("pyarrow") is not None
 
 
 def parquet_pieces(table: Table) -> Iterator[bytes]:
-    """A Parquet file, piece by piece."""
+    """Yield a Parquet file piece by piece, a row group each."""
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
@@ -35,31 +35,32 @@ def parquet_pieces(table: Table) -> Iterator[bytes]:
         "integer": pyarrow.string(),
         "boolean": pyarrow.bool_(),
         "text": pyarrow.string(),
-        "moment": pyarrow.timestamp("ms", "UTC"),
+        "datetime": pyarrow.timestamp("ms", "UTC"),
     }
     columns = list(leaf_columns(table.kinds))
-    own = [(name, types["moment" if name == "created_at" else "text"]) for name in FIELDS]
-    leaves = [(name, types[kind]) for name, _, kind in columns]
-    schema = pyarrow.schema([*own, *leaves, ("value_json", types["text"])])
+    field_types = [(name, types["datetime" if name == "created_at" else "text"]) for name in FIELDS]
+    leaf_types = [(name, types[kind]) for name, _, kind in columns]
+    schema = pyarrow.schema([*field_types, *leaf_types, ("value_json", types["text"])])
     sink = io.BytesIO()
     with ParquetWriter(pyarrow.PythonFile(sink, mode="w"), schema) as writer:
         for group in _groups(table.rows, len(schema)):
             writer.write_table(pyarrow.table(_values(group, columns), schema=schema))
-            yield _taken(sink)
-    yield _taken(sink)
+            yield _take(sink)
+    yield _take(sink)
 
 
 def leaf_columns(kinds: Kinds) -> Iterator[Column]:
-    """The columns of all leaves: one a leaf, or of a leaf of several kinds one a kind.
+    """Yield the columns of all leaves: one for each kind of a leaf.
 
-    A kind stands at the end of the name where there are several, where it is `integer`, and where
-    the path itself ends like that, so that no two columns have one name.
+    The name of a column ends with the kind if its leaf has several, if the kind is `integer`, or if
+    the path itself ends like a kind, so that names are unique. A leaf that is always null is a
+    number.
     """
-    for path, found in kinds.items():
-        there = [kind for kind in KINDS if kind in found] or ["number"]  # Nothing but null.
-        told = len(there) > 1 or "integer" in found or path.rpartition(":")[2] in KINDS
-        for kind in there:
-            yield f"{column_name(path)}:{kind}" if told else column_name(path), path, kind
+    for path, leaf_kinds in kinds.items():
+        ordered = [kind for kind in KINDS if kind in leaf_kinds] or ["number"]
+        has_suffix = len(ordered) > 1 or "integer" in leaf_kinds or path.rpartition(":")[2] in KINDS
+        for kind in ordered:
+            yield f"{column_name(path)}:{kind}" if has_suffix else column_name(path), path, kind
 
 
 def _groups(rows: Iterator[Row], num_columns: int) -> Iterator[list[Row]]:
@@ -77,9 +78,9 @@ def _groups(rows: Iterator[Row], num_columns: int) -> Iterator[list[Row]]:
 
 
 def _values(group: list[Row], columns: list[Column]) -> dict[str, list[Any]]:
-    """The values of a row group, by the names of their columns."""
+    """Return the values of a row group, by column name."""
     values: dict[str, list[Any]] = {
-        **{name: [_own(score, name) for score, _ in group] for name in FIELDS},
+        **{name: [_field(score, name) for score, _ in group] for name in FIELDS},
         **{name: [None] * len(group) for name, _, _ in columns},
         "value_json": [score.value_json for score, _ in group],
     }
@@ -91,7 +92,7 @@ def _values(group: list[Row], columns: list[Column]) -> dict[str, list[Any]]:
     return values
 
 
-def _own(score: Score, name: str) -> Any:
+def _field(score: Score, name: str) -> Any:
     value = getattr(score, name)
     return _text(value) if isinstance(value, str) else value
 
@@ -105,12 +106,12 @@ def _typed(leaf: Any, kind: str) -> Any:
 
 
 def _text(text: str) -> str:
-    """`text` with a lone surrogate as JSON escapes it, because it cannot be written."""
+    """Return `text` with lone surrogates, which UTF-8 cannot encode, escaped as in JSON."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def _taken(sink: io.BytesIO) -> bytes:
-    """What was written since the last time; pyarrow counts the position itself."""
+def _take(sink: io.BytesIO) -> bytes:
+    """Return what was written since the last call, and empty the sink."""
     piece = sink.getvalue()
     sink.seek(0)
     sink.truncate()

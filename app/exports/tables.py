@@ -1,4 +1,4 @@
-"""Tables: scores as rows with a column for each leaf, while others write."""
+"""Tables: scores as rows with a column for each leaf, unaffected by concurrent writes."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ FIELDS = (
     "evaluation_run_id",
     "wb_user_id",
 )
-"""The columns before those of the leaves."""
+"""The columns before those of the leaves: fields of the score."""
 
 KINDS = ("number", "integer", "boolean", "text")
-"""The kinds of leaves but null; `integer` is one that no double holds exactly."""
+"""The kinds of leaves except null; `integer` is one that a double cannot represent exactly."""
 
-_ALL_EXACT = 2**53
+_EXACT_UP_TO = 2**53
+"""A double represents every integer up to this one exactly."""
 
 _TOO_MANY = (
-    f"the scores have more than {MOST_COLUMNS} leaves: name those that are to have columns, "
-    "or export jsonl"
+    f"the scores have more than {MOST_COLUMNS} leaves: select some with `columns`, or export jsonl"
 )
 
 Kinds = dict[str, set[str]]
-"""The kinds that each leaf has, by its path, in the order in which the paths were met."""
+"""The kinds of each leaf, by path, in the order of first occurrence."""
 
 Row = tuple[Score, dict[str, Any]]
-"""A score, and its leaves that have a column, by path."""
+"""A score, and the values of its leaves that have a column, by path."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Which leaves have a column, and the rows, which can be read once."""
+    """The leaves that have a column, and the rows, which can be read only once."""
 
     kinds: Kinds
     rows: Iterator[Row]
@@ -50,24 +50,24 @@ class Table:
 def declared_table(
     store: Store, query: ScoreQuery, limit: int | None, columns: Sequence[str]
 ) -> Table:
-    """Return the scores of `query`, read once, with columns for these leaves."""
+    """Return the scores of `query` with the given columns, in one pass."""
     kinds: Kinds = {path: set(KINDS) for path in columns}
     scores = walk(store, settled(store, query, limit))
     return Table(kinds, ((score, _leaves(score, kinds)) for score in scores))
 
 
-def found_table(
+def discovered_table(
     store: Store,
     query: ScoreQuery,
     limit: int | None,
     columns: Sequence[str] | None,
     check_client: ClientCheck = no_client_check,
 ) -> Table:
-    """Return the scores of `query`, read once for their columns and once for the rows.
+    """Return the scores of `query`, in two passes: the first discovers the columns.
 
-    The rows end where the first reading did. A score that became durable in between and does not
-    fit into the columns is left out. Raises InvalidParameter when there are too many columns, and
-    whatever `check_client` raises.
+    The second pass ends with the last score of the first. A score that was stored in between and
+    does not fit the columns is left out. Raises InvalidParameter when there are too many columns,
+    and whatever `check_client` raises.
     """
     query = settled(store, query, limit)
     kinds: Kinds = {path: set() for path in columns or ()}
@@ -75,15 +75,15 @@ def found_table(
     for score in walk(store, query):
         check_client()
         last_id = score.score_id
-        _find_columns(score, kinds, is_open=columns is None)
+        _add_kinds(score, kinds, is_open=columns is None)
     if last_id is None:
         return Table(kinds, iter(()))
     scores = walk(store, up_to(query, last_id))
     return Table(kinds, _fitting(scores, kinds, is_open=columns is None))
 
 
-def _find_columns(score: Score, kinds: Kinds, *, is_open: bool) -> None:
-    """Add the kinds of a score's leaves; those without a column get one when it `is_open`."""
+def _add_kinds(score: Score, kinds: Kinds, *, is_open: bool) -> None:
+    """Add the kinds of a score's leaves, and new columns if the table `is_open`."""
     for path, leaf in scalars_of(score.value_json):
         if path in kinds:
             kinds[path].update(kind_of(leaf))
@@ -105,8 +105,8 @@ def kind_of(leaf: Any) -> tuple[str, ...]:
 
 
 def _is_exact(number: int | float) -> bool:
-    """Return whether a double holds a number exactly."""
-    if abs(number) <= _ALL_EXACT:
+    """Return whether a double represents a number exactly."""
+    if abs(number) <= _EXACT_UP_TO:
         return True
     try:
         return int(float(number)) == number
@@ -126,9 +126,9 @@ def _fitting(scores: Iterable[Score], kinds: Kinds, *, is_open: bool) -> Iterato
 
 
 def _leaves_that_fit(score: Score, kinds: Kinds, *, is_open: bool) -> dict[str, Any] | None:
-    """Return the leaves that have a column, or None when one of the score does not fit.
+    """Return the leaves that have a column; None when a leaf does not fit its column.
 
-    When it `is_open`, a leaf without a column does not fit either.
+    If the table `is_open`, a leaf without a column does not fit either.
     """
     leaves: dict[str, Any] = {}
     for path, leaf in scalars_of(score.value_json):

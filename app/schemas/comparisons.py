@@ -1,4 +1,4 @@
-"""The shapes of a comparison: which runs, how they are paired, and what it says."""
+"""Schemas of a comparison: the query, and the answer for each metric."""
 
 from __future__ import annotations
 
@@ -19,119 +19,146 @@ from app.schemas.summaries import (
 )
 
 PAIR_BY = r"^(prediction_id|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
-MOST_CANDIDATES = 20
-MOST_REGRESSIONS = 1_000
+MAX_CANDIDATES = 20
+MAX_REGRESSIONS = 1_000
 
 
 class CompareQuery(Query):
-    """Which runs are compared, and how."""
+    """The runs to compare, and how to pair their predictions."""
 
-    baseline = Text(required=True, metadata={"description": "The run to compare with."})
-    candidate = TextList(
-        most=MOST_CANDIDATES,
-        required=True,
-        metadata={"description": f"The run to judge; repeated, at most {MOST_CANDIDATES} times."},
+    baseline = Text(
+        required=True, metadata={"description": "The run to compare the candidates with."}
     )
-    scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
+    candidate = TextList(
+        most=MAX_CANDIDATES,
+        required=True,
+        metadata={"description": f"A run to compare with the baseline; at most {MAX_CANDIDATES}."},
+    )
+    scorer = Text(
+        load_default=None, metadata={"description": "Compare only the scores by this scorer."}
+    )
     pair_by = Pattern(
         PAIR_BY,
         load_default="prediction_id",
         metadata={
-            "description": "What two predictions have in common: `prediction_id`, their `order`, "
-            "the id `before:` or `after:` a separator, or the value of a `leaf:`."
+            "description": "What the two predictions of a pair have in common: their "
+            "`prediction_id`, their `order` in the run, the part of the id `before:` or `after:` a "
+            "separator, or the value of a `leaf:`."
         },
     )
     lower_is_better = TextList(
         most=100,
         load_default=list,
-        metadata={"description": "A leaf of which less is better; repeated."},
+        metadata={"description": "A leaf whose lower values are better; repeatable."},
     )
     worst = WholeNumber(
         least=0,
-        most=MOST_REGRESSIONS,
+        most=MAX_REGRESSIONS,
         load_default=10,
-        metadata={"description": "How many of the worst regressions are named."},
+        metadata={"description": "How many regressions to list, the worst first."},
     )
 
 
 class LeafSummary(Shape):
-    """One leaf of one kind in one run."""
+    """The figures of one leaf in one run."""
 
-    attempted = count("How many scores by this scorer.", required=True)
-    scored = count("How many have a value here that is not null.", required=True)
-    nulls = count("How many are null here, or in what this stands in.", required=True)
-    missing = count("How many have nothing here: another shape, an error.", required=True)
-    coverage = number("scored / attempted; null where nothing is.", required=True, allow_none=True)
+    attempted = count("Scores by this scorer.", required=True)
+    scored = count("Scores with a value at the leaf that is not null.", required=True)
+    nulls = count(
+        "Scores with null at the leaf, or at a part of the value that contains it.", required=True
+    )
+    missing = count("Scores whose value does not have the leaf.", required=True)
+    coverage = number("`scored / attempted`; null without scores.", required=True, allow_none=True)
     number = fields.Nested(NumberSummary, allow_none=True)
     boolean = fields.Nested(BooleanSummary, allow_none=True)
     text = fields.Nested(TextSummary, allow_none=True)
 
 
 class BothSummaries(Shape):
-    """The leaf in both runs."""
+    """The figures of the leaf in both runs."""
 
     baseline = fields.Nested(LeafSummary, required=True)
     candidate = fields.Nested(LeafSummary, required=True)
 
 
 class PairCounts(Shape):
-    """What became of every prediction."""
+    """How many predictions were compared, and why others were not."""
 
-    compared = count("Pairs of which both have a value of this kind.", required=True)
-    wins = count("How many of them got better.")
-    losses = count("How many got worse.")
-    ties = count("How many are equal.")
-    changed = count("How many texts are another now.")
-    unchanged = count("How many texts are the same.")
-    failed_in_baseline = count("Pairs without such a value in the baseline.", required=True)
-    failed_in_candidate = count("Pairs without such a value in the candidate.", required=True)
-    failed_in_both = count("Pairs without such a value in either.", required=True)
-    only_in_baseline = count("Predictions that only the baseline has.", required=True)
-    only_in_candidate = count("Predictions that only the candidate has.", required=True)
-    repeated_in_baseline = count("Scores passed over for a newer one.", required=True)
-    repeated_in_candidate = count("Scores passed over for a newer one.", required=True)
+    compared = count("Pairs in which both scores have a value of this kind.", required=True)
+    wins = count("Compared pairs that got better.")
+    losses = count("Compared pairs that got worse.")
+    ties = count("Compared pairs with equal values.")
+    changed = count("Compared pairs whose texts differ.")
+    unchanged = count("Compared pairs whose texts are equal.")
+    failed_in_baseline = count("Pairs without a value in the baseline only.", required=True)
+    failed_in_candidate = count("Pairs without a value in the candidate only.", required=True)
+    failed_in_both = count("Pairs without a value in either run.", required=True)
+    only_in_baseline = count("Predictions of the baseline without a pair.", required=True)
+    only_in_candidate = count("Predictions of the candidate without a pair.", required=True)
+    repeated_in_baseline = count("Scores that a newer one replaces.", required=True)
+    repeated_in_candidate = count("Scores that a newer one replaces.", required=True)
 
 
 class DifferenceRes(Shape):
-    """The candidate's mean or rate less the baseline's."""
+    """The candidate's mean or rate less the baseline's, and how it was tested."""
 
     mean = number("The difference.", required=True, allow_none=True)
     interval = fields.Nested(Interval, required=True, allow_none=True)
-    method = Text(required=True, metadata={"description": "The test that gave the p-value."})
-    paired = fields.Boolean(required=True, metadata={"description": "Whether pairs were tested."})
-    note = Text(required=True, allow_none=True, metadata={"description": "Why not, where not."})
-    p_value = number("Two-sided.", required=True, allow_none=True)
-    p_adjusted = number("By Holm, over all comparisons.", required=True, allow_none=True)
-    sign_test_p_value = number("Of wins and losses alone, exact.", required=True)
+    method = Text(required=True, metadata={"description": "The statistical test."})
+    paired = fields.Boolean(required=True, metadata={"description": "Whether the test is paired."})
+    note = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why the test is not paired, if it is not."},
+    )
+    p_value = number("The two-sided p-value.", required=True, allow_none=True)
+    p_adjusted = number(
+        "The p-value after Holm's correction over all comparisons.", required=True, allow_none=True
+    )
+    sign_test_p_value = number(
+        "The exact p-value of the sign test on wins and losses.", required=True
+    )
 
 
 class Regression(Shape):
     """One prediction that got worse."""
 
-    prediction_id = Text(required=True, metadata={"description": "Of the baseline."})
-    candidate_prediction_id = Text(required=True, metadata={"description": "Its pair."})
-    baseline_score_id = Text(required=True, metadata={"description": "The baseline's score."})
-    candidate_score_id = Text(required=True, metadata={"description": "The candidate's score."})
-    baseline_value = fields.Raw(required=True, metadata={"description": "What it was."})
-    candidate_value = fields.Raw(required=True, metadata={"description": "What it is."})
+    prediction_id = Text(required=True, metadata={"description": "The prediction in the baseline."})
+    candidate_prediction_id = Text(
+        required=True,
+        metadata={"description": "The prediction in the candidate that it is paired with."},
+    )
+    baseline_score_id = Text(required=True, metadata={"description": "The score in the baseline."})
+    candidate_score_id = Text(
+        required=True, metadata={"description": "The score in the candidate."}
+    )
+    baseline_value = fields.Raw(
+        required=True, metadata={"description": "The value in the baseline."}
+    )
+    candidate_value = fields.Raw(
+        required=True, metadata={"description": "The value in the candidate."}
+    )
 
 
 class ComparisonRes(Shape):
-    """One leaf of one scorer of one candidate, beside the baseline's."""
+    """The comparison of one leaf of one scorer in one candidate with the baseline."""
 
-    candidate = Text(required=True, metadata={"description": "The run."})
-    scorer = Text(required=True, metadata={"description": "What judged."})
-    leaf = Text(required=True, metadata={"description": "The path inside the value."})
+    candidate = Text(required=True, metadata={"description": "The candidate run."})
+    scorer = Text(required=True, metadata={"description": "The scorer."})
+    leaf = Text(required=True, metadata={"description": "The path of the leaf in the value."})
     kind = Text(
         required=True,
-        metadata={"description": "Of its values.", "enum": ["number", "boolean", "text"]},
+        metadata={"description": "The kind of the values.", "enum": ["number", "boolean", "text"]},
     )
-    lower_is_better = fields.Boolean(required=True, metadata={"description": "As it was asked."})
+    lower_is_better = fields.Boolean(
+        required=True, metadata={"description": "Whether lower values are better."}
+    )
     verdict = Text(
         required=True,
         allow_none=True,
         metadata={
-            "description": "worse, better, no difference shown, not enough data; texts have none."
+            "description": "`worse`, `better`, `no difference shown` or `not enough data`; "
+            "null for texts."
         },
     )
     summaries = fields.Nested(BothSummaries, required=True)
@@ -143,14 +170,18 @@ class ComparisonRes(Shape):
 
 
 class CompareRes(Shape):
-    """Every leaf of every candidate beside the baseline's, the worst first."""
+    """The comparisons of every leaf of every candidate, the worst first."""
 
-    baseline = Text(required=True, metadata={"description": "The run compared with."})
+    baseline = Text(required=True, metadata={"description": "The baseline run."})
     pair_by = Text(required=True, metadata={"description": "How predictions were paired."})
-    alpha = number("A verdict needs an adjusted p-value below this.", required=True)
-    correction = Text(required=True, metadata={"description": "holm"})
+    alpha = number(
+        "A verdict of better or worse needs an adjusted p-value below this.", required=True
+    )
+    correction = Text(
+        required=True, metadata={"description": "The correction of the p-values: `holm`."}
+    )
     comparisons = fields.List(fields.Nested(ComparisonRes), required=True)
 
     def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
-        """JSON text of what is made of plain values already."""
+        """Return `obj`, which is made of plain values, as JSON."""
         return jsontext.write(obj)

@@ -1,4 +1,4 @@
-"""The shapes of a gate: which bounds a run is held to, and how it does."""
+"""Schemas of a gate: the limits in the query, and the result of each check."""
 
 from __future__ import annotations
 
@@ -14,66 +14,83 @@ from app.schemas.summaries import number
 
 
 class GateQuery(Query):
-    """One leaf of a run, and the bounds that it is held to: at least one."""
+    """One leaf of a run, and at least one limit to check it against."""
 
-    run = Text(required=True, metadata={"description": "The evaluation run to judge."})
-    scorer = Text(required=True, metadata={"description": "What judged."})
+    run = Text(required=True, metadata={"description": "The evaluation run to check."})
+    scorer = Text(required=True, metadata={"description": "The scorer."})
     leaf = Text(
-        load_default="", metadata={"description": "The path inside the value; empty for a scalar."}
+        load_default="",
+        metadata={"description": "The path of the leaf in the value; empty for a scalar."},
     )
-    baseline = Text(load_default=None, metadata={"description": "The run to compare with."})
+    baseline = Text(
+        load_default=None,
+        metadata={"description": "The run that `max_drop` and `max_rise` compare with."},
+    )
     min = Number(
-        load_default=None, metadata={"description": "The mean, or rate of true, is at least this."}
+        load_default=None, metadata={"description": "The least allowed mean, or rate of true."}
     )
-    max = Number(load_default=None, metadata={"description": "It is at most this."})
+    max = Number(
+        load_default=None, metadata={"description": "The greatest allowed mean, or rate of true."}
+    )
     max_drop = Number(
-        least=0, load_default=None, metadata={"description": "At most so far below the baseline."}
+        least=0,
+        load_default=None,
+        metadata={"description": "The greatest allowed drop below the baseline."},
     )
     max_rise = Number(
-        least=0, load_default=None, metadata={"description": "At most so far above the baseline."}
+        least=0,
+        load_default=None,
+        metadata={"description": "The greatest allowed rise above the baseline."},
     )
     min_coverage = Number(
         least=0,
         most=1,
         load_default=None,
-        metadata={"description": "At least this part of the scores has a value."},
+        metadata={"description": "The least allowed part of the scores with a value."},
     )
 
 
 class GateCheck(Shape):
-    """One bound, and whether it is kept."""
+    """The result of one check."""
 
-    name = Text(required=True, metadata={"description": "Which bound."})
-    wanted = number("The bound.", required=True)
-    found = number("What there is; null without data.", required=True, allow_none=True)
+    name = Text(required=True, metadata={"description": "The name of the limit."})
+    wanted = number("The limit.", required=True)
+    found = number(
+        "The figure that was checked; null without data.", required=True, allow_none=True
+    )
     passed = fields.Boolean(
-        required=True, metadata={"description": "Whether it is kept; never without data."}
+        required=True,
+        metadata={"description": "Whether the figure is within the limit; false without data."},
     )
     why = Text(
-        required=True, allow_none=True, metadata={"description": "Why there is nothing to hold."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why there is no data, if there is none."},
     )
 
 
 class GateSummaries(Shape):
-    """The leaf in both runs."""
+    """The figures of the leaf in both runs."""
 
     run = fields.Nested(LeafSummary, required=True)
     baseline = fields.Nested(LeafSummary, required=True, allow_none=True)
 
 
 class GateRes(Shape):
-    """Whether a run keeps all of its bounds."""
+    """Whether a run is within all limits, and the result of each check."""
 
     passed = fields.Boolean(required=True, metadata={"description": "Whether every check passed."})
-    run = Text(required=True, metadata={"description": "The run."})
-    baseline = Text(required=True, allow_none=True, metadata={"description": "The baseline."})
-    scorer = Text(required=True, metadata={"description": "What judged."})
-    leaf = Text(required=True, metadata={"description": "The path inside the value."})
+    run = Text(required=True, metadata={"description": "The run that was checked."})
+    baseline = Text(required=True, allow_none=True, metadata={"description": "The baseline run."})
+    scorer = Text(required=True, metadata={"description": "The scorer."})
+    leaf = Text(required=True, metadata={"description": "The path of the leaf in the value."})
     checks = fields.List(
-        fields.Nested(GateCheck), required=True, metadata={"description": "One a bound."}
+        fields.Nested(GateCheck),
+        required=True,
+        metadata={"description": "One result for each limit."},
     )
     summaries = fields.Nested(GateSummaries, required=True)
 
     def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
-        """JSON text of what is made of plain values already."""
+        """Return `obj`, which is made of plain values, as JSON."""
         return jsontext.write(obj)

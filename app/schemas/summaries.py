@@ -1,4 +1,4 @@
-"""The shapes of a summary: how it is asked for, and what it says of each group."""
+"""Schemas of a summary: the query, and the figures of each group."""
 
 from __future__ import annotations
 
@@ -15,70 +15,75 @@ GROUP_BY = ("scorer", "evaluation_run_id", "leaf", "day", "hour")
 
 
 def number(description: str, **options: Any) -> fields.Float:
-    """A number that is answered."""
+    """Return the field of a number in a response."""
     return fields.Float(metadata={"description": description}, **options)
 
 
 def count(description: str, **options: Any) -> fields.Integer:
-    """A count that is answered."""
+    """Return the field of a count in a response."""
     return fields.Integer(metadata={"description": description, "minimum": 0}, **options)
 
 
 class SummaryQuery(ScoreFilters):
-    """Which scores are summarised, and by what."""
+    """The scores to summarise, and how to group them."""
 
     group_by = WordList(
         GROUP_BY,
         load_default=["scorer", "leaf"],
-        metadata={"description": "Repeated, or separated by commas; scorer and leaf by default."},
+        metadata={"description": "What to group by: repeated, or separated by commas."},
     )
 
 
 class Interval(Shape):
-    """Where the true mean or rate is, at a level, by a method."""
+    """A confidence interval of a mean, a rate or a difference."""
 
-    method = Text(required=True, metadata={"description": "How it was computed."})
-    level = number("How often such an interval holds the true value.", required=True)
-    low = number("Its lower end.", required=True)
-    high = number("Its upper end.", required=True)
+    method = Text(required=True, metadata={"description": "The method that computed it."})
+    level = number("The confidence level.", required=True)
+    low = number("The lower end.", required=True)
+    high = number("The upper end.", required=True)
 
 
 class Quantiles(Shape):
-    """How the quantiles were computed."""
+    """How the quantiles were computed, and how exact they are."""
 
-    method = Text(required=True, metadata={"description": "linear: type 7 of Hyndman and Fan."})
+    method = Text(required=True, metadata={"description": "`linear`: type 7 of Hyndman and Fan."})
     rank_error = number(
-        "By what part of all numbers their ranks may be off at most; 0 is exact.", required=True
+        "The greatest possible error of a rank, as a part of `n`; 0 is exact.", required=True
     )
 
 
 class Histogram(Shape):
-    """How many numbers are in each bin; it holds its lower edge, the last one both."""
+    """Counts by bin; a bin includes its lower edge, the last bin both."""
 
-    edges = fields.List(fields.Float(), required=True, metadata={"description": "Ascending."})
+    edges = fields.List(
+        fields.Float(), required=True, metadata={"description": "The edges of the bins, ascending."}
+    )
     counts = fields.List(
-        fields.Integer(), required=True, metadata={"description": "One less than edges."}
+        fields.Integer(), required=True, metadata={"description": "The numbers in each bin."}
     )
 
 
 class NumberSummary(Shape):
-    """The numbers of a group; only `n` and `beyond_double` where no number fits a double."""
+    """The numbers of a group; only `n` and `beyond_double` when none of them fits a double."""
 
-    n = count("How many numbers.", required=True)
+    n = count("How many numbers there are.", required=True)
     beyond_double = count(
-        "How many of them no double can hold; they are in no figure.", required=True
+        "Integers too large for a double; they are counted in `n`, but in no other figure.",
+        required=True,
     )
-    mean = number("Their mean.")
+    mean = number("The mean.")
     interval = fields.Nested(Interval, allow_none=True)
-    standard_deviation = number("The sample's, by n - 1.", allow_none=True)
-    note = Text(allow_none=True, metadata={"description": "What the interval leans on, if told."})
-    min = number("The least.")
-    p5 = number("5 % are not above it.")
-    p25 = number("25 % are not above it.")
+    standard_deviation = number("The sample standard deviation (by n - 1).", allow_none=True)
+    note = Text(
+        allow_none=True, metadata={"description": "A warning about the interval, if one is due."}
+    )
+    min = number("The minimum.")
+    p5 = number("The 5th percentile.")
+    p25 = number("The 25th percentile.")
     p50 = number("The median.")
-    p75 = number("75 % are not above it.")
-    p95 = number("95 % are not above it.")
-    max = number("The greatest.")
+    p75 = number("The 75th percentile.")
+    p95 = number("The 95th percentile.")
+    max = number("The maximum.")
     quantiles = fields.Nested(Quantiles)
     histogram = fields.Nested(Histogram)
 
@@ -86,61 +91,75 @@ class NumberSummary(Shape):
 class BooleanSummary(Shape):
     """The booleans of a group."""
 
-    n = count("How many booleans.", required=True)
+    n = count("How many booleans there are.", required=True)
     true = count("How many are true.", required=True)
     false = count("How many are false.", required=True)
-    rate = number("The part that is true.", required=True)
+    rate = number("The part that is true: `true / n`.", required=True)
     interval = fields.Nested(Interval, required=True)
 
 
 class TextShare(Shape):
-    """One text and how often it came."""
+    """One text and its frequency."""
 
     text = Text(required=True, metadata={"description": "Its first 256 characters."})
-    count = count("How often.", required=True)
-    share = number("Its part of all texts of the group.", required=True)
+    count = count("How often the text occurs.", required=True)
+    share = number("The part of all texts of the group: `count / n`.", required=True)
 
 
 class TextSummary(Shape):
-    """The texts of a group: categories."""
+    """The texts of a group, counted as categories."""
 
-    n = count("How many texts.", required=True)
-    distinct = count("How many different ones.", required=True)
-    distinct_error = number(
-        "The standard error of `distinct`, as a part of it; 0 is exact.", required=True
-    )
+    n = count("How many texts there are.", required=True)
+    distinct = count("How many distinct texts there are.", required=True)
+    distinct_error = number("The relative standard error of `distinct`; 0 is exact.", required=True)
     most_frequent = fields.List(
-        fields.Nested(TextShare), required=True, metadata={"description": "Most frequent first."}
+        fields.Nested(TextShare),
+        required=True,
+        metadata={"description": "The most frequent texts, in order."},
     )
-    count_error = count("By how much a count may be too low at most; 0 is exact.", required=True)
+    count_error = count("How much too low a count may be; 0 is exact.", required=True)
 
 
 class GroupSummary(Shape):
-    """One group; of the names it has those that `group_by` asks for."""
+    """One group: the fields in `group_by`, and its figures."""
 
-    scorer = Text(metadata={"description": "What judged."})
+    scorer = Text(metadata={"description": "The scorer."})
     evaluation_run_id = Text(allow_none=True, metadata={"description": "The evaluation run."})
-    day = Text(metadata={"description": "The day that the scores were created, UTC."})
-    hour = Text(metadata={"description": "The hour that they were created, UTC."})
-    leaf = Text(metadata={"description": "The path inside the value; empty for a bare scalar."})
-    attempted = count("How many scores.", required=True)
-    scored = count("How many have a value here that is not null.", required=True)
-    nulls = count("How many are null here, or in what this stands in.", required=True)
-    missing = count("How many have nothing here: another shape, an error.", required=True)
-    coverage = number("scored / attempted.", required=True)
-    number = fields.Nested(NumberSummary, metadata={"description": "Where there are numbers."})
-    boolean = fields.Nested(BooleanSummary, metadata={"description": "Where there are booleans."})
-    text = fields.Nested(TextSummary, metadata={"description": "Where there are texts."})
+    day = Text(metadata={"description": "The day of creation, UTC."})
+    hour = Text(metadata={"description": "The hour of creation, UTC."})
+    leaf = Text(
+        metadata={"description": "The path of the leaf in the value; empty for a bare scalar."}
+    )
+    attempted = count("Scores in the group.", required=True)
+    scored = count("Scores with a value at the leaf that is not null.", required=True)
+    nulls = count(
+        "Scores with null at the leaf, or at a part of the value that contains it.", required=True
+    )
+    missing = count("Scores whose value does not have the leaf.", required=True)
+    coverage = number("`scored / attempted`.", required=True)
+    number = fields.Nested(
+        NumberSummary, metadata={"description": "The numbers, if there are any."}
+    )
+    boolean = fields.Nested(
+        BooleanSummary, metadata={"description": "The booleans, if there are any."}
+    )
+    text = fields.Nested(TextSummary, metadata={"description": "The texts, if there are any."})
 
 
 class SummaryRes(Shape):
-    """What the scores say, group by group."""
+    """The figures of each group."""
 
-    group_by = fields.List(Text(), required=True, metadata={"description": "As it was asked."})
+    group_by = fields.List(
+        Text(),
+        required=True,
+        metadata={"description": "The fields that the scores are grouped by."},
+    )
     groups = fields.List(
-        fields.Nested(GroupSummary), required=True, metadata={"description": "In their order."}
+        fields.Nested(GroupSummary),
+        required=True,
+        metadata={"description": "Sorted by the fields of `group_by`."},
     )
 
     def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
-        """JSON text of what is made of plain values already."""
+        """Return `obj`, which is made of plain values, as JSON."""
         return jsontext.write(obj)

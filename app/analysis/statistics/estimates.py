@@ -98,7 +98,7 @@ def rate_interval(successes: int, n: int) -> dict[str, Any]:
 
 
 def interval(method: str, low: float, high: float) -> dict[str, Any]:
-    """Return an interval in the shape of an answer."""
+    """Return an interval in the shape of an Interval schema."""
     return {"method": method, "level": LEVEL, "low": low, "high": high}
 
 
