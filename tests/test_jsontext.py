@@ -1,4 +1,4 @@
-"""JSON as text: nothing is lost on the way in and out."""
+"""Reading and writing JSON: exact values, encodings, limits and errors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ any_json = st.recursive(
 
 
 def exact(value: Any) -> str:
-    """A text that tells 1, 1.0, true and "1" apart, and keeps the order of keys."""
+    """Return a text that distinguishes 1, 1.0, true and "1", and the order of keys."""
     return json.dumps(value)
 
 
 @given(any_json)
-def test_what_is_written_reads_back_the_same(value: Any) -> None:
+def test_a_written_value_reads_back_the_same(value: Any) -> None:
     text = jsontext.write(value)
     assert exact(jsontext.read(text.encode())) == exact(value)
 
@@ -41,7 +41,7 @@ def test_what_is_written_reads_back_the_same(value: Any) -> None:
 @given(
     any_json, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
 )
-def test_every_encoding_of_json_is_read(value: Any, encoding: str) -> None:
+def test_all_encodings_of_json_are_read(value: Any, encoding: str) -> None:
     assert exact(jsontext.read(json.dumps(value).encode(encoding))) == exact(value)
 
 
@@ -52,14 +52,14 @@ def test_text_is_compact_utf8_and_a_lone_surrogate_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
-def test_a_number_that_is_no_json_is_never_written(value: Any) -> None:
+def test_a_number_that_is_not_finite_is_never_written(value: Any) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         jsontext.write(value)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 @pytest.mark.parametrize("inner", [b"1", b"[]"])
-def test_nesting_is_bounded_by_a_number_and_not_by_the_stack(opening: bytes, inner: bytes) -> None:
+def test_nesting_is_limited_to_a_fixed_depth(opening: bytes, inner: bytes) -> None:
     closing = b"]" if opening == b"[" else b"}"
     depth = jsontext.MAX_DEPTH - (inner == b"[]")
     assert jsontext.read(opening * depth + inner + closing * depth)
@@ -67,36 +67,36 @@ def test_nesting_is_bounded_by_a_number_and_not_by_the_stack(opening: bytes, inn
         jsontext.read(opening * (depth + 1) + inner + closing * (depth + 1))
 
 
-def test_naming_a_number_that_is_no_json_costs_no_more_than_the_text() -> None:
+def test_locating_a_number_that_is_not_finite_takes_little_memory() -> None:
     data = b"[" * 900 + b"0," * 100_000 + b"NaN" + b"]" * 900
     tracemalloc.start()
-    with pytest.raises(Invalid) as found:
+    with pytest.raises(Invalid) as raised:
         jsontext.read(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.value.errors[0]["loc"] == ("body", *[0] * 899, 100_000)
+    assert raised.value.errors[0]["loc"] == ("body", *[0] * 899, 100_000)
     assert peak < 20_000_000
 
 
-def test_wide_is_not_deep() -> None:
+def test_many_lists_side_by_side_are_not_too_deep() -> None:
     assert len(jsontext.read(b"[" + b",".join([b"[]"] * 5_000) + b"]")) == 5_000
 
 
-def test_a_bracket_in_a_string_is_no_nesting() -> None:
+def test_brackets_in_a_string_do_not_count_as_nesting() -> None:
     assert jsontext.read(b'"' + b"[" * 5_000 + b'"') == "[" * 5_000
 
 
-def test_a_syntax_error_after_nan_goes_first() -> None:
-    with pytest.raises(Invalid) as found:
+def test_a_syntax_error_takes_precedence_over_an_earlier_nan() -> None:
+    with pytest.raises(Invalid) as raised:
         jsontext.read(b'{"a": NaN, b}')
-    assert found.value.errors[0]["type"] == "json_invalid"
+    assert raised.value.errors[0]["type"] == "json_invalid"
 
 
 @pytest.mark.parametrize(
     "data", [b"\xff", b'"\xe3\x82"', b"7" * 4_301, b"NaN" + b"7" * 4_301, b"[" * 100_000]
 )
-def test_what_cannot_be_read_at_all_is_unreadable(data: bytes) -> None:
-    with pytest.raises((Unreadable, Invalid)) as found:
+def test_invalid_bytes_and_numbers_are_refused(data: bytes) -> None:
+    with pytest.raises((Unreadable, Invalid)) as raised:
         jsontext.read(data)
     if not data.startswith(b"NaN"):
-        assert isinstance(found.value, Unreadable)
+        assert isinstance(raised.value, Unreadable)

@@ -1,1 +1,1 @@
-"""Tests of the answers to questions about scores."""
+"""Tests of app/analysis."""

@@ -1,4 +1,4 @@
-"""Exports: three formats of what a list holds, whole, typed and safe to open."""
+"""Exports of scores: three formats, complete, typed and safe to open."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(service: Service, path: str, query: str) -> Answer:
 
 
 def raw_rows(text: str) -> list[list[str]]:
-    """The cells of CSV as they stand, quotes and all: `csv` tells "" from nothing only then."""
+    """Return the cells of CSV with their quotes, which distinguish "" from an empty cell."""
     cell = r'"(?:[^"]|"")*"|[^",\r\n]*'
     lines = re.findall(rf"(?:{cell})(?:,(?:{cell}))*\r\n", text)
     assert "".join(lines) == text
@@ -80,7 +80,7 @@ def parquet_table(answer: Answer) -> Any:
 # JSON lines
 
 
-def test_jsonl_is_what_the_list_is(any_service: Service, scores: str) -> None:
+def test_jsonl_equals_the_list(any_service: Service, scores: str) -> None:
     ids = fill(any_service, scores)
     for query in ("", f"limit=3&offset=2&after={ids[1]}", "prediction_id=nobody"):
         answer = export(any_service, scores, query)
@@ -93,7 +93,7 @@ def test_jsonl_is_what_the_list_is(any_service: Service, scores: str) -> None:
 # CSV
 
 
-def test_csv_has_a_column_for_each_leaf_and_loses_nothing(
+def test_csv_has_a_column_for_each_leaf_and_the_whole_value(
     any_service: Service, scores: str
 ) -> None:
     ids = fill(any_service, scores)
@@ -126,7 +126,7 @@ def test_csv_has_a_column_for_each_leaf_and_loses_nothing(
     assert shown == {name: first[name] for name in shown}
 
 
-def test_csv_tells_null_from_an_empty_text_and_text_from_numbers(
+def test_csv_distinguishes_null_from_an_empty_text_and_text_from_numbers(
     service: Service, scores: str
 ) -> None:
     fill(service, scores, [None, "", 1, "1", True, "true", []])
@@ -155,7 +155,7 @@ def test_csv_tells_null_from_an_empty_text_and_text_from_numbers(
         "\uff20x",
     ],
 )
-def test_csv_text_is_no_formula_and_the_mark_can_be_undone(
+def test_csv_text_is_never_a_formula_and_its_prefix_can_be_removed(
     service: Service, scores: str, text: str
 ) -> None:
     ids = {"scorer": text, "prediction_id": text, "evaluation_run_id": text}
@@ -166,7 +166,7 @@ def test_csv_text_is_no_formula_and_the_mark_can_be_undone(
     assert json.loads(row["value_json"]) == text
 
 
-def test_csv_leaves_other_text_and_negative_numbers_alone(service: Service, scores: str) -> None:
+def test_csv_does_not_change_other_text_or_negative_numbers(service: Service, scores: str) -> None:
     fill(service, scores, [-0.5, -(10**30), {"=x": "a=b"}, "a'b", "1-2"])
     rows = csv_rows(export(service, scores, "format=csv"))
     assert [rows[0]["value"], rows[1]["value"]] == ["-0.5", str(-(10**30))]
@@ -176,16 +176,14 @@ def test_csv_leaves_other_text_and_negative_numbers_alone(service: Service, scor
         assert not row["value_json"].startswith(("=", "+", "@", "\t", "\r"))
 
 
-def test_csv_shows_a_lone_surrogate_as_json_escapes_it(service: Service, scores: str) -> None:
+def test_csv_escapes_a_lone_surrogate_as_in_json(service: Service, scores: str) -> None:
     fill(service, scores, ["a\ud800", "\0é😀"])
     rows = csv_rows(export(service, scores, "format=csv"))
     assert [row["value"] for row in rows] == ["a\\ud800", "\0é😀"]
     assert json.loads(rows[0]["value_json"]) == "a\ud800"
 
 
-def test_a_long_text_and_more_leaves_than_are_indexed_are_whole(
-    service: Service, scores: str
-) -> None:
+def test_long_texts_and_many_leaves_are_not_truncated(service: Service, scores: str) -> None:
     value = {"text": "x" * 5_000, "many": list(range(400))}
     fill(service, scores, [value])
     (row,) = csv_rows(export(service, scores, "format=csv"))
@@ -193,14 +191,14 @@ def test_a_long_text_and_more_leaves_than_are_indexed_are_whole(
     assert row["value.many[399]"] == "399"
 
 
-def test_declared_columns_are_the_columns(any_service: Service, scores: str) -> None:
+def test_only_declared_columns_are_exported(any_service: Service, scores: str) -> None:
     fill(any_service, scores)
     answer = export(any_service, scores, "format=csv&columns=ok&columns=&columns=never")
     assert list(csv_rows(answer)[0])[6:] == ["value.ok", "value", "value.never", "value_json"]
     assert [row["value.ok"] for row in csv_rows(answer)][6:9] == ["false", "", str(10**30)]
 
 
-def test_filters_limit_and_offset_choose_the_rows(any_service: Service, scores: str) -> None:
+def test_filters_limit_and_offset_select_the_rows(any_service: Service, scores: str) -> None:
     for number in range(8):
         add(any_service, scores, value={f"n{number}": number}, scorer=f"s{number % 2}")
 
@@ -253,22 +251,22 @@ def test_parquet_has_types_and_nulls(any_service: Service, scores: str) -> None:
         "value.t": pyarrow.string(),
         "value.x": pyarrow.float64(),
     }
-    found = table.to_pydict()
-    assert found["score_id"] == ids
-    assert found["value.n"] == [1.0, None, 2.0**60]
-    assert found["value.b"] == [True, False, None]
-    assert found["value.t"] == ["é", None, None]
-    assert [json.loads(text) for text in found["value_json"]] == values
+    columns = table.to_pydict()
+    assert columns["score_id"] == ids
+    assert columns["value.n"] == [1.0, None, 2.0**60]
+    assert columns["value.b"] == [True, False, None]
+    assert columns["value.t"] == ["é", None, None]
+    assert [json.loads(text) for text in columns["value_json"]] == values
     (first,) = listed(any_service.send("GET", f"{scores}?limit=1"))
-    assert found["created_at"][0] == datetime.fromisoformat(first["created_at"])
+    assert columns["created_at"][0] == datetime.fromisoformat(first["created_at"])
 
 
 def test_parquet_has_a_column_for_each_kind_of_a_mixed_leaf(
     any_service: Service, scores: str
 ) -> None:
     fill(any_service, scores, [1, "a", True, None, 10**400, {"x:text": 1, "big": 2**53 + 1}])
-    found = parquet_table(export(any_service, scores, "format=parquet")).to_pydict()
-    leaves = {name: cells for name, cells in found.items() if name.startswith("value")}
+    columns = parquet_table(export(any_service, scores, "format=parquet")).to_pydict()
+    leaves = {name: cells for name, cells in columns.items() if name.startswith("value")}
     assert leaves.pop("value_json")[:4] == ["1", '"a"', "true", "null"]
     assert leaves == {
         "value:number": [1.0, None, None, None, None, None],
@@ -280,31 +278,31 @@ def test_parquet_has_a_column_for_each_kind_of_a_mixed_leaf(
     }
 
 
-def test_parquet_takes_declared_columns(service: Service, scores: str) -> None:
+def test_parquet_has_only_declared_columns(service: Service, scores: str) -> None:
     fill(service, scores)
     query = "format=parquet&columns=ok&columns=never"
-    found = parquet_table(export(service, scores, query)).to_pydict()
-    assert [name for name in found if name.startswith("value")] == [
+    columns = parquet_table(export(service, scores, query)).to_pydict()
+    assert [name for name in columns if name.startswith("value")] == [
         "value.ok:integer",
         "value.ok:boolean",
         "value.never",
         "value_json",
     ]
-    assert len(found["score_id"]) == len(VALUES)
+    assert len(columns["score_id"]) == len(VALUES)
 
 
-def test_parquet_comes_in_row_groups(service: Service, scores: str) -> None:
+def test_parquet_has_several_row_groups(service: Service, scores: str) -> None:
     reader = pytest.importorskip("pyarrow.parquet")
     values = ["x" * 2_000] * 3_000 + list(range(2_000))
     fill(service, scores, values)
     file = reader.ParquetFile(io.BytesIO(export(service, scores, "format=parquet").body))
     assert file.num_row_groups > 1
-    found = file.read().to_pydict()
-    assert found["value:text"] == [*values[:3_000], *[None] * 2_000]
-    assert found["value:number"] == [*[None] * 3_000, *values[3_000:]]
+    columns = file.read().to_pydict()
+    assert columns["value:text"] == [*values[:3_000], *[None] * 2_000]
+    assert columns["value:number"] == [*[None] * 3_000, *values[3_000:]]
 
 
-def test_without_pyarrow_parquet_is_refused_and_the_answer_says_what_is_missing(
+def test_parquet_without_pyarrow_is_refused_with_a_hint_to_install_it(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet, "is_installed", lambda: False)
@@ -318,7 +316,7 @@ def test_without_pyarrow_parquet_is_refused_and_the_answer_says_what_is_missing(
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=lists(any_json, max_size=6))
-def test_any_values_are_whole_in_every_table(
+def test_any_value_is_complete_in_every_table(
     service: Service, scores: str, values: list[Any]
 ) -> None:
     path = scores.replace("resource", f"any-{secrets.token_hex(8)}")
@@ -326,19 +324,19 @@ def test_any_values_are_whole_in_every_table(
     sent = [json.dumps(value) for value in values]
     rows = csv_rows(export(service, path, "format=csv"))
     assert [json.dumps(json.loads(row["value_json"])) for row in rows] == sent
-    undone = [row.get("value", "").removeprefix("'") for row in rows]
+    unmarked = [row.get("value", "").removeprefix("'") for row in rows]
     texts = {
         number: value.encode("utf-8", "backslashreplace").decode()
         for number, value in enumerate(values)
         if isinstance(value, str)
     }
-    assert {number: undone[number] for number in texts} == texts
+    assert {number: unmarked[number] for number in texts} == texts
     if parquet.is_installed():
-        found = parquet_table(export(service, path, "format=parquet")).to_pydict()
-        assert [json.dumps(json.loads(text)) for text in found["value_json"]] == sent
+        columns = parquet_table(export(service, path, "format=parquet")).to_pydict()
+        assert [json.dumps(json.loads(text)) for text in columns["value_json"]] == sent
 
 
-# What is refused, and what breaks
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -350,7 +348,7 @@ def test_any_values_are_whole_in_every_table(
         ("format=csv&" + "&".join(["columns=a"] * 1_001), "columns", "too_long"),
     ],
 )
-def test_what_cannot_be_exported_is_refused(
+def test_an_invalid_export_is_refused(
     service: Service, scores: str, query: str, name: str, type_: str
 ) -> None:
     answer = service.send("GET", f"{scores}/export?{query}")
@@ -359,12 +357,12 @@ def test_what_cannot_be_exported_is_refused(
     assert (error["loc"], error["type"]) == (["query", name], type_)
 
 
-def test_too_many_leaves_are_refused_unless_they_are_declared(
+def test_too_many_leaves_are_refused_unless_columns_are_declared(
     service: Service, scores: str
 ) -> None:
     fill(service, scores, [list(range(MOST_COLUMNS)), {"one": {"more": 1}}])
-    for to_write in ("csv", "parquet"):
-        answer = service.send("GET", f"{scores}/export?format={to_write}")
+    for format_ in ("csv", "parquet"):
+        answer = service.send("GET", f"{scores}/export?format={format_}")
         assert answer.status == 422
         (error,) = answer.json["detail"]
         assert error["loc"] == ["query", "columns"]
@@ -372,9 +370,9 @@ def test_too_many_leaves_are_refused_unless_they_are_declared(
     assert csv_rows(export(service, scores, "format=csv&columns=one.more"))[1]["value.one.more"]
 
 
-@pytest.mark.parametrize("to_write", ["jsonl", "csv", "parquet"])
-def test_an_export_that_breaks_off_is_not_taken_for_a_whole_one(
-    app: Flask, monkeypatch: pytest.MonkeyPatch, to_write: str
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_an_export_that_fails_midway_breaks_the_connection(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     client = app.test_client()
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -385,24 +383,26 @@ def test_an_export_that_breaks_off_is_not_taken_for_a_whole_one(
 
     def break_off(score_ids: list[str]) -> Iterator[Any]:
         readings.append(1)
-        if to_write == "jsonl" or len(readings) > 1:
+        if format_ == "jsonl" or len(readings) > 1:
             yield from read_scores(score_ids[:800])
             raise StoreUnavailable("the disk is gone")
         yield from read_scores(score_ids)
 
     monkeypatch.setattr(store, "read_scores", break_off)
-    path = f"/v2/a/b/scores/export?format={to_write}"
+    path = f"/v2/a/b/scores/export?format={format_}"
     answer = client.get(path, headers=headers, buffered=False)
     assert answer.status_code == 200
     with pytest.raises(ConnectionResetError):
         answer.get_data()
 
 
-# A service that is written to
+# Concurrent writes
 
 
-@pytest.mark.parametrize("to_write", ["csv", "parquet"])
-def test_what_is_added_between_the_passes_is_left_out(store: Store, to_write: str) -> None:
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_scores_added_between_the_passes_are_left_out_if_they_do_not_fit(
+    store: Store, format_: str
+) -> None:
     def score(score_id: str, value_json: str) -> Score:
         return a_score(score_id=score_id, entity="e", project="p", value_json=value_json)
 
@@ -420,13 +420,13 @@ def test_what_is_added_between_the_passes_is_left_out(store: Store, to_write: st
             "created_at_to",
         )
     )
-    options = {"limit": None, "offset": None, "after": None, "columns": None, "format": to_write}
+    options = {"limit": None, "offset": None, "after": None, "columns": None, "format": format_}
     pieces = export_scores(store, "e", "p", {**wanted, **options}).pieces
-    if to_write == "csv":
+    if format_ == "csv":
         first = next(pieces)  # The header: the first pass is over.
         store.add_missing(late, partial=False)
-        rows = csv.reader(io.StringIO((first + b"".join(pieces)).decode(), newline=""))
-        found = [(row[0], row[6]) for row in list(rows)[1:]]
+        reader = csv.reader(io.StringIO((first + b"".join(pieces)).decode(), newline=""))
+        rows = [(row[0], row[6]) for row in list(reader)[1:]]
     else:
         pytest.importorskip("pyarrow")
         read_scores, readings = store.read_scores, iter([None])
@@ -438,23 +438,23 @@ def test_what_is_added_between_the_passes_is_left_out(store: Store, to_write: st
 
         store.read_scores = add_after_the_first_pass  # type: ignore[method-assign,assignment]
         table = pytest.importorskip("pyarrow.parquet").read_table(io.BytesIO(b"".join(pieces)))
-        found = list(zip(*table.select(["score_id", "value.a"]).to_pydict().values(), strict=True))
-    # What fits into the columns may be there; what does not is left out whole.
-    assert [(each[0], float(each[1])) for each in found] == [
+        rows = list(zip(*table.select(["score_id", "value.a"]).to_pydict().values(), strict=True))
+    # A score that fits the columns is included; one that does not is left out.
+    assert [(row[0], float(row[1])) for row in rows] == [
         (ids[2], 1.0),
         (ids[3], 4.0),
         (ids[5], 2.0),
     ]
 
 
-def test_a_large_export_is_streamed_with_flat_memory(tmp_path: Path) -> None:
+def test_a_large_export_is_streamed_in_constant_memory(tmp_path: Path) -> None:
     formats = ["jsonl", "csv", *["parquet"] * parquet.is_installed()]
     with running(tmp_path, WEB_CONCURRENCY="1") as service:
         for _ in range(15):
             fill(service, "/v2/a/b/scores", ["x" * 3_000] * 2_000)
-        for to_write in formats:
-            path = f"/v2/a/b/scores/export?format={to_write}"
-            service.send("GET", f"{path}&limit=3000")  # What it needs is imported.
+        for format_ in formats:
+            path = f"/v2/a/b/scores/export?format={format_}"
+            service.send("GET", f"{path}&limit=3000")  # Import what the format needs.
             before = _resident_kilobytes(service)
             connection = http.client.HTTPConnection("127.0.0.1", service.port)
             connection.request("GET", path, headers={"Authorization": f"Bearer {service.key}"})
@@ -463,10 +463,10 @@ def test_a_large_export_is_streamed_with_flat_memory(tmp_path: Path) -> None:
             while response.read(1 << 20):
                 most = max(most, _resident_kilobytes(service))
             connection.close()
-            assert most - before < 50_000, to_write
+            assert most - before < 50_000, format_
 
 
-# Its name
+# The name of the file
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_a_large_export_is_streamed_with_flat_memory(tmp_path: Path) -> None:
         ("n" * 300, "p", f'attachment; filename="scores-{"n" * 100}-p.csv"'),
     ],
 )
-def test_a_file_has_a_name_that_is_safe(entity: str, project: str, header: str) -> None:
+def test_the_name_of_the_file_is_safe(entity: str, project: str, header: str) -> None:
     assert attachment(entity, project, "csv") == header
 
 
@@ -495,7 +495,7 @@ def test_a_file_has_a_name_that_is_safe(entity: str, project: str, header: str) 
     ("format_", "kilobytes"),
     [("jsonl", 60_000), ("csv", 60_000), ("parquet", 200_000)],  # pyarrow itself takes half.
 )
-def test_a_large_value_of_many_small_parts_takes_little_memory(
+def test_a_large_value_with_many_small_parts_takes_little_memory(
     tmp_path: Path, format_: str, kilobytes: int
 ) -> None:
     value = f"[{','.join(['[]'] * 2_700_000)}]"

@@ -1,4 +1,4 @@
-"""Summary, compare and gate over HTTP, on every engine: what is taken, answered and refused."""
+"""Summary, compare and gate over HTTP, on every engine: parameters, responses and errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _projects = iter(range(10**9))
 
 @pytest.fixture
 def scores(any_service: Service) -> str:
-    """The path of a project with two runs, A and B, of this test's own."""
-    path = f"/v2/acme/answers-{next(_projects)}/scores"
+    """Return the path of a new project with two runs, A and B."""
+    path = f"/v2/acme/analysis-{next(_projects)}/scores"
     for run, values in (("A", [0.5, 0.75, 1.0, None]), ("B", [0.5, 0.5, 1.0, 1.0])):
         items = [
             {
@@ -34,53 +34,53 @@ def scores(any_service: Service) -> str:
     return path
 
 
-def ask(service: Service, path: str, *query: tuple[str, str]) -> Answer:
+def get(service: Service, path: str, *query: tuple[str, str]) -> Answer:
     return service.send("GET", f"{path}?{urlencode(query)}")
 
 
-def refusal(answer: Answer) -> dict[str, Any]:
+def only_error(answer: Answer) -> dict[str, Any]:
     assert answer.status == 422, answer.body
+    error: dict[str, Any]
     (error,) = answer.json["detail"]
-    found: dict[str, Any] = error
-    return found
+    return error
 
 
-def test_a_summary_says_what_its_schema_says(any_service: Service, scores: str) -> None:
-    answer = ask(any_service, f"{scores}/summary")
+def test_a_summary_matches_its_schema(any_service: Service, scores: str) -> None:
+    answer = get(any_service, f"{scores}/summary")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json["group_by"] == ["scorer", "leaf"]
     f1, ok = answer.json["groups"]
     assert (f1["leaf"], f1["attempted"], f1["nulls"], f1["number"]["n"]) == ("f1", 8, 1, 7)
     assert (ok["leaf"], ok["boolean"]["true"], ok["boolean"]["n"]) == ("ok", 3, 8)
-    # No key of the answer is unknown to the documented shape.
+    # The schema has every key of the response.
     assert json.loads(json.dumps(SummaryRes().dump(answer.json))) == answer.json
 
 
-def test_groups_are_named_apart_or_by_commas(any_service: Service, scores: str) -> None:
+def test_group_by_is_repeated_or_separated_by_commas(any_service: Service, scores: str) -> None:
     path = f"{scores}/summary"
-    commas = ask(any_service, path, ("group_by", "evaluation_run_id,leaf"))
-    repeated = ask(any_service, path, ("group_by", "evaluation_run_id"), ("group_by", "leaf"))
+    commas = get(any_service, path, ("group_by", "evaluation_run_id,leaf"))
+    repeated = get(any_service, path, ("group_by", "evaluation_run_id"), ("group_by", "leaf"))
     assert commas.json == repeated.json
     assert [each["evaluation_run_id"] for each in commas.json["groups"]] == ["A", "A", "B", "B"]
 
 
 def test_a_summary_takes_the_filters_of_the_list(any_service: Service, scores: str) -> None:
     path = f"{scores}/summary"
-    assert ask(any_service, path, ("created_before", "2020-01-01")).json["groups"] == []
-    only_a = ask(any_service, path, ("evaluation_run_id", "A")).json["groups"]
+    assert get(any_service, path, ("created_before", "2020-01-01")).json["groups"] == []
+    only_a = get(any_service, path, ("evaluation_run_id", "A")).json["groups"]
     assert [each["attempted"] for each in only_a] == [4, 4]
 
 
-def test_an_unknown_group_is_refused(any_service: Service, scores: str) -> None:
-    error = refusal(ask(any_service, f"{scores}/summary", ("group_by", "scorer,colour")))
+def test_an_unknown_group_by_is_refused(any_service: Service, scores: str) -> None:
+    error = only_error(get(any_service, f"{scores}/summary", ("group_by", "scorer,colour")))
     assert error["type"] == "literal_error"
     assert error["loc"] == ["query", "group_by"]
     assert error["input"] == ["scorer,colour"]
 
 
-def test_a_comparison_says_what_its_schema_says(any_service: Service, scores: str) -> None:
-    answer = ask(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "B"))
+def test_a_comparison_matches_its_schema(any_service: Service, scores: str) -> None:
+    answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "B"))
     assert answer.status == 200
     assert answer.json["correction"] == "holm"
     rows = {(row["leaf"], row["kind"]): row for row in answer.json["comparisons"]}
@@ -92,7 +92,7 @@ def test_a_comparison_says_what_its_schema_says(any_service: Service, scores: st
 
 
 def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) -> None:
-    answer = ask(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C"))
+    answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C"))
     assert answer.status == 404
     assert answer.json == {"detail": "Not Found", "reason": "Evaluation run C has no scores"}
 
@@ -111,10 +111,10 @@ def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) ->
         ([("baseline", "A"), *[("candidate", "B")] * 21], "too_long", "candidate"),
     ],
 )
-def test_a_comparison_that_cannot_be_made_is_refused(
+def test_an_invalid_comparison_is_refused(
     any_service: Service, scores: str, query: list[tuple[str, str]], type_: str, field: str
 ) -> None:
-    error = refusal(ask(any_service, f"{scores}/compare", *query))
+    error = only_error(get(any_service, f"{scores}/compare", *query))
     assert (error["type"], error["loc"]) == (type_, ["query", field])
 
 
@@ -137,10 +137,10 @@ RUN = (("run", "B"), ("scorer", "s"))
         ([("min", "-1")], False),
     ],
 )
-def test_a_gate_holds_a_run_to_its_bounds_and_fails_without_data(
+def test_a_gate_checks_a_run_against_limits_and_fails_without_data(
     any_service: Service, scores: str, query: list[tuple[str, str]], *, passed: bool
 ) -> None:
-    answer = ask(any_service, f"{scores}/gate", *RUN, *query)
+    answer = get(any_service, f"{scores}/gate", *RUN, *query)
     assert answer.status == 200, answer.body
     assert answer.json["passed"] is passed, answer.json["checks"]
     for check in answer.json["checks"]:
@@ -148,20 +148,20 @@ def test_a_gate_holds_a_run_to_its_bounds_and_fails_without_data(
     assert json.loads(json.dumps(GateRes().dump(answer.json))) == answer.json
 
 
-def test_a_drop_is_what_it_is_written_as(any_service: Service) -> None:
-    path = f"/v2/acme/answers-{next(_projects)}/scores"
+def test_a_drop_is_not_increased_by_rounding(any_service: Service) -> None:
+    path = f"/v2/acme/analysis-{next(_projects)}/scores"
     for run, value in (("A", 0.85), ("B", 0.83)):
         score = {"prediction_id": "p", "scorer": "s", "value": value, "evaluation_run_id": run}
         any_service.post(path, score)
-    query = (("baseline", "A"), ("max_drop", "0.02"))  # 0.85 - 0.83 > 0.02 for a computer.
-    assert ask(any_service, f"{path}/gate", *RUN, *query).json["passed"] is True
+    query = (("baseline", "A"), ("max_drop", "0.02"))  # 0.85 - 0.83 > 0.02 in floating point.
+    assert get(any_service, f"{path}/gate", *RUN, *query).json["passed"] is True
 
 
-def test_a_run_of_nulls_fails_its_gate(any_service: Service) -> None:
-    path = f"/v2/acme/answers-{next(_projects)}/scores"
+def test_a_run_with_only_nulls_fails_its_gate(any_service: Service) -> None:
+    path = f"/v2/acme/analysis-{next(_projects)}/scores"
     score = {"prediction_id": "p", "scorer": "s", "value": None, "evaluation_run_id": "B"}
     any_service.post(path, score)
-    answer = ask(any_service, f"{path}/gate", *RUN, ("min", "-1"), ("min_coverage", "0"))
+    answer = get(any_service, f"{path}/gate", *RUN, ("min", "-1"), ("min_coverage", "0"))
     least, coverage = answer.json["checks"]
     assert (least["passed"], least["found"]) == (False, None)
     assert least["why"] == "the run has no values at this leaf"
@@ -180,17 +180,15 @@ def test_a_run_of_nulls_fails_its_gate(any_service: Service) -> None:
         ([("baseline", "A"), ("max_drop", "-1")], "greater_than_equal", "max_drop"),
     ],
 )
-def test_a_gate_that_cannot_be_held_is_refused(
+def test_an_invalid_gate_is_refused(
     any_service: Service, scores: str, query: list[tuple[str, str]], type_: str, field: str
 ) -> None:
-    error = refusal(ask(any_service, f"{scores}/gate", *RUN, *query))
+    error = only_error(get(any_service, f"{scores}/gate", *RUN, *query))
     assert (error["type"], error["loc"]) == (type_, ["query", field])
 
 
-def test_the_services_of_both_engines_say_the_same(
-    service: Service, mongodb_service: Service
-) -> None:
-    path = f"/v2/acme/answers-{next(_projects)}/scores"
+def test_both_engines_give_the_same_responses(service: Service, mongodb_service: Service) -> None:
+    path = f"/v2/acme/analysis-{next(_projects)}/scores"
     values: list[Any] = [0.1, 1, True, None, "a", {"x": [1, "b", False, None]}, 10**400, {}, [[]]]
     items = [
         {"prediction_id": f"p{place}", "scorer": "s", "value": value, "evaluation_run_id": run}
@@ -200,13 +198,13 @@ def test_the_services_of_both_engines_say_the_same(
     answers = []
     for each in (service, mongodb_service):
         assert each.post(f"{path}/batch", {"scores": items}).status == 200
-        found = [
-            ask(each, f"{path}/summary", ("group_by", "scorer,evaluation_run_id,leaf")).json,
-            ask(each, f"{path}/summary", ("group_by", "scorer")).json,
-            ask(each, f"{path}/compare", ("baseline", "A"), ("candidate", "B")).json,
-            ask(each, f"{path}/gate", *RUN, ("min", "0")).json,
+        results = [
+            get(each, f"{path}/summary", ("group_by", "scorer,evaluation_run_id,leaf")).json,
+            get(each, f"{path}/summary", ("group_by", "scorer")).json,
+            get(each, f"{path}/compare", ("baseline", "A"), ("candidate", "B")).json,
+            get(each, f"{path}/gate", *RUN, ("min", "0")).json,
         ]
-        for comparison in found[2]["comparisons"]:
+        for comparison in results[2]["comparisons"]:
             del comparison["regressions"]
-        answers.append(found)
+        answers.append(results)
     assert answers[0] == answers[1]
