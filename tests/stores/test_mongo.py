@@ -13,9 +13,11 @@ from typing import Any
 
 import mongomock
 import pymongo.errors
+import pymongo.monitoring
 import pytest
 from bson.errors import BSONError, InvalidDocument
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
@@ -274,6 +276,65 @@ def test_a_batch_that_fails_halfway_leaves_nothing(
     with pytest.raises(StoreUnavailable):
         store.add_missing([a_score() for _ in range(10)], partial=True)
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == []
+
+
+class Commands(pymongo.monitoring.CommandListener):
+    """The names of the commands that the server has carried out."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
+        """Do nothing."""
+
+    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
+        """Note the command."""
+        self.done.append(event.command_name)
+
+    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
+        """Do nothing."""
+
+
+def test_a_batch_whose_time_is_up_is_aborted_on_the_server(
+    mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.writes.TRANSACTION_SECONDS", 2.0)
+    commands = Commands()
+    with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
+        store = MongoStore(client.get_default_database)
+        store.prepare()
+        insert_many = store._scores.insert_many
+
+        def insert_without_end(documents: list[dict[str, Any]], **options: Any) -> None:
+            insert_many(documents, **options)
+            while True:
+                store._scores.find_one({}, session=options["session"])
+
+        monkeypatch.setattr(store._scores, "insert_many", insert_without_end)
+        with pytest.raises(StoreUnavailable):
+            store.add_missing([a_score()], partial=False)
+        assert commands.done.count("abortTransaction") == commands.done.count("insert")
+
+
+def test_a_commit_whose_answer_is_lost_is_asked_for_again(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    commit = ClientSession.commit_transaction
+    lost = iter([True, True])
+
+    def lose(session: ClientSession) -> None:
+        commit(session)
+        if next(lost, False):
+            error = pymongo.errors.AutoReconnect("connection closed")
+            error._add_error_label("UnknownTransactionCommitResult")
+            raise error
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", lose)
+    scores = [a_score() for _ in range(3)]
+    assert [each.kept for each in store.add_missing(scores, partial=False)] == [Kept.CREATED] * 3
+    assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 3
 
 
 def test_batches_with_the_same_keys_at_the_same_time_make_each_score_once(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pymongo
 from pymongo import MongoClient, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreUnavailable
@@ -38,6 +39,15 @@ TRANSACTION_SECONDS = 20.0
 REPEATS = 50
 REPEAT_SECONDS = 0.02
 """How often, and after which pause, a key is looked for that another request stores just now."""
+
+LEAST_SECONDS = 0.001
+"""The shortest timeout; pymongo takes 0 for none."""
+
+SNAPSHOT = ReadConcern("snapshot")
+MAJORITY = WriteConcern(w="majority", j=True)
+
+TRANSIENT = "TransientTransactionError"
+UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 
 WITH_TRANSACTIONS = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
 DUPLICATE_KEY = 11000
@@ -143,8 +153,8 @@ def add_in_transaction(
 ) -> list[Outcome]:
     """Add what is missing, all of it or nothing.
 
-    The driver repeats a transaction that met another's write, and the commit whose answer was lost.
-    Raises StoreUnavailable when that takes too long, and what the driver raises.
+    A transaction that met another's write is repeated. Raises StoreUnavailable when that takes too
+    long, and what the driver raises.
     """
     made = with_ids(scores)
 
@@ -156,24 +166,52 @@ def add_in_transaction(
         return outcomes
 
     deadline = time.monotonic() + TRANSACTION_SECONDS
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise StoreUnavailable("scores with these ids or keys are still being stored")
+    while time.monotonic() < deadline:
         try:
-            with pymongo.timeout(left), client.start_session() as session:
-                return session.with_transaction(
-                    add,
-                    read_concern=ReadConcern("snapshot"),
-                    write_concern=WriteConcern(w="majority", j=True),
-                )
-        except (BulkWriteError, DuplicateKeyError) as error:
-            if not _is_duplicate(error):
+            return _transact(client, add, deadline)
+        except PyMongoError as error:
+            if not (error.has_error_label(TRANSIENT) or _is_duplicate(error)):
                 raise
-            time.sleep(REPEAT_SECONDS)  # Another request has just stored one of them: look again.
+            time.sleep(REPEAT_SECONDS)
+    raise StoreUnavailable(f"a batch was not stored within {TRANSACTION_SECONDS:g} seconds")
 
 
-def _is_duplicate(error: BulkWriteError | DuplicateKeyError) -> bool:
+def _transact(
+    client: MongoClient[dict[str, Any]],
+    add: Callable[[ClientSession], list[Outcome]],
+    deadline: float,
+) -> list[Outcome]:
+    """Return what `add` returns, when its transaction is committed; abort it when it fails.
+
+    The driver's own `with_transaction` aborts within the timeout that has just passed, and so not
+    at all: the server would hold the scores' locks for a minute.
+    """
+    with client.start_session() as session, session.start_transaction(SNAPSHOT, MAJORITY):
+        with _until(deadline):
+            outcomes = add(session)
+        _commit(session, deadline)
+        return outcomes
+
+
+def _until(deadline: float) -> AbstractContextManager[Any]:
+    return pymongo.timeout(max(deadline - time.monotonic(), LEAST_SECONDS))
+
+
+def _commit(session: ClientSession, deadline: float) -> None:
+    """Commit, and ask again where the answer was lost: the server knows what it has committed."""
+    while True:
+        try:
+            with _until(deadline):
+                return session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label(UNKNOWN_COMMIT) or time.monotonic() >= deadline:
+                raise
+
+
+def _is_duplicate(error: PyMongoError) -> bool:
+    """Return whether another request has just stored one of the scores, or of their keys."""
+    if not isinstance(error, BulkWriteError | DuplicateKeyError):
+        return False
     failures = (error.details or {}).get("writeErrors") or [{"code": error.code}]
     return any(failure["code"] == DUPLICATE_KEY for failure in failures)
 
