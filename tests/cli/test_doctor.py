@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import namedtuple
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pymongo
 import pytest
@@ -15,6 +17,7 @@ from app.services.doctor import check
 from app.services.keys import ADMINISTRATOR, new_key
 from app.stores import open_store
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_space
+from app.stores.mongo.schema import SCHEMA
 from app.stores.sqlite.checks import file_system
 from app.stores.sqlite.store import SqliteStore
 from tests.cli.test_keys import run
@@ -253,6 +256,46 @@ def test_a_mongodb_store_is_examined(tmp_path: Path, mongodb_uri: str) -> None:
     weak = mongodb_uri.replace("w=majority", "w=1") + "&readPreference=secondaryPreferred"
     code, found = verdicts(tmp_path, SCORELINE_STORE=weak, **settings)
     assert (code, found["write concern"], found["read preference"]) == (1, FAIL, FAIL)
+
+
+@pytest.mark.parametrize(("version", "verdict"), [(1, WARN), (SCHEMA, OK)])
+def test_documents_of_an_earlier_release_are_told(
+    tmp_path: Path, mongodb_uri: str, version: int, verdict: str
+) -> None:
+    store = open_store(mongodb_uri)
+    store.prepare()
+    with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
+        client.get_default_database()["meta"].update_one({}, {"$set": {"version": version}})
+    assert by_check(store)["schema"] == CheckResult(
+        "schema", verdict, f"version {version} of {SCHEMA}", ANY
+    )
+    store.close()
+
+
+def test_a_database_of_a_newer_program_must_not_be_used(mongodb_uri: str) -> None:
+    store = open_store(mongodb_uri)
+    store.prepare()
+    with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
+        client.get_default_database()["meta"].update_one({}, {"$set": {"version": 99}})
+    found = by_check(store)["schema"]
+    assert found.verdict == FAIL
+    assert "a newer Scoreline" in found.says
+    store.close()
+
+
+def test_a_standalone_mongodb_is_a_warning(
+    mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "app.stores.mongo.checks._hello", lambda _: {"localTime": datetime.now(UTC)}
+    )
+    store = open_store(mongodb_uri)
+    store.prepare()
+    found = by_check(store)["deployment"]
+    assert found.verdict == WARN
+    assert "stored in part" in found.says
+    assert "changes cannot be followed" in found.says
+    store.close()
 
 
 def test_an_index_of_mongodb_that_is_not_as_declared_is_named(

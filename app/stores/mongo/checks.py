@@ -1,4 +1,4 @@
-"""The MongoDB store examined: its server, its guarantees, its indexes; nothing is changed."""
+"""Check a MongoDB store: its server, its guarantees, its indexes; change nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from app.errors import ScorelineError
+from app.errors import ScorelineError, StoreRefused
 from app.stores.checks import (
     CLOCK_SECONDS,
     FAIL,
@@ -22,18 +22,19 @@ from app.stores.checks import (
 )
 from app.stores.mongo.documents import KEY_INDEXES, SCORE_INDEXES, Index
 from app.stores.mongo.driver import our_errors
+from app.stores.mongo.schema import SCHEMA, schema_version
 
 Documents = Collection[dict[str, Any]]
 COMMAND_NOT_FOUND = 59
 
 
 def check(
-    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents
+    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents, meta: Documents
 ) -> Iterator[CheckResult]:
-    """The findings on a MongoDB store."""
+    """Check a MongoDB store; yield each result."""
     try:
         with our_errors():
-            yield from _check(client, scores, keys)
+            yield from _check(client, scores, keys, meta)
     except ScorelineError as error:
         advice = "see that the server runs, that its address is right and that the user may read it"
         says = str(error).partition(" (configured timeouts")[0]  # What follows is for developers.
@@ -41,13 +42,14 @@ def check(
 
 
 def _check(
-    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents
+    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents, meta: Documents
 ) -> Iterator[CheckResult]:
     version = client.server_info()["version"]
     hello = _hello(client)
     count = scores.estimated_document_count()
     says = f"MongoDB {version} answers, with about {count} scores in {scores.database.name}"
     yield CheckResult("store", OK, says)
+    yield _schema(meta)
     yield _deployment(hello)
     yield _write_concern(scores)
     yield _read_preference(scores)
@@ -57,6 +59,18 @@ def _check(
     newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
     yield check_clock(next((document["_id"] for document in newest), None))
     yield _servers_clock(hello)
+
+
+def _schema(meta: Documents) -> CheckResult:
+    try:
+        version = schema_version(meta)
+    except StoreRefused as error:
+        return CheckResult("schema", FAIL, str(error), "install the newer release")
+    says = f"version {version} of {SCHEMA}"
+    if version < SCHEMA:
+        advice = "the next start brings it up, or goes on with it; make a backup before"
+        return CheckResult("schema", WARN, says, advice)
+    return CheckResult("schema", OK, says)
 
 
 def _hello(client: MongoClient[dict[str, Any]]) -> Mapping[str, Any]:
@@ -78,8 +92,12 @@ def _deployment(hello: Mapping[str, Any]) -> CheckResult:
             return CheckResult("deployment", OK, f"replica set {name} of {members} members")
         says = f"replica set {name} of {members} members: what one loses may be lost"
         return CheckResult("deployment", WARN, says, "use three members or more")
-    advice = "use a replica set: only there does w=majority mean something"
-    return CheckResult("deployment", WARN, "a server of its own, no replica set", advice)
+    says = (
+        "a standalone server: a batch that is broken off may be stored in part, and changes cannot "
+        "be followed"
+    )
+    advice = "use a replica set: only there does w=majority mean something, too"
+    return CheckResult("deployment", WARN, says, advice)
 
 
 def _write_concern(scores: Documents) -> CheckResult:

@@ -38,31 +38,30 @@ def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
         collection.create_index(keys, name=index.name, **index.options)
 
 
-def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> None:
-    """Bring all documents to SCHEMA, going on where an earlier call ended or was killed.
-
-    Several processes may do so at once: then some scores are migrated twice, to the same. Raises
-    StoreRefused when a newer program wrote them, and StoreUnavailable after `seconds`.
-    """
-    state = _state(meta)
-    version = _version(state)
+def schema_version(meta: Documents) -> int:
+    """Return the version of the documents. Raises StoreRefused when a newer program wrote them."""
+    version: int = _state(meta).get("version", 1)
     if version > SCHEMA:
         raise StoreRefused(
             f"a newer Scoreline wrote this database: its schema is {version}, "
             f"this program knows {SCHEMA}"
         )
-    if version < SCHEMA:
-        _rename_leaves(meta, scores, state.get(AFTER, ""), seconds)
-        meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
+    return version
 
 
 def _state(meta: Documents) -> Mapping[str, Any]:
     return meta.find_one({"_id": "schema"}) or {}
 
 
-def _version(state: Mapping[str, Any]) -> int:
-    version: int = state.get("version", 1)
-    return version
+def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> None:
+    """Bring all documents to SCHEMA, going on where an earlier call ended or was killed.
+
+    Several processes may do so at once: then some scores are migrated twice, to the same. Raises
+    StoreRefused as `schema_version`, and StoreUnavailable after `seconds`.
+    """
+    if schema_version(meta) < SCHEMA:
+        _rename_leaves(meta, scores, _state(meta).get(AFTER, ""), seconds)
+        meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
 
 
 def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: float) -> None:

@@ -272,7 +272,7 @@ class MongoStore:
             self._scores.find_one({}, {"_id": 1})
 
     def check(self) -> Iterator[CheckResult]:
-        return check(self._client, self._scores, self._keys)
+        return check(self._client, self._scores, self._keys, self._meta)
 
     def close(self) -> None:
         self._closed.set()
