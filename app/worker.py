@@ -60,6 +60,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.parser = Parser(self.cfg, conn.sock, conn.client)
         super().enqueue_req(conn)
 
+    def handle_exit(self, *signal: Any) -> None:
+        """Begin to stop: answer what is under way, and end what waits for news."""
+        self._end_waits()
+        super().handle_exit(*signal)
+
+    def handle_quit(self, *signal: Any) -> None:
+        """Stop at once, as gunicorn does."""
+        self._end_waits()
+        super().handle_quit(*signal)
+
+    def _end_waits(self) -> None:
+        if self.wsgi:
+            self.wsgi.extensions["scoreline"].stopping.set()
+
     def handle(self, conn: TConn) -> Any:
         """Answer the requests of a connection until its client pauses."""
         if not (conn.initialized or conn.data_ready or self._is_readable(conn)):

@@ -12,7 +12,7 @@ from app.api.batches import Batch, batch
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.inputs import body, query
-from app.api.limits import limit_concurrency
+from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
 from app.errors import CursorExpired, NotFound
@@ -30,7 +30,7 @@ from app.schemas.scores import (
     ScoreReadRes,
 )
 from app.services import scores as service
-from app.services.lists import Page, list_scores
+from app.services.lists import Page, list_scores, read_changes
 
 blueprint = Blueprint("Scores", __name__)
 
@@ -86,9 +86,10 @@ def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
 def score_changes(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Follow the scores as they come in, one a line, in the order in which they became visible.
 
-    The header `Scoreline-Cursor` is where the next call goes on. Deleted scores are not told.
+    The header `Scoreline-Cursor` is where the next call goes on. It says nothing of deleted scores.
     """
-    changes = state().store.read_changes(entity, project, **query)
+    is_stopping = state().stopping.is_set
+    changes = read_changes(state().store, entity, project, query, client_check(), is_stopping)
 
     @after_this_request
     def add_cursor(response: Response) -> Response:

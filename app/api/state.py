@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app
@@ -30,6 +31,8 @@ class State:
     """Failures to authenticate of each address."""
     long_requests: ConcurrencyLimit
     """Lists, exports, batches, imports, questions, long polls and large bodies under way."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process begins to stop: what waits for news ends."""
 
     def close(self) -> None:
         """Write what is only noted in memory, and close the store."""

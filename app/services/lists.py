@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
-from app.stores.base import Score, ScoreQuery, Store
+from app.stores.base import Changes, Score, ScoreQuery, Store
 
 PAGE = 1_000
 """How many scores are asked of a store at a time, however many are listed."""
+
+WAIT_SECONDS = 1.0
+"""How long a store is let wait for a change before a look at what would end the wait."""
 
 _NO_END = 2**53
 
@@ -54,6 +58,30 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
         return Page(walk(store, query), None)
     last, following = border
     return Page(walk(store, replace(query, before=following)), last)
+
+
+def read_changes(
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: dict[str, Any],
+    check: Check,
+    is_stopping: Callable[[], bool],
+) -> Changes:
+    """Return the scores of one project after a cursor; wait for one where there is none.
+
+    `wanted` is a loaded ScoreChangesQuery. The wait ends early when `check` raises or the service
+    is stopping, each within WAIT_SECONDS.
+    """
+    cursor, limit = wanted["cursor"], wanted["limit"]
+    deadline = time.monotonic() + wanted["wait"]
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        changes = store.read_changes(entity, project, cursor, limit, min(left, WAIT_SECONDS))
+        if changes.scores or left <= WAIT_SECONDS or is_stopping():
+            return changes
+        check()
+        cursor = changes.cursor
 
 
 def query_of(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
