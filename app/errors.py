@@ -99,6 +99,10 @@ class Conflict(ScorelineError):
     """Something of that identity is stored already."""
 
 
+class TooManyKeys(ScorelineError):
+    """One more API key than a store may hold; the message says how to make room."""
+
+
 class KeyReused(ScorelineError):
     """An idempotency key that was sent before with other content."""
 

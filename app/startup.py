@@ -164,7 +164,7 @@ def ensure_admin_key(store: Store, path: Path) -> bool:
     """
     if any(key.role == "admin" for key in store.list_keys()):
         return False
-    key = new_key(_first_secret(path), *ADMINISTRATOR)
+    key = new_key(_first_secret(path), *ADMINISTRATOR, created_by=FIRST_START.key_id)
     try:
         with audited("key.create", FIRST_START, describe(key)):
             store.add_key(key)

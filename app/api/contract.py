@@ -25,8 +25,8 @@ class Contract:
     query: type[Schema] | None = None
     response: type[Schema] | None = None
     mimetype: str = "application/json"
-    header: str = "Link"
-    """The header of lines that says how to go on."""
+    header: str | None = None
+    """The header that says how to go on."""
 
     files: tuple[str, ...] = ()
     """Mimetypes of the files that the view can answer instead of lines of `response`."""
@@ -51,12 +51,16 @@ def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
     return decorate
 
 
-def response(schema: type[Schema]) -> Callable[[View], View]:
-    """Answer 200 with what the view returns, serialized by `schema`."""
+def response(schema: type[Schema], header: str | None = None) -> Callable[[View], View]:
+    """Answer 200 with what the view returns, serialized by `schema`.
+
+    `header` is the name of the header that says how to go on, where the answer is a page.
+    """
     dumper = schema()
 
     def decorate(view: View) -> View:
-        contract_of(view).response = schema
+        contract = contract_of(view)
+        contract.response, contract.header = schema, header
 
         @wraps(view)
         def answered(**rest: Any) -> Response:

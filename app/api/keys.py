@@ -9,10 +9,18 @@ from flask import Blueprint, Response
 
 from app.api.auth import allow_in_scope, caller
 from app.api.contract import raises, response
-from app.api.inputs import body, no_query
+from app.api.inputs import body, no_query, query
 from app.api.state import state
-from app.errors import NotFound
-from app.schemas.keys import KeyCreateBody, KeyCreateRes, KeyListRes, KeyReadRes
+from app.api.streams import link_to_page_after
+from app.errors import NotFound, TooManyKeys
+from app.schemas.keys import (
+    KeyCreateBody,
+    KeyCreateRes,
+    KeyListQuery,
+    KeyListRes,
+    KeyRevokeQuery,
+    KeyRevokeRes,
+)
 from app.services import keys as service
 
 blueprint = Blueprint("Keys", __name__)
@@ -28,29 +36,35 @@ def _keep_out_of_caches(response: Response) -> Response:
 
 @blueprint.post("")
 @allow_in_scope("keys")
+@raises(TooManyKeys)
 @response(KeyCreateRes)
 @no_query
 @body(KeyCreateBody)
 def key_create(body: dict[str, Any]) -> dict[str, Any]:
-    """Make an API key, which is told this once."""
+    """Make an API key; this answer alone holds the key itself."""
     key, secret = service.create_key(state().store, **body, by=caller())
     return {**asdict(key), "key": secret}
 
 
 @blueprint.get("")
 @allow_in_scope("keys")
-@response(KeyListRes)
-@no_query
-def key_list() -> dict[str, Any]:
-    """List the API keys of the own scope, oldest first, revoked ones too."""
-    return {"keys": service.list_keys(state().store, caller())}
+@response(KeyListRes, header="Link")
+@query(KeyListQuery)
+def key_list(query: dict[str, Any]) -> dict[str, Any]:
+    """List the API keys of the caller's scope, oldest first, revoked ones too."""
+    limit = query["limit"]
+    keys = service.list_keys(state().store, caller(), query["after"], limit + 1)
+    if len(keys) > limit:
+        link_to_page_after(keys[limit - 1].key_id)
+    return {"keys": keys[:limit]}
 
 
 @blueprint.delete("/<key_id>")
 @allow_in_scope("keys")
 @raises(NotFound)
-@response(KeyReadRes)
-@no_query
-def key_revoke(key_id: str) -> Any:
-    """Revoke an API key of the own scope: it stops within a second."""
-    return service.revoke_key(state().store, key_id, caller())
+@response(KeyRevokeRes)
+@query(KeyRevokeQuery)
+def key_revoke(key_id: str, query: dict[str, Any]) -> dict[str, Any]:
+    """Revoke an API key of the caller's scope: it stops within a second."""
+    revoked = service.revoke_key(state().store, key_id, caller(), cascade=query["cascade"])
+    return {**asdict(revoked.key), **asdict(revoked)}

@@ -220,6 +220,7 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     403: ("The key's role or scope does not allow it.", None),
     404: ("There is none.", None),
     408: ("The body came too slowly.", None),
+    409: ("The store holds as many as it may.", None),
     410: ("The cursor is too old.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),
@@ -252,11 +253,16 @@ def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
 def _done(contract: Contract) -> dict[str, Any]:
     if contract.mimetype == "application/json":
         content = {contract.mimetype: {"schema": contract.response}}
-        return {"description": "Done.", "content": content}
+        headers = {contract.header: HEADERS[contract.header]} if contract.header else {}
+        return {
+            "description": "Done.",
+            **({"headers": headers} if headers else {}),
+            "content": content,
+        }
     if contract.response is None:
         text = {"schema": {"type": "string"}}
         return {"description": "Done.", "content": {contract.mimetype: text}}
-    header = "Content-Disposition" if contract.files else contract.header
+    header = "Content-Disposition" if contract.files else contract.header or "Link"
     files = {mimetype: {"schema": {"type": "string"}} for mimetype in contract.files}
     return {
         "description": "Done.",

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from flask import Response, request
+from flask import Response, after_this_request, request
 from marshmallow import Schema
 
 from app.api.contract import View, contract_of
@@ -43,26 +43,31 @@ def lines(schema: type[Schema], header: str = "Link") -> Callable[[View], View]:
         @wraps(view)
         def streamed(**rest: Any) -> Response:
             page: Page = view(**rest)
-            answer = stream(
-                (f"{dumper.dumps(score)}\n".encode() for score in page.scores), contract.mimetype
-            )
             if page.next_after:
-                answer.headers["Link"] = f'<{_next_page(page.next_after)}>; rel="next"'
-            return answer
+                link_to_page_after(page.next_after)
+            pieces = (f"{dumper.dumps(score)}\n".encode() for score in page.scores)
+            return stream(pieces, contract.mimetype)
 
         return streamed  # type: ignore[return-value]
 
     return decorate
 
 
-def _next_page(after: str) -> str:
-    """Return a relative reference (RFC 3986) to this list after a score.
+def link_to_page_after(last_id: str) -> None:
+    """Give this request's answer a `Link` to the page of its list after an id.
 
-    It holds the query alone, so it is right behind any host and any prefix that a proxy strips.
+    The link is a relative reference (RFC 3986) of the query alone, so it is right behind any host
+    and any prefix that a proxy strips.
     """
     given = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True)
     kept = [(name, value) for name, value in given if name not in ("after", "offset")]
-    return f"?{urlencode([*kept, ('after', after)])}"
+    link = f'<?{urlencode([*kept, ("after", last_id)])}>; rel="next"'
+
+    @after_this_request
+    def add_link(response: Response) -> Response:
+        if response.status_code == 200:
+            response.headers["Link"] = link
+        return response
 
 
 def stream(pieces: Iterable[bytes], mimetype: str) -> Response:

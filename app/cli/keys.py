@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from app.cli.base import Group, fail, table
+from app.cli.base import Group, fail, note, table, write_json
 from app.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
+from app.schemas.keys import KeyReadRes, KeyRevokeRes
 from app.services import keys as service
 from app.stores import open_store
-from app.stores.base import ApiKey, Store
+from app.stores.base import Store
 from config.settings import SettingsError, read_settings
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -63,6 +64,7 @@ def _time_from_now(
 @click.option("--owner", help="Who its scores are attributed to (wb_user_id); default: the name.")
 @click.option("--expires-at", callback=_moment, help="When it ends, such as 2030-01-31T12:00:00Z.")
 @click.option("--expires-in", callback=_time_from_now, help="How long it lives, such as 12h, 90d.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as the API answers it.")
 def keys_create(
     name: str,
     role: str,
@@ -70,6 +72,8 @@ def keys_create(
     owner: str | None,
     expires_at: datetime | None,
     expires_in: datetime | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Create a key and print it: it is shown this once."""
     if expires_at and expires_in:
@@ -79,30 +83,49 @@ def keys_create(
         key, secret = service.create_key(
             store, name=name, role=role, scope=scope, owner=owner, expires_at=end
         )
+    if as_json:
+        write_json({**KeyReadRes().dump(key), "key": secret})
+        return
     click.echo(f"created {key.role} key {key.key_id} for {key.scope}; it is shown once:", err=True)
     click.echo(secret)
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
 def keys_list(*, as_json: bool) -> None:
     """List all keys, oldest first, revoked ones too."""
     with _opened_store() as store:
-        found = [_shown(key) for key in service.list_keys(store)]
+        found = [KeyReadRes().dump(key) for key in service.list_keys(store)]
     if as_json:
         for key in found:
-            click.echo(json.dumps(key))
+            write_json(key)
     elif found:
         table(list(found[0]), [[value or "-" for value in key.values()] for key in found])
 
 
 @keys.command("revoke")
 @click.argument("key_id")
-def keys_revoke(key_id: str) -> None:
+@click.option(
+    "--cascade",
+    is_flag=True,
+    help="Revoke also the keys that were made with it, those made with these, and so on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as the API answers it.")
+def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
     """Revoke the key with this id: it stops working within a second."""
     with _opened_store() as store:
-        service.revoke_key(store, key_id)
-    click.echo(f"revoked {key_id}", err=True)
+        revoked = service.revoke_key(store, key_id, cascade=cascade)
+    if as_json:
+        write_json(KeyRevokeRes().dump({**asdict(revoked.key), **asdict(revoked)}))
+        return
+    note(f"revoked {key_id}")
+    if cascade:
+        note(f"revoked {revoked.also_revoked} keys that were made with it")
+    elif revoked.left_in_use:
+        note(
+            f"{revoked.left_in_use} keys that were made with it are still in use; "
+            f"scoreline keys revoke --cascade {key_id} revokes them too"
+        )
 
 
 @contextmanager
@@ -126,20 +149,3 @@ def _opened_store() -> Iterator[Store]:
         fail(str(error), 3)
     except (ScorelineError, SettingsError) as error:
         fail(str(error), 2)
-
-
-def _shown(key: ApiKey) -> dict[str, str | None]:
-    def seconds(moment: datetime | None) -> str | None:
-        return moment.isoformat(timespec="seconds") if moment else None
-
-    return {
-        "id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "scope": key.scope,
-        "owner": key.owner,
-        "created_at": seconds(key.created_at),
-        "expires_at": seconds(key.expires_at),
-        "last_used_at": seconds(key.last_used_at),
-        "revoked_at": seconds(key.revoked_at),
-    }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from marshmallow import fields
 
 from app.schemas.datetimes import FutureDatetime, UtcText
-from app.schemas.fields import Choice, Shape, Text
+from app.schemas.fields import Choice, Query, Shape, Text
+from app.schemas.query_fields import Flag, WholeNumber
 
 ROLES = ("create", "read", "write", "admin")
 SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
@@ -54,6 +55,14 @@ class KeyReadRes(Shape):
     scope = Text(required=True, metadata={"description": "Where it may do that."})
     owner = Text(required=True, metadata={"description": "Who its scores are attributed to."})
     created_at = UtcText(required=True, metadata={"description": "When it was made, UTC."})
+    created_by = Text(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The key_id of the key that made it; `cli` is the command line, `start` "
+            "the first start, `admin` the key of SCORELINE_ADMIN_KEY, null an older Scoreline."
+        },
+    )
     expires_at = UtcText(
         required=True, allow_none=True, metadata={"description": "When it ends, if ever, UTC."}
     )
@@ -73,6 +82,40 @@ class KeyCreateRes(KeyReadRes):
     """A new API key, with the key itself."""
 
     key = Text(required=True, metadata={"description": "The key: nobody can ask for it again."})
+
+
+class KeyListQuery(Query):
+    """Which page of the list of keys."""
+
+    limit = WholeNumber(
+        least=1, most=1_000, load_default=1_000, metadata={"description": "At most so many."}
+    )
+    after = Text(load_default="", metadata={"description": "Only keys after this key_id."})
+
+
+class KeyRevokeQuery(Query):
+    """What else to revoke."""
+
+    cascade = Flag(
+        load_default=False,
+        metadata={
+            "description": "Revoke also the keys that were made with it, those that were made with "
+            "these, and so on; the key itself may be revoked already."
+        },
+    )
+
+
+class KeyRevokeRes(KeyReadRes):
+    """A revoked key, and what became of the keys that were made with it."""
+
+    also_revoked = fields.Integer(
+        required=True,
+        metadata={"description": "How many keys that were made with it were revoked by this call."},
+    )
+    left_in_use = fields.Integer(
+        required=True,
+        metadata={"description": "How many keys that were made with it are still in use."},
+    )
 
 
 class KeyListRes(Shape):

@@ -7,12 +7,21 @@ import hmac
 import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from app.errors import Forbidden, InvalidKeySetting, NotFound
+from app.errors import (
+    Forbidden,
+    InvalidKeySetting,
+    NotAuthenticated,
+    NotFound,
+    TooManyKeys,
+)
 from app.ids import new_id, utc_text
 from app.keytext import new_secret
 from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
@@ -32,6 +41,15 @@ FRESH_SECONDS = 0.5
 
 MAX_KNOWN_KEYS = 10_000
 
+MOST_IN_USE = 10_000
+"""API keys that may be in use in one store."""
+
+MOST_KEYS = 100_000
+"""API keys that one store may hold, revoked and expired ones too."""
+
+PAGE = 1_000
+"""How many keys are read at a time."""
+
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """The first moment that is too late for a key to expire."""
 
@@ -47,6 +65,25 @@ COMMAND_LINE = ApiKey("cli", *ADMINISTRATOR[:3], "cli", "", datetime.min.replace
 FIRST_START = replace(COMMAND_LINE, key_id="start", owner="start")
 """Who makes the first administrator's key."""
 
+OF_THE_SETTINGS = "admin"
+"""The key_id of the administrator's key that SCORELINE_ADMIN_KEY holds."""
+
+NOT_STORED = {COMMAND_LINE.key_id, FIRST_START.key_id, OF_THE_SETTINGS}
+"""Ids of callers whose keys are in no store."""
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """What a revocation did.
+
+    `also_revoked` counts the keys that were made with the key and revoked with it, `left_in_use`
+    those that were made with it and are still in use.
+    """
+
+    key: ApiKey
+    also_revoked: int
+    left_in_use: int
+
 
 def create_key(
     store: Store,
@@ -60,38 +97,101 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """Make and keep a key; return what is kept and the key itself, which nobody can ask for again.
 
-    `owner` is who its scores are
-    attributed to, by default `name`. What `by` makes has no more than `by` has: it lives as long
-    unless `expires_at` is earlier. Raises InvalidKeySetting and Forbidden.
+    `owner` is who its scores are attributed to, by default `name`. What `by` makes has no more than
+    `by` has: it lives as long unless `expires_at` is earlier. Raises InvalidKeySetting, Forbidden,
+    TooManyKeys, and NotAuthenticated when `by` was revoked a moment ago.
     """
     secret = new_secret()
-    key = new_key(secret, name, role, scope, owner or name, expires_at or by.expires_at)
+    end = expires_at or by.expires_at
+    key = new_key(secret, name, role, scope, owner or name, end, created_by=by.key_id)
     if not _may_grant(by, key):
         raise Forbidden
+    _check_in_use(store, by)
+    _check_room(store)
     with audited("key.create", by, describe(key)):
         store.add_key(key)
     return key, secret
 
 
-def list_keys(store: Store, by: ApiKey = COMMAND_LINE) -> list[ApiKey]:
-    """The keys that `by` may manage, those of its scope, oldest first, revoked ones too."""
-    return [key for key in store.list_keys() if _is_within(key.scope, by.scope)]
+def _check_in_use(store: Store, by: ApiKey) -> None:
+    """Ask the store itself, so that a revoked key makes no keys while it is still remembered."""
+    if by.key_id in NOT_STORED:
+        return
+    key = store.find_key(by.key_hash)
+    if key is None or not _is_in_use(key):
+        raise NotAuthenticated
 
 
-def revoke_key(store: Store, key_id: str, by: ApiKey = COMMAND_LINE) -> ApiKey:
-    """Stop a key for good, and return it.
+def _check_room(store: Store) -> None:
+    if store.count_keys(in_use_at=utc_now()) >= MOST_IN_USE:
+        raise TooManyKeys(f"{MOST_IN_USE:,} API keys are in use; revoke some first")
+    if store.count_keys() >= MOST_KEYS:
+        raise TooManyKeys(f"the store holds {MOST_KEYS:,} API keys, revoked ones too")
 
-    Raises NotFound when there is none, it was revoked before, or `by` may not manage it.
+
+def list_keys(
+    store: Store, by: ApiKey = COMMAND_LINE, after: str = "", limit: int | None = None
+) -> list[ApiKey]:
+    """Return the keys that `by` may manage, those of its scope, oldest first, revoked ones too.
+
+    Of those with ids above `after`, at most `limit`.
     """
-    unknown = NotFound(f"no key {key_id} is in use")
-    key = next((key for key in list_keys(store, by) if key.key_id == key_id), None)
-    if key is None:
-        raise unknown
+    return list(islice(_walk_keys(store, by, after), limit))
+
+
+def _walk_keys(store: Store, by: ApiKey, after: str = "") -> Iterator[ApiKey]:
+    while page := store.list_keys(after, PAGE):
+        yield from (key for key in page if _is_within(key.scope, by.scope))
+        after = page[-1].key_id
+
+
+def revoke_key(
+    store: Store, key_id: str, by: ApiKey = COMMAND_LINE, *, cascade: bool = False
+) -> Revoked:
+    """Stop a key for good; with `cascade`, also the keys made with it, and those made with these.
+
+    With `cascade` the key may be one that was revoked before. Raises NotFound when there is no such
+    key in use, or `by` may not manage it.
+    """
+    known = {key.key_id: key for key in _walk_keys(store, by)}
+    key = known.get(key_id)
+    made = [each for each in _made_with(key_id, known.values()) if _is_in_use(each)]
+    if key is None or (key.revoked_at and not (cascade and made)):
+        raise NotFound(f"no key {key_id} is in use")
+    if not key.revoked_at:
+        key = _revoke(store, key, by)
+    also_revoked = 0
+    while cascade and made:
+        for each in made:
+            with suppress(NotFound):  # Another call has just revoked it.
+                _revoke(store, each, by)
+                also_revoked += 1
+        # One of them may have made another in the meantime.
+        made = [each for each in _made_with(key_id, _walk_keys(store, by)) if _is_in_use(each)]
+    return Revoked(key, also_revoked, len(made))
+
+
+def _revoke(store: Store, key: ApiKey, by: ApiKey) -> ApiKey:
+    """Revoke one key and return it. Raises NotFound when another call has just done so."""
     revoked_at = utc_now()
     with audited("key.revoke", by, describe(key)):
-        if not store.revoke_key(key_id, revoked_at):
-            raise unknown
+        if not store.revoke_key(key.key_id, revoked_at):
+            raise NotFound(f"no key {key.key_id} is in use")
     return replace(key, revoked_at=revoked_at)
+
+
+def _made_with(key_id: str, keys: Iterable[ApiKey]) -> list[ApiKey]:
+    """Return the keys that were made with a key, those that were made with these, and so on."""
+    by_maker: dict[str | None, list[ApiKey]] = defaultdict(list)
+    for key in keys:
+        by_maker[key.created_by].append(key)
+    found: list[ApiKey] = []
+    makers = [key_id]
+    while makers:
+        made = by_maker.pop(makers.pop(), [])
+        found += made
+        makers += [key.key_id for key in made]
+    return found
 
 
 def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
@@ -168,7 +268,13 @@ def _is_in_use(key: ApiKey) -> bool:
 
 
 def new_key(
-    secret: str, name: str, role: str, scope: str, owner: str, expires_at: datetime | None = None
+    secret: str,
+    name: str,
+    role: str,
+    scope: str,
+    owner: str,
+    expires_at: datetime | None = None,
+    created_by: str | None = None,
 ) -> ApiKey:
     """The key that `secret` is, not kept yet. Raises InvalidKeySetting."""
     now = utc_now()
@@ -186,7 +292,17 @@ def new_key(
         given = expires_at.isoformat()
         raise InvalidKeySetting("expires_at", given, "a key ends in the future, before 9999")
     expires_at = _whole_milliseconds(expires_at.astimezone(UTC)) if expires_at else None
-    return ApiKey(new_id(), name, role, scope, owner, _digest(secret), now, expires_at=expires_at)
+    return ApiKey(
+        new_id(),
+        name,
+        role,
+        scope,
+        owner,
+        _digest(secret),
+        now,
+        expires_at=expires_at,
+        created_by=created_by,
+    )
 
 
 def describe(key: ApiKey) -> dict[str, Any]:
@@ -203,7 +319,7 @@ def describe(key: ApiKey) -> dict[str, Any]:
 
 def _admin_of_the_settings(secret: str) -> ApiKey:
     """The administrator's key that SCORELINE_ADMIN_KEY holds; no store knows it."""
-    return replace(new_key(secret, *ADMINISTRATOR), key_id="admin")
+    return replace(new_key(secret, *ADMINISTRATOR), key_id=OF_THE_SETTINGS)
 
 
 def _check_scope(scope: str) -> None:

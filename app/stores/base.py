@@ -243,8 +243,11 @@ class Store(Protocol):
     def find_key(self, key_hash: str) -> ApiKey | None:
         """Return the API key with this hash, revoked or not."""
 
-    def list_keys(self) -> list[ApiKey]:
-        """Return all API keys, oldest first, revoked ones too."""
+    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
+        """Return API keys with ids above `after`, oldest first, at most `limit`, revoked or not."""
+
+    def count_keys(self, in_use_at: datetime | None = None) -> int:
+        """Return how many API keys there are, or how many may be used at `in_use_at`."""
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         """Mark an API key as revoked; return False when there is none or it was revoked before."""

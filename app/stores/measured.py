@@ -149,9 +149,13 @@ class MeasuredStore:
         with self._timed("find_key"):
             return self._store.find_key(key_hash)
 
-    def list_keys(self) -> list[ApiKey]:
+    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
         with self._timed("list_keys"):
-            return self._store.list_keys()
+            return self._store.list_keys(after, limit)
+
+    def count_keys(self, in_use_at: datetime | None = None) -> int:
+        with self._timed("count_keys"):
+            return self._store.count_keys(in_use_at)
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with self._write("revoke_key"):

@@ -70,6 +70,7 @@ def test_a_key_is_told_once_and_works_at_once(any_service: Service) -> None:
         "scope": "acme/*",
         "owner": "olga",
         "created_at": key["created_at"],
+        "created_by": "admin",
         "expires_at": "2999-01-01T00:00:00.000Z",
         "last_used_at": None,
         "revoked_at": None,
@@ -154,6 +155,41 @@ def test_an_administrator_that_ends_makes_no_key_that_lasts_longer(any_service: 
     earlier = "2998-01-01T00:00:00.000Z"
     assert created(any_service, boss, expires_at=earlier)["expires_at"] == earlier
     assert create(any_service, boss, expires_at="2999-01-01T00:00:01Z").status == 403
+
+
+def test_a_list_is_read_in_pages(any_service: Service) -> None:
+    boss = created(any_service, role="admin", scope="paged/*")["key"]
+    wanted = {created(any_service, boss, scope="paged/demo")["key_id"] for _ in range(4)}
+    found: list[str] = []
+    path = f"{KEYS}?limit=2"
+    while path:
+        answer = any_service.send("GET", path, key=boss)
+        page = [key["key_id"] for key in answer.json["keys"]]
+        assert 0 < len(page) <= 2
+        found += page
+        link = re.fullmatch(r'<(\?[^>]+)>; rel="next"', answer.headers.get("Link", ""))
+        path = f"{KEYS}{link[1]}" if link else ""
+    assert len(found) == 5
+    assert found == sorted(found)
+    assert wanted < set(found)
+    for wrong in ("limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "of=me", "cascade=true"):
+        assert any_service.send("GET", f"{KEYS}?{wrong}", key=boss).status == 422
+
+
+def test_a_cascade_revokes_what_a_revoked_administrator_made(any_service: Service) -> None:
+    boss = created(any_service, role="admin", scope="cascade/*")
+    son = created(any_service, boss["key"], role="admin", scope="cascade/*")
+    grandson = created(any_service, son["key"], scope="cascade/demo")
+    assert (son["created_by"], grandson["created_by"]) == (boss["key_id"], son["key_id"])
+    answer = revoke(any_service, boss["key_id"])
+    assert (answer.json["also_revoked"], answer.json["left_in_use"]) == (0, 2)
+    answer = revoke(any_service, f"{boss['key_id']}?cascade=true")
+    assert answer.status == 200
+    assert (answer.json["also_revoked"], answer.json["left_in_use"]) == (2, 0)
+    keys = listed(any_service)
+    assert all(keys[key["key_id"]]["revoked_at"] for key in (boss, son, grandson))
+    assert revoke(any_service, f"{boss['key_id']}?cascade=true").status == 404
+    assert revoke(any_service, f"{boss['key_id']}?cascade=perhaps").status == 422
 
 
 def literal(given: Any) -> dict[str, Any]:

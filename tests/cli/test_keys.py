@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from app.schemas.keys import KeyReadRes
+from app.services.keys import create_key
+from app.stores import open_store
 from tests.processes import command, environment, running
 
 
@@ -70,11 +74,35 @@ def test_a_created_key_is_printed_once_alone_on_stdout(tmp_path: Path) -> None:
 def test_keys_are_listed_as_a_table_and_revoked_once(tmp_path: Path) -> None:
     run(tmp_path, "keys", "create", "--name", "a", "--role", "read", "--scope", "*")
     header, row = run(tmp_path, "keys", "list").stdout.splitlines()
-    assert header.split()[:3] == ["id", "name", "role"]
+    assert header.split()[:3] == ["key_id", "name", "role"]
     key_id = row.split()[0]
     assert run(tmp_path, "keys", "revoke", key_id).returncode == 0
     again = run(tmp_path, "keys", "revoke", key_id)
     assert (again.returncode, again.stderr) == (1, f"scoreline: no key {key_id} is in use\n")
+
+
+def test_a_revocation_says_what_stays_in_use_and_a_cascade_ends_it(tmp_path: Path) -> None:
+    boss = json.loads(run(tmp_path, *CREATE, "--json").stdout)
+    store = open_store(f"sqlite:///{tmp_path}/var/scoreline.db")
+    with closing(store):
+        by = store.list_keys()[0]
+        for _ in range(2):
+            create_key(store, name="n", role="create", scope="acme/*", by=by)
+    revoked = run(tmp_path, "keys", "revoke", boss["key_id"])
+    assert "2 keys that were made with it are still in use" in revoked.stderr
+    cascade = run(tmp_path, "keys", "revoke", "--cascade", "--json", boss["key_id"])
+    answer = json.loads(cascade.stdout)
+    assert (answer["also_revoked"], answer["left_in_use"]) == (2, 0)
+    assert cascade.stderr.count('"key.revoke"') == 2
+    assert all(key["revoked_at"] for key in listed(tmp_path))
+
+
+def test_json_has_the_names_of_the_api(tmp_path: Path) -> None:
+    made = json.loads(run(tmp_path, *CREATE, "--json").stdout)
+    assert re.fullmatch(r"sl_[A-Za-z0-9]{43}", made.pop("key"))
+    assert made["created_by"] == "cli"
+    assert listed(tmp_path) == [made]
+    assert set(made) == set(KeyReadRes().fields)
 
 
 def test_an_empty_list_of_keys_prints_nothing(tmp_path: Path) -> None:
@@ -111,7 +139,7 @@ def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
     assert run(tmp_path, *CREATE, "--expires-in", "90d").returncode == 0
     assert run(tmp_path, *CREATE).returncode == 0
     at, after, never = [key["expires_at"] for key in listed(tmp_path)]
-    assert (at, never) == ("2999-01-01T00:00:00+00:00", None)
+    assert (at, never) == ("2999-01-01T00:00:00.000Z", None)
     assert after is not None
     end = before + timedelta(days=90)
     assert end - timedelta(seconds=1) <= datetime.fromisoformat(after)
@@ -148,8 +176,9 @@ def test_a_scope_that_is_none_is_refused_with_a_far_end(tmp_path: Path) -> None:
 
 def test_the_last_use_of_a_key_is_listed(tmp_path: Path) -> None:
     created = run(tmp_path, *CREATE)
-    assert run(tmp_path, "keys", "list").stdout.split()[5:9] == [
+    assert run(tmp_path, "keys", "list").stdout.split()[5:10] == [
         "created_at",
+        "created_by",
         "expires_at",
         "last_used_at",
         "revoked_at",
@@ -172,7 +201,7 @@ def test_changes_by_command_are_audited_on_stderr_whatever_the_level(tmp_path: P
     created = run(tmp_path, *CREATE, SCORELINE_LOG_LEVEL="error")
     assert len(created.stdout.splitlines()) == 1
     (key,) = listed(tmp_path)
-    key_id = str(key["id"])
+    key_id = str(key["key_id"])
     revoked = run(tmp_path, "keys", "revoke", key_id, SCORELINE_LOG_LEVEL="error")
     again = run(tmp_path, "keys", "revoke", key_id)
     assert (revoked.stdout, audit_lines(again)) == ("", [])

@@ -17,9 +17,11 @@ import pytest
 from app.errors import (
     Forbidden,
     InvalidKeySetting,
+    NotAuthenticated,
     NotFound,
     StoreRefused,
     StoreUnavailable,
+    TooManyKeys,
 )
 from app.logs import JsonFormatter
 from app.schemas import keys as schema
@@ -185,7 +187,7 @@ def test_no_new_key_is_made_when_all_are_revoked(store: Store, tmp_path: Path) -
 
 
 def admin(scope: str, **changes: Any) -> ApiKey:
-    key = ApiKey("boss", "n", "admin", scope, "olga", "hash", datetime.now(UTC))
+    key = ApiKey("admin", "n", "admin", scope, "olga", "hash", datetime.now(UTC))
     return replace(key, **changes)
 
 
@@ -223,13 +225,111 @@ def test_an_administrator_manages_keys_of_its_own_scope_only(
     assert list_keys(store, by) == ([theirs] if granted else [])
     if granted:
         assert make(store, by, scope=scope, role="admin").scope == scope
-        assert revoke_key(store, theirs.key_id, by).revoked_at is not None
+        assert revoke_key(store, theirs.key_id, by).key.revoked_at is not None
         return
     with pytest.raises(Forbidden):
         make(store, by, scope=scope)
     with pytest.raises(NotFound):
         revoke_key(store, theirs.key_id, by)
     assert store.list_keys() == [theirs]
+
+
+def family(store: Store) -> dict[str, ApiKey]:
+    """Keys by name: a boss made a son, who made a grandson; a stranger made another."""
+    boss, stranger = make(store, role="admin"), make(store, role="admin")
+    son = make(store, boss, role="admin")
+    return {
+        "boss": boss,
+        "son": son,
+        "grandson": make(store, son),
+        "stranger": stranger,
+        "other": make(store, stranger),
+    }
+
+
+def in_use(store: Store, made: dict[str, ApiKey]) -> set[str]:
+    stored = {key.key_id: key for key in store.list_keys()}
+    return {name for name, key in made.items() if not stored[key.key_id].revoked_at}
+
+
+def test_who_made_a_key_is_known(store: Store) -> None:
+    made = family(store)
+    assert made["boss"].created_by == "cli"
+    assert made["grandson"].created_by == made["son"].key_id
+    assert {key.key_id: key.created_by for key in store.list_keys()} == {
+        key.key_id: key.created_by for key in made.values()
+    }
+
+
+def test_a_cascade_revokes_what_was_made_with_a_key_and_what_was_made_with_that(
+    store: Store,
+) -> None:
+    made = family(store)
+    revoked = revoke_key(store, made["boss"].key_id, cascade=True)
+    assert (revoked.also_revoked, revoked.left_in_use) == (2, 0)
+    assert in_use(store, made) == {"stranger", "other"}
+
+
+def test_without_a_cascade_it_is_known_what_stays_in_use(store: Store) -> None:
+    made = family(store)
+    revoked = revoke_key(store, made["boss"].key_id)
+    assert (revoked.also_revoked, revoked.left_in_use) == (0, 2)
+    assert in_use(store, made) == {"son", "grandson", "stranger", "other"}
+
+
+def test_a_cascade_may_come_after_the_revocation_and_past_a_revoked_key(store: Store) -> None:
+    made = family(store)
+    for name in ("boss", "son"):
+        revoke_key(store, made[name].key_id)
+    revoked = revoke_key(store, made["boss"].key_id, cascade=True)
+    assert (revoked.also_revoked, revoked.left_in_use) == (1, 0)
+    with pytest.raises(NotFound):
+        revoke_key(store, made["boss"].key_id, cascade=True)
+
+
+def test_each_key_of_a_cascade_is_in_the_audit_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = family(store)
+    with caplog.at_level("INFO", "scoreline.audit"):
+        caplog.clear()
+        revoke_key(store, made["boss"].key_id, cascade=True)
+    logged = [record.__dict__["scoreline_fields"]["key_id"] for record in caplog.records]
+    assert logged == [made[name].key_id for name in ("boss", "son", "grandson")]
+
+
+def test_a_key_that_was_revoked_a_moment_ago_makes_no_keys(store: Store) -> None:
+    made = family(store)
+    revoke_key(store, made["boss"].key_id)
+    with pytest.raises(NotAuthenticated):
+        make(store, made["boss"])  # As a process that still remembers it would call it.
+
+
+def test_keys_in_use_and_keys_in_all_have_a_bound(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "MOST_IN_USE", 2)
+    monkeypatch.setattr(keys, "MOST_KEYS", 3)
+    first, _ = make(store), make(store)
+    with pytest.raises(TooManyKeys, match="2 API keys are in use"):
+        make(store)
+    revoke_key(store, first.key_id)
+    second = make(store)
+    revoke_key(store, second.key_id)
+    with pytest.raises(TooManyKeys, match="holds 3 API keys"):
+        make(store)
+
+
+def test_keys_are_listed_in_pages_of_the_callers_scope(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "PAGE", 2)
+    made = [make(store, scope=scope) for scope in ("a/b", "c/d", "a/c", "c/d", "a/d")]
+    mine = [made[0], made[2], made[4]]
+    assert list_keys(store, admin("a/*")) == mine
+    assert list_keys(store, admin("a/*"), limit=2) == mine[:2]
+    assert list_keys(store, admin("a/*"), after=mine[1].key_id, limit=2) == mine[2:]
+    assert list_keys(store) == made
 
 
 @pytest.mark.parametrize("role", ["create", "read", "write"])

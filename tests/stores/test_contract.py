@@ -300,6 +300,30 @@ def test_keys_are_listed_oldest_first(store: Store) -> None:
     for key in reversed(keys):
         store.add_key(key)
     assert store.list_keys() == keys
+    assert store.list_keys(limit=2) == keys[:2]
+    assert store.list_keys(after=keys[0].key_id) == keys[1:]
+    assert store.list_keys(keys[0].key_id, 1) == keys[1:2]
+    assert store.list_keys(keys[2].key_id, 1) == []
+
+
+def test_all_keys_and_those_in_use_are_counted(store: Store) -> None:
+    later = NOW + timedelta(hours=1)
+    for key in (
+        a_key(),
+        a_key(expires_at=later),
+        a_key(expires_at=NOW),
+        a_key(revoked_at=NOW),
+        a_key(revoked_at=NOW, expires_at=later),
+    ):
+        store.add_key(key)
+    assert (store.count_keys(), store.count_keys(in_use_at=NOW)) == (5, 2)
+    assert store.count_keys(in_use_at=later) == 1
+
+
+def test_who_made_a_key_is_kept(store: Store) -> None:
+    key = a_key(created_by="a key")
+    store.add_key(key)
+    assert store.find_key(key.key_hash) == key
 
 
 def test_a_key_is_revoked_once_and_stays_listed(store: Store) -> None:

@@ -221,9 +221,19 @@ class MongoStore:
             found = self._keys.find_one({"key_hash": key_hash})
         return to_key(found) if found else None
 
-    def list_keys(self) -> list[ApiKey]:
+    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
+        wanted = {"_id": {"$gt": after}}
         with our_errors():
-            return [to_key(document) for document in self._keys.find().sort("_id", ASCENDING)]
+            found = self._keys.find(wanted).sort("_id", ASCENDING).limit(limit or 0)
+            return [to_key(document) for document in found]
+
+    def count_keys(self, in_use_at: datetime | None = None) -> int:
+        in_use = {
+            "revoked_at": None,
+            "$or": [{"expires_at": None}, {"expires_at": {"$gt": in_use_at}}],
+        }
+        with our_errors():
+            return self._keys.count_documents(in_use if in_use_at else {})
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with our_errors():

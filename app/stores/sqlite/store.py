@@ -305,8 +305,18 @@ class SqliteStore:
         found = self._here().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
         return to_key(found) if found else None
 
-    def list_keys(self) -> list[ApiKey]:
-        return [to_key(row) for row in self._here().read_all(f"{SELECT_KEY} ORDER BY _id")]
+    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
+        statement = f"{SELECT_KEY} WHERE _id > ? ORDER BY _id LIMIT ?"
+        most = -1 if limit is None else limit
+        return [to_key(row) for row in self._here().read_all(statement, (after, most))]
+
+    def count_keys(self, in_use_at: datetime | None = None) -> int:
+        statement, values = "SELECT count(*) FROM api_keys", []
+        if in_use_at is not None:
+            statement += " WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
+            values = [utc_text(in_use_at)]
+        ((count,),) = self._here().read_all(statement, values)
+        return int(count)
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
         with self._here().transaction() as connection:
