@@ -65,7 +65,7 @@ def read_changes(
     entity: str,
     project: str,
     wanted: dict[str, Any],
-    check: Check,
+    check: ClientCheck,
     is_stopping: Callable[[], bool],
 ) -> Changes:
     """Return the scores of one project after a cursor; wait for one where there is none.
