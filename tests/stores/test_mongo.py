@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,11 +22,13 @@ from pymongo.client_session import ClientSession
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
 from app.stores import open_store
-from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, ScoreQuery
+from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, ScoreQuery
+from app.stores.mongo import writes
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import SCORE_INDEXES, key_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
+from app.stores.mongo.writes import add_together
 from tests.processes import free_port
 from tests.stores.test_contract import NOW, a_score
 
@@ -353,6 +355,47 @@ def test_batches_with_the_same_keys_at_the_same_time_make_each_score_once(
         assert [each.kept for each in outcomes].count(Kept.CREATED) == 1
         assert len({each.score_id for each in outcomes}) == 1
     assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 50
+
+
+def keyed_scores(*keys: str) -> list[Score]:
+    return [a_score(score_id=UNASSIGNED, idempotency_key=key) for key in keys]
+
+
+def as_present(outcomes: Sequence[Any]) -> list[Outcome]:
+    return [Outcome(Kept.PRESENT, outcome.score_id) for outcome in outcomes]
+
+
+def test_replays_that_are_written_together_are_looked_up_together(
+    mongodb_uri: str, opened: Opened
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    scores = keyed_scores("a", "b", "c")
+    first = as_present(add_together(store._scores, scores))
+    commands = Commands()
+    with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
+        collection = client.get_default_database()["scores"]
+        again = add_together(collection, [*scores, replace(scores[0], body_hash="other")])
+    assert again == [*first, Outcome(Kept.KEY_TAKEN, first[0].score_id)]
+    assert commands.done.count("find") == 1
+
+
+def test_a_replay_of_a_score_that_is_not_durable_yet_waits_for_it(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    scores = keyed_scores("a", "b", "b")
+    first = as_present(add_together(store._scores, scores))
+    find_keyed, asked = writes._find_keyed, []
+
+    def find_late(*arguments: Any) -> dict[Any, Any]:
+        asked.append(arguments)
+        return find_keyed(*arguments) if len(asked) > 2 else {}
+
+    monkeypatch.setattr("app.stores.mongo.writes._find_keyed", find_late)
+    assert add_together(store._scores, scores) == first
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("arrives", [0, 1])

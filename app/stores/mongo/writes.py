@@ -40,6 +40,8 @@ REPEATS = 50
 REPEAT_SECONDS = 0.02
 """How often, and after which pause, a key is looked for that another request stores just now."""
 
+STILL_STORED = "a score with this id or idempotency key is still being stored"
+
 LEAST_SECONDS = 0.001
 """The shortest timeout; pymongo takes 0 for none."""
 
@@ -80,30 +82,39 @@ def _with_id(score: Score) -> Score:
 def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
     """Add scores in one write, each failing alone; return what became of each."""
     documents = [score_document(score) for score in with_ids(scores)]
-    fitting = [each for each in documents if not is_too_large(each)]
-    failures = dict(
-        zip([each["_id"] for each in fitting], _insert(collection, fitting), strict=True)
-    )
-    outcomes: list[Outcome | ScorelineError] = []
-    for score, document in zip(scores, documents, strict=True):
-        failure = failures.get(document["_id"])
-        if document["_id"] not in failures:
-            outcomes.append(Outcome(Kept.TOO_LARGE, UNASSIGNED))
-        elif isinstance(failure, Conflict):
-            outcomes.append(_stored_before(collection, score))
-        else:
-            outcomes.append(failure or Outcome(Kept.CREATED, document["_id"]))
+    fitting = [n for n, document in enumerate(documents) if not is_too_large(document)]
+    outcomes: list[Outcome | ScorelineError]
+    outcomes = [Outcome(Kept.TOO_LARGE, UNASSIGNED)] * len(scores)
+    failures = _insert(collection, [documents[n] for n in fitting])
+    for n, failure in zip(fitting, failures, strict=True):
+        outcomes[n] = failure or Outcome(Kept.CREATED, documents[n]["_id"])
+    there = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Conflict)]
+    found = _stored_before(collection, [scores[n] for n in there])
+    for n, outcome in zip(there, found, strict=True):
+        outcomes[n] = outcome
     return outcomes
 
 
-def _stored_before(collection: Scores, score: Score) -> Outcome | ScorelineError:
-    """Compare a score with the durable one that has its id or key; wait until that is durable."""
-    for _ in range(REPEATS):
-        (plan,) = _plan(collection, [score], None, partial=True)
-        if plan.kept is not Kept.CREATED:
-            return Outcome(plan.kept, plan.score_id)
-        time.sleep(REPEAT_SECONDS)
-    return StoreUnavailable("a score with this id or idempotency key is still being stored")
+def _stored_before(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
+    """Compare scores with those that have their ids or keys; wait until these are durable."""
+    outcomes: list[Outcome | ScorelineError] = [StoreUnavailable(STILL_STORED)] * len(scores)
+    left = list(range(len(scores)))
+    for repeat in range(REPEATS):
+        if not left:
+            break
+        if repeat:
+            time.sleep(REPEAT_SECONDS)
+        plans = _plan(collection, [scores[n] for n in left], None, partial=True)
+        for n, plan in zip(left, plans, strict=True):
+            if _is_decided(plan):
+                outcomes[n] = Outcome(plan.kept, plan.score_id)
+        left = [n for n, plan in zip(left, plans, strict=True) if not _is_decided(plan)]
+    return outcomes
+
+
+def _is_decided(plan: Plan) -> bool:
+    """Return whether a plan follows from what is stored, and not from another score of its call."""
+    return plan.kept is not Kept.CREATED and plan.first is None
 
 
 def _plan(
