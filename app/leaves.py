@@ -1,4 +1,4 @@
-"""Leaves: the scalars inside a value, each named by its path, for questions about values."""
+"""Leaves: the scalars inside a value, each named by its path, for analysis and export."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Answers to questions about scores: summaries, comparisons, gates."""
+"""Analysis: figures computed from scores: summaries, comparisons and gates."""

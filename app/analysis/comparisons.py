@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from app.analysis.gates import refuse_old_name
-from app.analysis.pairs import KINDS, MIN_PAIRS, UNCOMPARED, Metric, Pairs, RunScores, read_run
+from app.analysis.pairs import KIND_TYPES, MIN_PAIRS, UNCOMPARED, Metric, Pairs, RunScores, read_run
 from app.analysis.statistics.significance import Difference, holm, sign_test
-from app.analysis.summaries import Group
+from app.analysis.summaries import ScoreGroup
 from app.errors import InvalidParameter, NotFound
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
@@ -163,8 +163,8 @@ class Comparison:
 
     def _summary(self, run: RunScores) -> dict[str, Any]:
         """Return the figures of this metric in one run."""
-        figures = run.groups.get(self.metric.scorer, Group()).figures(self.metric.path)
-        kinds = {kind: figures.pop(kind, None) for kind in KINDS}
+        figures = run.groups.get(self.metric.scorer, ScoreGroup()).figures(self.metric.path)
+        kinds = {kind: figures.pop(kind, None) for kind in KIND_TYPES}
         return {**figures, self.metric.kind: kinds[self.metric.kind]}
 
     def _counts(self) -> dict[str, int]:

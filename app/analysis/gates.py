@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from app.analysis.summaries import Group, ancestors, shrink
+from app.analysis.summaries import ScoreGroup, ancestors, shrink
 from app.errors import InvalidParameter
 from app.leaves import old_name
 from app.services.lists import ClientCheck, no_client_check
@@ -55,7 +55,7 @@ def gate_run(
 def _figures(
     store: Store, query: ScoreQuery, leaf: str, check_client: ClientCheck
 ) -> dict[str, Any]:
-    group = Group(only={leaf, *ancestors(leaf)})
+    group = ScoreGroup(only={leaf, *ancestors(leaf)})
     renamed: set[str] = set()
     for tally in store.tally_leaves(query, ()):
         check_client()

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from app.analysis.statistics import significance
 from app.analysis.statistics.significance import Difference
-from app.analysis.summaries import Group
+from app.analysis.summaries import ScoreGroup
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import Leaf, Leaves, ScoreQuery, Store
 
 Value = float | bool | str | None
 
-KINDS: dict[str, type] = {"number": float, "boolean": bool, "text": str}
+KIND_TYPES: dict[str, type] = {"number": float, "boolean": bool, "text": str}
 
 MIN_PAIRS = 6
 """With fewer pairs, no exact sign test can show a difference at the level of 5 %."""
@@ -53,7 +53,7 @@ class RunScores:
     run_id: str
     num_scores: int = 0
     num_values: int = 0
-    groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+    groups: defaultdict[str, ScoreGroup] = field(default_factory=lambda: defaultdict(ScoreGroup))
     """All scores, by scorer."""
     newest: defaultdict[str, dict[object, ScoreValues]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -141,7 +141,7 @@ class Metric:
     def value_in(self, score: ScoreValues) -> Value:
         """Return the value of a score; None when it is null, missing or of another kind."""
         value = score.values.get(self.path)
-        return value if type(value) is KINDS[self.kind] else None
+        return value if type(value) is KIND_TYPES[self.kind] else None
 
 
 class Pairs:

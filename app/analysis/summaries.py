@@ -55,10 +55,10 @@ def summarize(
 
 def _read_groups(
     store: Store, query: ScoreQuery, group_by: Sequence[str], check_client: ClientCheck
-) -> Mapping[Key, Group]:
+) -> Mapping[Key, ScoreGroup]:
     """Read the scores into groups, within the limits. Raises InvalidParameter."""
     fields, is_whole = _score_fields(group_by), "leaf" not in group_by
-    groups: defaultdict[Key, Group] = defaultdict(WholeGroup if is_whole else Group)
+    groups: defaultdict[Key, ScoreGroup] = defaultdict(WholeScoreGroup if is_whole else ScoreGroup)
     add_scores = _add_whole_scores if is_whole else _add_leaves
     unchecked = 0
     for num_values in add_scores(store, query, fields, groups):
@@ -77,7 +77,7 @@ def _score_fields(group_by: Sequence[str]) -> list[str]:
 
 
 def _add_leaves(
-    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, Group]
+    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
 ) -> Iterator[int]:
     """Add the scores to the groups, leaf by leaf; yield the number of values in each step."""
     for tally in store.tally_leaves(query, fields):
@@ -86,7 +86,7 @@ def _add_leaves(
 
 
 def _add_whole_scores(
-    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, Group]
+    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
 ) -> Iterator[int]:
     """Add the scores to the groups, one by one; yield the number of values in each step."""
     for keys, page in store.read_leaves(query, fields):
@@ -95,7 +95,7 @@ def _add_whole_scores(
         yield sum(map(len, page))
 
 
-def _enforce_limits(groups: Mapping[Key, Group], group_by: Sequence[str]) -> None:
+def _enforce_limits(groups: Mapping[Key, ScoreGroup], group_by: Sequence[str]) -> None:
     """Free memory where needed. Raises InvalidParameter when the response would be too large."""
     if len(groups) > MAX_GROUPS:
         _refuse(group_by, f"{MAX_GROUPS} groups")
@@ -113,19 +113,19 @@ def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
     raise InvalidParameter("group_by", group_by, message)
 
 
-def _group_figures(group: Group, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _group_figures(group: ScoreGroup, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
     for path in group.paths():
         leaf = {"leaf": path} if "leaf" in group_by else {}
         yield {**leaf, **group.figures(path)}
 
 
-def _sort_key(item: tuple[Key, Group]) -> list[tuple[bool, str]]:
+def _sort_key(item: tuple[Key, ScoreGroup]) -> list[tuple[bool, str]]:
     """Sort groups by their keys, None first."""
     key, _ = item
     return [(part is not None, part or "") for part in key]
 
 
-class Group:
+class ScoreGroup:
     """The scores of one group, and their values by path."""
 
     def __init__(self, only: Set[str] | None = None) -> None:
@@ -182,7 +182,7 @@ class Group:
         return scored, min(sum(nulls), self.attempted - scored)
 
 
-class WholeGroup(Group):
+class WholeScoreGroup(ScoreGroup):
     """The scores of one group, with the leaves of each score taken together."""
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ class LeafValues:
         return {kind: values.summary() for kind, values in self._by_kind.items() if values.n}
 
 
-def shrink(groups: Iterable[Group]) -> None:
+def shrink(groups: Iterable[ScoreGroup]) -> None:
     """Reduce what the groups hold to MAX_NUMBERS numbers and MAX_TEXTS texts."""
     leaves = [values for group in groups for values in group.leaves.values()]
     shrink_largest([values.numbers for values in leaves], MAX_NUMBERS)

@@ -1,4 +1,4 @@
-"""`…/scores/summary`, `compare` and `gate`: questions about the scores of a project."""
+"""Analysis: `GET /v2/{entity}/{project}/scores/summary`, `compare` and `gate`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ blueprint = Blueprint("Analysis", __name__)
 @query(SummaryQuery)
 @one_at_a_time
 def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """Summarise scores by scorer and leaf, or by what `group_by` says."""
+    """Summarise scores by scorer and leaf, or by the fields in `group_by`."""
     from app.analysis.summaries import summarize
 
     return summarize(state().store, entity, project, query, client_check())
@@ -53,7 +53,7 @@ def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
 @query(GateQuery)
 @one_at_a_time
 def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """Hold one leaf of an evaluation run to bounds; without data it fails."""
+    """Check one leaf of an evaluation run against limits; a check without data fails."""
     from app.analysis.gates import gate_run
 
     return gate_run(state().store, entity, project, query, client_check())

@@ -27,15 +27,15 @@ MIMETYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 
-MOST_NAME_CHARACTERS = 100
-"""How much of an entity's or a project's name stands in the name of a file."""
+MAX_NAME_PART = 100
+"""The greatest length of an entity or a project in a file name."""
 
-_NO_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
-"""What a file's name cannot hold on some system, or what would show it as another."""
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
+"""Characters that some system forbids in a file name, or that would disguise its extension."""
 
 
 def download(line: type[Schema]) -> Callable[[View], View]:
-    """Stream the export that the view returns, as an attachment; as lines, each is a `line`."""
+    """Stream the Export that the view returns as a download; `line` is the schema of a line."""
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
@@ -44,20 +44,20 @@ def download(line: type[Schema]) -> Callable[[View], View]:
         contract.files = tuple(others)
 
         @wraps(view)
-        def sent(*, entity: str, project: str, **rest: Any) -> Response:
+        def streamed(*, entity: str, project: str, **rest: Any) -> Response:
             export: Export = view(entity=entity, project=project, **rest)
-            answer = stream(export.pieces, MIMETYPES[export.format])
-            answer.headers["Content-Disposition"] = attachment(entity, project, export.format)
-            return answer
+            response = stream(export.pieces, MIMETYPES[export.format])
+            response.headers["Content-Disposition"] = attachment(entity, project, export.format)
+            return response
 
-        return sent  # type: ignore[return-value]
+        return streamed  # type: ignore[return-value]
 
     return decorate
 
 
 def attachment(entity: str, project: str, extension: str) -> str:
-    """The header that names a file: in ASCII (RFC 6266), and whole beside it (RFC 8187)."""
-    names = (_NO_NAME.sub("_", name)[:MOST_NAME_CHARACTERS] for name in (entity, project))
+    """Return a Content-Disposition: the name in ASCII (RFC 6266), and in full (RFC 8187)."""
+    names = (_UNSAFE.sub("_", name)[:MAX_NAME_PART] for name in (entity, project))
     whole = f"scores-{'-'.join(names)}.{extension}"
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", whole)
     extended = f"; filename*=UTF-8''{quote(whole, safe='')}" if plain != whole else ""

@@ -57,7 +57,7 @@ def network(address: str) -> str:
     return str(mapped or ip_network((ipv6, IPV6_NETWORK), strict=False))
 
 
-# Long requests: lists, exports, batches, imports, questions, long polls and large bodies.
+# Long requests: lists, exports, batches, imports, analyses, long polls and large bodies.
 
 PLACE = "scoreline.place"
 """WSGI's environ holds here whose place among the long requests a request has taken."""
@@ -98,25 +98,25 @@ def give_place_back(app: Flask, environ: dict[str, Any]) -> None:
 
 
 WAIT_SECONDS = 30.0
-"""How long a question waits for the one before it."""
+"""How long an analysis waits for the one before it."""
 
-_questions = threading.Lock()
+_analysis_lock = threading.Lock()
 
 
 def one_at_a_time(view: View) -> View:
-    """Answer a view's calls one after another, because they take a processor and memory.
+    """Run one call of these views at a time in this process, to bound processor and memory use.
 
-    Side by side, none of them would be answered sooner. Raises Busy and ClientGone.
+    In parallel, none of them would finish sooner. Raises Busy and ClientGone.
     """
 
     @raises(Busy)
     @wraps(view)
     def waited(**rest: Any) -> Any:
-        acquire(_questions, WAIT_SECONDS, "Another question takes too long, try again later")
+        acquire(_analysis_lock, WAIT_SECONDS, "Another analysis takes too long, try again later")
         try:
             return view(**rest)
         finally:
-            _questions.release()
+            _analysis_lock.release()
 
     return waited  # type: ignore[return-value]
 

@@ -30,7 +30,7 @@ class State:
     failures: Buckets
     """Failures to authenticate of each address."""
     long_requests: ConcurrencyLimit
-    """Lists, exports, batches, imports, questions, long polls and large bodies under way."""
+    """Lists, exports, batches, imports, analyses, long polls and large bodies under way."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process begins to stop: what waits for news ends."""
 

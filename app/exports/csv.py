@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app import jsontext
-from app.exports.tables import FIELDS, Table
+from app.exports.tables import SCORE_COLUMNS, Table
 from app.ids import utc_text
 from app.stores.base import Score
 
@@ -25,7 +25,7 @@ _MARKED = re.compile(
 
 def csv_lines(table: Table) -> Iterator[bytes]:
     """Yield the header, then one line for each score."""
-    header = [*FIELDS, *map(column_name, table.kinds), "value_json"]
+    header = [*SCORE_COLUMNS, *map(column_name, table.kinds), "value_json"]
     yield _line(_quoted(name) for name in header)
     for score, leaves in table.rows:
         cells = [_cell(leaves.get(path)) for path in table.kinds]

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from app.exports.csv import column_name
-from app.exports.tables import FIELDS, KINDS, Kinds, Row, Table, kind_of
+from app.exports.tables import KINDS, SCORE_COLUMNS, Kinds, Row, Table, kind_of
 from app.stores.base import Score
 
 GROUP_ROWS = 5_000
@@ -38,7 +38,9 @@ def parquet_pieces(table: Table) -> Iterator[bytes]:
         "datetime": pyarrow.timestamp("ms", "UTC"),
     }
     columns = list(leaf_columns(table.kinds))
-    field_types = [(name, types["datetime" if name == "created_at" else "text"]) for name in FIELDS]
+    field_types = [
+        (name, types["datetime" if name == "created_at" else "text"]) for name in SCORE_COLUMNS
+    ]
     leaf_types = [(name, types[kind]) for name, _, kind in columns]
     schema = pyarrow.schema([*field_types, *leaf_types, ("value_json", types["text"])])
     sink = io.BytesIO()
@@ -80,7 +82,7 @@ def _groups(rows: Iterator[Row], num_columns: int) -> Iterator[list[Row]]:
 def _values(group: list[Row], columns: list[Column]) -> dict[str, list[Any]]:
     """Return the values of a row group, by column name."""
     values: dict[str, list[Any]] = {
-        **{name: [_field(score, name) for score, _ in group] for name in FIELDS},
+        **{name: [_field(score, name) for score, _ in group] for name in SCORE_COLUMNS},
         **{name: [None] * len(group) for name, _, _ in columns},
         "value_json": [score.value_json for score, _ in group],
     }

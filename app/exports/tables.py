@@ -12,7 +12,7 @@ from app.schemas.transfers import MOST_COLUMNS
 from app.services.lists import ClientCheck, no_client_check, settled, up_to, walk
 from app.stores.base import Score, ScoreQuery, Store
 
-FIELDS = (
+SCORE_COLUMNS = (
     "score_id",
     "created_at",
     "scorer",
@@ -20,7 +20,7 @@ FIELDS = (
     "evaluation_run_id",
     "wb_user_id",
 )
-"""The columns before those of the leaves: fields of the score."""
+"""The first columns, which are fields of the score."""
 
 KINDS = ("number", "integer", "boolean", "text")
 """The kinds of leaves except null; `integer` is one that a double cannot represent exactly."""

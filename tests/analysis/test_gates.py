@@ -8,7 +8,7 @@ import pytest
 
 from app.analysis import gates, summaries
 from app.analysis.gates import gate_run
-from app.analysis.summaries import Group
+from app.analysis.summaries import ScoreGroup
 from app.stores.base import Store
 from tests.analysis.test_summaries import add
 
@@ -27,14 +27,14 @@ def gate(store: Store, **wanted: Any) -> dict[str, Any]:
 def test_only_the_leaf_and_its_ancestors_are_held(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    groups: list[Group] = []
+    groups: list[ScoreGroup] = []
 
-    class RecordedGroup(Group):
+    class RecordedGroup(ScoreGroup):
         def __init__(self, *, only: set[str]) -> None:
             super().__init__(only)
             groups.append(self)
 
-    monkeypatch.setattr(gates, "Group", RecordedGroup)
+    monkeypatch.setattr(gates, "ScoreGroup", RecordedGroup)
     add(store, [{"score": {"f1": 1}, "why": "a"}, {"score": None}, None], evaluation_run_id="A")
     answer = gate(store, min=1.0)
     assert answer["passed"] is True

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analysis import summaries
-from app.analysis.summaries import Group, ancestors, summarize
+from app.analysis.summaries import ScoreGroup, ancestors, summarize
 from app.errors import InvalidParameter, StoreDamaged
 from app.leaves import leaves
 from app.services.scores import create_scores
@@ -245,13 +245,13 @@ def test_memory_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_malformed_leaf_is_damage() -> None:
     with pytest.raises(StoreDamaged):
-        Group().add([{"path": "", "kind": "nuMber", "number": 1.0}])
+        ScoreGroup().add([{"path": "", "kind": "nuMber", "number": 1.0}])
 
 
 @settings(max_examples=60)
 @given(st.lists(any_json, max_size=8))
 def test_counts_match_a_naive_computation(values: list[Any]) -> None:
-    group = Group()
+    group = ScoreGroup()
     for value in values:
         group.add(leaves(value))
     assert group.attempted == len(values)

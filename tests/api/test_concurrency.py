@@ -194,47 +194,47 @@ def test_long_requests_take_half_of_the_threads_and_a_key_half_of_that(
     limit.take("next")
 
 
-# Questions
+# Analyses
 
 
-def test_questions_are_answered_one_at_a_time(app: Flask) -> None:
+def test_analyses_run_one_at_a_time(app: Flask) -> None:
     at_once, most = 0, 0
 
     @limits.one_at_a_time
-    def question() -> str:
+    def analysis() -> str:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
         threading.Event().wait(0.01)
         at_once -= 1
-        return "answer"
+        return "figures"
 
-    def ask(_: int) -> str:
+    def call(_: int) -> str:
         with app.test_request_context():
-            return question()
+            return analysis()
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, range(8))) == ["answer"] * 8
+        assert list(pool.map(call, range(8))) == ["figures"] * 8
     assert most == 1
 
 
-def test_a_question_that_fails_lets_the_next_one_in(app: Flask) -> None:
+def test_a_failed_analysis_lets_the_next_one_run(app: Flask) -> None:
     @limits.one_at_a_time
-    def question(divisor: int) -> float:
+    def analysis(divisor: int) -> float:
         return 1 / divisor
 
     with app.test_request_context():
         with pytest.raises(ZeroDivisionError):
-            question(divisor=0)
-        assert question(divisor=1) == 1
+            analysis(divisor=0)
+        assert analysis(divisor=1) == 1
 
 
-def test_nobody_waits_for_ever(app: Flask) -> None:
-    with limits._questions, app.test_request_context(), pytest.raises(Busy, match="too long"):
-        limits.acquire(limits._questions, 0.05, "takes too long")
+def test_waiting_for_a_lock_ends_with_busy(app: Flask) -> None:
+    with limits._analysis_lock, app.test_request_context(), pytest.raises(Busy, match="too long"):
+        limits.acquire(limits._analysis_lock, 0.05, "takes too long")
 
 
-def test_a_client_that_is_gone_is_not_waited_for(
+def test_waiting_for_a_lock_ends_when_the_client_disconnects(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CHECK_SECONDS", 0.0)
@@ -248,8 +248,8 @@ def test_a_client_that_is_gone_is_not_waited_for(
         client.close()
         with pytest.raises(ClientGone):
             check()
-        with limits._questions, pytest.raises(ClientGone):
-            limits.acquire(limits._questions, SECONDS, "takes too long")
+        with limits._analysis_lock, pytest.raises(ClientGone):
+            limits.acquire(limits._analysis_lock, SECONDS, "takes too long")
 
 
 @pytest.mark.parametrize(
