@@ -34,7 +34,7 @@ from app.stores.base import Kept, Outcome
 
 LINES = ("application/jsonl", "application/x-ndjson")
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-TOO_LARGE = Reason("too_large", "The store cannot keep a value so large")
+TOO_LARGE = Reason("too_large", "The store cannot keep a score so large")
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def _put(target: Store, page: list[Score]) -> int:
     outcomes = _add_missing(target, page)
     for score, outcome in zip(page, outcomes, strict=True):
         if outcome.kept is Kept.TOO_LARGE:
-            raise TooLarge(f"score {score.score_id}: the target cannot keep a value so large")
+            raise TooLarge(f"score {score.score_id}: the target cannot keep a score so large")
         if outcome.kept is Kept.KEY_TAKEN:
             raise Conflict(
                 f"score {score.score_id} of {score.entity}/{score.project} does not fit in: "

@@ -23,7 +23,7 @@ RETRY_WINDOW = timedelta(minutes=10)
 AUDITED_IDS = 50
 """How many ids of deleted scores a line of the audit log holds: a line stays short."""
 
-TOO_LARGE = "The store cannot keep a value so large"
+TOO_LARGE = "The store cannot keep a score so large"
 
 
 @dataclass(frozen=True)

@@ -155,3 +155,23 @@ def test_requests_of_four_generations_of_weaves_client_are_taken(service: Servic
         answer = service.send("POST", row["path"], row["body"].encode(), headers, key=None)
         assert answer.status == 200, row
     assert len({row["client"] for row in rows}) == 4
+
+
+def test_a_score_that_mongodb_cannot_keep_is_refused_for_good(
+    tmp_path: Path, mongodb_uri: str
+) -> None:
+    large = {"prediction_id": "p" * 9_000_000, "scorer": "s", "value": "v" * 8_000_000}
+    names = {**SCORE, "prediction_id": "p" * 9_000_000, "scorer": "s" * 8_000_000}
+    detail = {"detail": "The store cannot keep a score so large"}
+    with running(tmp_path, mongodb_uri, SCORELINE_MAX_BODY_BYTES="40000000") as service:
+        for score in (large, names):
+            answer = service.post(PATH, score)
+            assert (answer.status, answer.json) == (413, detail)
+        answer = service.post(f"{PATH}/batch", {"scores": [SCORE, large]})
+        assert (answer.status, answer.json) == (413, detail)
+        answer = service.post(f"{PATH}/batch?partial=true", {"scores": [SCORE, large]})
+        assert answer.status == 200
+        kept, refused = answer.json["results"]
+        assert refused["detail"][0]["type"] == "too_large"
+        listed = service.send("GET", PATH).body.splitlines()
+        assert [json.loads(line)["score_id"] for line in listed] == [kept["score_id"]]

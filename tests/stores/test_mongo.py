@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+import bson
 import mongomock
 import pymongo.errors
 import pymongo.monitoring
@@ -23,9 +24,9 @@ from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
 from app.services.keys import KeyRing
 from app.stores import open_store
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, ScoreQuery
-from app.stores.mongo import writes
+from app.stores.mongo import driver, writes
 from app.stores.mongo.changes import read_changes
-from app.stores.mongo.documents import SCORE_INDEXES, key_document
+from app.stores.mongo.documents import SCORE_INDEXES, key_document, score_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.writes import add_together
@@ -95,13 +96,37 @@ def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> Non
     assert store._keys.index_information()["api_keys_by_hash"]["unique"]
 
 
-def test_a_score_too_large_for_a_document_is_told_so(mongodb_uri: str, opened: Opened) -> None:
+def large_scores() -> dict[str, Score]:
+    """Scores that are too large for a document, each because of another text."""
+    text = "x" * (16 * 1024 * 1024)
+    short = {"score_id", "idempotency_key"}  # The API takes no long ones.
+    names = {field.name for field in fields(Score) if "str" in str(field.type)} - short
+    one_by_one = {name: a_score(**{name: text}) for name in sorted(names)}
+    half = text[: len(text) // 2]
+    return {**one_by_one, "together": a_score(value_json=f'"{half}"', prediction_id=half)}
+
+
+@pytest.mark.parametrize("large", large_scores().values(), ids=large_scores())
+def test_a_score_too_large_for_a_document_is_told_so(
+    mongodb_uri: str, opened: Opened, large: Score
+) -> None:
     store = opened(mongodb_uri)
     store.prepare()
-    large = a_score(value_json=f'"{"x" * 17_000_000}"')
     assert store.add_score(large).kept is Kept.TOO_LARGE
     outcomes = store.add_missing([a_score(), large], partial=False)
     assert [each.kept for each in outcomes] == [Kept.HELD_BACK, Kept.TOO_LARGE]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_largest_score_that_is_not_too_large_is_stored(
+    mongodb_uri: str, opened: Opened, more: int
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    empty = len(bson.encode(score_document(a_score(value_json=""))))
+    scores = [a_score(value_json="x" * (driver._MOST_BYTES - empty + more)) for _ in range(2)]
+    outcomes = [store.add_score(scores[0]), *store.add_missing(scores[1:], partial=True)]
+    assert [each.kept for each in outcomes] == [Kept.TOO_LARGE if more else Kept.CREATED] * 2
 
 
 def test_a_reader_that_waits_at_the_close_gets_an_empty_page(

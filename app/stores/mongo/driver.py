@@ -82,8 +82,11 @@ _DUPLICATE_KEY = 11000
 _BSON_OBJECT_TOO_LARGE = 10334
 
 _TOO_LARGE = "the score is larger than a MongoDB document can be"
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 16 * 1024 * 1024 - 16 * 1024
+"""What a document may have: 16 MiB, less what a transaction's entry in the oplog adds to it."""
+
 _SMALL = 1024 * 1024
+"""So many characters are certainly not too large, whatever they are encoded to."""
 
 
 @contextmanager
@@ -114,4 +117,4 @@ def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
 
 def is_too_large(document: dict[str, Any]) -> bool:
     """Return whether no server takes a document, which would make its neighbours fail too."""
-    return len(document["value_json"]) > _SMALL and len(bson.encode(document)) > _MOST_BYTES
+    return size(document) > _SMALL and len(bson.encode(document)) > _MOST_BYTES
