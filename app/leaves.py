@@ -12,26 +12,26 @@ from app import jsontext
 
 MAX_LEAVES = 100
 MAX_CHARACTERS = 256
-"""The longest path and the longest text of a leaf; the value itself is kept whole elsewhere."""
+"""The greatest length of a path and of a text; `value_json` keeps the complete value."""
 
 
 def leaves(value: Any) -> list[dict[str, Any]]:
-    r"""Return the first MAX_LEAVES scalars of `value`, in its own order.
+    r"""Return the first MAX_LEAVES scalars of `value`, in its order.
 
-    A leaf is {path, kind, number} for kind `number` and `boolean` (0.0 or 1.0), {path, kind, text}
-    for `text`, {path, kind} for `null`. Its path is "" for a bare scalar. Keys are joined by dots,
-    a position stands in brackets: `a[0].b`. In a key `[`, `.` and a backslash have a backslash
-    before them, and an empty key is `\e`. An integer beyond a double has a text instead of a
-    number. A leaf whose path is too long is left out, a long text is cut.
+    A leaf is {path, kind, number} for the kinds `number` and `boolean` (0.0 or 1.0), {path, kind,
+    text} for `text`, and {path, kind} for `null`. The path of a bare scalar is "". Otherwise keys
+    are joined by dots, with positions in brackets: `a[0].b`. In a key, `[`, `.` and a backslash are
+    escaped with a backslash, and an empty key is `\e`. An integer too large for a double has a text
+    instead of a number. A leaf with a path that is too long is left out; a long text is truncated.
     """
     found = islice(scalars(value, MAX_LEAVES), MAX_LEAVES)
     return [{"path": path, **_scalar(part)} for path, part in found]
 
 
 def scalars(value: Any, most: int) -> Iterator[tuple[str, Any]]:
-    """Yield the scalars of `value` by their paths, in its own order, but none with a long path.
+    """Yield the path and value of each scalar in `value`, in its order, except for long paths.
 
-    It looks at no more than `most` parts of each list and object.
+    Only the first `most` items of each list and object are read.
     """
     if not isinstance(value, dict | list):
         yield "", value
@@ -53,10 +53,9 @@ def scalars(value: Any, most: int) -> Iterator[tuple[str, Any]]:
 
 
 def scalars_of(value_json: str) -> Iterator[tuple[str, Any]]:
-    """Yield all scalars of a value by their paths, from its text as `jsontext.write` writes it.
+    """Yield the path and value of each scalar in a value, given as text by `jsontext.write`.
 
-    The text is walked and its lists and objects are never made: 8 MB of `[]` would be 240 MB of
-    them.
+    The text is scanned without building lists and objects: 8 MB of `[]` would take 240 MB.
     """
     parents: list[str | None] = []
     steps: list[str | int] = []
@@ -88,7 +87,7 @@ _decode = JSONDecoder().raw_decode
 
 
 def _next_part(value_json: str, at: int, parents: list[str | None], steps: list[str | int]) -> int:
-    """Go from the end of a part to the beginning of the next; there are no steps at the end."""
+    """Move from the end of a part to the start of the next; `steps` is empty after the last."""
     while steps:
         separator, at = value_json[at], at + 1
         if separator == ",":
@@ -104,13 +103,13 @@ def _next_part(value_json: str, at: int, parents: list[str | None], steps: list[
 
 
 def _key_at(value_json: str, at: int) -> tuple[str, int]:
-    """Return the key that stands in the text, and where its value begins."""
+    """Return the key at a position of the text, and the position of its value."""
     key, end = _decode(value_json, at)
     return key, end + 1
 
 
 def _path_of(parents: list[str | None], steps: list[str | int]) -> str | None:
-    """Return the path of the current part; one that is too long already grows no more."""
+    """Return the path of the current part; a path that is already too long does not grow."""
     if not steps:
         return None
     parent = parents[-1]
@@ -119,14 +118,14 @@ def _path_of(parents: list[str | None], steps: list[str | int]) -> str | None:
 
 
 def _path(parent: str | None, step: str | int) -> str:
-    """Return the path of a part of `parent`, which is None for the value itself."""
+    """Return the path of an item of `parent`, which is None for the whole value."""
     if isinstance(step, int):
         return f"{parent or ''}[{step}]"
     return _key(step) if parent is None else f"{parent}.{_key(step)}"
 
 
 def _key(name: str) -> str:
-    """Return a key as it stands in a path, so that no two keys or positions look the same."""
+    """Return a key escaped for a path, so that different scalars have different paths."""
     if not name:
         return r"\e"
     if "." in name or "[" in name or "\\" in name:
@@ -135,7 +134,7 @@ def _key(name: str) -> str:
 
 
 def old_name(path: str) -> str:
-    """Return the name that releases up to 0.1.0 gave a leaf: they wrote a position like a key."""
+    """Return the path of a leaf in releases up to 0.1.0, which wrote positions like keys."""
     return ".".join(map(_old_part, _PART.findall(path)))
 
 
@@ -163,5 +162,5 @@ def _scalar(value: Any) -> dict[str, Any]:
 
 
 def storable(text: str) -> str:
-    """`text` without lone surrogates, which no store can keep outside JSON text."""
+    """Return `text` without lone surrogates, which stores can keep only inside JSON text."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

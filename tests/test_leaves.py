@@ -1,4 +1,4 @@
-"""Leaves: the scalars of a value, by path, bounded."""
+"""Leaves: paths, kinds and limits of the scalars in a value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def number(path: str, value: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"),
+    ("value", "expected"),
     [
         (0.5, [number("", 0.5)]),
         (True, [{"path": "", "kind": "boolean", "number": 1.0}]),
@@ -38,21 +38,21 @@ def number(path: str, value: float) -> dict[str, Any]:
         ("\ud800", [{"path": "", "kind": "text", "text": "?"}]),
     ],
 )
-def test_a_leaf_is_a_scalar_named_by_its_path(value: Any, found: list[dict[str, Any]]) -> None:
-    assert leaves(value) == found
+def test_a_leaf_is_a_scalar_named_by_its_path(value: Any, expected: list[dict[str, Any]]) -> None:
+    assert leaves(value) == expected
 
 
 @given(any_json)
-def test_leaves_are_bounded_and_every_store_can_keep_them(value: Any) -> None:
-    found = leaves(value)
-    assert len(found) <= MAX_LEAVES
-    for leaf in found:
+def test_leaves_are_bounded_and_valid_utf8(value: Any) -> None:
+    result = leaves(value)
+    assert len(result) <= MAX_LEAVES
+    for leaf in result:
         leaf["path"].encode()
         leaf.get("text", "").encode()
         assert len(leaf.get("text", "")) <= MAX_CHARACTERS
 
 
-def test_a_huge_value_costs_little() -> None:
+def test_a_huge_value_has_few_leaves() -> None:
     deep: Any = 1
     for _ in range(900):
         deep = [deep]
@@ -61,21 +61,21 @@ def test_a_huge_value_costs_little() -> None:
 
 
 @given(any_json)
-def test_different_places_have_different_names(value: Any) -> None:
-    found = [leaf["path"] for leaf in leaves(value) if "?" not in leaf["path"]]
-    assert len(set(found)) == len(found)
+def test_different_scalars_have_different_paths(value: Any) -> None:
+    paths = [leaf["path"] for leaf in leaves(value) if "?" not in leaf["path"]]
+    assert len(set(paths)) == len(paths)
 
 
 @pytest.mark.parametrize(
     ("path", "before"),
     [("", ""), (r"\e", ""), ("[0]", "0"), ("a[0].b", "a.0.b"), (r"a\.b", r"a\.b"), (r"a\[", "a[")],
 )
-def test_a_leaf_is_found_by_the_name_of_earlier_releases(path: str, before: str) -> None:
+def test_the_old_name_is_the_path_of_earlier_releases(path: str, before: str) -> None:
     assert old_name(path) == before
 
 
 @given(any_json)
-def test_the_text_of_a_value_has_the_same_scalars(value: Any) -> None:
+def test_the_text_of_a_value_gives_the_same_scalars(value: Any) -> None:
     assert list(scalars_of(jsontext.write(value))) == list(scalars(value, most=10**6))
 
 
@@ -91,13 +91,13 @@ def test_the_text_of_a_value_has_the_same_scalars(value: Any) -> None:
         ('{"":{"":null}}', [(r"\e.\e", None)]),
     ],
 )
-def test_brackets_and_empty_parts_are_walked_over(value: str, scalars_: list[Any]) -> None:
+def test_empty_parts_and_brackets_in_strings_are_skipped(value: str, scalars_: list[Any]) -> None:
     assert list(scalars_of(value))[: len(scalars_)] == scalars_
     assert [path for path, _ in scalars_of(value)][len(scalars_) :] in ([], ["[2]"])
     assert list(scalars_of(value)) == list(scalars(jsontext.read(value.encode()), most=100))
 
 
-def test_a_text_of_millions_of_lists_is_walked_in_no_space() -> None:
+def test_a_text_of_many_lists_takes_no_memory() -> None:
     text = f"[{','.join(['[]'] * 1_000_000)}]"
     tracemalloc.start()
     assert list(scalars_of(text)) == []

@@ -16,12 +16,12 @@ from app.stores.base import ScoreQuery, Store
 
 MAX_SCORES = 1_000_000
 MAX_VALUES = 5_000_000
-"""Limits of one comparison, over all runs: it holds their scores, and the values of these."""
+"""Limits of one comparison, over all its runs, which are held in memory."""
 
 ALPHA = 0.05
 
 VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
-"""In the order of a response; None is for texts, which have no better or worse."""
+"""In the order in which comparisons are sorted; None is the verdict for texts."""
 
 
 def compare_runs(
@@ -61,7 +61,7 @@ def compare_runs(
 
 
 def _adjust_p_values(comparisons: Sequence[Comparison]) -> None:
-    """Apply Holm's correction: of many comparisons, some show a difference by chance."""
+    """Apply Holm's correction, because some of many comparisons show a difference by chance."""
     tested = [
         (comparison, p_value)
         for comparison in comparisons
@@ -87,7 +87,7 @@ def _read(
         raise NotFound(f"Evaluation run {run.run_id} has no scores")
     if run.num_scores > max_scores or run.num_values > max_values:
         limit = f"{MAX_SCORES} scores" if run.num_scores > max_scores else f"{MAX_VALUES} values"
-        message = f"the runs have over {limit}: compare fewer of them, or one scorer"
+        message = f"the runs have over {limit}: compare fewer runs, or one scorer"
         raise InvalidParameter("candidate", run.run_id, message)
     return run
 

@@ -109,7 +109,7 @@ def _enforce_limits(groups: Mapping[Key, ScoreGroup], group_by: Sequence[str]) -
 
 
 def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
-    message = f"over {limit}: filter, or group by less"
+    message = f"over {limit}: add a filter, or group by fewer fields"
     raise InvalidParameter("group_by", group_by, message)
 
 
@@ -147,7 +147,7 @@ class ScoreGroup:
                 if only is None or leaf["path"] in only:
                     values[leaf["path"]].add[leaf["kind"]](leaf, times)
         except (KeyError, TypeError) as error:
-            raise StoreDamaged("a leaf is not what was written") from error
+            raise StoreDamaged("a leaf is malformed") from error
 
     def paths(self) -> list[str]:
         """Return the paths to report, sorted.
