@@ -96,7 +96,7 @@ def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) 
     """Yield the metrics of the two runs, but not the leaf that they are paired by."""
     rule, _, paired_by = wanted["pair_by"].partition(":")
     groups = [*baseline.groups.items(), *candidate.groups.items()]
-    found = {
+    keys = {
         (scorer, path, kind)
         for scorer, group in groups
         for path, values in group.leaves.items()
@@ -104,10 +104,10 @@ def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) 
         if rule != "leaf" or path != paired_by
     }
     for leaf in wanted["lower_is_better"]:
-        if leaf not in (paths := {path for _, path, _ in found}):
+        if leaf not in (paths := {path for _, path, _ in keys}):
             refuse_old_name("lower_is_better", leaf, paths)
             raise InvalidParameter("lower_is_better", leaf, "no score of these runs has this leaf")
-    for scorer, path, kind in sorted(found):
+    for scorer, path, kind in sorted(keys):
         yield Metric(scorer, path, kind, path in wanted["lower_is_better"])
 
 

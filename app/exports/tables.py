@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import InvalidParameter
 from app.leaves import scalars_of
-from app.schemas.transfers import MOST_COLUMNS
+from app.schemas.transfers import MAX_COLUMNS
 from app.services.lists import ClientCheck, no_client_check, settled, up_to, walk
 from app.stores.base import Score, ScoreQuery, Store
 
@@ -29,7 +29,7 @@ _EXACT_UP_TO = 2**53
 """A double represents every integer up to this one exactly."""
 
 _TOO_MANY = (
-    f"the scores have more than {MOST_COLUMNS} leaves: select some with `columns`, or export jsonl"
+    f"the scores have more than {MAX_COLUMNS} leaves: select some with `columns`, or export jsonl"
 )
 
 Kinds = dict[str, set[str]]
@@ -88,7 +88,7 @@ def _add_kinds(score: Score, kinds: Kinds, *, is_open: bool) -> None:
         if path in kinds:
             kinds[path].update(kind_of(leaf))
         elif is_open:
-            if len(kinds) == MOST_COLUMNS:
+            if len(kinds) == MAX_COLUMNS:
                 raise InvalidParameter("columns", None, _TOO_MANY)
             kinds[path] = set(kind_of(leaf))
 

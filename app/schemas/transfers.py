@@ -1,4 +1,4 @@
-"""The shapes of exports and imports."""
+"""Schemas of exports and imports."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class ScoreImportItem(ScoreCreateBody):
-    """One score that was taken before: a line of an export."""
+    """One score to import: a line of an export."""
 
     score_id = Pattern(
         UUID_V7,
         required=True,
-        metadata={"description": "Its id, whose first 48 bits are created_at's milliseconds."},
+        metadata={
+            "description": "The id, whose first 48 bits are the milliseconds of `created_at`."
+        },
     )
     created_at = PastDatetime(
-        required=True, metadata={"description": "When it was taken, with a time zone."}
+        required=True, metadata={"description": "The time of creation, with a time zone."}
     )
 
     @post_load
-    def _as_fine_as_the_id(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Cut the time to milliseconds, and refuse another one than that of the id."""
+    def _truncate_to_milliseconds(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Truncate the time to milliseconds, and check that the id has the same time."""
         milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
         if milliseconds != int(loaded["score_id"].replace("-", "")[:12], 16):
             raise ValidationError({"score_id": [OTHER_TIME]})
@@ -41,7 +43,7 @@ class ScoreImportItem(ScoreCreateBody):
 
 
 class ScoreImportBody(Shape):
-    """Many scores that were taken before."""
+    """Scores to import."""
 
     scores = fields.List(
         fields.Nested(ScoreImportItem),
@@ -51,36 +53,40 @@ class ScoreImportBody(Shape):
 
 
 class ScoreImportRes(Shape):
-    """What became of an import."""
+    """The results of an import."""
 
-    num_created = fields.Integer(required=True, metadata={"description": "How many are new."})
+    num_created = fields.Integer(required=True, metadata={"description": "Scores that are new."})
     num_present = fields.Integer(
-        required=True, metadata={"description": "How many were there already, the same."}
+        required=True, metadata={"description": "Scores that were already stored, unchanged."}
     )
-    num_failed = fields.Integer(required=True, metadata={"description": "How many are refused."})
+    num_failed = fields.Integer(
+        required=True, metadata={"description": "Scores that were refused."}
+    )
     results = fields.List(
         fields.Nested(ScoreBatchResult),
         required=True,
-        metadata={"description": "Each result, in the order sent."},
+        metadata={"description": "One result for each score, in the order sent."},
     )
 
 
 FORMATS = ("jsonl", "csv", "parquet")
-MOST_COLUMNS = 1_000
-"""How many leaves an export has columns for."""
+MAX_COLUMNS = 1_000
+"""The greatest number of leaves with a column in an export."""
 
 
 class ScoreExportQuery(ScoreSelection):
-    """Which scores to export, and how."""
+    """The scores to export, and the format."""
 
     format = Choice(
-        FORMATS, load_default="jsonl", metadata={"description": "What to write; jsonl by default."}
+        FORMATS,
+        load_default="jsonl",
+        metadata={"description": "The format of the file; `jsonl` by default."},
     )
     columns = TextList(
-        most=MOST_COLUMNS,
+        most=MAX_COLUMNS,
         load_default=None,
         metadata={
-            "description": "The leaves that have columns, by path, repeated; all by default. "
-            "For csv and parquet."
+            "description": "The path of a leaf that gets a column, in csv and parquet; repeatable. "
+            "By default all leaves do."
         },
     )

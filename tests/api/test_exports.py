@@ -22,7 +22,7 @@ from app.api.exports import attachment
 from app.errors import StoreUnavailable
 from app.exports import parquet
 from app.exports.exports import export_scores
-from app.schemas.transfers import MOST_COLUMNS
+from app.schemas.transfers import MAX_COLUMNS
 from app.stores.base import Score, Store
 from tests.api.test_http import peak_kilobytes
 from tests.api.test_resource import SCORE, _resident_kilobytes, add, listed
@@ -360,13 +360,13 @@ def test_an_invalid_export_is_refused(
 def test_too_many_leaves_are_refused_unless_columns_are_declared(
     service: Service, scores: str
 ) -> None:
-    fill(service, scores, [list(range(MOST_COLUMNS)), {"one": {"more": 1}}])
+    fill(service, scores, [list(range(MAX_COLUMNS)), {"one": {"more": 1}}])
     for format_ in ("csv", "parquet"):
         answer = service.send("GET", f"{scores}/export?format={format_}")
         assert answer.status == 422
         (error,) = answer.json["detail"]
         assert error["loc"] == ["query", "columns"]
-        assert f"more than {MOST_COLUMNS} leaves" in error["msg"]
+        assert f"more than {MAX_COLUMNS} leaves" in error["msg"]
     assert csv_rows(export(service, scores, "format=csv&columns=one.more"))[1]["value.one.more"]
 
 
