@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from json import JSONDecoder
 from typing import Any
 
 from app import jsontext
+from app.errors import InvalidParameter
 
 MAX_LEAVES = 100
 MAX_CHARACTERS = 256
@@ -136,6 +137,19 @@ def _key(name: str) -> str:
 def old_name(path: str) -> str:
     """Return the path of a leaf in releases up to 0.1.0, which wrote positions like keys."""
     return ".".join(map(_old_part, _PART.findall(path)))
+
+
+def may_be_old_name(name: str) -> bool:
+    """Return whether `name` could be the old name of a leaf that has another name now."""
+    return name == "" or bool(re.search(r"[.\[\\]|^[0-9]+$", name))
+
+
+def refuse_old_name(parameter: str, name: str, present: Iterable[str]) -> None:
+    """Raise InvalidParameter when releases up to 0.1.0 named a leaf in `present` so."""
+    new = sorted({path for path in present if old_name(path) == name != path})
+    if new:
+        names = " or ".join(f"'{path}'" for path in new)
+        raise InvalidParameter(parameter, name, f"the leaf '{name}' is now named {names}")
 
 
 _PART = re.compile(r"\[[0-9]+\]|(?:\\.|[^.\[\\])+")

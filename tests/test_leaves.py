@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 
 from app import jsontext
-from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves, old_name, scalars, scalars_of
+from app.leaves import (
+    MAX_CHARACTERS,
+    MAX_LEAVES,
+    leaves,
+    may_be_old_name,
+    old_name,
+    scalars,
+    scalars_of,
+)
 from tests.test_jsontext import any_json
 
 
@@ -72,6 +80,12 @@ def test_different_scalars_have_different_paths(value: Any) -> None:
 )
 def test_the_old_name_is_the_path_of_earlier_releases(path: str, before: str) -> None:
     assert old_name(path) == before
+
+
+@given(any_json)
+def test_every_old_name_is_taken_for_one(value: Any) -> None:
+    paths = [leaf["path"] for leaf in leaves(value)]
+    assert all(may_be_old_name(old) for path in paths if (old := old_name(path)) != path)
 
 
 @given(any_json)

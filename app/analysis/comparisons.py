@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.analysis.gates import refuse_old_name
 from app.analysis.pairs import KIND_TYPES, MIN_PAIRS, UNCOMPARED, Metric, Pairs, RunScores, read_run
 from app.analysis.statistics.significance import Difference, holm, sign_test
 from app.analysis.summaries import ScoreGroup
 from app.errors import InvalidParameter, NotFound
+from app.leaves import refuse_old_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
@@ -34,7 +34,8 @@ def compare_runs(
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
-    when there are more than MAX_SCORES scores or MAX_VALUES values, and whatever `check_client`
+    when there are more than MAX_SCORES scores or MAX_VALUES values or no score has a leaf that is
+    named, and whatever `check_client`
     raises.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
@@ -43,6 +44,7 @@ def compare_runs(
     for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
         run_query = replace(query, evaluation_run_id=run_id)
         runs[run_id] = _read(store, run_query, wanted["pair_by"], list(runs.values()), check_client)
+    _check_leaves(runs.values(), wanted)
     baseline = runs[wanted["baseline"]]
     comparisons = []
     for run_id in candidates:
@@ -84,12 +86,26 @@ def _read(
     max_values = MAX_VALUES - sum(run.num_values for run in others)
     run = read_run(store, query, pair_by, max_scores, max_values, check_client)
     if not run.num_scores:
-        raise NotFound(f"Evaluation run {run.run_id} has no scores")
+        scorer = f" by {query.scorer}" if query.scorer else ""
+        raise NotFound(f"Evaluation run {run.run_id} has no scores{scorer}")
     if run.num_scores > max_scores or run.num_values > max_values:
         limit = f"{MAX_SCORES} scores" if run.num_scores > max_scores else f"{MAX_VALUES} values"
         message = f"the runs have over {limit}: compare fewer runs, or one scorer"
         raise InvalidParameter("candidate", run.run_id, message)
     return run
+
+
+def _check_leaves(runs: Iterable[RunScores], wanted: dict[str, Any]) -> None:
+    """Check that a score has each leaf that is named. Raises InvalidParameter."""
+    paths = {path for run in runs for group in run.groups.values() for path in group.leaves}
+    named = [("lower_is_better", leaf, leaf) for leaf in wanted["lower_is_better"]]
+    rule, _, leaf = wanted["pair_by"].partition(":")
+    if rule == "leaf":
+        named.append(("pair_by", wanted["pair_by"], leaf))
+    for parameter, given, leaf in named:
+        if leaf not in paths:
+            refuse_old_name(parameter, leaf, paths)
+            raise InvalidParameter(parameter, given, "no score of these runs has this leaf")
 
 
 def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) -> Iterator[Metric]:
@@ -103,10 +119,6 @@ def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) 
         for kind in values.kinds
         if rule != "leaf" or path != paired_by
     }
-    for leaf in wanted["lower_is_better"]:
-        if leaf not in (paths := {path for _, path, _ in keys}):
-            refuse_old_name("lower_is_better", leaf, paths)
-            raise InvalidParameter("lower_is_better", leaf, "no score of these runs has this leaf")
     for scorer, path, kind in sorted(keys):
         yield Metric(scorer, path, kind, path in wanted["lower_is_better"])
 

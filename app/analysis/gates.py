@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from app.analysis.summaries import ScoreGroup, ancestors, shrink
 from app.errors import InvalidParameter
-from app.leaves import old_name
+from app.leaves import old_name, refuse_old_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
@@ -65,14 +64,6 @@ def _figures(
     if leaf not in group.leaves:
         refuse_old_name("leaf", leaf, renamed)
     return group.figures(leaf)
-
-
-def refuse_old_name(parameter: str, leaf: str, present: Iterable[str]) -> None:
-    """Raise InvalidParameter when release 0.1.0 used the name `leaf` for a leaf in `present`."""
-    new = sorted({path for path in present if old_name(path) == leaf != path})
-    if new:
-        message = f"the leaf {leaf!r} is now named {' or '.join(map(repr, new))}"
-        raise InvalidParameter(parameter, leaf, message)
 
 
 def _check(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import InvalidParameter
 from app.exports import parquet
 from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, discovered_table
+from app.leaves import may_be_old_name, old_name, refuse_old_name
 from app.schemas.scores import ScoreReadRes
 from app.services.lists import ClientCheck, list_scores, no_client_check, query_of
-from app.stores.base import Score, Store
+from app.stores.base import Score, ScoreQuery, Store
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,32 @@ def _table_pieces(
 ) -> Iterator[bytes]:
     """Yield a table, after a first pass over the scores unless CSV columns are declared."""
     query, limit, columns = query_of(entity, project, wanted), wanted["limit"], wanted["columns"]
+    _refuse_old_columns(store, query, columns or (), check_client)
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)
     else:
         table = discovered_table(store, query, limit, columns, check_client)
     yield from csv_lines(table) if wanted["format"] == "csv" else parquet.parquet_pieces(table)
+
+
+def _refuse_old_columns(
+    store: Store, query: ScoreQuery, columns: Iterable[str], check_client: ClientCheck
+) -> None:
+    """Raise InvalidParameter for a column that only an older release named so.
+
+    A name that no score has otherwise is an empty column: a leaf may be rare.
+    """
+    doubtful = set(filter(may_be_old_name, columns))
+    if not doubtful:
+        return
+    renamed: set[str] = set()
+    for tally in store.tally_leaves(replace(query, offset=0), ()):
+        check_client()
+        for leaf in tally.leaves:
+            doubtful.discard(leaf["path"])
+            if old_name(leaf["path"]) in doubtful:
+                renamed.add(leaf["path"])
+        if not doubtful:
+            return
+    for column in sorted(doubtful):
+        refuse_old_name("columns", column, renamed)

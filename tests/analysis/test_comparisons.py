@@ -239,6 +239,31 @@ def test_a_run_without_scores_is_not_found(store: Store) -> None:
         compared(store)
 
 
+def test_a_scorer_that_a_run_does_not_have_is_named(store: Store) -> None:
+    for run in ("A", "B"):
+        add(store, run, numbered([1.0]))
+    with pytest.raises(NotFound, match="Evaluation run A has no scores by another"):
+        compared(store, scorer="another")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"lower_is_better": ["nothing"]}, "no score of these runs has this leaf"),
+        ({"pair_by": "leaf:nothing"}, "no score of these runs has this leaf"),
+        ({"lower_is_better": ["list.0"]}, r"is now named 'list\[0\]'"),
+        ({"pair_by": "leaf:list.0"}, r"is now named 'list\[0\]'"),
+    ],
+)
+def test_a_leaf_that_no_score_has_is_refused(
+    store: Store, changes: dict[str, Any], why: str
+) -> None:
+    for run in ("A", "B"):
+        add(store, run, {"p": {"list": [1.0]}})
+    with pytest.raises(InvalidParameter, match=why):
+        compared(store, **changes)
+
+
 def test_too_many_scores_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparisons, "MAX_SCORES", 3)
     add(store, "A", numbered([1.0] * 2))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
@@ -189,6 +190,32 @@ def test_long_texts_and_many_leaves_are_not_truncated(service: Service, scores: 
     (row,) = csv_rows(export(service, scores, "format=csv"))
     assert row["value.text"] == "x" * 5_000
     assert row["value.many[399]"] == "399"
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("value", "column", "new"),
+    [({"a": [{"b": 1}]}, "a.0.b", "a[0].b"), ([1], "0", "[0]"), ({"": 1}, "", r"\e")],
+)
+def test_a_column_by_the_name_of_an_older_release_is_refused_with_the_new_one(
+    any_service: Service, scores: str, form: str, value: object, column: str, new: str
+) -> None:
+    fill(any_service, scores, [value])
+    query = urlencode({"format": form, "columns": column})
+    answer = any_service.send("GET", f"{scores}/export?{query}")
+    (error,) = answer.json["detail"]
+    assert (answer.status, error["loc"], error["input"]) == (422, ["query", "columns"], column)
+    assert f"is now named '{new}'" in error["msg"]
+    named = export(any_service, scores, urlencode({"format": form, "columns": new}))
+    assert named.status == 200
+
+
+def test_a_name_that_leaves_have_today_is_exported_beside_leaves_that_had_it(
+    any_service: Service, scores: str
+) -> None:
+    fill(any_service, scores, [[1], {"0": 2}])
+    rows = csv_rows(export(any_service, scores, "format=csv&columns=0"))
+    assert [row["value.0"] for row in rows] == ["", "2"]
 
 
 def test_only_declared_columns_are_exported(any_service: Service, scores: str) -> None:
