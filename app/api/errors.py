@@ -57,12 +57,12 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotFound: (404, None),
     CursorExpired: (410, None),
     Conflict: (409, None),
-    TooManyKeys: (409, None),
     Invalid: (422, None),
     InvalidKeySetting: (422, None),
     InvalidParameter: (422, None),
     KeyReused: (422, None),
     Unsupported: (422, None),
+    TooManyKeys: (422, None),
     Unreadable: (400, None),
     TooLarge: (413, None),
     Encoded: (415, None),
@@ -145,6 +145,8 @@ def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
         return [validation_error(reason, ("body", error.field), error.given)]
+    if isinstance(error, TooManyKeys):
+        return [validation_error(reason, ("body",), None)]
     if isinstance(error, Unsupported):
         return [validation_error(reason, ("query",), None)]
     if isinstance(error, InvalidParameter):

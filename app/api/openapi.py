@@ -220,7 +220,6 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     403: ("The key's role or scope does not allow it.", None),
     404: ("There is none.", None),
     408: ("The body came too slowly.", None),
-    409: ("The store holds as many as it may.", None),
     410: ("The cursor is too old.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),

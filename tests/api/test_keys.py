@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from app.stores import open_store
-from tests.processes import Answer, Service, running
+from tests.processes import ADMIN_KEY, Answer, Service, running
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 KEYS = "/v1/keys"
@@ -405,3 +406,15 @@ def test_the_routes_are_documented_and_stand_under_the_prefix(tmp_path: Path) ->
     assert shape["properties"]["role"]["enum"] == ["create", "read", "write", "admin"]
     assert re.fullmatch(shape["properties"]["scope"]["pattern"], "acme/*")
     assert "key" not in document["components"]["schemas"]["KeyReadRes"]["properties"]
+
+
+def test_one_key_too_many_is_refused_with_the_reason(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.keys.MOST_IN_USE", 0)
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    wanted = {"name": "n", "role": "read", "scope": "*"}
+    answer = app.test_client().post(KEYS, json=wanted, headers=headers)
+    (error,) = answer.get_json()["detail"]
+    assert (answer.status_code, error["type"], error["loc"]) == (422, "value_error", ["body"])
+    assert "0 API keys are in use; revoke some first" in error["msg"]
