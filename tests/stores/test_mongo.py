@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import bson
@@ -29,7 +30,7 @@ from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import SCORE_INDEXES, key_document, score_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
-from app.stores.mongo.writes import add_together
+from app.stores.mongo.writes import add_together, has_transactions
 from tests.processes import free_port
 from tests.stores.test_contract import NOW, a_score
 
@@ -388,6 +389,25 @@ def keyed_scores(*keys: str) -> list[Score]:
 
 def as_present(outcomes: Sequence[Any]) -> list[Outcome]:
     return [Outcome(Kept.PRESENT, outcome.score_id) for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("types", "known"),
+    [
+        ({"RSPrimary", "RSSecondary"}, True),
+        ({"RSSecondary", "Unknown"}, True),  # Between two primaries.
+        ({"Mongos"}, True),
+        ({"Standalone"}, False),
+    ],
+)
+def test_only_a_standalone_server_has_no_transactions(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, types: set[str], known: bool
+) -> None:
+    store = opened("mongodb://127.0.0.1:1/x")
+    servers = {name: SimpleNamespace(server_type_name=name) for name in types}
+    description = SimpleNamespace(server_descriptions=lambda: servers)
+    monkeypatch.setattr(MongoClient, "topology_description", description)
+    assert has_transactions(client_of(store)) is known
 
 
 def test_replays_that_are_written_together_are_looked_up_together(

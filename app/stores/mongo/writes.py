@@ -51,22 +51,27 @@ MAJORITY = WriteConcern(w="majority", j=True)
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 
-WITH_TRANSACTIONS = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
+UNKNOWN = frozenset({"Unknown", "PossiblePrimary"})
+"""What the driver says of a server that has not answered yet."""
+
 DUPLICATE_KEY = 11000
 
 
 def has_transactions(client: Any) -> bool:
-    """Return whether the server knows transactions: a replica set or a sharded cluster does."""
+    """Return whether the server knows transactions: only a standalone one does not.
+
+    A replica set whose primary is away just now knows them all the same.
+    """
     if not isinstance(client, MongoClient):
         return False  # A stand-in of the tests.
-    if not _server_types(client) & WITH_TRANSACTIONS:
+    if not _server_types(client):
         client.admin.command("ping")  # The driver learns what the server is when it connects.
-    return bool(_server_types(client) & WITH_TRANSACTIONS)
+    return "Standalone" not in _server_types(client)
 
 
 def _server_types(client: MongoClient[dict[str, Any]]) -> set[str]:
     servers = client.topology_description.server_descriptions().values()
-    return {server.server_type_name for server in servers}
+    return {server.server_type_name for server in servers} - UNKNOWN
 
 
 def with_ids(scores: Sequence[Score]) -> list[Score]:
