@@ -21,7 +21,7 @@ from bson.errors import BSONError, InvalidDocument
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
-from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge
+from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge, Unsupported
 from app.services.keys import KeyRing
 from app.stores import open_store
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, ScoreQuery
@@ -408,6 +408,21 @@ def test_only_a_standalone_server_has_no_transactions(
     description = SimpleNamespace(server_descriptions=lambda: servers)
     monkeypatch.setattr(MongoClient, "topology_description", description)
     assert has_transactions(client_of(store)) is known
+
+
+def test_a_standalone_server_is_warned_of_and_has_no_changes(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    mongodb_uri: str,
+    opened: Opened,
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.store.has_transactions", lambda _: False)
+    store = opened(mongodb_uri)
+    with caplog.at_level("WARNING"):
+        store.prepare()
+    assert "stored in part, and changes cannot be followed" in caplog.text
+    with pytest.raises(Unsupported, match="standalone"):
+        store.read_changes("acme", "demo", None, 10, 0.0)
 
 
 def test_replays_that_are_written_together_are_looked_up_together(

@@ -117,7 +117,7 @@ def _read_preference(scores: Documents) -> CheckResult:
 
 
 def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
-    """Whether the indexes are there, as declared; a server's own words for options may differ."""
+    """Check that the indexes are there, as declared."""
     found = collection.index_information()
     wrong = [index.name for index in wanted if not _as_declared(index, found.get(index.name))]
     check = f"indexes of {collection.name}"
@@ -134,7 +134,7 @@ def _as_declared(index: Index, found: Mapping[str, Any] | None) -> bool:
 
 
 def _space(stats: Mapping[str, Any]) -> Iterator[CheckResult]:
-    """The space of the server's disks; a mongos says it for each shard apart."""
+    """Check the space of the server's disks; a mongos tells that of each shard."""
     for shard, each in stats.get("raw", {"": stats}).items():
         if "fsTotalSize" in each:
             free = each["fsTotalSize"] - each["fsUsedSize"]

@@ -42,7 +42,7 @@ KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 
 def score_document(score: Score) -> dict[str, Any]:
-    """The document of a score."""
+    """Return the document of a score."""
     return {
         "_id": score.score_id,
         "entity": score.entity,
@@ -61,7 +61,7 @@ def score_document(score: Score) -> dict[str, Any]:
 
 
 def to_score(document: Mapping[str, Any]) -> Score:
-    """The score that a document is."""
+    """Return the score that a document is."""
     fields = dict(document)
     created_at = _in_utc(fields.pop("created_at"))
     return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
@@ -89,7 +89,10 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
 
 
 def index_for(query: ScoreQuery) -> str:
-    """The index of the narrowest filter; left alone, a server may walk all projects by _id."""
+    """Return the index of the narrowest filter.
+
+    Without a hint a server may walk all projects by `_id`.
+    """
     if query.prediction_id is not None:
         return "scores_by_prediction"
     if query.evaluation_run_id is not None:
@@ -106,7 +109,7 @@ READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def leaves_projection(fields: Sequence[str]) -> list[str]:
-    """What is read of documents for fields of a score, and its leaves."""
+    """Return which fields of documents are read for fields of a score, and its leaves."""
     names = {"score_id": "_id", "day": "created_at", "hour": "created_at"}
     return [*(names.get(field, field) for field in fields), "leaves"]
 
@@ -117,7 +120,7 @@ def key_of(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
 
 
 def key_document(key: ApiKey) -> dict[str, Any]:
-    """The document of an API key; a key that was never used has no moment of its last use."""
+    """Return the document of an API key; that of an unused key has no `last_used_at`."""
     last_use = {"last_used_at": key.last_used_at} if key.last_used_at else {}
     return {
         "_id": key.key_id,
@@ -135,7 +138,7 @@ def key_document(key: ApiKey) -> dict[str, Any]:
 
 
 def to_key(document: Mapping[str, Any]) -> ApiKey:
-    """The API key that a document is; an older version's has fewer fields."""
+    """Return the API key that a document is; that of an older release has fewer fields."""
     moments = {
         name: _in_utc(document[name]) if document.get(name) else None
         for name in ("revoked_at", "expires_at", "last_used_at")

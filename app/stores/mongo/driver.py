@@ -107,7 +107,7 @@ def _ours(error: Exception) -> ScorelineError:
 
 
 def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
-    """What became of one document of a write, of which the server says why it failed."""
+    """Return the error of one document of a write, of which the server says why it failed."""
     if failure["code"] == _DUPLICATE_KEY:
         return Conflict("a score with this id or key is stored already")
     if failure["code"] == _BSON_OBJECT_TOO_LARGE:

@@ -124,7 +124,7 @@ class MongoStore:
         with our_errors():
             if not has_transactions(self._client):
                 raise Unsupported(
-                    "A MongoDB server of its own has no change stream: use a replica set"
+                    "A standalone MongoDB server has no change stream: use a replica set"
                 )
             return read_changes(self._scores, (entity, project), cursor, limit, wait, self._closed)
 
@@ -186,7 +186,7 @@ class MongoStore:
             return next((document["_id"] for document in found), None)
 
     def _durable(self) -> Collection[dict[str, Any]]:
-        """The scores that a majority has; any other may still be lost, and is not there."""
+        """Return the collection of scores, read as a majority has it: others may still be lost."""
         return self._scores.with_options(read_concern=ReadConcern("majority"))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
@@ -256,7 +256,7 @@ class MongoStore:
             migrate(self._meta, self._scores, seconds)
             if not has_transactions(self._client):
                 log.warning(
-                    "the MongoDB server is no replica set: a batch that is broken off may be "
+                    "this is a standalone MongoDB server: a batch that is broken off may be "
                     "stored in part, and changes cannot be followed"
                 )
         self._prepared = True
