@@ -1,4 +1,4 @@
-"""Scoreline keeps the scores of LLM evaluations. Read application.py first: all the wiring."""
+"""Scoreline stores and compares the scores of LLM evaluations. Read application.py first."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Make the WSGI application, with the settings of the environment unless they are given.
+    """Create the WSGI application, by default with the settings of the environment.
 
-    Opens no connection: each process and thread connects at its first question. Raises
+    Opens no connection: each process and thread connects when it first uses the store. Raises
     SettingsError and StoreRefused.
     """
-    # Imported here, so that `import app.errors` loads no Flask.
+    # Imported here, so that `import app.errors` does not import Flask.
     from app.application import build_app
 
     return build_app(settings)

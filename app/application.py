@@ -1,4 +1,4 @@
-"""The wiring: every part of the service, put together once. Read this first."""
+"""Build the application from its parts. Read this module first."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.api import (
     analysis,
-    cors,
+    browsers,
     docs,
     errors,
-    exports,
     health,
-    imports,
     keys,
-    metrics,
     openapi,
     request_log,
     scores,
+    transfers,
 )
 from app.api.flask_app import Application
-from app.api.headers import with_security_headers
 from app.api.limits import FAILURES
 from app.api.state import State
 from app.logs import configure_logging
@@ -38,7 +35,7 @@ from config.settings import Settings, read_settings
 
 
 def build_app(settings: Settings | None = None) -> Flask:
-    """Make the WSGI application, as `create_app` says."""
+    """Create the WSGI application; see `create_app`."""
     settings = settings or read_settings(os.environ)
     configure_logging(settings.log_level)
 
@@ -63,7 +60,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     )
 
     _add_routes(app, settings)
-    app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = browsers.with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -73,24 +70,24 @@ def build_app(settings: Settings | None = None) -> Flask:
 
 
 def _add_routes(app: Flask, settings: Settings) -> None:
-    """Give `app` its routes, its limits and the way it answers errors."""
+    """Register the routes, the limits and the error handlers of `app`."""
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # A path is taken as it is, and OPTIONS is a method like any other, as in FastAPI.
+    # As in FastAPI, paths are not normalised and OPTIONS has no automatic response.
     app.url_map.merge_slashes = False
     app.url_map.converters["score_id"] = scores.ScoreId
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     request_log.install(app)
     errors.install(app)
-    cors.install(app, settings.cors_origins)
+    browsers.install(app, settings.cors_origins)
     prefix = settings.url_prefix
-    for resource in (scores, exports, imports, analysis):
+    for resource in (scores, transfers, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)
-    for probed in (health.blueprint, metrics.blueprint(public=settings.metrics_public)):
-        app.register_blueprint(probed, url_prefix=prefix)
+    for monitoring in (health.health, health.metrics_blueprint(public=settings.metrics_public)):
+        app.register_blueprint(monitoring, url_prefix=prefix)
         if prefix:
-            # A probe need not know the prefix.
-            app.register_blueprint(probed, name=f"{probed.name} without prefix")
+            # Probes and monitors need not know the prefix.
+            app.register_blueprint(monitoring, name=f"{monitoring.name} without prefix")

@@ -1,4 +1,4 @@
-"""Datetimes in text, read as pydantic 2 reads them."""
+"""Parse datetimes as pydantic 2 does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_UP_TO = 20_000_000_000
-"""Beyond it, a number counts milliseconds."""
+"""A larger number is in milliseconds."""
 
 _LAST = 253_402_300_800
 _FIRST = -62_135_596_800
@@ -21,7 +21,7 @@ _YEAR_0 = -62_167_219_200
 
 
 class InvalidDatetime(ValueError):
-    """A text that is not a datetime: pydantic's error type, message and cause."""
+    """The text is not a datetime; has pydantic's error type, message and cause."""
 
     def __init__(self, cause: str) -> None:
         out_of_range = cause.startswith("year")
@@ -33,7 +33,7 @@ class InvalidDatetime(ValueError):
 
 
 def parse_datetime(text: str) -> datetime:
-    """Return the datetime in `text`, in UTC where it names no zone. Raises InvalidDatetime."""
+    """Return the datetime in `text`, in UTC if it names no zone. Raises InvalidDatetime."""
     if _NUMBER.fullmatch(text):
         return _from_number(float(text))
     day = _date(text)
@@ -55,7 +55,7 @@ def parse_datetime(text: str) -> datetime:
 
 
 def names_zone(text: str) -> bool:
-    """Return whether a datetime in text names its zone; a Unix timestamp is UTC."""
+    """Return whether a datetime names its zone; a Unix timestamp counts as UTC."""
     if _NUMBER.fullmatch(text):
         return True
     match = _TIME.fullmatch(text, len("2026-01-02"))
@@ -74,7 +74,7 @@ def _from_number(number: float) -> datetime:
 
 
 def _date(text: str) -> datetime:
-    """Return the date that `text` begins with, at midnight in UTC."""
+    """Return the date at the beginning of `text`, at midnight in UTC. Raises InvalidDatetime."""
     if len(text) < len("2026-01-02"):
         raise InvalidDatetime("input is too short")
     year = _digits(text[:4], "year")

@@ -1,4 +1,4 @@
-"""Log lines: a JSON object a line, each with the id of its request."""
+"""Write logs as JSON lines, each with the id of its request, without delaying requests."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ from typing import Any
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 AUDIT = "scoreline.audit"
-"""The logger of changes and who made them; its lines are written at every log level."""
+"""The logger of changes and who made them, whose lines are written at every log level."""
 
 STDOUT, STDERR = 1, 2
 _encode = json.JSONEncoder().encode
 _OWN_FIELDS = "scoreline_fields"
 
-
-MOST_LINES = 10_000
-"""How many lines of a process may wait to be written; twice as many where they are audit lines."""
+MAX_LINES = 10_000
+"""How many lines of a process may be queued; audit lines may use twice as many."""
 
 WAIT_SECONDS = 1.0
-"""How long an audit line, and the end of a process, wait for what is still to be written."""
+"""How long to wait until an audit line, or at exit every line, is written."""
 
 PAUSE_SECONDS = 0.005
-"""How long lines gather: to wake for each would take the interpreter from the requests."""
+"""How long to collect lines before writing, so that the thread seldom interrupts requests."""
 
 Line = tuple[bytes, threading.Event | None]
 
 
 class LineHandler(logging.Handler):
-    """Writes lines to a file on a thread of its own: a reader that stalls stops nothing else.
+    """Write lines on a thread of its own, so that a stalled reader of the log blocks no request.
 
-    Lines that find too many waiting are dropped, and their number is told when lines go out again.
-    The thread starts with the first line of a process, so that a fork begins anew.
+    When the queue is full, lines are dropped and counted, and the count is logged once lines can be
+    written again. The thread starts with the first line of a process, because it would not survive
+    a fork.
     """
 
     def __init__(self, file: int) -> None:
         super().__init__()
         self._file = file
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._lines: SimpleQueue[Line | None] = SimpleQueue()
-        self._dropped: Counter[bool] = Counter()  # By whether they are audit lines.
+        self._dropped: Counter[bool] = Counter()  # By whether a line is an audit line.
         self._busy_since: float | None = None
         self._lock = threading.Lock()
 
     def createLock(self) -> None:  # noqa: N802 - logging's name.
-        """Make none: the queue needs none."""
+        """Create no lock, because the queue needs none."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one record; wait shortly until it is written where it is an audit line."""
+        """Queue a record; wait briefly until an audit line is written."""
         self.write(self.format(record), is_audit=record.name == AUDIT)
 
     def write(self, text: str, *, is_audit: bool = False) -> None:
-        """Queue a line, as `emit` says."""
+        """Queue a line; wait briefly until an audit line is written."""
         if self._process != os.getpid():
-            self._begin()
+            self._reset()
         if self._thread is None:
             self._start()
-        if self._lines.qsize() >= MOST_LINES * (1 + is_audit):
+        if self._lines.qsize() >= MAX_LINES * (1 + is_audit):
             self._count_dropped(Counter([is_audit]))
             return
         written = threading.Event() if is_audit else None
@@ -81,20 +81,20 @@ class LineHandler(logging.Handler):
             self._wait(written)
 
     def flush(self) -> None:
-        """Wait shortly until everything is written."""
+        """Wait briefly until all lines are written."""
         if self._thread and self._process == os.getpid():
             written = threading.Event()
             self._lines.put((b"", written))
             self._wait(written)
 
     def close(self) -> None:
-        """End the thread, once it has written what waits."""
+        """End the thread after it has written the queued lines."""
         if self._thread and self._process == os.getpid():
             self._lines.put(None)
         super().close()
 
     def _wait(self, written: threading.Event) -> None:
-        """Wait for a line, but not for a reader that has stalled before."""
+        """Wait until a line is written, unless the reader of the log has already stalled."""
         since = self._busy_since
         if since is None or time.monotonic() - since < WAIT_SECONDS:
             written.wait(WAIT_SECONDS)
@@ -112,7 +112,7 @@ class LineHandler(logging.Handler):
     def _keep_writing(self) -> None:
         while line := self._lines.get():
             lines, size = [line], len(line[0])
-            # Up to this size, lines of several processes in one pipe do not mix.
+            # Writes of up to this size to a pipe are atomic, so lines of processes do not mix.
             while size < select.PIPE_BUF and not self._lines.empty():
                 following = self._lines.get()
                 if following is None:
@@ -127,13 +127,13 @@ class LineHandler(logging.Handler):
             time.sleep(PAUSE_SECONDS)
 
     def _write_all(self, lines: list[Line]) -> None:
-        """Write lines in one call, and tell those who wait for them."""
+        """Write lines at once, and notify the threads that wait for them."""
         try:
             self._write_bytes(b"".join(data for data, _ in lines))
-        except OSError:  # Nobody reads any more, or the disk is full.
+        except OSError:  # The reader has closed the pipe, or the disk is full.
             self._count_dropped(Counter(written is not None for data, written in lines if data))
         else:
-            self._tell_dropped()
+            self._report_dropped()
         for _, written in lines:
             if written:
                 written.set()
@@ -149,29 +149,30 @@ class LineHandler(logging.Handler):
         finally:
             self._busy_since = None
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         if not self._dropped:
             return
         with self._lock:
             dropped, self._dropped = self._dropped, Counter()
-        told = f"{dropped.total()} log lines were dropped, {dropped[True]} of them audit lines"
+        count = f"{dropped.total()} log lines were dropped, {dropped[True]} of them audit lines"
         attributes = {"name": "scoreline.logs", "levelno": logging.ERROR, "levelname": "ERROR"}
-        record = logging.makeLogRecord({**attributes, "msg": f"{told}: nobody read them in time"})
+        message = f"{count}: they were not read in time"
+        record = logging.makeLogRecord({**attributes, "msg": message})
         self._lines.put((f"{self.format(record)}\n".encode(), None))
 
 
 def say(text: str) -> None:
-    """Print text for people on stderr, unless that is full because nobody reads it."""
+    """Print text to stderr, unless that would block because its reader has stalled."""
     if sys.stderr and select.select([], [sys.stderr], [], 0)[1]:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a log record as one JSON object on one line."""
+    """Format a log record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message and request id first, then the line's own fields."""
+        """Return time, level, logger, message and request id, then the record's own fields."""
         line: dict[str, Any] = {
             "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -191,23 +192,23 @@ def _second(seconds: int) -> str:
 
 
 def fields(**values: Any) -> dict[str, Any]:
-    """Return the `extra` argument of a logger's method that adds fields to its line."""
+    """Return the `extra` argument that adds fields to a log line."""
     return {_OWN_FIELDS: values}
 
 
 def configure_logging(level: str, file: int = STDOUT) -> None:
     """Configure the loggers of a process; `level` is the lowest level that is logged.
 
-    `file` is STDOUT for a service, STDERR for a command. Switches off what no line shows, such as
+    `file` is STDOUT for a service and STDERR for a command. Turns off what no line shows, such as
     the caller's file name (logging HOWTO, section "Optimization").
     """
-    logging._srcfile = None  # noqa: SLF001 - as the HOWTO says.
+    logging._srcfile = None  # noqa: SLF001 - as the HOWTO recommends.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.config.dictConfig(_logging_config(level, file))
 
 
 def _logging_config(level: str, file: int) -> dict[str, Any]:
-    """Return the dictionary for `logging.config.dictConfig`."""
+    """Return the configuration for `logging.config.dictConfig`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -223,8 +224,8 @@ def _logging_config(level: str, file: int) -> dict[str, Any]:
         "loggers": {
             "scoreline": {"level": level.upper()},
             AUDIT: {"level": "INFO"},
-            # gunicorn's loggers have handlers of their own unless they are named here.
-            # Its debug lines show what clients sent, keys included.
+            # gunicorn's loggers would keep their own handlers unless they are listed here.
+            # Its debug lines contain what clients sent, including keys.
             "gunicorn.error": {
                 "level": "INFO" if level == "debug" else level.upper(),
                 "handlers": [],

@@ -1,4 +1,4 @@
-"""Start the service: gunicorn, the store, and on the first start the administrator's key."""
+"""Start the service: run gunicorn, prepare the store, and create the administrator's key."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from config.settings import Settings
 log = logging.getLogger("scoreline.start")
 
 _WELCOME = """
-The administrator's key is in {file} (only you can read it). Keep a score:
+The administrator's key is in {file} (only you can read it). Create a score:
 
   curl -u "api:$(cat {file})" -H 'Content-Type: application/json' \\
     -d '{{"prediction_id": "p-1", "scorer": "weave:///acme/demo/object/Exact:v0", "value": 0.5}}' \\
     {url}/v2/acme/demo/scores
 """
-_LISTENING = "Scoreline listens on {url}; the API, to read and to try: {url}/docs"
+_LISTENING = "Scoreline listens on {url}; API documentation: {url}/docs"
 
 
 class Server(Application):  # type: ignore[misc]
-    """gunicorn in this process, with config/gunicorn.py and then GUNICORN_CMD_ARGS.
+    """gunicorn in this process, configured by config/gunicorn.py and GUNICORN_CMD_ARGS.
 
     `python -m gunicorn` would put the working directory first on the path, where a user may have an
-    `app.py`, and could not start itself anew on SIGUSR2.
+    `app.py`, and could not start a new master on SIGUSR2.
     """
 
     def load_config(self) -> None:
-        """Read the settings of gunicorn, at the start and again on SIGHUP."""
+        """Load gunicorn's configuration, at the start and again on SIGHUP."""
         self.load_config_from_file(str(resources.files("config") / "gunicorn.py"))
         given = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
         for name, value in vars(given).items():
@@ -56,15 +56,15 @@ class Server(Application):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Make the application, in each worker."""
+        """Create the application in each worker."""
         return create_app()
 
 
 def first_start(settings: Settings) -> None:
-    """Prepare the store; where it has no administrator's key yet, make one and print where it is.
+    """Prepare the store; if it has no administrator's key, create one and print its path.
 
-    The service starts although the store does not answer: requests are 503 until it does. A store
-    that must not be used or is damaged ends the process with one line and exit code 2.
+    If the store does not answer, the service starts anyway and responds with 503 until it does.
+    Exits with one line and code 2 if the store must not be used or is damaged.
     """
     try:
         check()
@@ -76,8 +76,8 @@ def first_start(settings: Settings) -> None:
         sys.exit(2)
     except StoreUnavailable as error:
         log.warning(
-            "the store does not answer yet: %s; if it never had an administrator's key, start "
-            "again when it does",
+            "the store does not answer yet: %s; if it has no administrator's key yet, restart the "
+            "service once it does",
             error,
         )
     except (StoreRefused, TracingUnavailable, OSError) as error:
@@ -86,9 +86,9 @@ def first_start(settings: Settings) -> None:
 
 
 def _check_address(settings: Settings) -> None:
-    """Check that the address is free, before anything is made. Raises OSError."""
+    """Check that the address is free, before creating any file. Raises OSError."""
     if {"GUNICORN_FD", "LISTEN_FDS"} & set(os.environ):
-        return  # systemd, or an older master, hands over open sockets.
+        return  # systemd or an older master passes open sockets.
     where = f"{settings.host} port {settings.port}"
     try:
         family, *_, address = socket.getaddrinfo(
@@ -118,16 +118,16 @@ def _prepare(settings: Settings) -> None:
 def close_store(url: str) -> None:
     """Write what a killed worker left in the `-wal` file into the embedded store's file.
 
-    Called when every worker has ended. Does nothing for another engine.
+    Call it after all workers have ended. Does nothing for other engines.
     """
     file = embedded_file(url)
     if file is None or not Path(f"{file}-wal").exists():
         return
     store = open_store(url)
     try:
-        store.list_keys()  # Opens a connection: closing the last one writes everything.
+        store.list_keys()  # Opens a connection; closing the last one writes everything.
     except ScorelineError as error:
-        log.warning("The -wal file remains until the next stop: %s", error)
+        log.warning("the -wal file remains until the next stop: %s", error)
     finally:
         store.close()
 
@@ -135,8 +135,8 @@ def close_store(url: str) -> None:
 def _warn_of_short_key(key: str) -> None:
     if has_short_last_part(key):
         log.warning(
-            "SCORELINE_ADMIN_KEY has fewer than 40 characters after its last `-`: Weave's clients "
-            "refuse such a key, and it may be guessed; use 40 or more random letters and digits"
+            "SCORELINE_ADMIN_KEY has fewer than 40 characters after its last `-`: it could be "
+            "guessed, and Weave's clients reject it; use at least 40 random letters and digits"
         )
 
 
@@ -145,7 +145,7 @@ def _welcome(settings: Settings) -> str:
 
 
 def say_where(settings: Settings) -> None:
-    """Print where the service listens and where its documentation is."""
+    """Print the URLs of the service and of its documentation."""
     say(_LISTENING.format(url=_url(settings)))
 
 
@@ -156,41 +156,43 @@ def _url(settings: Settings) -> str:
 
 
 def ensure_admin_key(store: Store, path: Path) -> bool:
-    """Make the administrator's key if the store has none, and return whether one was stored.
+    """Create the administrator's key if the store has none; return whether one was created.
 
-    The whole key is in `path` (mode 0600) before it is stored: an interrupted start loses nothing,
-    and several starts at once use the same key. A key that the file holds already is used. Raises
-    StoreRefused when the file holds something else.
+    The key is written to `path` (mode 0600) before it is stored, or read from there if the file
+    exists. So an interrupted start loses nothing, and concurrent starts use the same key. Raises
+    StoreRefused if the file contains something else.
     """
     if any(key.role == "admin" for key in store.list_keys()):
         return False
-    key = new_key(_first_secret(path), *ADMINISTRATOR, created_by=FIRST_START.key_id)
+    key = new_key(_read_or_create_secret(path), *ADMINISTRATOR, created_by=FIRST_START.key_id)
     try:
         with audited("key.create", FIRST_START, describe(key)):
             store.add_key(key)
     except Conflict:
-        return False  # Another process has just stored it.
+        return False  # Another process has stored it in the meantime.
     return True
 
 
-def _first_secret(path: Path) -> str:
-    """Return the key in `path`; where there is no file, write a new key there atomically."""
+def _read_or_create_secret(path: Path) -> str:
+    """Return the key in `path`; if there is no file, write a new key to it atomically."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
             file.write(f"{new_secret()}\n")
             file.flush()
             os.fsync(file.fileno())
-            with suppress(FileExistsError):  # Another process was faster: use its key.
+            with suppress(FileExistsError):  # Another process was faster; use its key.
                 os.link(file.name, path)
     path.chmod(0o600)
     try:
         secret = decode_key(path.read_bytes())
     except ValueError as error:
-        raise StoreRefused(f"{path} {error}; remove it, and the next start makes one") from None
+        raise StoreRefused(
+            f"{path} {error}; remove it to get a new key at the next start"
+        ) from None
     if not re.fullmatch(r"sl_[A-Za-z0-9_-]{32,}", secret):
         raise StoreRefused(
-            f"{path} holds no API key: one is sl_ and at least 32 letters and digits; "
-            "remove it, and the next start makes one"
+            f"{path} holds no API key, which is sl_ and at least 32 letters and digits; "
+            "remove it to get a new key at the next start"
         )
     return secret

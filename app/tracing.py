@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, where its standard variables ask for them and the extra is installed.
+"""Set up OpenTelemetry traces if its standard variables ask for them.
 
-Otherwise nothing of OpenTelemetry is imported.
+Without them, OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ NEVER_SHOWN = "authorization,proxy-authorization,cookie"
 
 EXPORTERS = "opentelemetry_traces_exporter"
 INSTRUMENTATIONS = "opentelemetry_instrumentor"
-"""OpenTelemetry's own groups of entry points."""
+"""OpenTelemetry's groups of entry points."""
 
 
 class TracingUnavailable(ScorelineError):
-    """Traces are asked for and cannot be made; the message says what is missing."""
+    """Traces are requested but a package is missing; the message says which."""
 
 
 def check() -> None:
-    """Check, before the service starts, that the traces that are asked for can be made.
+    """Check that the packages for the requested traces are installed.
 
-    Raises TracingUnavailable where OTEL_TRACES_EXPORTER asks for them. An endpoint alone may be
-    meant for other programs: a missing extra is then only logged as a warning.
+    Raises TracingUnavailable if OTEL_TRACES_EXPORTER requests them. An endpoint alone may be meant
+    for other programs, so a missing package is then only a warning in the log.
     """
-    names = _wanted()
+    names = _exporters()
     try:
         if names:
             _find(INSTRUMENTATIONS, "flask")
@@ -48,33 +48,33 @@ def check() -> None:
     except TracingUnavailable as error:
         if os.environ.get(EXPORTER):
             raise
-        log.warning("Traces are not made: %s", error)
+        log.warning("traces are off: %s", error)
 
 
 def trace(app: Flask, engine: str) -> None:
-    """Trace the requests of `app`, and the commands to MongoDB where that is the `engine`.
+    """Trace the requests of `app`, and the commands to MongoDB if that is the `engine`.
 
-    Called in the worker, because the thread that exports would not survive a fork, and before the
-    store is opened, because the driver's clients are watched from their beginning.
+    Call it in the worker, because the exporting thread does not survive a fork, and before the
+    store is opened, because only new MongoDB clients are traced.
     """
-    names = _wanted()
+    names = _exporters()
     if not names or not entry_points(group=INSTRUMENTATIONS, name="flask"):
         return
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    ours = {"service.name": "scoreline", "service.version": version("scoreline")}
-    given = OTELResourceDetector().detect().attributes
-    provider = TracerProvider(resource=Resource.create({**ours, **given}))
+    defaults = {"service.name": "scoreline", "service.version": version("scoreline")}
+    attributes = OTELResourceDetector().detect().attributes
+    provider = TracerProvider(resource=Resource.create({**defaults, **attributes}))
     for name in names:
         provider.add_span_processor(BatchSpanProcessor(_find(EXPORTERS, name).load()()))
     instrument(app, engine, provider)
 
 
 def instrument(app: Flask, engine: str, provider: TracerProvider) -> None:
-    """Instrument `app`, and PyMongo, with OpenTelemetry's own instrumentations."""
-    # An operator may have headers in the traces; a key is never among them.
+    """Instrument `app`, and PyMongo for MongoDB, with OpenTelemetry's instrumentations."""
+    # An operator may add request headers to traces; never show keys in them.
     os.environ[SANITIZE] = f"{os.environ.get(SANITIZE, '')},{NEVER_SHOWN}".strip(",")
     flask = _find(INSTRUMENTATIONS, "flask").load()
     flask().instrument_app(app, tracer_provider=provider)
@@ -82,8 +82,8 @@ def instrument(app: Flask, engine: str, provider: TracerProvider) -> None:
         _find(INSTRUMENTATIONS, "pymongo").load()().instrument(tracer_provider=provider)
 
 
-def _wanted() -> list[str]:
-    """Return the exporters that the standard variables ask for; an empty list means no traces."""
+def _exporters() -> list[str]:
+    """Return the exporters that the standard variables request; none means no traces."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     default = "otlp" if any(os.environ.get(name) for name in ENDPOINTS) else "none"
@@ -92,7 +92,7 @@ def _wanted() -> list[str]:
 
 
 def _by_protocol(name: str) -> str:
-    """Return the exporter that `otlp` stands for: the one over HTTP, unless gRPC is asked for."""
+    """Return the exporter to use for `otlp`: over HTTP, unless gRPC is requested."""
     protocols = [os.environ[name] for name in PROTOCOLS if os.environ.get(name)]
     if name != "otlp":
         return name
@@ -103,6 +103,6 @@ def _find(group: str, name: str) -> EntryPoint:
     for found in entry_points(group=group, name=name):
         return found
     raise TracingUnavailable(
-        f"the variables OTEL_* ask for traces, and {name!r} of {group} is not installed: "
-        "pip install 'scoreline[otel]' brings what traces over OTLP/HTTP need"
+        f"the variables OTEL_* request traces, but {name!r} of {group} is not installed; "
+        "for traces over OTLP/HTTP, run pip install 'scoreline[otel]'"
     )

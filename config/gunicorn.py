@@ -1,6 +1,6 @@
-"""Configure gunicorn: `gunicorn --config config/gunicorn.py "app:create_app()"`.
+"""gunicorn's configuration: `gunicorn --config config/gunicorn.py "app:create_app()"`.
 
-gunicorn runs this file in the master process, at the start and again on SIGHUP.
+gunicorn executes this file in the master process, at the start and again on SIGHUP.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from app.worker import Worker
 from config.settings import SettingsError, read_settings
 
 FILES = 4096
-"""How many files, connections included, a worker may have open."""
+"""How many files and connections a worker may have open."""
 
 _INVALID = re.compile(r"(Invalid request from ip=\S+): .*", re.DOTALL)
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, writing JSON lines."""
+    """gunicorn's logger, but with JSON lines."""
 
     def setup(self, cfg: Config) -> None:
         """Configure the loggers as gunicorn does, then replace their handlers."""
@@ -37,12 +37,12 @@ class JsonLogger(Logger):  # type: ignore[misc]
         configure_logging(settings.log_level)
 
     def warning(self, msg: str, *args: object, **options: object) -> None:
-        """Log a warning, without what a client sent that is not HTTP: it may hold a key."""
+        """Log a warning, but not the invalid request that a client sent: it may contain a key."""
         super().warning(_INVALID.sub(r"\1", msg), *args, **options)
 
 
 def on_starting(_arbiter: Arbiter) -> None:
-    """Prepare the store, and make the first key, before any worker starts."""
+    """Prepare the store and create the first key, before any worker starts."""
     end_early_workers()
     _allow_files()
     first_start(settings)
@@ -55,7 +55,7 @@ def when_ready(_arbiter: Arbiter) -> None:
 
 
 def pre_fork(arbiter: Arbiter, worker: Worker) -> None:
-    """Give a new worker a slot that no living worker has."""
+    """Give a new worker a slot that no running worker has."""
     worker.slot = metrics.free_slot([other.slot for other in list(arbiter.WORKERS.values())])
 
 
@@ -65,7 +65,7 @@ def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
 
 
 def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Close the store of a worker that ends, and write its last log lines."""
+    """Close the store of a worker that exits, and write its last log lines."""
     if worker.wsgi:
         worker.wsgi.extensions["scoreline"].close()
     for handler in logging.getLogger().handlers:
@@ -73,18 +73,18 @@ def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
 
 
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Remove the gauges of a dead worker; its counts stay."""
+    """Remove the gauges of a dead worker but keep its counts."""
     metrics.forget(worker.slot)
 
 
 def on_exit(_arbiter: Arbiter) -> None:
-    """Write the whole store into its one file, and remove the counts."""
+    """Write the whole store to its database file, and remove the counts."""
     close_store(settings.store)
     metrics.remove_directory()
 
 
 def _allow_files() -> None:
-    """Raise the limit of open files, which on many systems is 1,024 unless asked for more."""
+    """Raise the limit of open files, which by default is 1,024 on many systems."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -92,11 +92,11 @@ def _allow_files() -> None:
 
 
 def end_early_workers() -> None:
-    """Let a worker end by a signal that comes before it has installed its own handlers.
+    """Let a signal end a worker that has not installed its own handlers yet.
 
-    The handlers that it inherits from the master would swallow the signal, or it would be lost
-    during the fork, and the master would wait for the worker until the graceful timeout. So the
-    signals are blocked around a fork, and end the child by default afterwards.
+    Otherwise the signal is lost during the fork, or ignored by the handlers inherited from the
+    master, which then waits for the worker until the graceful timeout. So these signals are blocked
+    during a fork, and have their default action in the child afterwards.
     """
     stops = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -128,11 +128,11 @@ threads = settings.threads
 logger_class = JsonLogger
 loglevel = settings.log_level
 timeout = 30
-graceful_timeout = 28  # Together with closing the store, 30 seconds at most.
+graceful_timeout = 28  # At most 30 seconds, including the closing of the store.
 keepalive = 75
 control_socket_disable = True
-# Of the headers of proxies, gunicorn takes only whether a request came by HTTPS.
+# Of the headers that proxies add, gunicorn uses only the one for HTTPS.
 forwarder_headers = ""
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 if settings.trusted_proxies:
-    forwarded_allow_ips = "*"  # Every connection comes from one of them.
+    forwarded_allow_ips = "*"  # Every connection comes from a trusted proxy.

@@ -1,7 +1,7 @@
-"""Every setting of Scoreline in one table: its name, its default, what it means.
+"""All settings in one table, with names, defaults and meanings.
 
-The table is the only list: `docs/settings.md` shows it and a test compares the two.
-Only the entry points (`create_app`, the command line, gunicorn's configuration) read it.
+A test keeps `docs/settings.md` equal to the table. Only the entry points (`create_app`, the command
+line, gunicorn's configuration) read settings.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 AUTO = "auto"
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 ELSEWHERE = (1000, 1)
-"""The rate limit where none is set and others can connect: calls, in seconds."""
+"""The default rate limit if other machines can connect: calls, in seconds."""
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message names it and says what it takes."""
+    """A setting is not valid; the message names it and says what it takes."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table: an environment variable and the attribute that holds its value."""
+    """One row of the table: an environment variable and the attribute for its value."""
 
     name: str
     attribute: str
@@ -35,7 +35,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one process, checked."""
+    """The validated settings of a process."""
 
     store: str
     host: str
@@ -55,7 +55,7 @@ class Settings:
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Take a whole number in decimal, in these bounds."""
+    """Return a parser of whole numbers within these bounds."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text[:20]) <= most):
@@ -66,7 +66,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Take one of some words, in any case."""
+    """Return a parser of one of these words, in any case."""
 
     def parse(text: str) -> str:
         if text.lower() not in choices:
@@ -77,12 +77,12 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def switch(text: str) -> bool:
-    """Take `off` or `on`."""
+    """Parse `off` or `on`."""
     return one_of("off", "on")(text) == "on"
 
 
 def matching(pattern: str, wanted: str) -> Callable[[str], str]:
-    """Take what the whole of a pattern matches, and else say what is wanted."""
+    """Return a parser of texts that match the whole pattern; `wanted` describes them in errors."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -93,15 +93,15 @@ def matching(pattern: str, wanted: str) -> Callable[[str], str]:
 
 
 def secret(text: str) -> str:
-    """Take a key, without the blanks, line ends and byte order mark around it."""
+    """Parse a key, ignoring white space and a byte order mark around it."""
     key = text.strip("\ufeff \t\r\n")
     if text and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", key):
-        raise ValueError("must be letters, digits and ._~+/- only, perhaps with = at its end")
+        raise ValueError("must have only letters, digits and ._~+/-, and = only at its end")
     return key
 
 
 def host(text: str) -> str:
-    """Take a host name or an address, of IPv6 with its brackets or without."""
+    """Parse a host name or an address; an IPv6 address may be in brackets."""
     wanted = "a host name or an address"
     if ":" not in text:
         return matching(r"[A-Za-z0-9.-]+", wanted)(text)
@@ -112,7 +112,7 @@ def host(text: str) -> str:
 
 
 def rate(text: str) -> tuple[int, int] | str | None:
-    """How many in how many seconds, None for off, or AUTO."""
+    """Parse a rate to calls and seconds, `off` to None, and `auto` to AUTO."""
     if text == AUTO:
         return AUTO
     if text == "off":
@@ -124,7 +124,7 @@ def rate(text: str) -> tuple[int, int] | str | None:
 
 
 def origins(text: str) -> frozenset[str]:
-    """Origins as a browser writes them: in lower case, without the scheme's own port."""
+    """Parse origins as browsers send them: in lower case, without the default port."""
     origins = [origin.strip() for origin in text.split(",") if origin.strip()]
     for origin in origins:
         if not re.fullmatch(
@@ -138,7 +138,7 @@ def origins(text: str) -> frozenset[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to what listens on `host`."""
+    """Return whether only this machine can connect to a service that listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -154,7 +154,7 @@ SETTINGS = (
             r"sqlite:///.*[^/]|mongodb(\+srv)?://.+",
             "sqlite:///PATH, mongodb://HOST/DATABASE or mongodb+srv://HOST/DATABASE",
         ),
-        "Where scores are kept: `sqlite:///relative/path`, `sqlite:////absolute/path`, "
+        "Where scores are stored: `sqlite:///relative/path`, `sqlite:////absolute/path`, "
         "`mongodb://…/database` or `mongodb+srv://…/database`.",
     ),
     Setting(
@@ -162,8 +162,8 @@ SETTINGS = (
         "host",
         "127.0.0.1",
         host,
-        "The address to listen on. Where a host sets `PORT` and starts the Procfile, "
-        "the default is `0.0.0.0`; `scoreline serve` and `make run` stay on loopback.",
+        "The address to listen on. If `PORT` is set, as hosts do that start the Procfile, the "
+        "default is `0.0.0.0`; `scoreline serve` and `make run` still listen on loopback.",
     ),
     Setting(
         "PORT",
@@ -177,22 +177,22 @@ SETTINGS = (
         "workers",
         "2",
         whole_number(1, 256),
-        "Worker processes. All of them share the store.",
+        "The number of worker processes, which share the store.",
     ),
     Setting(
         "SCORELINE_THREADS",
         "threads",
         "16",
         whole_number(1, 512),
-        "Threads of each worker process: how many requests it answers at the same time.",
+        "The number of threads in each worker process: how many requests it handles at a time.",
     ),
     Setting(
         "SCORELINE_ADMIN_KEY",
         "admin_key",
         "",
         secret,
-        "When set, this key is the administrator's: none is made and no file is written. "
-        "Give it at least 40 random letters and digits: Weave's clients want 40 characters after "
+        "The administrator's key. If it is set, no key is created and no file written. "
+        "Use at least 40 random letters and digits: Weave's clients require 40 characters after "
         "a key's last `-`.",
     ),
     Setting(
@@ -200,22 +200,23 @@ SETTINGS = (
         "admin_key_file",
         "var/admin.key",
         matching(r"[^\0]+", "a path"),
-        "Where the very first start writes the administrator's key (mode 0600).",
+        "The file to which the first start writes the administrator's key (mode 0600).",
     ),
     Setting(
         "SCORELINE_MAX_BODY_BYTES",
         "max_body_bytes",
         "8388608",
         whole_number(1024, 1073741824),
-        "The largest request body; a larger one is refused with 413 before it is in memory.",
+        "The largest request body in bytes; a larger one is rejected with 413 before it is read "
+        "into memory.",
     ),
     Setting(
         "SCORELINE_URL_PREFIX",
         "url_prefix",
         "",
         matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
-        "A path in front of every route, such as `/traces` of self-managed Weave. "
-        "The health routes, `/version` and `/metrics` answer without it too.",
+        "A path prefix of every route, such as `/traces` in self-managed Weave. "
+        "The health routes, `/version` and `/metrics` are also served without it.",
     ),
     Setting(
         "SCORELINE_RATE_LIMIT",
@@ -223,8 +224,8 @@ SETTINGS = (
         AUTO,
         rate,
         "How many calls each API key may make: `off`, or a rate such as `600/second`, `/minute` "
-        "or `/hour`. `auto` is off on loopback, and `1000/second` where others can connect. "
-        "Each worker process counts for itself, unless `SCORELINE_RATE_LIMIT_STORE` is set.",
+        "or `/hour`. `auto` is `off` on loopback and otherwise `1000/second`. Each worker process "
+        "counts separately, unless `SCORELINE_RATE_LIMIT_STORE` is set.",
     ),
     Setting(
         "SCORELINE_RATE_LIMIT_STORE",
@@ -234,18 +235,17 @@ SETTINGS = (
             "((rediss?|memcached)://.+)?",
             "redis://HOST, rediss://HOST or memcached://HOST",
         ),
-        "Where all worker processes, also of several machines, count together: `redis://…`, "
-        "`rediss://…` or `memcached://…`.",
+        "The server where all worker processes, also on several machines, count calls together: "
+        "`redis://…`, `rediss://…` or `memcached://…`.",
     ),
     Setting(
         "SCORELINE_TRUSTED_PROXIES",
         "trusted_proxies",
         "0",
         whole_number(0, 10),
-        "How many proxies stand in front and add to `X-Forwarded-For`: the address of a client "
-        "is read from there, and the host that a page's `Origin` is held against from "
-        "`X-Forwarded-Host`, where they set it. With 0 it is the address that connects, and "
-        "`Host`.",
+        "How many proxies are in front of the service and add to `X-Forwarded-For`. The address of "
+        "a client is then read from there, and the host to compare a page's `Origin` with from "
+        "`X-Forwarded-Host`. With 0 they are the address that connects and `Host`.",
     ),
     Setting(
         "SCORELINE_CORS_ORIGINS",
@@ -253,30 +253,30 @@ SETTINGS = (
         "",
         origins,
         "The origins, separated by commas, whose pages may call the service from a browser, such "
-        "as `https://app.example.com`. Writes of any other page are refused.",
+        "as `https://app.example.com`. Writes from other pages are rejected.",
     ),
     Setting(
         "SCORELINE_LOG_LEVEL",
         "log_level",
         "info",
         one_of("debug", "info", "warning", "error"),
-        "The least level that is logged; `info` logs one line a request.",
+        "The lowest level that is logged; `info` logs one line per request.",
     ),
     Setting(
         "SCORELINE_METRICS_PUBLIC",
         "metrics_public",
         "off",
         switch,
-        "`on`: `/metrics` answers without a key. Otherwise it needs one that may read everywhere.",
+        "With `on`, `/metrics` needs no key. Otherwise it needs one that may read every project.",
     ),
 )
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every setting from `environ`; an unset or empty variable means its default.
+    """Read all settings from `environ`; an unset or empty variable means the default.
 
-    Raises SettingsError on a value that cannot be used and on a variable that begins with
-    SCORELINE_ but is no setting (a typing error would otherwise pass unseen).
+    Raises SettingsError for a value that is not valid, and for an unknown variable that begins with
+    SCORELINE_, because that is probably a typing error.
     """
     _refuse_unknown(environ)
     values: dict[str, Any] = {}
@@ -288,7 +288,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             shown = "" if setting.attribute == "admin_key" else f", not {_shown(text)!r}"
             raise SettingsError(f"{setting.name} {error}{shown}") from None
     if environ.get("PORT") and not environ.get("SCORELINE_HOST"):
-        # gunicorn's own convention: a host that sets PORT routes to it from outside.
+        # As in gunicorn: a hosting platform that sets PORT connects from outside.
         values["host"] = "0.0.0.0"  # noqa: S104
     if values["rate_limit"] == AUTO:
         values["rate_limit"] = None if is_loopback(values["host"]) else ELSEWHERE
@@ -296,14 +296,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _shown(text: str) -> str:
-    """The value as an error may show it: short, and a store's password left out."""
+    """Return the value for an error message, cut and without the password of a URL."""
     return re.sub(r"//.*@", "//***@", text)[:100]
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     known = {setting.name for setting in SETTINGS}
-    # The tests' own variables and the command line's key share the prefix.
+    # Variables of the tests and of the command line have the same prefix.
     own = ("SCORELINE_TEST_", "SCORELINE_KEY", "SCORELINE_URL")
     for name in environ:
         if name.startswith("SCORELINE_") and name not in known and not name.startswith(own):
-            raise SettingsError(f"{name} is no setting; docs/settings.md lists them")
+            raise SettingsError(f"{name} is not a setting; docs/settings.md lists all settings")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from app.logs import AUDIT, MOST_LINES, JsonFormatter, LineHandler, fields, request_id
+from app.logs import AUDIT, MAX_LINES, JsonFormatter, LineHandler, fields, request_id
 from tests.processes import (
     ADMIN_KEY,
     Service,
@@ -86,7 +86,7 @@ def test_lines_that_nobody_reads_stop_nobody_and_what_is_dropped_is_told(
     pipe: tuple[int, int],
 ) -> None:
     handler = handler_of(pipe[1])
-    count = MOST_LINES + 20_000  # More than the queue and the pipe hold.
+    count = MAX_LINES + 20_000  # More than the queue and the pipe hold.
     log_lines(handler, count)
     with os.fdopen(pipe[0], closefd=False) as reader:
         numbers: list[int] = []
@@ -106,7 +106,7 @@ def test_lines_that_nobody_reads_stop_nobody_and_what_is_dropped_is_told(
 
 def test_audit_lines_have_room_where_others_are_dropped(pipe: tuple[int, int]) -> None:
     handler = handler_of(pipe[1])
-    log_lines(handler, MOST_LINES + 20_000)
+    log_lines(handler, MAX_LINES + 20_000)
     log_lines(handler, 5, AUDIT)
     with os.fdopen(pipe[0], closefd=False) as reader:
         audited: list[Any] = []

@@ -134,7 +134,7 @@ def test_every_start_says_where_it_listens_and_where_the_docs_are(
             service.start_again()
     told = plain_output(service).splitlines()
     url = f"{service.url}{prefix}"
-    assert told == [f"Scoreline listens on {url}; the API, to read and to try: {url}/docs"] * 3
+    assert told == [f"Scoreline listens on {url}; API documentation: {url}/docs"] * 3
 
 
 def test_the_prefix_stands_before_every_route_and_probes_need_none(tmp_path: Path) -> None:

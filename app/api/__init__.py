@@ -1,1 +1,1 @@
-"""HTTP and JSON: a module for each resource, and what all of them share."""
+"""The HTTP API: a module for each resource, and the modules that they share."""

@@ -1,4 +1,4 @@
-"""A batch of scores in one body: an object with a list, or one JSON text a line."""
+"""Load a batch of scores from one body, a JSON object with a list or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flask import request
 from marshmallow import Schema
 
 from app import jsontext
-from app.api.bodies import read_bytes, refuse_encoded
+from app.api.bodies import read_bytes, reject_encoded
 from app.api.contract import View, contract_of
 from app.api.idempotency import reused
 from app.api.inputs import (
-    MOST_ECHOED,
-    MOST_ERRORS,
+    MAX_ECHOED,
+    MAX_ERRORS,
     NOT_AN_OBJECT,
     Loc,
     bounded,
@@ -34,14 +34,14 @@ from app.stores.base import Kept, Outcome
 
 LINES = ("application/jsonl", "application/x-ndjson")
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-TOO_LARGE = Reason("too_large", "The store cannot keep a score so large")
+TOO_LARGE = Reason("too_large", "The score is too large for the store")
 
 
 @dataclass(frozen=True)
 class BatchScore:
-    """One score of a batch, at its place: what it was loaded to, or what is wrong with it.
+    """One score of a batch with its location, and either its loaded body or its errors.
 
-    `num_errors` is larger than the number of `errors` where these were not kept.
+    `num_errors` counts all errors; `errors` is empty if they were not kept.
     """
 
     loc: Loc
@@ -51,29 +51,29 @@ class BatchScore:
 
 
 class Batch(list[BatchScore]):
-    """The scores of a batch in the order sent."""
+    """The scores of a batch, in the order sent."""
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """The valid ones."""
+        """The bodies of the valid scores."""
         return [score.body for score in self if score.body is not None]
 
-    def refuse_invalid(self) -> None:
-        """Raise Invalid when there are errors, with those that were kept."""
+    def reject_invalid(self) -> None:
+        """Raise Invalid if any score has errors."""
         errors = [error for score in self for error in score.errors]
         if errors:
             raise Invalid(errors, sum(score.num_errors for score in self) - len(errors))
 
-    def refuse_reused(self, created: Created) -> None:
-        """Raise Invalid with the scores whose own keys were sent before with other content."""
+    def reject_reused(self, created: Created) -> None:
+        """Raise Invalid if an idempotency key of a score was used before with other content."""
         outcomes = zip(self, created.outcomes, strict=True)
         reused_keys = [score for score, outcome in outcomes if outcome.kept is Kept.KEY_TAKEN]
         if reused_keys:
-            kept = map(_reused, reused_keys[:MOST_ERRORS])
-            raise Invalid(list(kept), len(reused_keys[MOST_ERRORS:]))
+            kept = map(_reused, reused_keys[:MAX_ERRORS])
+            raise Invalid(list(kept), len(reused_keys[MAX_ERRORS:]))
 
     def results(self, created: Created) -> dict[str, Any]:
-        """Return the result of each score; `created` holds those of the valid ones."""
+        """Return the result of each score; `created` has the outcomes of the valid ones."""
         results = Results()
         outcomes = iter(created.outcomes)
         for score in self:
@@ -103,16 +103,16 @@ def _reused(score: BatchScore) -> dict[str, Any]:
 
 
 class Results(list[dict[str, Any]]):
-    """The results of a batch whose scores are answered one by one.
+    """The result of each score of a batch: its id or its errors.
 
-    Errors are told for the first MOST_ERRORS refused scores, while they do not echo too much; each
-    score after that has one error, which counts its own.
+    The first MAX_ERRORS rejected scores have all their errors, unless these echo too much input.
+    Every later one has a single error with their number.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.num_ids = 0
-        self._lists, self._characters = MOST_ERRORS, MOST_ECHOED
+        self._lists, self._characters = MAX_ERRORS, MAX_ECHOED
 
     def add_id(self, score_id: str) -> None:
         """Add the result of a score that is stored."""
@@ -132,10 +132,11 @@ class Results(list[dict[str, Any]]):
 
 
 def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View], View]:
-    """Hand the view the scores of the request's body as the keyword `batch`.
+    """Pass the scores in the body to the view as `batch`.
 
-    The body is an object whose list is called `scores`, each a `line`, or such lines themselves;
-    `body` documents the object. Raises Invalid where the body is no batch at all.
+    The body is an object with a list `scores`, or JSON lines; `line` is the schema of one score and
+    `body` that of the object. Raises Invalid if the body is not a batch or has more than `most`
+    scores. Errors of single scores are left to the view.
     """
     loader = line()
 
@@ -145,21 +146,21 @@ def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View],
         contract.errors += (Encoded,)
 
         @wraps(view)
-        def checked(**rest: Any) -> Any:
-            refuse_encoded(request)
+        def wrapper(**rest: Any) -> Any:
+            reject_encoded(request)
             return view(**rest, batch=Batch(_scores(loader, most)))
 
-        return checked  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
 
     return decorate
 
 
 def _scores(loader: Schema, most: int) -> Iterator[BatchScore]:
-    """Yield the scores of the body; the errors of the first MOST_ERRORS refused ones are kept."""
+    """Yield the scores of the body, with errors for only the first MAX_ERRORS invalid ones."""
     refused = 0
     for score in _all_scores(loader, most):
         refused += bool(score.errors)
-        yield replace(score, errors=()) if refused > MOST_ERRORS else score
+        yield replace(score, errors=()) if refused > MAX_ERRORS else score
 
 
 def _all_scores(loader: Schema, most: int) -> Iterator[BatchScore]:
@@ -174,7 +175,7 @@ def _all_scores(loader: Schema, most: int) -> Iterator[BatchScore]:
 
 
 def _lines(most: int) -> list[bytes]:
-    """Return the lines of the body that are not blank. Raises Invalid when they are too many."""
+    """Return the lines of the body that are not blank. Raises Invalid if there are too many."""
     texts: list[bytes] = []
     found = 0
     for text in BytesIO(read_bytes(request)):
@@ -188,7 +189,7 @@ def _lines(most: int) -> list[bytes]:
 
 
 def _listed(most: int) -> tuple[list[Any], bool]:
-    """Return the list in the body, not loaded yet, and whether all its numbers are finite."""
+    """Return the unvalidated list in the body, and whether all numbers in it are finite."""
     content, finite = read_content()
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
@@ -203,7 +204,7 @@ def _listed(most: int) -> tuple[list[Any], bool]:
     if len(scores) > most:
         raise Invalid([validation_error(too_long(most, len(scores)), loc, scores)])
     if not finite and jsontext.is_finite(scores):
-        raise jsontext.NotFinite(content)  # The number stands beside the scores.
+        raise jsontext.NotFinite(content)  # The number is outside of the scores.
     return scores, finite
 
 

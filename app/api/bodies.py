@@ -1,4 +1,4 @@
-"""A request's body: which bytes are JSON, how much is read, and what becomes of the rest."""
+"""Read request bodies within the limits of size, time and memory."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from app.api.limits import acquire, take_place
 from app.errors import Encoded, TooLarge, TooSlow, Unreadable
 
 BODY_IS_READ = "scoreline.body_is_read"
-"""WSGI's environ has this key once nothing of the body is left to read."""
+"""The key that is set in WSGI's environ once the whole body has been read."""
 
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
-_PIECE = 64 * 1024
+_CHUNK = 64 * 1024
 
 LARGE = 256 * 1024
-"""Bytes from which on a body takes a place among the long requests."""
+"""A body of more bytes counts as a long request."""
 
 PARSING_SECONDS = 60.0
 _parsing = threading.Lock()
 
 
-def refuse_encoded(request: Request) -> None:
-    """Raise Encoded when the body is compressed, or encoded in any other way."""
+def reject_encoded(request: Request) -> None:
+    """Raise Encoded if the body has a Content-Encoding, such as gzip."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise Encoded(f"Send the body without Content-Encoding: {encoding} is not supported")
 
 
 def read_body(request: Request) -> Any:
-    """Return the body's content: JSON where it is JSON, else text; None when it is empty.
+    """Return the parsed body if its type is JSON, otherwise its text; None if it is empty.
 
-    Raises what `read_bytes` and `jsontext.read` raise.
+    Raises the errors of `read_bytes` and `jsontext.read`.
     """
     data = read_bytes(request)
     if not data:
@@ -49,21 +49,21 @@ def read_body(request: Request) -> Any:
 
 
 def read_bytes(request: Request) -> bytes:
-    """Return the whole body; no more than the limit is ever in memory.
+    """Return the whole body, holding no more than the limit in memory.
 
-    Werkzeug's own limit cuts a chunked body short instead of refusing it. Raises TooLarge, TooSlow,
-    Unreadable, Busy and ClientGone.
+    Raises TooLarge, TooSlow, Unreadable, Busy and ClientGone. Werkzeug's own limit would truncate a
+    chunked body instead of rejecting it.
     """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
     environ = request.environ
     given = environ.get("CONTENT_LENGTH")
-    length = int(given) if given else None  # gunicorn takes nothing but digits.
+    length = int(given) if given else None  # gunicorn accepts only digits.
     if length is not None and length > limit:
         raise TooLarge(_over(limit))
     try:
         data = _read(environ["wsgi.input"], length, limit)
-    except (TimeoutError, BlockingIOError):  # What a stalled socket raises, see worker.py.
-        raise TooSlow("The body came too slowly") from None
+    except (TimeoutError, BlockingIOError):  # Raised by a stalled socket, see worker.py.
+        raise TooSlow("The body arrived too slowly") from None
     except (ParseException, OSError):
         raise Unreadable("There was an error parsing the body") from None
     if len(data) > limit:
@@ -77,7 +77,7 @@ def read_bytes(request: Request) -> bytes:
 
 
 def _read(stream: IO[bytes], length: int | None, limit: int) -> bytes:
-    """Read up to a byte more than `limit`; a large body takes a place before it is read."""
+    """Read at most one byte more than `limit`; count a large body as a long request first."""
     if length is not None:
         if length > LARGE:
             take_place()
@@ -92,14 +92,14 @@ def _read(stream: IO[bytes], length: int | None, limit: int) -> bytes:
 def _begin_parsing() -> None:
     """Wait until this process parses no other large body. Raises Busy and ClientGone.
 
-    Python's objects take some 35 times the bytes of their text: one at a time bounds the memory.
+    Parsed objects take some 35 times as much memory as their text, so only one is parsed at a time.
     """
     acquire(_parsing, PARSING_SECONDS, "Other large bodies take too long, try again later")
     g.is_parsing = True
 
 
 def end_parsing(_error: BaseException | None = None) -> None:
-    """Let the next large body be parsed; called at the end of each request."""
+    """Allow the next large body to be parsed; called at the end of each request."""
     if g.pop("is_parsing", False):
         _parsing.release()
 
@@ -109,7 +109,7 @@ def _over(limit: int) -> str:
 
 
 def _is_json(content_type: str | None) -> bool:
-    """FastAPI's rule: application/json, application/*+json, or no type at all."""
+    """Apply FastAPI's rule: application/json, application/*+json or no type at all."""
     if not content_type or content_type == "application/json":
         return True
     header = Message()
@@ -121,23 +121,24 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def drain(environ: dict[str, Any]) -> None:
-    """Read and drop what the view left of the body, within bounds, once it is answered.
+    """Read and discard the rest of the body after the response, within limits.
 
-    A client that is still sending does not read the answer, and would have its connection reset.
+    Otherwise the connection of a client that is still sending would be reset before it has read the
+    response.
     """
     connection = environ.get("gunicorn.socket")
     if connection is None:
         return
-    before = connection.gettimeout()
+    timeout = connection.gettimeout()
     left, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
     while left > 0 and time.monotonic() < deadline:
         try:
             connection.settimeout(DRAIN_SECONDS)
-            piece = environ["wsgi.input"].read(_PIECE)
+            chunk = environ["wsgi.input"].read(_CHUNK)
         except (OSError, ParseException):
-            return  # The client is gone, or too slow, or sends no HTTP: gunicorn closes.
+            return  # The client is gone, too slow or sends no HTTP; gunicorn closes the connection.
         finally:
-            connection.settimeout(before)
-        if not piece:
+            connection.settimeout(timeout)
+        if not chunk:
             return
-        left -= len(piece)
+        left -= len(chunk)

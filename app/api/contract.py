@@ -1,4 +1,4 @@
-"""A view's contract, stated once in decorators: what it takes, what it answers, what it raises."""
+"""Declare the contract of a view in decorators: its input, its response and its errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass
 class Contract:
-    """What a view takes and answers; `openapi.py` writes it down."""
+    """The input and output of a view, as declared by its decorators and read by `openapi.py`."""
 
     body: type[Schema] | None = None
     line: type[Schema] | None = None
@@ -26,23 +26,23 @@ class Contract:
     response: type[Schema] | None = None
     mimetype: str = "application/json"
     header: str | None = None
-    """The header that says how to go on."""
+    """The response header with the position of the next page."""
 
     files: tuple[str, ...] = ()
-    """Mimetypes of the files that the view can answer instead of lines of `response`."""
+    """Mimetypes of files that the view can return instead of JSON lines."""
 
     action: str | None = None
     errors: tuple[type[ScorelineError], ...] = ()
 
 
 def contract_of(view: Callable[..., Any]) -> Contract:
-    """Return the contract of a view; `functools.wraps` carries it through the decorators."""
+    """Return the contract of a view, which `functools.wraps` copies through its decorators."""
     contract: Contract = view.__dict__.setdefault("contract", Contract())
     return contract
 
 
 def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
-    """Declare errors that a view may raise beside those that its other decorators declare."""
+    """Declare errors that a view raises in addition to those of its other decorators."""
 
     def decorate(view: View) -> View:
         contract_of(view).errors += errors
@@ -52,9 +52,9 @@ def raises(*errors: type[ScorelineError]) -> Callable[[View], View]:
 
 
 def response(schema: type[Schema], header: str | None = None) -> Callable[[View], View]:
-    """Answer 200 with what the view returns, serialized by `schema`.
+    """Serialize the view's return value with `schema` into a response with status 200.
 
-    `header` is the name of the header that says how to go on, where the answer is a page.
+    `header` names the response header with the position of the next page, if there are pages.
     """
     dumper = schema()
 
@@ -63,10 +63,10 @@ def response(schema: type[Schema], header: str | None = None) -> Callable[[View]
         contract.response, contract.header = schema, header
 
         @wraps(view)
-        def answered(**rest: Any) -> Response:
+        def wrapper(**rest: Any) -> Response:
             return Response(dumper.dumps(view(**rest)), content_type="application/json")
 
-        return answered  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""`/docs`: the API to read and to try out, by Swagger UI, which loads nothing from outside."""
+"""`/docs`: Swagger UI for the API, served without any external resources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Blueprint, Response, abort, send_from_directory
 blueprint = Blueprint("docs", __name__)
 
 ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
-"""What is served of Swagger UI's files; the package holds others that the page does not use."""
+"""The files of Swagger UI that the page uses; the package has others, which are not served."""
 
 PAGE = """\
 <!doctype html>
@@ -40,22 +40,22 @@ SwaggerUIBundle({
   requestInterceptor: (request) => Object.assign(request, {credentials: "omit"}),
 });
 """
-"""No online validator is asked, and a key is forgotten when the page is left.
+"""The script that starts Swagger UI, without its online validator and without storing the key.
 
-Only the page's own key is sent: where a browser may add what it knows, it answers a 401 by asking
-the person for a password in a window of its own, and the page waits for that.
+Requests omit the browser's own credentials. Otherwise the browser would answer a 401 by opening its
+password dialog, and the page would wait for it.
 """
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: itself and no other place, no script within the page."""
+"""The page's Content-Security-Policy: only its own origin, and no inline scripts."""
 
 
 @blueprint.get("/docs")
 def docs() -> Response:
-    """Show the page; its addresses are relative, so that any prefix may stand before them."""
+    """Return the page. Its links are relative, so that it works under any URL prefix."""
     response = Response(PAGE, mimetype="text/html")
     response.headers["Content-Security-Policy"] = POLICY
     return response
@@ -63,13 +63,13 @@ def docs() -> Response:
 
 @blueprint.get("/docs/start.js")
 def docs_start() -> Response:
-    """Start Swagger UI: a file, because the policy allows no script within the page."""
+    """Return the script that starts Swagger UI; the policy allows no inline script."""
     return Response(START, mimetype="text/javascript")
 
 
 @blueprint.get("/docs/<name>")
 def docs_asset(name: str) -> Response:
-    """One of Swagger UI's files, as the installed package holds it."""
+    """Return one of Swagger UI's files from the installed package."""
     if name not in ASSETS:
         abort(404)
     directory = Path(str(resources.files("flask_swagger_ui"))) / "dist"

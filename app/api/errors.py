@@ -1,4 +1,4 @@
-"""Errors as JSON: the one table of statuses, and FastAPI's list for a 422."""
+"""Turn exceptions into JSON responses, by the only table of statuses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ log = logging.getLogger("scoreline.errors")
 
 RETRY_AFTER_SECONDS = 1
 PATH_SAFE = "/:@!$&'()*+,;=~"
-"""Characters that stand in a path as they are (RFC 3986, pchar)."""
+"""Characters that need no quoting in a path (RFC 3986, pchar)."""
 
 STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
@@ -76,23 +76,23 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     StoreDamaged: (503, "The store is damaged"),
     StoreRefused: (503, "The store cannot be used"),
 }
-"""The status of each error, and its sentence where that is not the error's own."""
+"""The status of each error, and the sentence to return instead of the error's own message."""
 
 
 def install(app: Flask) -> None:
-    """Answer every error of `app` in JSON."""
-    app.register_error_handler(ScorelineError, _ours)
-    app.register_error_handler(HTTPException, _http)
+    """Register handlers that return every error of `app` as JSON."""
+    app.register_error_handler(ScorelineError, _scoreline_error)
+    app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(NoRoute, _no_route)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
-def _ours(error: ScorelineError) -> Response:
+def _scoreline_error(error: ScorelineError) -> Response:
     if isinstance(error, Invalid):
         return _detail(422, bounded(error.errors, error.num_more))
     status, sentence = STATUSES[type(error)]
     if status == 422:
-        return _detail(422, _refusal(error))
+        return _detail(422, _value_errors(error))
     if isinstance(error, NotFound):
         return json_response({"detail": "Not Found", "reason": str(error)}, status)
     response = _detail(status, sentence or str(error))
@@ -107,8 +107,8 @@ def _ours(error: ScorelineError) -> Response:
     return response
 
 
-def _http(error: HTTPException) -> Response:
-    """Answer what Werkzeug raises, such as a 405 with its Allow header."""
+def _http_error(error: HTTPException) -> Response:
+    """Return an error that Werkzeug raises, such as a 405 with its Allow header."""
     response = _detail(error.code or 500, error.name)
     for name, value in error.get_headers(request.environ):
         if name != "Content-Type":
@@ -117,13 +117,13 @@ def _http(error: HTTPException) -> Response:
 
 
 def _no_route(_error: NoRoute) -> Response:
-    """Answer 404, or FastAPI's redirect where the path has a slash too many at its end."""
+    """Return 404, or like FastAPI a redirect to the route without a trailing slash."""
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        moved = Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
-        del moved.headers["Content-Type"]  # There is no content, and it would be HTML.
-        return moved
+        redirect = Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
+        del redirect.headers["Content-Type"]  # There is no content, and the default is HTML.
+        return redirect
     return _detail(404, "Not Found")
 
 
@@ -132,16 +132,16 @@ def _is_route(path: str) -> bool:
     return adapter is not None and bool(adapter.allowed_methods(path))
 
 
-def _unforeseen(error: Exception) -> Response:
-    """Log a defect of ours whole, and answer with no more than the request's id."""
-    log.error("unforeseen error", exc_info=error)
+def _unexpected_error(error: Exception) -> Response:
+    """Log an unexpected error with its traceback, and return only the request id."""
+    log.error("unexpected error", exc_info=error)
     return json_response(
         {"detail": "Internal Server Error", "request_id": request_id.get()}, status=500
     )
 
 
-def _refusal(error: ScorelineError) -> list[dict[str, Any]]:
-    """Return FastAPI's list for what no schema refuses, as pydantic's own validators write it."""
+def _value_errors(error: ScorelineError) -> list[dict[str, Any]]:
+    """Return FastAPI's list for an error that no schema finds, as a pydantic validator's error."""
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
         return [validation_error(reason, ("body", error.field), error.given)]

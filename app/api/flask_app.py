@@ -1,4 +1,4 @@
-"""The Flask application, without the sessions, hosts and coroutines that Flask looks for."""
+"""A Flask application without sessions, host matching and coroutines, which cost time."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from app.api.limits import PLACE, give_place_back
 
 
 class NoSession(SessionInterface):
-    """No session: each request sends its key."""
+    """A session interface without sessions, because each request sends its key."""
 
     _none = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
-        """Return the one empty session of all requests."""
+        """Return the empty session that all requests share."""
         return self._none
 
     def save_session(self, *_: Any) -> None:
-        """Keep nothing."""
+        """Save nothing."""
 
 
 class Application(Flask):
-    """Flask, with less to do for a request, and with a bound for the long ones."""
+    """A Flask application that does less per request and releases the limit of long requests."""
 
     session_interface = NoSession()
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer a request; the place of a long one is free again once its answer is closed."""
+        """Handle a request; a long one counts as running until its response is closed."""
         try:
-            answer: Iterable[bytes] = super().wsgi_app(environ, start_response)
+            response: Iterable[bytes] = super().wsgi_app(environ, start_response)
         except BaseException:
             give_place_back(self, environ)
             raise
-        return LongAnswer(self, environ, answer) if PLACE in environ else answer
+        return LongResponse(self, environ, response) if PLACE in environ else response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself: no view is a coroutine."""
+        """Return the function itself, because no view is a coroutine."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Match paths alone: the routes are the same for every host."""
+        """Match only paths, because the routes are the same for every host."""
         if request is None:
             return None
         environ = request.environ
@@ -60,20 +60,20 @@ class Application(Flask):
         )
 
 
-class LongAnswer:
-    """The answer to a long request, which holds its place until it is closed."""
+class LongResponse:
+    """The response to a long request, which counts as running until it is closed."""
 
-    def __init__(self, app: Flask, environ: dict[str, Any], answer: Iterable[bytes]) -> None:
-        self._app, self._environ, self._answer = app, environ, answer
+    def __init__(self, app: Flask, environ: dict[str, Any], response: Iterable[bytes]) -> None:
+        self._app, self._environ, self._response = app, environ, response
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the answer's pieces."""
-        return iter(self._answer)
+        """Iterate over the response."""
+        return iter(self._response)
 
     def close(self) -> None:
-        """Close the answer, whether it was sent to its end or not, and give the place back."""
+        """Close the response, complete or not, and release the limit."""
         try:
-            if close := getattr(self._answer, "close", None):
+            if close := getattr(self._response, "close", None):
                 close()
         finally:
             give_place_back(self._app, self._environ)

@@ -1,46 +1,84 @@
-"""Health: is the process alive, and is its store."""
+"""What probes and monitors read: `/health/live`, `/health/ready`, `/version` and `/metrics`."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
 
-from flask import Blueprint
+from flask import Blueprint, Request, Response, request
 
-from app.api.contract import raises, response
+from app.api.auth import allow_everywhere
+from app.api.contract import contract_of, raises, response
 from app.api.state import state
 from app.errors import StoreUnavailable
-from app.schemas.health import HealthRes, VersionRes
+from app.metrics import CONTENT_TYPE
+from app.schemas.fields import Shape, Text
 
-blueprint = Blueprint("Health", __name__)
+health = Blueprint("Health", __name__)
 
 API = "v2"
-"""The version of the score API, which stands in its paths."""
+"""The version of the score API, as in its paths."""
 
 
-@blueprint.get("/health/live")
+class HealthRes(Shape):
+    """The response to a probe."""
+
+    status = Text(required=True, metadata={"description": "`live` or `ready`."})
+
+
+class VersionRes(Shape):
+    """The versions of the service."""
+
+    version = Text(required=True, metadata={"description": "The version of Scoreline."})
+    api = Text(required=True, metadata={"description": "The version of the score API: `v2`."})
+
+
+@health.get("/health/live")
 @response(HealthRes)
 def health_live() -> dict[str, str]:
-    """Answer as soon as the process serves."""
+    """Return 200 while the process is serving."""
     return {"status": "live"}
 
 
-@blueprint.get("/health/ready")
+@health.get("/health/ready")
 @response(HealthRes)
 @raises(StoreUnavailable)
 def health_ready() -> dict[str, str]:
-    """Answer 200 when the store answers, and 503 when it does not."""
+    """Return 200 if the store responds, otherwise 503."""
     state().readiness.check()
     return {"status": "ready"}
 
 
-@blueprint.get("/version")
+@health.get("/version")
 @response(VersionRes)
 def version_read() -> dict[str, str]:
-    """Say which Scoreline this is, and which API it speaks."""
+    """Return the versions of Scoreline and of its API."""
     return {"version": _version(), "api": API}
 
 
 @cache
 def _version() -> str:
     return version("scoreline")
+
+
+def metrics_blueprint(*, public: bool) -> Blueprint:
+    """Return a blueprint with the route, which needs a key for all projects unless public."""
+    blueprint = Blueprint("Metrics", __name__)
+    blueprint.get("/metrics")(metrics if public else allow_everywhere("read")(metrics))
+    return blueprint
+
+
+def metrics() -> Response:
+    """Return the metrics of all worker processes in Prometheus' text format."""
+    return Response(state().metrics.text(), content_type=CONTENT_TYPE)
+
+
+contract_of(metrics).mimetype = "text/plain"
+
+
+def count_request(status: int, seconds: float) -> None:
+    """Count the current request by its route, method and status."""
+    # Two accesses through Flask's proxy would take longer than the count itself.
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    rule = current.url_rule
+    state().metrics.count_request(rule.rule if rule else None, current.method, status, seconds)

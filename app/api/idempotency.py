@@ -1,7 +1,7 @@
-"""Idempotency keys: a retry is answered as the first call was, and makes nothing twice.
+"""Read idempotency keys, with which a retry gets the first response and stores nothing twice.
 
-`Idempotency-Key` is the IETF draft's (draft-ietf-httpapi-idempotency-key-header), taken as it is
-sent; `X-Weave-Retry-Id` is what Weave's own clients send.
+`Idempotency-Key` is the header of draft-ietf-httpapi-idempotency-key-header, and its value is used
+as sent. `X-Weave-Retry-Id` is the header of Weave's own clients.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HEADERS = {
     "HTTP_IDEMPOTENCY_KEY": "idempotency-key",
     "HTTP_X_WEAVE_RETRY_ID": WEAVE_RETRY_ID,
 }
-"""The headers that hold a key: as WSGI's environ names them, and as an error does."""
+"""The headers with a key: their names in WSGI's environ and in errors."""
 
 RETRY_COUNT = "HTTP_X_STAINLESS_RETRY_COUNT"
-"""All that Weave's client 0.54 says of a retry: 0 for the first attempt, then 1 and 2."""
+"""The only sign of a retry of Weave's client 0.54: 0 for the first attempt, then 1 and 2."""
 
 REUSED = Reason("idempotency_key_reused", "This idempotency key was sent before with other content")
 _MALFORMED = Reason(
@@ -38,7 +38,7 @@ _MALFORMED = Reason(
 
 
 def idempotency_key() -> str | None:
-    """The key of this request, if it has one. Raises Invalid when it is none."""
+    """Return the idempotency key of this request, or None. Raises Invalid if it is malformed."""
     name, key = _header()
     if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
         raise Invalid([validation_error(_MALFORMED, ("header", name), key)])
@@ -46,7 +46,7 @@ def idempotency_key() -> str | None:
 
 
 def retry() -> Retry:
-    """What this request says of being a retry. Raises Invalid on a key that is none."""
+    """Return what identifies this request as a retry. Raises Invalid if its key is malformed."""
     key = current_key()
     return Retry(
         idempotency_key=idempotency_key(),
@@ -56,18 +56,18 @@ def retry() -> Retry:
 
 
 def _header() -> tuple[str, str | None]:
-    """The name and the value of the header that holds the key."""
+    """Return the name and value of the header with the key."""
     environ = request.environ
     for variable, name in HEADERS.items():
-        # Weave's client 0.54 sends the retry id of its last batch of calls with every request that
-        # follows: where it counts its attempts, the count is what it means.
+        # Weave's client 0.54 keeps sending the retry id of its last batch of calls with later
+        # requests. Where it also counts attempts, only the count can be trusted.
         if variable in environ and not (name == WEAVE_RETRY_ID and RETRY_COUNT in environ):
             return name, environ[variable]
     return "idempotency-key", None
 
 
 def mark_replayed(created: Created) -> None:
-    """Say in the answer's headers when it is the first call's answer again, and count it."""
+    """Mark the response as replayed if it repeats the first one, and count replayed scores."""
     if created.num_replayed:
         state().metrics.replayed.inc(created.num_replayed)
     if created.replayed:
@@ -79,11 +79,11 @@ def mark_replayed(created: Created) -> None:
 
 
 def reused(loc: Loc, key: str | None) -> dict[str, Any]:
-    """The error of a key at `loc` that was sent before with other content."""
+    """Return the error for the key at `loc`, which was used before with other content."""
     return validation_error(REUSED, loc, key)
 
 
 def reused_header() -> dict[str, Any]:
-    """The error of this request's own key."""
+    """Return the error for the key in this request's header."""
     name, key = _header()
     return reused(("header", name), key)

@@ -1,4 +1,4 @@
-"""What a request brings: its query and its JSON body, loaded and refused as FastAPI does it."""
+"""Load and validate a request's query and JSON body, with the errors that FastAPI returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import request
 from marshmallow import Schema, ValidationError
 
 from app import jsontext
-from app.api.bodies import read_body, refuse_encoded
+from app.api.bodies import read_body, reject_encoded
 from app.api.contract import View, contract_of
 from app.errors import Encoded, Invalid
 from app.schemas.fields import MISSING, UNKNOWN, Query, Reason
@@ -26,30 +26,30 @@ NOT_AN_OBJECT = Reason(
 REPEATED = Reason("repeated_parameter", "Parameter should be given once")
 
 
-def validation_error(reason: Reason, loc: Loc, given: Any) -> dict[str, Any]:
-    """Return one error of FastAPI's list, its keys in FastAPI's order."""
+def validation_error(reason: Reason, loc: Loc, value: Any) -> dict[str, Any]:
+    """Return one error of FastAPI's list, with its keys in FastAPI's order."""
     ctx = {"ctx": reason.ctx} if reason.ctx else {}
-    return {"type": reason.type, "loc": loc, "msg": str(reason), "input": given, **ctx}
+    return {"type": reason.type, "loc": loc, "msg": str(reason), "input": value, **ctx}
 
 
-MOST_ERRORS = 100
-MOST_ECHOED = 4 * 1024 * 1024
-"""About how many characters of inputs an answer's errors echo; the first error is always whole."""
+MAX_ERRORS = 100
+MAX_ECHOED = 4 * 1024 * 1024
+"""About how many characters of input the errors of a response echo; the first is never cut."""
 
 
 def too_many_errors(num_more: int) -> dict[str, Any]:
-    """Return the error that ends a list, or stands for one, and counts what it leaves out."""
+    """Return the error that ends or replaces a list of errors, with the number left out."""
     message = f"{num_more} more error{'s' if num_more > 1 else ''}"
     return validation_error(Reason("too_many_errors", message), ("body",), None)
 
 
 def bounded(errors: Sequence[dict[str, Any]], num_more: int = 0) -> list[dict[str, Any]]:
-    """Return as many errors as an answer may tell, and one that counts the rest and `num_more`."""
+    """Return as many errors as a response may hold, and one that counts the rest and `num_more`."""
     kept: list[dict[str, Any]] = []
     echoed = 0
-    for error in errors[:MOST_ERRORS]:
+    for error in errors[:MAX_ERRORS]:
         echoed += len(jsontext.write(error["input"]))
-        if kept and echoed > MOST_ECHOED:
+        if kept and echoed > MAX_ECHOED:
             break
         kept.append(error)
     num_more += len(errors) - len(kept)
@@ -60,38 +60,38 @@ def bounded(errors: Sequence[dict[str, Any]], num_more: int = 0) -> list[dict[st
 
 
 def query(schema: type[Query]) -> Callable[[View], View]:
-    """Hand the view the query's parameters as the keyword `query`, loaded by `schema`."""
+    """Pass the query parameters to the view as `query`, loaded by `schema`. Raises Invalid."""
     loader = schema()
 
     def decorate(view: View) -> View:
         contract_of(view).query = schema
 
         @wraps(view)
-        def checked(**rest: Any) -> Any:
+        def wrapper(**rest: Any) -> Any:
             return view(**rest, query=_load_query(loader, request.query_string))
 
-        return checked  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
 
     return decorate
 
 
 def no_query(view: View) -> View:
-    """Refuse every parameter of the query: the view takes none."""
+    """Reject all query parameters, for a view that takes none. Raises Invalid."""
     loader = Query()
 
     @wraps(view)
-    def checked(**rest: Any) -> Any:
+    def wrapper(**rest: Any) -> Any:
         _load_query(loader, request.query_string)
         return view(**rest)
 
-    return checked  # type: ignore[return-value]
+    return wrapper  # type: ignore[return-value]
 
 
 def _load_query(loader: Query, query_string: bytes) -> Any:
-    """Load a query. Raises Invalid.
+    """Load a query string. Raises Invalid.
 
-    A repeated parameter is a list, or the last one counts as in FastAPI, or it is refused, as the
-    schema says.
+    A repeated parameter becomes a list if its field is one. For other fields it is an error, or the
+    last value is used, as in FastAPI, if the schema sets `takes_last`.
     """
     given: dict[str, list[str]] = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
@@ -99,7 +99,7 @@ def _load_query(loader: Query, query_string: bytes) -> Any:
     fields = {field.data_key or name: field for name, field in loader.load_fields.items()}
     lists = {name for name, field in fields.items() if isinstance(field, TextList)}
     if not loader.takes_last:
-        _refuse_repeated({name: given[name] for name in given if name in fields.keys() - lists})
+        _reject_repeated({name: given[name] for name in given if name in fields.keys() - lists})
     content = {name: values if name in lists else values[-1] for name, values in given.items()}
     try:
         return loader.load(content)
@@ -107,7 +107,7 @@ def _load_query(loader: Query, query_string: bytes) -> Any:
         raise Invalid(_field_errors(error, ("query",), content, None)) from None
 
 
-def _refuse_repeated(given: dict[str, list[str]]) -> None:
+def _reject_repeated(given: dict[str, list[str]]) -> None:
     errors = [
         validation_error(REPEATED, ("query", name), values)
         for name, values in given.items()
@@ -121,10 +121,9 @@ def _refuse_repeated(given: dict[str, list[str]]) -> None:
 
 
 def body(schema: type[Schema], *, encoded: bool = False) -> Callable[[View], View]:
-    """Hand the view the request's JSON body as the keyword `body`, loaded by `schema`.
+    """Pass the JSON body to the view as `body`, loaded by `schema`. Raises Invalid and Encoded.
 
-    A body with a Content-Encoding is refused, or with `encoded` read as if it had none, as FastAPI
-    does.
+    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does.
     """
     loader = schema()
 
@@ -135,19 +134,19 @@ def body(schema: type[Schema], *, encoded: bool = False) -> Callable[[View], Vie
             contract.errors += (Encoded,)
 
         @wraps(view)
-        def checked(**rest: Any) -> Any:
+        def wrapper(**rest: Any) -> Any:
             if not encoded:
-                refuse_encoded(request)
+                reject_encoded(request)
             content, finite = read_content()
             return view(**rest, body=_load(loader, content, finite=finite))
 
-        return checked  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
 
     return decorate
 
 
 def read_content() -> tuple[Any, bool]:
-    """Return the content of this request's body, and whether all of its numbers are finite."""
+    """Return the parsed body of this request, and whether all its numbers are finite."""
     try:
         return read_body(request), True
     except jsontext.NotFinite as error:
@@ -155,17 +154,17 @@ def read_content() -> tuple[Any, bool]:
 
 
 def _load(loader: Schema, content: Any, *, finite: bool) -> Any:
-    """Load a body as FastAPI does; `None` is a missing body."""
+    """Load a body as FastAPI does; None is a missing body. Raises Invalid and NotFinite."""
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
     return load_object(loader, content, ("body",), finite=finite)
 
 
 def load_object(loader: Schema, content: Any, loc: Loc, *, finite: bool) -> Any:
-    """Load an object that stands at `loc`. Raises Invalid, with errors in the fields' order.
+    """Load the object at `loc`. Raises Invalid, with errors in the order of the fields.
 
-    An object with a number that is not finite is refused for the errors that FastAPI finds in it,
-    where they can be written as JSON, else for that number.
+    If a number is not finite, raises the errors that FastAPI finds if they can be written as JSON,
+    otherwise NotFinite.
     """
     try:
         loaded = _load_fields(loader, content, loc)
@@ -184,17 +183,17 @@ def _load_fields(loader: Schema, content: Any, loc: Loc) -> Any:
     try:
         return loader.load(content)
     except ValidationError as error:
-        # FastAPI shows a missing field's parent as its input.
+        # FastAPI returns the parent of a missing field as its input.
         raise Invalid(_field_errors(error, loc, content, content)) from None
 
 
 def _field_errors(
     error: ValidationError, loc: Loc, content: dict[str, Any], missing: Any
 ) -> list[dict[str, Any]]:
-    """Return FastAPI's errors of the fields at `loc`; a field that is not there shows `missing`.
+    """Return FastAPI's errors for the fields at `loc`; the input of an absent field is `missing`.
 
-    In pydantic's order: the declared fields first, then unknown ones as they were sent. Of each
-    field pydantic tells the first error only.
+    Like pydantic, returns only the first error of each field: declared fields first, then unknown
+    ones in the order sent.
     """
     reasons = {name: messages[0] for name, messages in error.messages_dict.items()}
     unknown = [name for name in content if reasons.get(name) is UNKNOWN]

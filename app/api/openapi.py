@@ -1,4 +1,4 @@
-"""`/openapi.json`: OpenAPI 3.1, made from the contracts that validate and serialize."""
+"""`/openapi.json`: the OpenAPI 3.1 document, built from the contracts of the views."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from app.errors import (
 )
 
 SECURITY_SCHEMES = {"HTTPBasic": "basic", "HTTPBearer": "bearer"}
+SUCCESS = "Successful Response"
 
 
 def blueprint(prefix: str) -> Blueprint:
-    """Return the route; the document is made once, when it is first asked for."""
-    made = Blueprint("openapi", __name__)
+    """Return a blueprint with the route, which builds the document at the first request."""
+    blueprint = Blueprint("openapi", __name__)
     lock = threading.Lock()
     texts: list[str] = []
 
-    @made.get("/openapi.json")
+    @blueprint.get("/openapi.json")
     def openapi_json() -> Response:
         """Describe every route of this service."""
         with lock:
@@ -47,22 +48,22 @@ def blueprint(prefix: str) -> Blueprint:
                 texts.append(jsontext.write(document(current_app, prefix)))
         return Response(texts[0], mimetype="application/json")
 
-    return made
+    return blueprint
 
 
 def document(app: Flask, prefix: str = "") -> dict[str, Any]:
-    """Return the OpenAPI document of the routes of `app` that stand under `prefix`."""
+    """Return the OpenAPI document of the routes of `app` under `prefix`."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec(
         title="Scoreline",
         version=version("scoreline"),
         openapi_version="3.1.0",
-        info={"description": "Keeps the scores of LLM evaluations."},
+        info={"description": "Stores and compares the scores of LLM evaluations."},
         servers=[{"url": prefix or "/"}],
         plugins=[plugin],
     )
     converter: Any = plugin.converter
-    converter.add_attribute_function(_as_fastapi_writes_it)
+    converter.add_attribute_function(_fastapi_attributes)
     for schema_name, schema in SCHEMAS.items():
         spec.components.schema(schema_name, schema)
     for name, scheme in SECURITY_SCHEMES.items():
@@ -86,7 +87,7 @@ def _documented(app: Flask, prefix: str) -> Iterator[tuple[Rule, str, Callable[.
 
 
 def _is_documented(contract: Contract) -> bool:
-    """Return whether a view declares what it answers: a schema, or text."""
+    """Return whether a view declares its response: a schema or plain text."""
     return contract.response is not None or contract.mimetype == "text/plain"
 
 
@@ -97,7 +98,7 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": summary,
         "description": description.strip() or summary,
-        # As FastAPI names an operation; generated clients name their methods after it.
+        # FastAPI's naming, from which generated clients derive the names of their methods.
         "operationId": re.sub(r"\W", "_", f"{view.__name__}{path}_{method}"),
     }
     parameters: list[Any] = [_path_parameter(name) for name in re.findall("{(.+?)}", path)]
@@ -133,10 +134,10 @@ def _title(name: str) -> str:
     return name.replace("_", " ").title()
 
 
-def _as_fastapi_writes_it(
+def _fastapi_attributes(
     _converter: Any, field: fields.Field[Any], *, ret: dict[str, Any], **_: Any
 ) -> dict[str, Any]:
-    """Give each property a title, and `anyOf` where it may be null, as FastAPI does."""
+    """Give each property a title, and `anyOf` if it may be null, as FastAPI does."""
     ret.pop("default", None)
     kind = ret.pop("type", None)
     kinds = [{"type": name} for name in kind] if isinstance(kind, list) else [{"type": kind}]
@@ -185,50 +186,50 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""The components that every FastAPI service documents, and ours."""
+"""FastAPI's components for a 422, and the one for every other error."""
 
 HEADERS: dict[str, dict[str, Any]] = {
     "WWW-Authenticate": {
-        "description": "The two ways to send a key: `Basic` and `Bearer`.",
+        "description": "The two authentication schemes: `Basic` and `Bearer`.",
         "required": True,
         "schema": {"type": "string"},
     },
     "Retry-After": {
-        "description": "After how many seconds to try again.",
+        "description": "How many seconds to wait before trying again.",
         "required": True,
         "schema": {"type": "integer", "minimum": 0},
     },
     "Content-Disposition": {
-        "description": "A name for the file.",
+        "description": "The file name.",
         "required": True,
         "schema": {"type": "string"},
     },
     "Scoreline-Cursor": {
-        "description": "The cursor that the next call goes on with.",
+        "description": "The cursor for the next call.",
         "required": True,
         "schema": {"type": "string"},
     },
     "Link": {
-        "description": 'The next page, `rel="next"`, while more follow.',
+        "description": 'The next page (`rel="next"`), if there are more scores.',
         "schema": {"type": "string"},
     },
 }
 
 _ERRORS: dict[int, tuple[str, str | None]] = {
     400: ("The body cannot be read as text or JSON.", None),
-    401: ("No key, or none that is valid.", "WWW-Authenticate"),
+    401: ("The API key is missing or not valid.", "WWW-Authenticate"),
     403: ("The key's role or scope does not allow it.", None),
-    404: ("There is none.", None),
-    408: ("The body came too slowly.", None),
+    404: ("It does not exist.", None),
+    408: ("The body arrived too slowly.", None),
     410: ("The cursor is too old.", None),
     413: ("The body is over the limit.", None),
     414: ("The path or the query is too long.", None),
     415: ("The body has a Content-Encoding.", None),
-    422: ("What was sent does not have the right shape.", None),
-    429: ("More calls than a key, or failures than an address, may make.", "Retry-After"),
-    503: ("The store does not answer, or too much is under way.", "Retry-After"),
+    422: ("The parameters or the body are not valid.", None),
+    429: ("Too many calls of a key, or too many failed logins of an address.", "Retry-After"),
+    503: ("The store does not respond, or too many requests are in progress.", "Retry-After"),
 }
-"""Each error status: its description, and the header that comes with it."""
+"""The description of each error status, and the header sent with it."""
 
 
 def responses(contract: Contract, *, takes_parameters: bool) -> dict[str, Any]:
@@ -236,7 +237,10 @@ def responses(contract: Contract, *, takes_parameters: bool) -> dict[str, Any]:
     statuses = {STATUSES[error][0] for error in _errors(contract)}
     if takes_parameters:
         statuses.add(414)
-    return {"200": _done(contract), **{str(status): _error(status) for status in sorted(statuses)}}
+    return {
+        "200": _success(contract),
+        **{str(status): _error(status) for status in sorted(statuses)},
+    }
 
 
 def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
@@ -249,29 +253,29 @@ def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
         yield Invalid
 
 
-def _done(contract: Contract) -> dict[str, Any]:
+def _success(contract: Contract) -> dict[str, Any]:
     if contract.mimetype == "application/json":
         content = {contract.mimetype: {"schema": contract.response}}
         headers = {contract.header: HEADERS[contract.header]} if contract.header else {}
         return {
-            "description": "Done.",
+            "description": SUCCESS,
             **({"headers": headers} if headers else {}),
             "content": content,
         }
     if contract.response is None:
         text = {"schema": {"type": "string"}}
-        return {"description": "Done.", "content": {contract.mimetype: text}}
+        return {"description": SUCCESS, "content": {contract.mimetype: text}}
     header = "Content-Disposition" if contract.files else contract.header or "Link"
     files = {mimetype: {"schema": {"type": "string"}} for mimetype in contract.files}
     return {
-        "description": "Done.",
+        "description": SUCCESS,
         "headers": {header: HEADERS[header]},
         "content": {contract.mimetype: lines_of(contract.response), **files},
     }
 
 
 def lines_of(schema: Any) -> dict[str, Any]:
-    """Return the schema of lines: an array of what each line holds, as in OpenAPI 3.2."""
+    """Return the schema of JSON lines: an array of the lines, as OpenAPI 3.2 defines it."""
     return {"schema": {"type": "array", "items": schema}}
 
 
@@ -279,5 +283,5 @@ def _error(status: int) -> dict[str, Any]:
     description, header = _ERRORS[status]
     name = "HTTPValidationError" if status == 422 else "Error"
     schema = {"$ref": f"#/components/schemas/{name}"}
-    answer = {"description": description, "content": {"application/json": {"schema": schema}}}
-    return {**answer, "headers": {header: HEADERS[header]}} if header else answer
+    response = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {**response, "headers": {header: HEADERS[header]}} if header else response

@@ -1,4 +1,4 @@
-"""The request id, and one log line a request."""
+"""Give each request an id, log it in one line, and count it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from flask import Flask, Response, abort, request
 
 from app.api.auth import current_key
 from app.api.bodies import BODY_IS_READ, drain, end_parsing
-from app.api.metrics import count_request
+from app.api.health import count_request
 from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
 
-BEGAN = "scoreline.began"
-"""The key in WSGI's environ of the time at which the request began."""
+STARTED = "scoreline.started"
+"""The key in WSGI's environ for the time at which the request started."""
 
 MAX_PATH = 8_192
-"""The longest path in bytes, decoded; so entity and project together are shorter."""
+"""The most bytes of a decoded path, and so of entity and project together."""
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def install(app: Flask) -> None:
     """Log every request of `app`."""
-    app.before_request(_begin)
-    app.after_request(_end)
+    app.before_request(_start)
+    app.after_request(_finish)
     app.teardown_request(end_parsing)
 
 
-def _begin() -> None:
+def _start() -> None:
     environ = request.environ
-    environ[BEGAN] = time.perf_counter()
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    request_id.set(given if _SANE_ID.fullmatch(given) else secrets.token_hex(16))
+    environ[STARTED] = time.perf_counter()
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
+    request_id.set(sent if _VALID_ID.fullmatch(sent) else secrets.token_hex(16))
     path = environ["PATH_INFO"]
     if len(path) > MAX_PATH:
         abort(414)
@@ -45,12 +45,12 @@ def _begin() -> None:
         abort(404)
 
 
-def _end(response: Response) -> Response:
+def _finish(response: Response) -> Response:
     environ = request.environ
     if environ["REQUEST_METHOD"] != "GET" and BODY_IS_READ not in environ:
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""
-    seconds = time.perf_counter() - environ[BEGAN]
+    seconds = time.perf_counter() - environ[STARTED]
     count_request(response.status_code, seconds)
     if log.isEnabledFor(logging.INFO):
         key = current_key()

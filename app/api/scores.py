@@ -1,4 +1,4 @@
-"""Weave's score resource, and what Scoreline adds to it: `/v2/{entity}/{project}/scores`."""
+"""`/v2/{entity}/{project}/scores`: Weave's score resource, and batches and changes beside it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.api.streams import lines
 from app.errors import CursorExpired, NotFound
 from app.schemas.scores import (
     ScoreBatchBody,
+    ScoreBatchLine,
     ScoreBatchQuery,
     ScoreBatchRes,
     ScoreChangesQuery,
-    ScoreCreateBatchItem,
     ScoreCreateBody,
     ScoreCreateRes,
     ScoreDeleteQuery,
@@ -35,12 +35,12 @@ from app.services.lists import Page, list_scores, read_changes
 blueprint = Blueprint("Scores", __name__)
 
 PATH = "/v2/<entity>/<project>/scores"
-MOST_IN_A_BATCH = 10_000
+MAX_BATCH_SCORES = 10_000
 CURSOR = "Scoreline-Cursor"
 
 
 class ScoreId(BaseConverter):
-    """A score_id in a path: any segment but the names of the routes beside it."""
+    """A score_id in a path: any segment except the names of the other routes."""
 
     regex = r"(?!(?:batch|summary|compare|gate|export|import|changes)\Z)[^/]+"
     part_isolating = True
@@ -51,7 +51,7 @@ class ScoreId(BaseConverter):
 @response(ScoreCreateRes)
 @body(ScoreCreateBody, encoded=True)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Keep one score."""
+    """Create a score."""
     owner = current_owner()
     created = service.create_score(state().store, entity, project, owner, body, retry())
     mark_replayed(created)
@@ -63,7 +63,7 @@ def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, A
 @response(ScoreReadRes)
 @raises(NotFound)
 def score_read(entity: str, project: str, score_id: str) -> Any:
-    """Read one score."""
+    """Return a score."""
     return service.read_score(state().store, entity, project, score_id)
 
 
@@ -73,7 +73,7 @@ def score_read(entity: str, project: str, score_id: str) -> Any:
 @lines(ScoreReadRes)
 @query(ScoreListQuery)
 def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """List scores, oldest first, one a line."""
+    """List scores as JSON lines, oldest first."""
     return list_scores(state().store, entity, project, query)
 
 
@@ -84,9 +84,9 @@ def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
 @raises(CursorExpired)
 @query(ScoreChangesQuery)
 def score_changes(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """Follow the scores as they come in, one a line, in the order in which they became visible.
+    """Return new scores as JSON lines, in the order in which they became visible.
 
-    The header `Scoreline-Cursor` is where the next call goes on. It says nothing of deleted scores.
+    The header `Scoreline-Cursor` holds the cursor for the next call. Deletions are not reported.
     """
     is_stopping = state().stopping.is_set
     changes = read_changes(state().store, entity, project, query, client_check(), is_stopping)
@@ -115,14 +115,14 @@ def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, 
 @limit_concurrency
 @response(ScoreBatchRes)
 @query(ScoreBatchQuery)
-@batch(ScoreCreateBatchItem, ScoreBatchBody, most=MOST_IN_A_BATCH)
+@batch(ScoreBatchLine, ScoreBatchBody, most=MAX_BATCH_SCORES)
 def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
-    """Keep many scores: all or none, or with `partial` those that are valid."""
+    """Create many scores: all or none, or with `partial` only the valid ones."""
     partial = query["keep_valid"]
     if not partial:
-        batch.refuse_invalid()
+        batch.reject_invalid()
     created = service.create_scores(
         state().store,
         entity,
@@ -133,7 +133,7 @@ def score_create_batch(
         partial=partial,
     )
     if not partial:
-        batch.refuse_reused(created)
+        batch.reject_reused(created)
     mark_replayed(created)
     if partial:
         return batch.results(created)

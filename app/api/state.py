@@ -1,4 +1,4 @@
-"""The parts of this process's service, which `create_app` makes for the views."""
+"""The store and the other objects that `create_app` creates once per process for the views."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.stores.base import Store
 
 @dataclass(frozen=True)
 class State:
-    """What a view hands to the services."""
+    """The objects that views pass to the services."""
 
     store: Store
     keys: KeyRing
@@ -26,16 +26,16 @@ class State:
     readiness: Readiness
     metrics: Metrics
     calls: Limit | None
-    """Calls of each key; None where they are not limited."""
+    """The limit of calls per key, or None for no limit."""
     failures: Buckets
-    """Failures to authenticate of each address."""
+    """The limit of failed authentications per address."""
     long_requests: ConcurrencyLimit
-    """Lists, exports, batches, imports, analyses, long polls and large bodies under way."""
+    """The limit of concurrent long requests, such as lists, exports, batches and comparisons."""
     stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when this process begins to stop: what waits for news ends."""
+    """Set when this process begins to stop, which ends long polls."""
 
     def close(self) -> None:
-        """Write what is only noted in memory, and close the store."""
+        """Write when keys were last used, and close the store."""
         self.key_uses.write()
         self.store.close()
 

@@ -1,4 +1,4 @@
-"""Answers that are streamed: lines of JSON and files, in few writes and flat memory."""
+"""Stream JSON lines and files in large chunks, without holding a whole response in memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from app.services.lists import Page
 log = logging.getLogger("scoreline.errors")
 
 CHUNK = 64 * 1024
-"""About how many bytes of a stream are written at once."""
+"""About how many bytes are written at once."""
 
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER's setting that drops what is not sent yet and resets the connection on close."""
+"""The value of SO_LINGER that discards unsent data and resets the connection on close."""
 
 
 def lines(schema: type[Schema], header: str = "Link") -> Callable[[View], View]:
-    """Stream the page that the view returns, a JSON text a line, with a link to the next page.
+    """Stream the page that the view returns as JSON lines, with a link to the next page.
 
-    `header` is the name of the header that says how to go on.
+    `header` names the response header with the position of the next page, for the documentation.
     """
     dumper = schema()
 
@@ -41,23 +41,23 @@ def lines(schema: type[Schema], header: str = "Link") -> Callable[[View], View]:
         contract.header = header
 
         @wraps(view)
-        def streamed(**rest: Any) -> Response:
+        def wrapper(**rest: Any) -> Response:
             page: Page = view(**rest)
             if page.next_after:
                 link_to_page_after(page.next_after)
             pieces = (f"{dumper.dumps(score)}\n".encode() for score in page.scores)
             return stream(pieces, contract.mimetype)
 
-        return streamed  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value]
 
     return decorate
 
 
 def link_to_page_after(last_id: str) -> None:
-    """Give this request's answer a `Link` to the page of its list after an id.
+    """Add a `Link` header to this request's response, with the page of its list after an id.
 
-    The link is a relative reference (RFC 3986) of the query alone, so it is right behind any host
-    and any prefix that a proxy strips.
+    The link is a relative reference (RFC 3986) that is only a query, so that it is right behind any
+    host name and any prefix that a proxy strips.
     """
     given = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True)
     kept = [(name, value) for name, value in given if name not in ("after", "offset")]
@@ -71,17 +71,17 @@ def link_to_page_after(last_id: str) -> None:
 
 
 def stream(pieces: Iterable[bytes], mimetype: str) -> Response:
-    """Return a response that sends `pieces` as they come, joined to chunks of about CHUNK bytes.
+    """Return a response that streams `pieces`, joined to chunks of about CHUNK bytes.
 
-    The first chunk is made now, so that its errors still become an answer with their own status.
+    The first chunk is computed now, so that its errors still get a response with their status.
     """
     chunks = _chunks(pieces)
     first = next(chunks)
-    return Response(breaking(chain([first], chunks), request.environ), mimetype=mimetype)
+    return Response(break_on_error(chain([first], chunks), request.environ), mimetype=mimetype)
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield `pieces` joined to chunks, at least one."""
+    """Yield `pieces` joined to chunks; yield at least one chunk."""
     waiting: list[bytes] = []
     length = 0
     for piece in pieces:
@@ -93,17 +93,18 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(waiting)
 
 
-def breaking(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[bytes]:
-    """Yield `chunks`; log an error of ours among them in one line, and end the connection.
+def break_on_error(chunks: Iterator[bytes], environ: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield `chunks`; on an error, log it and close the connection so that the client notices.
 
-    A chunked answer then lacks its last chunk. HTTP/1.0 has no chunks, and an end is an end there:
-    the connection is reset. Raises ConnectionResetError, on which the worker closes at once.
+    A chunked response then lacks its last chunk. HTTP/1.0 has no chunks, and a normal close would
+    look like the end of the response, so the connection is reset. Raises ConnectionResetError,
+    which makes the worker close the connection.
     """
     try:
         yield from chunks
     except ScorelineError as error:
         if not isinstance(error, ClientGone):
-            log.error("an answer was broken off: %s", error)
+            log.error("a response was broken off: %s", error)
         connection = environ.get("gunicorn.socket")
         if connection and environ["SERVER_PROTOCOL"] == "HTTP/1.0":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -1,34 +1,34 @@
-"""The base of every schema, and fields and validators that refuse in FastAPI's words."""
+"""Base schemas, and fields and validators whose errors are FastAPI's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from app import jsontext
+from app.datetimes import InvalidDatetime, names_zone, parse_datetime
+from app.ids import utc_text
 
 
 class Reason(str):
-    """An error message that also carries pydantic's error type, and its ctx where it has one.
-
-    marshmallow knows messages only.
-    """
+    """An error message with pydantic's error type and optional ctx, which marshmallow lacks."""
 
     type: str
     ctx: dict[str, Any] | None
     __slots__ = ("ctx", "type")
 
     def __new__(cls, type_: str, message: str, ctx: dict[str, Any] | None = None) -> Self:
-        """Make a message of the error type `type_`."""
+        """Create a message with the error type `type_`."""
         reason = super().__new__(cls, message)
         reason.type = type_
         reason.ctx = ctx
         return reason
 
     def format(self, *_: object, **__: object) -> Self:
-        """Return the reason itself: marshmallow formats each message before it raises it."""
+        """Return the reason itself, because marshmallow formats messages before raising them."""
         return self
 
 
@@ -39,10 +39,17 @@ NOT_UNICODE = Reason(
     "string_unicode",
     "Input should be a valid string, unable to parse raw data as a unicode string",
 )
+NOT_A_DATETIME = Reason("datetime_type", "Input should be a valid datetime")
+NO_ZONE = Reason("timezone_aware", "Input should have timezone info")
+NOT_IN_THE_FUTURE = Reason("datetime_future", "Input should be in the future")
+NOT_IN_THE_PAST = Reason("datetime_past", "Input should be in the past")
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""How far the clock of another machine may be ahead."""
 
 
 class Shape(Schema):
-    """A schema that ignores keys it does not list, as FastAPI's models do."""
+    """A schema that ignores unknown keys, as FastAPI's models do."""
 
     class Meta:
         """marshmallow's options."""
@@ -52,7 +59,7 @@ class Shape(Schema):
 
 
 class Query(Shape):
-    """A schema of a query's parameters, which cannot be null; an unknown one is refused."""
+    """A schema of query parameters, which rejects unknown ones."""
 
     class Meta(Shape.Meta):
         """marshmallow's options."""
@@ -61,10 +68,10 @@ class Query(Shape):
 
     error_messages = {"unknown": UNKNOWN}
     takes_last = False
-    """Whether the last of a repeated parameter counts, as in FastAPI; else it is refused."""
+    """Whether the last value of a repeated parameter is used, as in FastAPI, or it is an error."""
 
     def on_bind_field(self, _name: str, field_obj: fields.Field[Any]) -> None:
-        """Take the null away that marshmallow allows where None is the default."""
+        """Disallow null, which marshmallow allows for fields with the default None."""
         field_obj.allow_none = False
 
 
@@ -80,14 +87,14 @@ class WeaveQuery(Query):
 
 
 def one_of(choices: Sequence[str]) -> Reason:
-    """Return pydantic's error for a text that is none of at least two words."""
+    """Return pydantic's error for a string that is not one of at least two choices."""
     *others, last = (f"'{choice}'" for choice in choices)
     expected = f"{', '.join(others)} or {last}"
     return Reason("literal_error", f"Input should be {expected}", {"expected": expected})
 
 
 def check_unicode(text: str) -> None:
-    """Refuse a text with a lone surrogate, which UTF-8 cannot carry."""
+    """Reject a string with a lone surrogate, which UTF-8 cannot encode. Raises ValidationError."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -95,7 +102,7 @@ def check_unicode(text: str) -> None:
 
 
 class FullMatch(validate.Regexp):
-    """Refuse a text that a pattern does not match from its beginning to its end."""
+    """Reject a string that a pattern does not match completely."""
 
     def __init__(self, pattern: str) -> None:
         message = f"String should match pattern '{pattern}'"
@@ -110,7 +117,7 @@ class FullMatch(validate.Regexp):
 
 
 class Text(fields.String):
-    """A string as it is: nothing is coerced, an empty one is allowed, a lone surrogate is not."""
+    """A string, possibly empty. Nothing is coerced, and lone surrogates are rejected."""
 
     default_error_messages = {"required": MISSING, "null": NOT_A_STRING, "invalid": NOT_A_STRING}
 
@@ -126,15 +133,79 @@ class Pattern(Text):
 
 
 class Choice(Text):
-    """One of some words."""
+    """One of several words."""
 
     def __init__(self, choices: Sequence[str], **options: Any) -> None:
-        refusal = one_of(choices)
-        super().__init__(validate.OneOf(choices, error=refusal), **options)
-        self.error_messages |= {"null": refusal, "invalid": refusal}
+        error = one_of(choices)
+        super().__init__(validate.OneOf(choices, error=error), **options)
+        self.error_messages |= {"null": error, "invalid": error}
 
 
 class Anything(fields.Raw):
     """Any JSON value, null included."""
 
     default_error_messages = {"required": MISSING}
+
+
+class Datetime(fields.Field[datetime]):
+    """A date, a datetime or a Unix timestamp as text; UTC if it names no zone."""
+
+    shape: dict[str, Any] = {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "format": "date"},
+            {"type": "string", "pattern": r"^(-[0-9]{1,13}|[0-9]{1,14})(\.[0-9]*)?$"},
+        ]
+    }
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        try:
+            return parse_datetime(value)
+        except InvalidDatetime as error:
+            reason = Reason(error.type, error.message, {"error": error.cause})
+            raise ValidationError(reason) from None
+
+
+class ZonedDatetime(Datetime):
+    """A datetime in a body that must name its zone or be a Unix timestamp."""
+
+    shape = {"type": "string", "format": "date-time"}
+    default_error_messages = {"required": MISSING, "null": NOT_A_DATETIME}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        if not isinstance(value, str):
+            raise ValidationError(NOT_A_DATETIME)
+        moment = super()._deserialize(value)
+        if not names_zone(value):
+            raise ValidationError(NO_ZONE)
+        return moment
+
+
+class FutureDatetime(ZonedDatetime):
+    """A datetime in the future."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        moment = super()._deserialize(value)
+        if moment <= datetime.now(UTC):
+            raise ValidationError(NOT_IN_THE_FUTURE)
+        return moment
+
+
+class PastDatetime(ZonedDatetime):
+    """A datetime in the past, or at most CLOCKS_DIFFER in the future."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        moment = super()._deserialize(value)
+        if moment > datetime.now(UTC) + CLOCKS_DIFFER:
+            raise ValidationError(NOT_IN_THE_PAST)
+        return moment
+
+
+class UtcText(Text):
+    """A datetime in a response, in UTC and ISO 8601 with milliseconds."""
+
+    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
+        super().__init__(metadata={"format": "date-time"} | metadata, **options)
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return utc_text(value) if value else None

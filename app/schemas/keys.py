@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.schemas.datetimes import FutureDatetime, UtcText
-from app.schemas.fields import Choice, Query, Shape, Text
+from app.schemas.fields import Choice, FutureDatetime, Query, Shape, Text, UtcText
 from app.schemas.query_fields import Flag, WholeNumber
 
 ROLES = ("create", "read", "write", "admin")

@@ -1,4 +1,4 @@
-"""Fields of a query, whose values are texts: read as pydantic reads them."""
+"""Fields of query parameters, which parse text as pydantic does."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NOT_FINITE = Reason("finite_number", "Input should be a finite number")
 NOT_A_BOOLEAN = Reason("bool_parsing", "Input should be a valid boolean, unable to interpret input")
 
 MAX_DIGITS = 4300
-# Unicode's White_Space, which is not quite what str.strip() takes away.
+# Unicode's White_Space, which differs from the characters that str.strip() removes.
 _BLANK = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"
 _INTEGER = re.compile(rf"{_BLANK}([+-]?)([0-9]+(?:_[0-9]+)*)(?:\.0+)?{_BLANK}")
 
 
 def too_long(most: int, actual: int) -> Reason:
-    """Return pydantic's error for a list with more than `most` items."""
+    """Return pydantic's error for a list of `actual` elements, more than `most`."""
     return Reason(
         "too_long",
         f"List should have at most {most} items after validation, not {actual}",
@@ -39,21 +39,21 @@ def too_long(most: int, actual: int) -> Reason:
 
 
 def bounds(least: float | None, most: float | None) -> list[validate.Range]:
-    """Return validators that refuse a number outside of these bounds, in pydantic's words."""
-    found = []
+    """Return validators for these bounds with pydantic's errors."""
+    validators = []
     if least is not None:
         message = f"Input should be greater than or equal to {least}"
         reason = Reason("greater_than_equal", message, {"ge": least})
-        found.append(validate.Range(min=least, error=reason))
+        validators.append(validate.Range(min=least, error=reason))
     if most is not None:
         message = f"Input should be less than or equal to {most}"
         reason = Reason("less_than_equal", message, {"le": most})
-        found.append(validate.Range(max=most, error=reason))
-    return found
+        validators.append(validate.Range(max=most, error=reason))
+    return validators
 
 
 class WholeNumber(fields.Integer):
-    """A whole number in a query, as pydantic reads one: ` +1_000.0 ` is a thousand."""
+    """An integer, parsed as pydantic does: ` +1_000.0 ` is a thousand."""
 
     def __init__(self, least: int, most: int | None = None, **options: Any) -> None:
         super().__init__(validate=bounds(least, most), **options)
@@ -69,7 +69,7 @@ class WholeNumber(fields.Integer):
 
 
 class Number(fields.Float):
-    """A finite number in a query, as pydantic reads one."""
+    """A finite number, parsed as pydantic does."""
 
     def __init__(
         self, least: float | None = None, most: float | None = None, **options: Any
@@ -78,7 +78,7 @@ class Number(fields.Float):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
         try:
-            # Python reads the digits of every script.
+            # float() would also accept the digits of other scripts.
             number = float(value) if value.strip().isascii() else None
         except ValueError:
             number = None
@@ -90,7 +90,7 @@ class Number(fields.Float):
 
 
 class Flag(fields.Boolean):
-    """A yes or no in a query, in any case, as pydantic reads one."""
+    """A boolean in any case, parsed as pydantic does."""
 
     truthy = {"1", "true", "t", "yes", "y", "on"}
     falsy = {"0", "false", "f", "no", "n", "off"}
@@ -100,8 +100,8 @@ class Flag(fields.Boolean):
         super().__init__(pre_load=str.lower, **options)
 
 
-class MostItems(validate.Length):
-    """Refuse a list with more than `most` items."""
+class MaxLength(validate.Length):
+    """Reject a list of more than `most` elements."""
 
     def __init__(self, most: int) -> None:
         super().__init__(min=1, max=most)
@@ -111,34 +111,34 @@ class MostItems(validate.Length):
 
 
 class TextList(fields.List[str]):
-    """All values of a repeated parameter of a query, at most `most`."""
+    """All values of a repeated parameter, at most `most`."""
 
     default_error_messages = {"required": MISSING}
 
-    def __init__(self, most: int, *, item: Text | None = None, **options: Any) -> None:
-        super().__init__(item or Text(), validate=MostItems(most), **options)
+    def __init__(self, most: int, *, element: Text | None = None, **options: Any) -> None:
+        super().__init__(element or Text(), validate=MaxLength(most), **options)
 
 
-class WordList(TextList):
-    """Some of a few words, repeated or separated by commas; each once, as they were first given."""
+class ChoiceList(TextList):
+    """Several of a few words, repeated or separated by commas, without duplicates."""
 
     def __init__(self, choices: Sequence[str], **options: Any) -> None:
-        item = Text(metadata={"enum": list(choices)})
-        super().__init__(most=len(choices), item=item, pre_load=self._split, **options)
+        element = Text(metadata={"enum": list(choices)})
+        super().__init__(most=len(choices), element=element, pre_load=self._split, **options)
         self._choices = choices
-        self._refusal = one_of(choices)
+        self._error = one_of(choices)
 
     def _split(self, value: list[str]) -> list[str]:
         words = list(dict.fromkeys(word for given in value for word in given.split(",")))
         if any(word not in self._choices for word in words):
-            raise ValidationError(self._refusal)
+            raise ValidationError(self._error)
         return words
 
 
 def _without_zeros(digits: str) -> str:
-    """Return `digits` without the zeros before its first group's last digit.
+    """Return `digits` without leading zeros, but with one zero before an underscore or the end.
 
-    In the pattern, they would take time in the square of their number where it does not match.
+    A pattern for them would take quadratic time on a text that does not match.
     """
     rest = digits.lstrip("0")
     return rest if rest[:1].isdigit() else f"0{rest}"

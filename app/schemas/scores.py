@@ -1,4 +1,4 @@
-"""The shapes of Weave's score resource, and of what Scoreline adds to it."""
+"""Schemas of scores: create, read, list, delete, batches and changes."""
 
 from __future__ import annotations
 
@@ -7,77 +7,79 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.datetimes import Datetime
-from app.schemas.fields import Anything, Pattern, Query, Shape, Text, WeaveQuery
+from app.schemas.fields import Anything, Datetime, Pattern, Query, Shape, Text, WeaveQuery
 from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
 from app.stores.base import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 IDEMPOTENCY_KEY = "^[!-~]{1,255}$"
-MOST_DELETED = 1_000
+MAX_DELETED = 1_000
 
 
 class ScoreCreateBody(Shape):
-    """What a client sends to keep one score; entity and project come from the path."""
+    """The body that creates a score; entity and project are in the path."""
 
-    prediction_id = Text(required=True, metadata={"description": "What was judged."})
+    prediction_id = Text(required=True, metadata={"description": "The prediction that was scored."})
     scorer = Text(
         required=True,
-        metadata={"description": "What judged, normally weave:///entity/project/object/Name:hash."},
+        metadata={"description": "The scorer, usually weave:///entity/project/object/Name:digest."},
     )
     value = Anything(
-        required=True, allow_none=True, metadata={"description": "The scorer's raw output."}
+        required=True, allow_none=True, metadata={"description": "The scorer's output, any JSON."}
     )
     evaluation_run_id = Text(
         load_default=None,
-        metadata={"description": "The evaluation run that the prediction is part of, if any."},
+        metadata={"description": "The evaluation run of the prediction, if any."},
     )
 
 
-class ScoreCreateBatchItem(ScoreCreateBody):
-    """One score of a batch."""
+class ScoreBatchLine(ScoreCreateBody):
+    """One score of a batch: an element of its list, or one of its lines."""
 
     idempotency_key = Pattern(
         IDEMPOTENCY_KEY,
         load_default=None,
-        metadata={"description": "The same key with the same score is stored once."},
+        metadata={"description": "A key with which this score is stored only once."},
     )
 
 
 class ScoreCreateRes(Shape):
-    """What a client is told when its score is stored."""
+    """The response to creating a score."""
 
-    score_id = Text(required=True, metadata={"description": "The new score's id, a UUIDv7."})
+    score_id = Text(required=True, metadata={"description": "The id of the score, a UUIDv7."})
 
     def dumps(self, obj: dict[str, str], *_: Any, **__: Any) -> str:
-        """JSON text; an id needs no escaping."""
+        """Return the JSON text; an id needs no escaping."""
         return f'{{"score_id":"{obj["score_id"]}"}}'
 
 
 class ScoreReadRes(Shape):
-    """One stored score."""
+    """A stored score."""
 
-    score_id = Text(required=True, metadata={"description": "The score's id, a UUIDv7."})
-    scorer = Text(required=True, metadata={"description": "What judged."})
-    value = Anything(required=True, metadata={"description": "The scorer's raw output, as sent."})
+    score_id = Text(required=True, metadata={"description": "The id of the score, a UUIDv7."})
+    scorer = Text(required=True, metadata={"description": "The scorer."})
+    value = Anything(required=True, metadata={"description": "The scorer's output, as sent."})
     evaluation_run_id = Text(
         required=True,
         allow_none=True,
-        metadata={"description": "The evaluation run that the prediction is part of, if any."},
+        metadata={"description": "The evaluation run of the prediction, if any."},
     )
     wb_user_id = Text(
         required=True,
         allow_none=True,
         metadata={"description": "The owner of the API key that the score was sent with."},
     )
-    prediction_id = Text(required=True, metadata={"description": "What was judged."})
+    prediction_id = Text(required=True, metadata={"description": "The prediction that was scored."})
     created_at = Text(
         required=True,
-        metadata={"description": "When it was taken, UTC in ISO 8601.", "format": "date-time"},
+        metadata={
+            "description": "When the score was created, in UTC and ISO 8601.",
+            "format": "date-time",
+        },
     )
 
     def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
-        """JSON text of one score; its value is the stored text itself, never read and rewritten."""
+        """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
         write = jsontext.write
         created_at = obj.created_at.isoformat(timespec="milliseconds")
         return (
@@ -89,7 +91,7 @@ class ScoreReadRes(Shape):
 
 
 class ScoreFilters(Query):
-    """Which scores of a project; an empty text means no filter."""
+    """The filters of a project's scores. An empty string is no filter."""
 
     evaluation_run_id = Text(
         load_default=None, metadata={"description": "Only scores of this evaluation run."}
@@ -99,116 +101,131 @@ class ScoreFilters(Query):
     )
     scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
     created_at_from = Datetime(
-        load_default=None, metadata={"description": "Only scores created at this moment or later."}
+        load_default=None, metadata={"description": "Only scores created at or after this time."}
     )
     created_at_to = Datetime(
-        load_default=None, metadata={"description": "Only scores created earlier than this."}
+        load_default=None, metadata={"description": "Only scores created before this time."}
     )
     created_after = Datetime(
-        load_default=None,
-        metadata={"description": "Only scores created later than this, itself left out."},
+        load_default=None, metadata={"description": "Only scores created after this time."}
     )
     created_before = Datetime(
-        load_default=None, metadata={"description": "Only scores created earlier than this."}
+        load_default=None, metadata={"description": "Only scores created before this time."}
     )
 
 
 class ScoreSelection(ScoreFilters):
-    """Which part of the scores that pass the filters."""
+    """The filters, and which part of the matching scores to return."""
 
     limit = WholeNumber(
-        least=0, load_default=None, metadata={"description": "At most so many; all by default."}
+        least=0,
+        load_default=None,
+        metadata={"description": "The most scores to return. Default: all."},
     )
     offset = WholeNumber(
-        least=0, load_default=None, metadata={"description": "Skip so many, the oldest first."}
+        least=0,
+        load_default=None,
+        metadata={"description": "How many of the oldest scores to skip."},
     )
     after = Pattern(
         SCORE_ID,
         load_default=None,
-        metadata={"description": "Only what follows this score_id, from a Link header."},
+        metadata={"description": "Only scores after this score_id, taken from a Link header."},
     )
 
 
 class ScoreListQuery(WeaveQuery, ScoreSelection):
-    """Which scores to list."""
+    """The query of a list of scores."""
 
 
 class ScoreChangesQuery(Query):
-    """Where to go on with following a project's scores, and how long to wait for one."""
+    """The query that follows new scores: the position, and how long to wait."""
 
     cursor = Text(
         load_default=None,
         metadata={
-            "description": "The header `Scoreline-Cursor` of the call before, or `start` for the "
-            "beginning; from now on without it."
+            "description": "The header `Scoreline-Cursor` of the previous response, or `start` for "
+            "all scores. Default: only scores from now on."
         },
     )
     limit = WholeNumber(
-        least=1, most=1_000, load_default=1_000, metadata={"description": "At most so many."}
+        least=1,
+        most=1_000,
+        load_default=1_000,
+        metadata={"description": "The most scores to return."},
     )
     wait = Number(
         least=0,
         most=30,
         load_default=0.0,
-        metadata={"description": "Seconds to wait for a score where there is none."},
+        metadata={"description": "How many seconds to wait for a score if there is none yet."},
     )
 
 
 class ScoreDeleteQuery(WeaveQuery):
-    """Which scores to delete."""
+    """The query that deletes scores."""
 
     score_ids = TextList(
-        most=MOST_DELETED,
+        most=MAX_DELETED,
         required=True,
-        metadata={"description": f"Repeated, at most {MOST_DELETED} times."},
+        metadata={"description": f"The ids of the scores, at most {MAX_DELETED}."},
     )
 
 
 class ScoreDeleteRes(Shape):
-    """How many scores were deleted."""
+    """The response to deleting scores."""
 
     num_deleted = fields.Integer(
-        required=True, metadata={"description": "How many of them were there."}
+        required=True, metadata={"description": "How many scores existed and were deleted."}
     )
 
 
 class ScoreBatchQuery(Query):
-    """How a batch that is not all valid is taken."""
+    """The query of a batch."""
 
     takes_last = True
     keep_valid = Flag(
         data_key="partial",
         load_default=False,
-        metadata={"description": "Keep the valid scores; otherwise all are kept or none."},
+        metadata={"description": "Store the valid scores. Default: all scores or none."},
     )
 
 
 class ScoreBatchBody(Shape):
-    """Many scores at once."""
+    """The body that creates a batch of scores."""
 
     scores = fields.List(
-        fields.Nested(ScoreCreateBatchItem),
+        fields.Nested(ScoreBatchLine),
         required=True,
         metadata={"description": "At most 10,000 scores."},
     )
 
 
 class ScoreBatchResult(Shape):
-    """What became of one score of a partial batch."""
+    """The result of one score: its id or its errors."""
 
-    score_id = Text(metadata={"description": "Its id, when it is stored."})
-    detail = fields.List(fields.Dict(), metadata={"description": "Its errors, when it is refused."})
+    score_id = Text(metadata={"description": "The id of the score, if it is stored."})
+    detail = fields.List(
+        fields.Dict(), metadata={"description": "The errors, if the score is rejected."}
+    )
 
 
 class ScoreBatchRes(Shape):
-    """What became of a batch, in the order sent."""
+    """The response to creating a batch; with `partial` it has a result for each score."""
 
-    score_ids = fields.List(Text(), metadata={"description": "The new ids, without `partial`."})
-    results = fields.List(
-        fields.Nested(ScoreBatchResult), metadata={"description": "Each result, with `partial`."}
+    score_ids = fields.List(
+        Text(), metadata={"description": "The ids in the order sent, without `partial`."}
     )
-    num_created = fields.Integer(required=True, metadata={"description": "How many are stored."})
+    results = fields.List(
+        fields.Nested(ScoreBatchResult),
+        metadata={"description": "The results in the order sent, with `partial`."},
+    )
+    num_created = fields.Integer(
+        required=True, metadata={"description": "How many scores are stored."}
+    )
     num_replayed = fields.Integer(
         metadata={"description": "How many of them an earlier call stored, with `partial`."}
     )
-    num_failed = fields.Integer(metadata={"description": "How many are refused, with `partial`."})
+    num_failed = fields.Integer(
+        metadata={"description": "How many scores are rejected, with `partial`."}
+    )

@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from app import jsontext
 from app.schemas.fields import Shape, Text
-from app.schemas.query_fields import WordList
+from app.schemas.query_fields import ChoiceList
 from app.schemas.scores import ScoreFilters
 
 GROUP_BY = ("scorer", "evaluation_run_id", "leaf", "day", "hour")
@@ -27,7 +27,7 @@ def count(description: str, **options: Any) -> fields.Integer:
 class SummaryQuery(ScoreFilters):
     """The scores to summarise, and how to group them."""
 
-    group_by = WordList(
+    group_by = ChoiceList(
         GROUP_BY,
         load_default=["scorer", "leaf"],
         metadata={"description": "What to group by: repeated, or separated by commas."},

@@ -7,8 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
-from app.schemas.datetimes import PastDatetime
-from app.schemas.fields import Choice, Pattern, Reason, Shape
+from app.schemas.fields import Choice, PastDatetime, Pattern, Reason, Shape
 from app.schemas.query_fields import TextList
 from app.schemas.scores import ScoreBatchResult, ScoreCreateBody, ScoreSelection
 
@@ -19,23 +18,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class ScoreImportItem(ScoreCreateBody):
-    """One score to import: a line of an export."""
+class ScoreImportLine(ScoreCreateBody):
+    """One score of an import: an element of its list, or a line of an export."""
 
     score_id = Pattern(
         UUID_V7,
         required=True,
         metadata={
-            "description": "The id, whose first 48 bits are the milliseconds of `created_at`."
+            "description": "The id of the score; its first 48 bits are created_at in milliseconds."
         },
     )
     created_at = PastDatetime(
-        required=True, metadata={"description": "The time of creation, with a time zone."}
+        required=True,
+        metadata={"description": "When the score was created, with a time zone."},
     )
 
     @post_load
-    def _truncate_to_milliseconds(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Truncate the time to milliseconds, and check that the id has the same time."""
+    def _check_time(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Round created_at down to milliseconds, and reject it if it differs from the id's time."""
         milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
         if milliseconds != int(loaded["score_id"].replace("-", "")[:12], 16):
             raise ValidationError({"score_id": [OTHER_TIME]})
@@ -43,50 +43,52 @@ class ScoreImportItem(ScoreCreateBody):
 
 
 class ScoreImportBody(Shape):
-    """Scores to import."""
+    """The body that imports scores."""
 
     scores = fields.List(
-        fields.Nested(ScoreImportItem),
+        fields.Nested(ScoreImportLine),
         required=True,
         metadata={"description": "At most 10,000 scores."},
     )
 
 
 class ScoreImportRes(Shape):
-    """The results of an import."""
+    """The response to an import."""
 
-    num_created = fields.Integer(required=True, metadata={"description": "Scores that are new."})
+    num_created = fields.Integer(
+        required=True, metadata={"description": "How many scores are new."}
+    )
     num_present = fields.Integer(
-        required=True, metadata={"description": "Scores that were already stored, unchanged."}
+        required=True, metadata={"description": "How many equal scores already existed."}
     )
     num_failed = fields.Integer(
-        required=True, metadata={"description": "Scores that were refused."}
+        required=True, metadata={"description": "How many scores are rejected."}
     )
     results = fields.List(
         fields.Nested(ScoreBatchResult),
         required=True,
-        metadata={"description": "One result for each score, in the order sent."},
+        metadata={"description": "The results in the order sent."},
     )
 
 
 FORMATS = ("jsonl", "csv", "parquet")
 MAX_COLUMNS = 1_000
-"""The greatest number of leaves with a column in an export."""
+"""The most leaves that an export has columns for."""
 
 
 class ScoreExportQuery(ScoreSelection):
-    """The scores to export, and the format."""
+    """The query of an export."""
 
     format = Choice(
         FORMATS,
         load_default="jsonl",
-        metadata={"description": "The format of the file; `jsonl` by default."},
+        metadata={"description": "The format of the file. Default: jsonl."},
     )
     columns = TextList(
         most=MAX_COLUMNS,
         load_default=None,
         metadata={
-            "description": "The path of a leaf that gets a column, in csv and parquet; repeatable. "
-            "By default all leaves do."
+            "description": "The paths of the leaves to write as columns, for csv and parquet. "
+            "Default: all."
         },
     )

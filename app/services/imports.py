@@ -15,7 +15,7 @@ def import_scores(
 ) -> list[Kept]:
     """Store scores for an API key, whose owner becomes theirs; return what became of each.
 
-    `bodies` are loaded ScoreImportItem. A score that is stored already is not stored again: the
+    `bodies` are loaded ScoreImportLine. A score that is stored already is not stored again: the
     same one is PRESENT, any other has taken its id. The accepted ones are stored together or not
     at all. Raises StoreUnavailable; the same call again is safe.
     """

@@ -23,7 +23,7 @@ RETRY_WINDOW = timedelta(minutes=10)
 AUDITED_IDS = 50
 """How many ids of deleted scores a line of the audit log holds: a line stays short."""
 
-TOO_LARGE = "The store cannot keep a score so large"
+TOO_LARGE = "The score is too large for the store"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def create_scores(
 ) -> Created:
     """Store many scores, in the order given, all of them or none.
 
-    `bodies` are loaded ScoreCreateBatchItem, each with a key of its own or none; `idempotency_key`
+    `bodies` are loaded ScoreBatchLine, each with a key of its own or none; `idempotency_key`
     covers those without, all together. Where a score's own key was sent before with other content,
     nothing is stored. With `partial`, all but the refused scores are stored. Raises KeyReused,
     TooLarge and StoreUnavailable.

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from app.api import openapi
-from app.api.inputs import MOST_ECHOED, MOST_ERRORS
+from app.api.inputs import MAX_ECHOED, MAX_ERRORS
 from tests.processes import ADMIN_KEY, Answer, Service
 
 SCORES = "/v2/acme/error-lists/scores"
@@ -40,7 +40,7 @@ def test_a_list_ends_after_a_hundred_errors(service: Service, empty: int) -> Non
     answer = service.post(f"{SCORES}/batch", {"scores": [{}] * empty})
     detail = answer.json["detail"]
     assert answer.status == 422
-    told = min(3 * empty, MOST_ERRORS)
+    told = min(3 * empty, MAX_ERRORS)
     places = [(number, name) for number in range(empty) for name in GOOD][:told]
     assert [error["loc"] for error in detail[:told]] == [
         ["body", "scores", number, name] for number, name in places
@@ -51,7 +51,7 @@ def test_a_list_ends_after_a_hundred_errors(service: Service, empty: int) -> Non
 
 def test_lines_are_bounded_too(service: Service) -> None:
     detail = lines(service, f"{SCORES}/batch", ["{"] * 101).json["detail"]
-    assert len(detail) == MOST_ERRORS + 1
+    assert len(detail) == MAX_ERRORS + 1
     assert detail[-1] == more(1)
 
 
@@ -99,14 +99,14 @@ def test_what_is_echoed_is_bounded(service: Service, path: str) -> None:
         else service.send("POST", SCORES, large.encode(), {"Content-Type": "application/json"})
     )
     assert answer.status in (200, 422)
-    assert len(answer.body) < 2 * MOST_ECHOED
+    assert len(answer.body) < 2 * MAX_ECHOED
     left_out = sum(int(found) for found in re.findall(rb"([0-9]+) more error", answer.body))
     told = answer.body.count(b'"type":"missing"')
     assert told + left_out == len(texts) * (5 if path == "/import" else 3)
 
 
 def test_the_first_error_is_whole_however_large(service: Service) -> None:
-    body = {"prediction_id": "p", "scorer": "s", "x": "y" * (MOST_ECHOED + 1)}
+    body = {"prediction_id": "p", "scorer": "s", "x": "y" * (MAX_ECHOED + 1)}
     (error,) = service.post(SCORES, body).json["detail"]
     assert error["input"] == body
 

@@ -19,7 +19,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import lists
 
-from app.api.exports import attachment
+from app.api.transfers import attachment
 from app.errors import StoreUnavailable
 from app.exports import parquet
 from app.exports.exports import export_scores

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.cors import is_own_page
+from app.api.browsers import is_own_page
 from tests.processes import Service, running
 
 SCORES = "/v2/acme/foreign/scores"
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 NAMED = "https://app.example.com"
 REFUSAL = {
-    "detail": "A page of another origin may not write here, unless SCORELINE_CORS_ORIGINS names it"
+    "detail": "Pages of other origins may not write, unless SCORELINE_CORS_ORIGINS lists them"
 }
 
 

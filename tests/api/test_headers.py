@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.api.headers import SECURITY_HEADERS, with_security_headers
+from app.api.browsers import SECURITY_HEADERS, with_security_headers
 from tests.api.test_http import exchange, head
 from tests.processes import Service, running
 

@@ -250,7 +250,7 @@ def test_imports_at_the_same_time_store_nothing_twice(any_service: Service, scor
 
 
 def a_body(**fields: Any) -> dict[str, Any]:
-    """A loaded ScoreImportItem."""
+    """A loaded ScoreImportLine."""
     item = taken(**fields)
     return {**item, "created_at": datetime.fromisoformat(item["created_at"])}
 

@@ -367,4 +367,4 @@ def test_a_worker_without_space_to_count_serves_all_the_same(
     before = values.ValueClass
     metrics.count_as(0)
     assert values.ValueClass is before
-    assert "/metrics leaves out a worker" in caplog.text
+    assert "which /metrics leaves out" in caplog.text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.streams import breaking
+from app.api.streams import break_on_error
 from app.errors import StoreDamaged
 
 
@@ -21,7 +21,9 @@ def test_a_stream_that_fails_is_reset_where_http_has_no_chunks() -> None:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
     with client, server:
-        stream = breaking(failing(), {"gunicorn.socket": server, "SERVER_PROTOCOL": "HTTP/1.0"})
+        stream = break_on_error(
+            failing(), {"gunicorn.socket": server, "SERVER_PROTOCOL": "HTTP/1.0"}
+        )
         assert next(stream) == b"first"
         with pytest.raises(ConnectionResetError):
             next(stream)
@@ -31,7 +33,7 @@ def test_a_stream_that_fails_is_reset_where_http_has_no_chunks() -> None:
 
 
 def test_a_stream_that_fails_without_a_socket_of_its_own_fails() -> None:
-    stream = breaking(failing(), {"SERVER_PROTOCOL": "HTTP/1.0"})
+    stream = break_on_error(failing(), {"SERVER_PROTOCOL": "HTTP/1.0"})
     assert next(stream) == b"first"
     with pytest.raises(ConnectionResetError):
         next(stream)

@@ -13,7 +13,7 @@ import pytest
 from app.cli.files import InputFile
 from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.sources import SOURCES
-from app.schemas.transfers import ScoreImportItem
+from app.schemas.transfers import ScoreImportLine
 
 AT = "2024-03-01T10:00:00.123Z"
 
@@ -23,7 +23,7 @@ def mapped(source: str, content: Any, *, is_text: bool = False, **said: str) -> 
     row = Row("row 1", 1, 0, content, is_text=is_text)
     scores = SOURCES[source](row, Origin(source, "acme/demo", **said))
     for score in scores:
-        ScoreImportItem().load(score)  # It is what the service takes.
+        ScoreImportLine().load(score)  # It is what the service takes.
     return [
         (
             score["scorer"],

@@ -170,7 +170,7 @@ def test_a_list_that_meets_damage_after_its_200_is_broken_off(
     assert 0 < broken.value.partial.count(b"\n") <= CALLS - 2
     assert damaged.encode() not in broken.value.partial
     (line,) = [line for line in own_service.log_lines() if line["level"] == "error"]
-    told = f"an answer was broken off: '{damaged}' is not what was written"
+    told = f"a response was broken off: '{damaged}' is not what was written"
     assert line["message"] == told
     around = own_service.send("GET", f"{PATH}?limit=2&offset={CALLS - 3}")
     assert is_refusal(around)
