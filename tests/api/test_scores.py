@@ -162,7 +162,7 @@ def test_a_score_that_mongodb_cannot_keep_is_refused_for_good(
 ) -> None:
     large = {"prediction_id": "p" * 9_000_000, "scorer": "s", "value": "v" * 8_000_000}
     names = {**SCORE, "prediction_id": "p" * 9_000_000, "scorer": "s" * 8_000_000}
-    detail = {"detail": "The store cannot keep a score so large"}
+    detail = {"detail": "The score is too large for the store"}
     with running(tmp_path, mongodb_uri, SCORELINE_MAX_BODY_BYTES="40000000") as service:
         for score in (large, names):
             answer = service.post(PATH, score)
