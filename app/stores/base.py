@@ -160,8 +160,8 @@ class Store(Protocol):
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes
     returns when its data is durable. All methods may be called from any thread, and a store that
-    was opened before a fork works after it. An iterator keeps no transaction open while its caller
-    does something else.
+    was opened before a fork works after it. An iterator keeps no transaction or cursor open
+    while its caller does something else.
     """
 
     def prepare(self) -> None:
