@@ -25,8 +25,7 @@ from app.api.state import State
 from app.logs import configure_logging
 from app.metrics import Metrics
 from app.services.health import Readiness
-from app.services.key_uses import KeyUses
-from app.services.keys import KeyRing
+from app.services.keys import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
 from app.stores.measured import MeasuredStore

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
 from app.errors import InvalidParameter, StoreDamaged
-from app.services.lists import ClientCheck, no_client_check, query_of
+from app.services.lists import ClientCheck, make_query, no_client_check
 from app.stores.base import Key, Leaf, Leaves, ScoreQuery, Store
 
 MAX_GROUPS = 20_000
@@ -42,7 +42,7 @@ def summarize(
     groups or MAX_GROUP_LEAVES leaves, and whatever `check_client` raises.
     """
     group_by = wanted["group_by"]
-    groups = _read_groups(store, query_of(entity, project, wanted), group_by, check_client)
+    groups = _read_groups(store, make_query(entity, project, wanted), group_by, check_client)
     return {
         "group_by": group_by,
         "groups": [

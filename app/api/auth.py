@@ -1,4 +1,4 @@
-"""Who asks, and whether it is allowed: Basic (any user name, the key as password) or Bearer."""
+"""Authentication by API key (Basic, with any user name, or Bearer), and authorization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
 from app.api.state import state
 from app.errors import Forbidden, NotAuthenticated
-from app.services.keys import may, permits, permits_everywhere
+from app.services.keys import permits, permits_everywhere, permits_somewhere
 from app.stores.base import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -21,7 +21,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _basic = HTTPBasicAuth()
 _bearer = HTTPTokenAuth(scheme="Bearer")
 _SCHEMES = {"basic": _basic, "bearer": _bearer}
-"""By their names in lower case: a scheme's name is taken in any case (RFC 9110, section 11.1)."""
+"""By name in lower case: the names of schemes are case-insensitive (RFC 9110, section 11.1)."""
 
 
 @_basic.verify_password  # type: ignore[untyped-decorator]
@@ -35,9 +35,9 @@ def _check_token(token: str) -> ApiKey | None:
 
 
 def authenticate() -> ApiKey:
-    """The API key of this request. Raises NotAuthenticated and TooMany.
+    """Return the API key of this request, and count the call. Raises NotAuthenticated and TooMany.
 
-    Flask-HTTPAuth's own decorators would be made anew for each request, when there are two schemes.
+    Flask-HTTPAuth's MultiAuth would make its decorators again for each request.
     """
     given = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
     scheme = _SCHEMES.get(given, _bearer)
@@ -51,19 +51,19 @@ def authenticate() -> ApiKey:
 
 
 def current_key() -> ApiKey | None:
-    """The API key of this request, once it is known."""
+    """Return the API key of this request, or None before it is authenticated."""
     key: ApiKey | None = g.get("api_key")
     return key
 
 
 def current_owner() -> str | None:
-    """Whose scores this request sends: the owner of its API key."""
+    """Return the owner of the API key of this request, to whom its scores are attributed."""
     key = current_key()
     return key.owner if key else None
 
 
 def caller() -> ApiKey:
-    """The API key of this request, which has been let in."""
+    """Return the API key of this authenticated request. Raises NotAuthenticated."""
     key = current_key()
     if key is None:
         raise NotAuthenticated
@@ -71,9 +71,9 @@ def caller() -> ApiKey:
 
 
 def allow(action: str) -> Callable[[View], View]:
-    """Let a view of /{entity}/{project} be called only with a key that may do `action` there.
+    """Require a key that may do `action` in the project of a view of /{entity}/{project}.
 
-    Raises NotAuthenticated, TooMany and Forbidden, before anything of the body is read.
+    Raises NotAuthenticated, TooMany and Forbidden before the body is read.
     """
 
     def decorate(view: View) -> View:
@@ -91,16 +91,16 @@ def allow(action: str) -> Callable[[View], View]:
 
 
 def allow_in_scope(action: str) -> Callable[[View], View]:
-    """Let a view of no single project be called only with a key whose role may do `action`.
+    """Require a key whose role allows `action`, for a view that belongs to no project.
 
-    What lies in the key's scope is for the service to say. Raises NotAuthenticated, TooMany and
-    Forbidden, before anything of the body is read.
+    The service checks the key's scope. Raises NotAuthenticated, TooMany and Forbidden before the
+    body is read.
     """
-    return _allow_where(action, may)
+    return _allow_where(action, permits_somewhere)
 
 
 def allow_everywhere(action: str) -> Callable[[View], View]:
-    """Let a view of no one project be called only with a key that may do `action` in all.
+    """Require a key that may do `action` in every project.
 
     Raises NotAuthenticated, TooMany and Forbidden.
     """
@@ -108,7 +108,7 @@ def allow_everywhere(action: str) -> Callable[[View], View]:
 
 
 def _allow_where(action: str, is_allowed: Callable[[ApiKey, str], bool]) -> Callable[[View], View]:
-    """Let a view be called only with a key of which `is_allowed` says so."""
+    """Require a key for which `is_allowed` returns True."""
 
     def decorate(view: View) -> View:
         contract_of(view).action = action

@@ -11,7 +11,7 @@ from flask import Request, current_app, g
 from gunicorn.http.errors import ParseException
 
 from app import jsontext
-from app.api.limits import acquire, take_place
+from app.api.limits import acquire, begin_long_request
 from app.errors import Encoded, TooLarge, TooSlow, Unreadable
 
 BODY_IS_READ = "scoreline.body_is_read"
@@ -80,12 +80,12 @@ def _read(stream: IO[bytes], length: int | None, limit: int) -> bytes:
     """Read at most one byte more than `limit`; count a large body as a long request first."""
     if length is not None:
         if length > LARGE:
-            take_place()
+            begin_long_request()
         return stream.read(limit + 1)
     beginning = stream.read(min(LARGE, limit) + 1)
     if len(beginning) <= LARGE:
         return beginning
-    take_place()
+    begin_long_request()
     return beginning + stream.read(limit + 1 - len(beginning))
 
 

@@ -9,7 +9,7 @@ from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from app.api.limits import PLACE, give_place_back
+from app.api.limits import LONG_REQUEST, end_long_request
 
 
 class NoSession(SessionInterface):
@@ -35,9 +35,9 @@ class Application(Flask):
         try:
             response: Iterable[bytes] = super().wsgi_app(environ, start_response)
         except BaseException:
-            give_place_back(self, environ)
+            end_long_request(self, environ)
             raise
-        return LongResponse(self, environ, response) if PLACE in environ else response
+        return LongResponse(self, environ, response) if LONG_REQUEST in environ else response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself, because no view is a coroutine."""
@@ -76,4 +76,4 @@ class LongResponse:
             if close := getattr(self._response, "close", None):
                 close()
         finally:
-            give_place_back(self._app, self._environ)
+            end_long_request(self._app, self._environ)

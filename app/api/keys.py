@@ -1,4 +1,4 @@
-"""API keys over HTTP: `/v1/keys`, what `scoreline keys` does at the command line."""
+"""`/v1/keys`: create, list and revoke API keys, as `scoreline keys` does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _keep_out_of_caches(response: Response) -> Response:
 @body(KeyCreateBody)
 def key_create(body: dict[str, Any]) -> dict[str, Any]:
     """Make an API key; this answer alone holds the key itself."""
-    key, secret = service.create_key(state().store, **body, by=caller())
+    key, secret = service.create_key(state().store, **body, caller=caller())
     return {**asdict(key), "key": secret}
 
 

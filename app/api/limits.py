@@ -1,4 +1,4 @@
-"""Limits: calls per API key, failures per address, long requests per process."""
+"""Limits: calls per API key, failed authentications per address, long requests per process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.errors import Busy, ClientGone, TooMany
 from app.stores.base import ApiKey
 
 FAILURES = (60, 60)
-"""How many failures to authenticate an address may have, in how many seconds."""
+"""How many failed authentications are allowed per address, and in how many seconds."""
 
 IPV6_NETWORK = 64
-"""Bits of an IPv6 address that count: the rest is free for its owner to choose (RFC 6177)."""
+"""How many bits of an IPv6 address identify a caller; the rest is the owner's choice (RFC 6177)."""
 
 
 def limit(key: ApiKey) -> None:
-    """Count one call of `key`, whatever becomes of it. Raises TooMany when it has had its share."""
+    """Count one call of `key`, whatever its outcome. Raises TooMany over the limit."""
     calls = state().calls
     if calls is None:
         return
@@ -36,9 +36,9 @@ def limit(key: ApiKey) -> None:
 
 
 def limit_failures() -> None:
-    """Count one failure to authenticate of the caller's address. Raises TooMany.
+    """Count one failed authentication for the caller's address. Raises TooMany over the limit.
 
-    The key was checked before: a valid one is answered, whatever else comes from its address.
+    This is called after the key was checked, so a valid key is never limited by its address.
     """
     wait = state().failures.take(network(request.remote_addr or ""))
     if wait:
@@ -46,67 +46,67 @@ def limit_failures() -> None:
 
 
 def network(address: str) -> str:
-    """Return what counts as one caller: an IPv4 address, or the /64 that an IPv6 address is in."""
+    """Return what identifies a caller: an IPv4 address, or the /64 network of an IPv6 address."""
     if ":" not in address:
         return address
     try:
         ipv6 = IPv6Address(address.partition("%")[0])
     except ValueError:
-        return address[:64]  # A proxy may say anything.
+        return address[:64]  # A proxy may send anything.
     mapped = ipv6.ipv4_mapped
     return str(mapped or ip_network((ipv6, IPV6_NETWORK), strict=False))
 
 
 # Long requests: lists, exports, batches, imports, analyses, long polls and large bodies.
 
-PLACE = "scoreline.place"
-"""WSGI's environ holds here whose place among the long requests a request has taken."""
+LONG_REQUEST = "scoreline.long_request"
+"""The key of WSGI's environ that holds the name under which a request counts as a long one."""
 
 
 def limit_concurrency(view: View) -> View:
-    """Let a view's calls take no more than the long requests' share of this process's threads.
+    """Count a view's calls as long requests, which may only use a share of the threads.
 
-    Stands right below `allow`: the key must be known, and the body must not be read before. The
-    place is held until the answer is sent or its client is gone. Raises Busy.
+    Goes directly below `allow`: the key must be known, and the body must not have been read. A
+    request counts until its response is sent or its client is gone. Raises Busy.
     """
 
     @raises(Busy)
     @wraps(view)
     def limited(**rest: Any) -> Any:
-        take_place()
+        begin_long_request()
         return view(**rest)
 
     return limited  # type: ignore[return-value]
 
 
-def take_place() -> None:
-    """Take a place among the long requests, unless this request has one. Raises Busy."""
+def begin_long_request() -> None:
+    """Count this request as a long one, once. Raises Busy if too many are running."""
     environ = request.environ
-    if PLACE in environ:
+    if LONG_REQUEST in environ:
         return
     key: ApiKey | None = g.get("api_key")
     name = key.key_id if key else ""
-    state().long_requests.take(name)
-    environ[PLACE] = name
+    state().long_requests.acquire(name)
+    environ[LONG_REQUEST] = name
 
 
-def give_place_back(app: Flask, environ: dict[str, Any]) -> None:
-    """Give back the place that a request of `app` holds, if it holds one."""
-    name = environ.pop(PLACE, None)
+def end_long_request(app: Flask, environ: dict[str, Any]) -> None:
+    """Stop counting a request of `app` as a long one, if it was."""
+    name = environ.pop(LONG_REQUEST, None)
     if name is not None:
-        app.extensions["scoreline"].long_requests.give_back(name)
+        app.extensions["scoreline"].long_requests.release(name)
 
 
 WAIT_SECONDS = 30.0
-"""How long an analysis waits for the one before it."""
+"""How long an analysis waits for the previous one."""
 
 _analysis_lock = threading.Lock()
 
 
 def one_at_a_time(view: View) -> View:
-    """Run one call of these views at a time in this process, to bound processor and memory use.
+    """Run one call at a time of all such views in this process, to bound CPU and memory use.
 
-    In parallel, none of them would finish sooner. Raises Busy and ClientGone.
+    In parallel, they would not finish sooner. Raises Busy and ClientGone.
     """
 
     @raises(Busy)
@@ -122,7 +122,7 @@ def one_at_a_time(view: View) -> View:
 
 
 def acquire(lock: threading.Lock, seconds: float, message: str) -> None:
-    """Acquire `lock`. Raises Busy with `message` after `seconds`, ClientGone when it is gone."""
+    """Acquire `lock`. Raises Busy with `message` after `seconds`, and ClientGone."""
     check, deadline = client_check(), time.monotonic() + seconds
     while not lock.acquire(timeout=min(seconds, CHECK_SECONDS)):
         if time.monotonic() >= deadline:
@@ -131,25 +131,25 @@ def acquire(lock: threading.Lock, seconds: float, message: str) -> None:
 
 
 CHECK_SECONDS = 1.0
-"""How long a request works before it looks for its client, and again after that."""
+"""How often a long request checks whether its client is still connected."""
 
 
 def client_check() -> Callable[[], None]:
-    """Return a function that raises ClientGone when this request's client has disconnected.
+    """Return a function that raises ClientGone if this request's client has disconnected.
 
-    It is cheap enough to be called between any two steps: it looks at the socket once in
-    CHECK_SECONDS. A client that has ended its side of the connection is taken for gone, as nginx
-    does it; a short request never looks.
+    The function can be called between any two steps of the work: it checks the socket at most once
+    every CHECK_SECONDS. A client that has shut down its side of the connection counts as gone, as
+    in nginx.
     """
     connection: socket.socket | None = request.environ.get("gunicorn.socket")
-    looked = time.monotonic()
+    checked = time.monotonic()
 
     def check() -> None:
-        nonlocal looked
+        nonlocal checked
         now = time.monotonic()
-        if connection is None or now - looked < CHECK_SECONDS:
+        if connection is None or now - checked < CHECK_SECONDS:
             return
-        looked = now
+        checked = now
         if _is_closed(connection):
             raise ClientGone("the client has disconnected")
 
@@ -157,7 +157,7 @@ def client_check() -> Callable[[], None]:
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether a connection's other side has closed it; what it has sent is left unread."""
+    """Return whether the peer has closed a connection; unread data stays unread."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     if not poll.poll(0):

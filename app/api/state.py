@@ -10,8 +10,7 @@ from flask import current_app
 
 from app.metrics import Metrics
 from app.services.health import Readiness
-from app.services.key_uses import KeyUses
-from app.services.keys import KeyRing
+from app.services.keys import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, Limit
 from app.stores.base import Store
 

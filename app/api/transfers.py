@@ -23,7 +23,7 @@ from app.exports.exports import Export, export_scores
 from app.schemas.fields import Reason
 from app.schemas.scores import ScoreReadRes
 from app.schemas.transfers import ScoreExportQuery, ScoreImportBody, ScoreImportLine, ScoreImportRes
-from app.services.imports import import_scores
+from app.services.scores import import_scores
 from app.stores.base import Kept
 
 blueprint = Blueprint("Transfers", __name__)

@@ -105,12 +105,12 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
         done, total = 0, 2 * source.extent().scores
         with progress("copying and comparing", total) as advance:
 
-            def note(more: int) -> None:
+            def count(more: int) -> None:
                 nonlocal done
                 done += more
                 advance(min(done, total), None)
 
-            copied = copy_store(source, target, delete_extra=delete_extra, note=note)
+            copied = copy_store(source, target, delete_extra=delete_extra, progress=count)
     if as_json:
         _report_json(copied)
     else:

@@ -12,7 +12,7 @@ from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, discovered_table
 from app.leaves import may_be_old_name, old_name, refuse_old_name
 from app.schemas.scores import ScoreReadRes
-from app.services.lists import ClientCheck, list_scores, no_client_check, query_of
+from app.services.lists import ClientCheck, list_scores, make_query, no_client_check
 from app.stores.base import Score, ScoreQuery, Store
 
 
@@ -61,7 +61,7 @@ def _table_pieces(
     store: Store, entity: str, project: str, wanted: dict[str, Any], check_client: ClientCheck
 ) -> Iterator[bytes]:
     """Yield a table, after a first pass over the scores unless CSV columns are declared."""
-    query, limit, columns = query_of(entity, project, wanted), wanted["limit"], wanted["columns"]
+    query, limit, columns = make_query(entity, project, wanted), wanted["limit"], wanted["columns"]
     _refuse_old_columns(store, query, columns or (), check_client)
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)

@@ -9,7 +9,7 @@ from typing import Any
 from app.errors import InvalidParameter
 from app.leaves import scalars_of
 from app.schemas.transfers import MAX_COLUMNS
-from app.services.lists import ClientCheck, no_client_check, settled, up_to, walk
+from app.services.lists import ClientCheck, no_client_check, up_to, walk, with_fixed_bounds
 from app.stores.base import Score, ScoreQuery, Store
 
 SCORE_COLUMNS = (
@@ -52,7 +52,7 @@ def declared_table(
 ) -> Table:
     """Return the scores of `query` with the given columns, in one pass."""
     kinds: Kinds = {path: set(KINDS) for path in columns}
-    scores = walk(store, settled(store, query, limit))
+    scores = walk(store, with_fixed_bounds(store, query, limit))
     return Table(kinds, ((score, _leaves(score, kinds)) for score in scores))
 
 
@@ -69,7 +69,7 @@ def discovered_table(
     does not fit the columns is left out. Raises InvalidParameter when there are too many columns,
     and whatever `check_client` raises.
     """
-    query = settled(store, query, limit)
+    query = with_fixed_bounds(store, query, limit)
     kinds: Kinds = {path: set() for path in columns or ()}
     last_id = None
     for score in walk(store, query):

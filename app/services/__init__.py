@@ -1,1 +1,1 @@
-"""What Scoreline does: plain functions of a store and plain values; no HTTP, no database."""
+"""The service's operations, as functions of a store and plain values; no HTTP, no database."""

@@ -15,30 +15,28 @@ log = logging.getLogger(AUDIT)
 
 
 @contextmanager
-def audited(action: str, by: ApiKey, *whats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Log a line for each of `whats` once the block has done it; nothing when it was refused.
+def audited(action: str, caller: ApiKey, *targets: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Log one line for each target after the block has succeeded, and none if it was refused.
 
-    What the block puts into the dict stands in every line. The outcome is unknown where the store
-    did not answer: it may be done all the same.
+    The block may add fields for every line to the dict that it gets. If the store does not answer,
+    the lines are logged with the outcome "unknown", because the action may have been done.
     """
-    added: dict[str, Any] = {}
-    outcome = "unknown"
+    results: dict[str, Any] = {}
     try:
-        yield added
-        outcome = "done"
+        yield results
     except StoreUnavailable:
-        _log(action, outcome, by, whats, added)
+        _log(action, "unknown", caller, targets, results)
         raise
-    _log(action, outcome, by, whats, added)
+    _log(action, "done", caller, targets, results)
 
 
 def _log(
     action: str,
     outcome: str,
-    by: ApiKey,
-    whats: tuple[Mapping[str, Any], ...],
-    added: Mapping[str, Any],
+    caller: ApiKey,
+    targets: tuple[Mapping[str, Any], ...],
+    results: Mapping[str, Any],
 ) -> None:
-    who = {"by_key_id": by.key_id, "by_owner": by.owner}
-    for what in whats:
-        log.info("audit", extra=fields(action=action, outcome=outcome, **who, **what, **added))
+    who = {"by_key_id": caller.key_id, "by_owner": caller.owner}
+    for target in targets:
+        log.info("audit", extra=fields(action=action, outcome=outcome, **who, **target, **results))

@@ -1,4 +1,4 @@
-"""Copies: every score and API key of one store into another, resumable, compared at the end."""
+"""Copy all scores and API keys of one store to another, and compare the two."""
 
 from __future__ import annotations
 
@@ -15,31 +15,29 @@ from app.stores.base import ApiKey, Kept, Outcome, Score, Store
 
 PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
-"""A page that is read holds no more scores than PAGE, and values of little more than this.
-
-There are servers that look through all that they have for each.
-"""
+"""A page is read up to PAGE scores or, about, values of this length. A small page would be slow:
+some servers scan all their scores for each."""
 
 PART = 500
-"""How many scores are put into the target at a time."""
+"""How many scores are written to the target at a time."""
 
 ROUNDS = 3
-"""How often what the comparison finds missing is copied: a score may become durable while others
-with higher ids are copied already."""
+"""How often the scores that a comparison finds missing are copied. A score may become durable after
+the copy has passed its id."""
 
-PATIENCE_SECONDS = 90.0
-"""How long a page is tried. A MongoDB server ends the transaction of a copy that was killed, and so
-lets go of its scores, after a minute (transactionLifetimeLimitSeconds)."""
+RETRY_SECONDS = 90.0
+"""For how long a write is repeated. After a copy is killed, a MongoDB server holds the locks of its
+transaction for a minute (transactionLifetimeLimitSeconds)."""
 
 CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}
-"""What of an API key may differ between a store and its copy."""
+"""The fields of an API key that may differ between a store and its copy."""
 
-Note = Callable[[int], None]
-"""What is told of so many more scores being copied, and again of their being compared."""
+Progress = Callable[[int], None]
+"""A callback that gets the number of scores of each page that was copied or compared."""
 
 
 class Contents:
-    """The number of scores on one side, and the SHA-256 of all of them in order of their ids."""
+    """The number of scores on one side, and the SHA-256 of them all in the order of their ids."""
 
     def __init__(self) -> None:
         self.scores = 0
@@ -47,23 +45,24 @@ class Contents:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 so far, in hexadecimal digits."""
+        """The SHA-256 of the scores added so far, in hexadecimal digits."""
         return self._hash.hexdigest()
 
     def add(self, score: Score) -> None:
-        """Count one more score."""
+        """Add one score."""
         self.scores += 1
         self._hash.update(canonical(score).encode())
 
 
 @dataclass
 class StoreDifference:
-    """The scores of source and target up to the id `horizon`, and those that only one side has."""
+    """How two stores differ in their scores up to the id `horizon`."""
 
     horizon: str
     source: Contents = field(default_factory=Contents)
     target: Contents = field(default_factory=Contents)
     missing: list[str] = field(default_factory=list)
+    """The ids of the scores that only the source has."""
     extra: list[tuple[str, str, str]] = field(default_factory=list)
     """Entity, project and id of the scores that only the target has."""
 
@@ -75,47 +74,47 @@ class StoreDifference:
 
 @dataclass
 class Copied:
-    """What a copy did: how many scores and keys it added, how many scores it deleted."""
+    """The result of a copy: how many scores and keys it added and how many scores it deleted."""
 
     difference: StoreDifference
     scores: int = 0
     keys: int = 0
     deleted: int = 0
     came_since: int = 0
-    """About how many scores the source got meanwhile; the next copy has them."""
+    """About how many scores the source got during the copy; the next copy adds them."""
 
 
 def canonical(score: Score) -> str:
-    """One score as one line of JSON, the same whichever store it was read from."""
+    """Return a score as a line of JSON, which is the same for every kind of store."""
     values = {each.name: getattr(score, each.name) for each in fields(score)}
     values["created_at"] = score.created_at.isoformat()
     return jsontext.write(values) + "\n"
 
 
-def copy_store(source: Store, target: Store, *, delete_extra: bool, note: Note) -> Copied:
-    """Copy what `target` lacks of `source`, then compare the two whole.
+def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Progress) -> Copied:
+    """Copy the scores and keys that `target` lacks from `source`, then compare all scores.
 
-    It goes as far as the newest score of the moment when it began, so that it ends also while the
-    source is written. Nothing is ever overwritten: the ids are the same on both sides, so that a
-    copy that was broken off is simply made again. With `delete_extra`, scores that only the target
-    has are deleted there. Raises Conflict when a score or key of the target differs from the
-    source's, and TooLarge, both naming it.
+    Only scores up to the newest one at the beginning are copied, so that the copy ends while the
+    source is written to. Nothing is overwritten and ids stay the same, so an interrupted copy can
+    be repeated. With `delete_extra`, scores that only the target has are deleted. Raises Conflict
+    if a score or key differs between the two, and TooLarge if the target cannot store a score.
     """
     difference = StoreDifference(source.extent().newest_id or "")
     copied = Copied(difference, keys=_copy_keys(source, target))
     for part in _parts(source, copied.difference.horizon):
         copied.scores += _put(target, part)
-        note(len(part))
+        progress(len(part))
     for _ in range(ROUNDS):
-        copied.difference = found = compare_stores(source, target, copied.difference.horizon, note)
+        found = compare_stores(source, target, copied.difference.horizon, progress)
+        copied.difference = found
         if not found.missing and not (delete_extra and found.extra):
             break
-        _mend(source, target, copied, delete_extra=delete_extra)
+        _repair(source, target, copied, delete_extra=delete_extra)
     copied.came_since = max(0, source.extent().scores - copied.difference.source.scores)
     return copied
 
 
-def _mend(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
+def _repair(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
     missing = iter(copied.difference.missing)
     while score_ids := list(islice(missing, PART)):
         copied.scores += _put(target, list(source.read_scores(score_ids)))
@@ -123,10 +122,15 @@ def _mend(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -
         copied.deleted += _delete(source, target, copied.difference.extra)
 
 
-def compare_stores(source: Store, target: Store, horizon: str, note: Note) -> StoreDifference:
-    """Read both stores side by side, up to the id `horizon`. Raises Conflict, naming a score."""
+def compare_stores(
+    source: Store, target: Store, horizon: str, progress: Progress
+) -> StoreDifference:
+    """Compare the scores of two stores up to the id `horizon`.
+
+    Raises Conflict if a score differs, naming it.
+    """
     found = StoreDifference(horizon)
-    for ours, theirs in _pairs(_scores(source, horizon, note), _scores(target, horizon)):
+    for ours, theirs in _pairs(_scores(source, horizon, progress), _scores(target, horizon)):
         if ours:
             found.source.add(ours)
         if theirs:
@@ -143,7 +147,7 @@ def compare_stores(source: Store, target: Store, horizon: str, note: Note) -> St
 def _pairs(
     left: Iterator[Score], right: Iterator[Score]
 ) -> Iterator[tuple[Score | None, Score | None]]:
-    """Scores of both sides by their ids; None stands where one side has none."""
+    """Yield the scores of both sides in pairs with the same id, with None for a missing one."""
     ours, theirs = next(left, None), next(right, None)
     while ours or theirs:
         first = min(score.score_id for score in (ours, theirs) if score)
@@ -175,34 +179,34 @@ def _page(store: Store, after: str) -> list[Score]:
     return page
 
 
-def _scores(store: Store, horizon: str, note: Note = lambda _: None) -> Iterator[Score]:
+def _scores(store: Store, horizon: str, progress: Progress = lambda _: None) -> Iterator[Score]:
     for part in _parts(store, horizon):
         yield from part
-        note(len(part))
+        progress(len(part))
 
 
 def _put(target: Store, page: list[Score]) -> int:
-    """Add what `target` lacks of a page; return how many scores that were."""
+    """Add the scores that `target` lacks; return how many were added."""
     outcomes = _add_missing(target, page)
     for score, outcome in zip(page, outcomes, strict=True):
         if outcome.kept is Kept.TOO_LARGE:
-            raise TooLarge(f"score {score.score_id}: the target cannot keep a score so large")
+            raise TooLarge(f"score {score.score_id}: the target cannot store a score so large")
         if outcome.kept is Kept.KEY_TAKEN:
             raise Conflict(
-                f"score {score.score_id} of {score.entity}/{score.project} does not fit in: "
+                f"score {score.score_id} of {score.entity}/{score.project} cannot be added: "
                 "another score of the target has its idempotency key"
             )
         if outcome.kept is Kept.ID_TAKEN:
-            raise _is_another(score)
+            raise _differs(score)
     return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
 
 
 def _add_missing(target: Store, page: list[Score]) -> list[Outcome]:
-    """Add what `target` lacks of a page, again and again for PATIENCE_SECONDS.
+    """Add the scores that `target` lacks, and retry for RETRY_SECONDS.
 
     Raises StoreUnavailable.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + RETRY_SECONDS
     while True:
         try:
             return target.add_missing(page, partial=True)
@@ -213,25 +217,25 @@ def _add_missing(target: Store, page: list[Score]) -> list[Outcome]:
 
 def _check_same(ours: Score, theirs: Score) -> None:
     if canonical(ours) != canonical(theirs):
-        raise _is_another(ours)
+        raise _differs(ours)
 
 
-def _is_another(score: Score) -> Conflict:
+def _differs(score: Score) -> Conflict:
     return Conflict(
-        f"score {score.score_id} of {score.entity}/{score.project} is another in the target; "
-        "nothing of it was changed"
+        f"score {score.score_id} of {score.entity}/{score.project} differs in the target; "
+        "it was not changed"
     )
 
 
 def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> int:
-    """Delete from `target` what `source` really has not."""
+    """Delete scores from `target` after checking once more that `source` does not have them."""
     deleted = 0
     remaining = iter(extra)
     while some := list(islice(remaining, PART)):
-        kept = {score.score_id for score in source.read_scores([each[2] for each in some])}
+        found = {score.score_id for score in source.read_scores([each[2] for each in some])}
         by_project = defaultdict(list)
         for entity, project, score_id in some:
-            if score_id not in kept:
+            if score_id not in found:
                 by_project[entity, project].append(score_id)
         for (entity, project), score_ids in by_project.items():
             deleted += target.delete_scores(entity, project, score_ids)
@@ -239,17 +243,17 @@ def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> 
 
 
 def _copy_keys(source: Store, target: Store) -> int:
-    """Keep what `target` lacks of the API keys, and revoke there what is revoked in `source`."""
+    """Add the API keys that `target` lacks, and revoke those that are revoked in `source`."""
     there = {key.key_id: key for key in target.list_keys()}
     added = 0
     for key in source.list_keys():
-        # The same key may have two ids: two first starts took over one file.
+        # One key may have two ids, after two first starts with the same key file.
         found = there.get(key.key_id) or target.find_key(key.key_hash)
         if found is None:
             target.add_key(key)
             added += 1
         elif _lasting(found) != _lasting(key):
-            raise Conflict(f"API key {key.key_id} is another in the target; nothing was changed")
+            raise Conflict(f"API key {key.key_id} differs in the target; it was not changed")
         elif key.revoked_at and not found.revoked_at:
             target.revoke_key(found.key_id, key.revoked_at)
     return added

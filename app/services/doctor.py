@@ -1,4 +1,4 @@
-"""The doctor: what is well with a store and its administrator's key, and what is not."""
+"""Check a store and the administrator's key; change nothing."""
 
 from __future__ import annotations
 
@@ -14,38 +14,36 @@ from app.stores.checks import FAIL, OK, WARN, CheckResult
 
 
 def check(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[CheckResult]:
-    """Every finding on the store and on the administrator's key of the settings."""
-    well = True
-    for finding in store.check():
-        well = well and (finding.check, finding.verdict) != ("store", FAIL)
-        yield finding
+    """Check the store and the administrator's key, and yield each result."""
+    answers = True
+    for result in store.check():
+        answers = answers and (result.check, result.verdict) != ("store", FAIL)
+        yield result
     if admin_key:
-        yield _key_of_the_settings(admin_key)
+        yield _check_key_setting(admin_key)
     else:
-        yield from _key_file(store if well else None, admin_key_file)
+        yield from _check_key_file(store if answers else None, admin_key_file)
 
 
-def _key_of_the_settings(admin_key: str) -> CheckResult:
+def _check_key_setting(admin_key: str) -> CheckResult:
     if has_short_last_part(admin_key):
         return _short_last_part("SCORELINE_ADMIN_KEY")
     return CheckResult("admin key", OK, "SCORELINE_ADMIN_KEY is set")
 
 
-def _key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
+def _check_key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
     if not file.exists():
-        yield CheckResult(
-            "admin key", OK, f"no file {file}: whoever has the key keeps it elsewhere"
-        )
+        yield CheckResult("admin key", OK, f"there is no file {file}: the key is kept elsewhere")
         return
     others = stat.S_IMODE(file.stat().st_mode) & 0o077
     if others:
-        says, advice = f"others than its owner may use {file}", f"chmod 600 {file}"
+        says, advice = f"other users may access {file}", f"chmod 600 {file}"
         yield CheckResult("admin key", FAIL, says, advice)
     try:
         key = decode_key(file.read_bytes())
         known = store is None or KeyRing(store).find(key) is not None
     except ValueError as error:
-        advice = "remove the file, or put the key there that is used"
+        advice = "remove the file, or write the valid key to it"
         yield CheckResult("admin key", WARN, f"{file} {error}", advice)
         return
     except (OSError, StoreUnavailable) as error:
@@ -54,14 +52,12 @@ def _key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
         )
         return
     if not known:
-        says = f"{file} holds no key that the store takes"
-        yield CheckResult(
-            "admin key", WARN, says, "remove the file, or put the key there that is used"
-        )
+        says = f"{file} holds no valid key"
+        yield CheckResult("admin key", WARN, says, "remove the file, or write the valid key to it")
     elif has_short_last_part(key):
         yield _short_last_part(f"the key in {file}")
     elif not others:
-        yield CheckResult("admin key", OK, f"only its owner may read {file}")
+        yield CheckResult("admin key", OK, f"only its owner may access {file}")
 
 
 def _short_last_part(key: str) -> CheckResult:

@@ -1,9 +1,12 @@
-"""API keys: make, list, revoke and recognise them; who may do what, where."""
+"""API keys: create, list, revoke and recognise them, and decide what they may do where."""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import hmac
+import logging
+import os
 import re
 import threading
 import time
@@ -20,6 +23,7 @@ from app.errors import (
     InvalidKeySetting,
     NotAuthenticated,
     NotFound,
+    ScorelineError,
     TooManyKeys,
 )
 from app.ids import new_id, utc_text
@@ -28,56 +32,61 @@ from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 
+log = logging.getLogger("scoreline.keys")
+
 ROLES: dict[str, frozenset[str]] = {
     "create": frozenset({"create"}),
     "read": frozenset({"read"}),
     "write": frozenset({"create", "read", "delete", "import"}),
     "admin": frozenset({"create", "read", "delete", "import", "keys"}),
 }
-"""What each role may do."""
+"""The actions that each role allows."""
 
 FRESH_SECONDS = 0.5
-"""How long a process trusts what it knows of a key: a revoked one stops within this time."""
+"""How long a process caches a key; a revoked key stops working within this time."""
 
 MAX_KNOWN_KEYS = 10_000
 
-MOST_IN_USE = 10_000
-"""API keys that may be in use in one store."""
+MAX_KEYS_IN_USE = 10_000
+"""How many API keys may be in use in one store."""
 
-MOST_KEYS = 100_000
-"""API keys that one store may hold, revoked and expired ones too."""
+MAX_KEYS = 100_000
+"""How many API keys one store may hold, including revoked and expired ones."""
 
 PAGE = 1_000
 """How many keys are read at a time."""
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-"""The first moment that is too late for a key to expire."""
+"""A key must expire before this time."""
 
 EVERYWHERE = "*"
-"""The scope of every project."""
+"""The scope that covers every project."""
 
 ADMINISTRATOR = ("admin", "admin", "*", "admin")
-"""Name, role, scope and owner of the administrator's key."""
+"""The name, role, scope and owner of the administrator's key."""
 
 COMMAND_LINE = ApiKey("cli", *ADMINISTRATOR[:3], "cli", "", datetime.min.replace(tzinfo=UTC))
-"""Who is at the command line has the store itself, and may do anything."""
+"""The caller at the command line, who has the store itself and may do anything."""
 
 FIRST_START = replace(COMMAND_LINE, key_id="start", owner="start")
-"""Who makes the first administrator's key."""
+"""The caller that creates the administrator's key at the first start."""
 
-OF_THE_SETTINGS = "admin"
-"""The key_id of the administrator's key that SCORELINE_ADMIN_KEY holds."""
+SETTINGS_KEY_ID = "admin"
+"""The key_id of the administrator's key in SCORELINE_ADMIN_KEY."""
 
-NOT_STORED = {COMMAND_LINE.key_id, FIRST_START.key_id, OF_THE_SETTINGS}
-"""Ids of callers whose keys are in no store."""
+NOT_STORED = {COMMAND_LINE.key_id, FIRST_START.key_id, SETTINGS_KEY_ID}
+"""The ids of callers whose keys are not in the store."""
+
+WRITE_USES_SECONDS = 60.0
+"""How long a process waits between two writes of key uses."""
 
 
 @dataclass(frozen=True)
 class Revoked:
-    """What a revocation did.
+    """The result of a revocation.
 
-    `also_revoked` counts the keys that were made with the key and revoked with it, `left_in_use`
-    those that were made with it and are still in use.
+    `also_revoked` counts the keys that were created with the key and revoked along with it,
+    `left_in_use` those that were created with it and are still in use.
     """
 
     key: ApiKey
@@ -93,131 +102,132 @@ def create_key(
     scope: str,
     owner: str | None = None,
     expires_at: datetime | None = None,
-    by: ApiKey = COMMAND_LINE,
+    caller: ApiKey = COMMAND_LINE,
 ) -> tuple[ApiKey, str]:
-    """Make and keep a key; return what is kept and the key itself, which nobody can ask for again.
+    """Create and store a key; return it and its secret, which cannot be read again.
 
-    `owner` is who its scores are attributed to, by default `name`. What `by` makes has no more than
-    `by` has: it lives as long unless `expires_at` is earlier. Raises InvalidKeySetting, Forbidden,
-    TooManyKeys, and NotAuthenticated when `by` was revoked a moment ago.
+    `owner` is who its scores are attributed to, by default `name`. A key gets no more rights than
+    its caller's, and expires with the caller's key by default. Raises InvalidKeySetting, Forbidden,
+    TooManyKeys, and NotAuthenticated if the caller's key has just been revoked.
     """
     secret = new_secret()
-    end = expires_at or by.expires_at
-    key = new_key(secret, name, role, scope, owner or name, end, created_by=by.key_id)
-    if not _may_grant(by, key):
+    expires_at = expires_at or caller.expires_at
+    key = new_key(secret, name, role, scope, owner or name, expires_at, created_by=caller.key_id)
+    if not _may_grant(caller, key):
         raise Forbidden
-    _check_in_use(store, by)
-    _check_room(store)
-    with audited("key.create", by, describe(key)):
+    _check_in_use(store, caller)
+    _check_number(store)
+    with audited("key.create", caller, describe(key)):
         store.add_key(key)
     return key, secret
 
 
-def _check_in_use(store: Store, by: ApiKey) -> None:
-    """Ask the store itself, so that a revoked key makes no keys while it is still remembered."""
-    if by.key_id in NOT_STORED:
+def _check_in_use(store: Store, caller: ApiKey) -> None:
+    """Check the caller in the store, so that a revoked key that is still cached creates no keys."""
+    if caller.key_id in NOT_STORED:
         return
-    key = store.find_key(by.key_hash)
+    key = store.find_key(caller.key_hash)
     if key is None or not _is_in_use(key):
         raise NotAuthenticated
 
 
-def _check_room(store: Store) -> None:
-    if store.count_keys(in_use_at=utc_now()) >= MOST_IN_USE:
-        raise TooManyKeys(f"{MOST_IN_USE:,} API keys are in use; revoke some first")
-    if store.count_keys() >= MOST_KEYS:
-        raise TooManyKeys(f"the store holds {MOST_KEYS:,} API keys, revoked ones too")
+def _check_number(store: Store) -> None:
+    if store.count_keys(in_use_at=utc_now()) >= MAX_KEYS_IN_USE:
+        raise TooManyKeys(f"{MAX_KEYS_IN_USE:,} API keys are in use; revoke some first")
+    if store.count_keys() >= MAX_KEYS:
+        raise TooManyKeys(f"the store holds {MAX_KEYS:,} API keys, revoked ones too")
 
 
 def list_keys(
-    store: Store, by: ApiKey = COMMAND_LINE, after: str = "", limit: int | None = None
+    store: Store, caller: ApiKey = COMMAND_LINE, after: str = "", limit: int | None = None
 ) -> list[ApiKey]:
-    """Return the keys that `by` may manage, those of its scope, oldest first, revoked ones too.
+    """Return the keys in the caller's scope, oldest first, including revoked ones.
 
-    Of those with ids above `after`, at most `limit`.
+    Only those with ids above `after`, and at most `limit`.
     """
-    return list(islice(_walk_keys(store, by, after), limit))
+    return list(islice(_walk_keys(store, caller, after), limit))
 
 
-def _walk_keys(store: Store, by: ApiKey, after: str = "") -> Iterator[ApiKey]:
+def _walk_keys(store: Store, caller: ApiKey, after: str = "") -> Iterator[ApiKey]:
     while page := store.list_keys(after, PAGE):
-        yield from (key for key in page if _is_within(key.scope, by.scope))
+        yield from (key for key in page if _is_within(key.scope, caller.scope))
         after = page[-1].key_id
 
 
 def revoke_key(
-    store: Store, key_id: str, by: ApiKey = COMMAND_LINE, *, cascade: bool = False
+    store: Store, key_id: str, caller: ApiKey = COMMAND_LINE, *, cascade: bool = False
 ) -> Revoked:
-    """Stop a key for good; with `cascade`, also the keys made with it, and those made with these.
+    """Revoke a key; with `cascade`, also every key that was created with it, directly or not.
 
-    With `cascade` the key may be one that was revoked before. Raises NotFound when there is no such
-    key in use, or `by` may not manage it.
+    With `cascade`, the key itself may have been revoked before. Raises NotFound if no such key is
+    in use or it is outside the caller's scope.
     """
-    known = {key.key_id: key for key in _walk_keys(store, by)}
+    known = {key.key_id: key for key in _walk_keys(store, caller)}
     key = known.get(key_id)
-    made = [each for each in _made_with(key_id, known.values()) if _is_in_use(each)]
-    if key is None or (key.revoked_at and not (cascade and made)):
+    created = [each for each in _created_with(key_id, known.values()) if _is_in_use(each)]
+    if key is None or (key.revoked_at and not (cascade and created)):
         raise NotFound(f"no key {key_id} is in use")
     if not key.revoked_at:
-        key = _revoke(store, key, by)
+        key = _revoke(store, key, caller)
     also_revoked = 0
-    while cascade and made:
-        for each in made:
+    while cascade and created:
+        for each in created:
             with suppress(NotFound):  # Another call has just revoked it.
-                _revoke(store, each, by)
+                _revoke(store, each, caller)
                 also_revoked += 1
-        # One of them may have made another in the meantime.
-        made = [each for each in _made_with(key_id, _walk_keys(store, by)) if _is_in_use(each)]
-    return Revoked(key, also_revoked, len(made))
+        # One of them may have created another in the meantime.
+        keys = _walk_keys(store, caller)
+        created = [each for each in _created_with(key_id, keys) if _is_in_use(each)]
+    return Revoked(key, also_revoked, len(created))
 
 
-def _revoke(store: Store, key: ApiKey, by: ApiKey) -> ApiKey:
-    """Revoke one key and return it. Raises NotFound when another call has just done so."""
+def _revoke(store: Store, key: ApiKey, caller: ApiKey) -> ApiKey:
+    """Revoke one key and return it. Raises NotFound if another call has just revoked it."""
     revoked_at = utc_now()
-    with audited("key.revoke", by, describe(key)):
+    with audited("key.revoke", caller, describe(key)):
         if not store.revoke_key(key.key_id, revoked_at):
             raise NotFound(f"no key {key.key_id} is in use")
     return replace(key, revoked_at=revoked_at)
 
 
-def _made_with(key_id: str, keys: Iterable[ApiKey]) -> list[ApiKey]:
-    """Return the keys that were made with a key, those that were made with these, and so on."""
-    by_maker: dict[str | None, list[ApiKey]] = defaultdict(list)
+def _created_with(key_id: str, keys: Iterable[ApiKey]) -> list[ApiKey]:
+    """Return the keys that were created with a key, those created with these, and so on."""
+    by_creator: dict[str | None, list[ApiKey]] = defaultdict(list)
     for key in keys:
-        by_maker[key.created_by].append(key)
+        by_creator[key.created_by].append(key)
     found: list[ApiKey] = []
-    makers = [key_id]
-    while makers:
-        made = by_maker.pop(makers.pop(), [])
-        found += made
-        makers += [key.key_id for key in made]
+    creators = [key_id]
+    while creators:
+        created = by_creator.pop(creators.pop(), [])
+        found += created
+        creators += [key.key_id for key in created]
     return found
 
 
 def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
-    """Whether `key` may do `action` (create, read, delete, keys) in entity/project."""
+    """Return whether `key` may do `action`, such as create or read, in entity/project."""
     return action in ROLES[key.role] and _covers(key.scope, entity, project)
 
 
-def may(key: ApiKey, action: str) -> bool:
-    """Whether the role of `key` allows `action`, wherever its scope does."""
+def permits_somewhere(key: ApiKey, action: str) -> bool:
+    """Return whether the role of `key` allows `action`, whatever its scope."""
     return action in ROLES[key.role]
 
 
 def permits_everywhere(key: ApiKey, action: str) -> bool:
-    """Whether `key` may do `action` in every project, those to come too."""
+    """Return whether `key` may do `action` in every project, including future ones."""
     return action in ROLES[key.role] and key.scope == EVERYWHERE
 
 
-def _may_grant(by: ApiKey, key: ApiKey) -> bool:
-    """Whether `by` has all that `key` gives: its role, its scope and its time."""
-    outlives = (key.expires_at or NEVER) > (by.expires_at or NEVER)
-    within = _is_within(key.scope, by.scope)
-    return within and not outlives and ROLES[key.role] <= ROLES[by.role]
+def _may_grant(caller: ApiKey, key: ApiKey) -> bool:
+    """Return whether the caller's role, scope and lifetime cover those of `key`."""
+    outlives = (key.expires_at or NEVER) > (caller.expires_at or NEVER)
+    within = _is_within(key.scope, caller.scope)
+    return within and not outlives and ROLES[key.role] <= ROLES[caller.role]
 
 
 class KeyRing:
-    """Recognises keys, and remembers for FRESH_SECONDS what the store said of them."""
+    """Recognises keys, and caches for FRESH_SECONDS those that the store holds."""
 
     def __init__(
         self,
@@ -227,12 +237,12 @@ class KeyRing:
     ) -> None:
         self._store = store
         self._note_use = note_use
-        self._admin = _admin_of_the_settings(admin_secret) if admin_secret else None
+        self._admin = _settings_key(admin_secret) if admin_secret else None
         self._known: dict[str, tuple[float, ApiKey]] = {}
         self._lock = threading.Lock()
 
     def find(self, secret: str) -> ApiKey | None:
-        """The valid key that `secret` is, or None; the same work whatever is wrong with it."""
+        """Return the key in use with this secret, or None; all wrong secrets cost the same work."""
         digest = _digest(secret)
         if self._admin and hmac.compare_digest(self._admin.key_hash, digest):
             return self._admin
@@ -242,7 +252,7 @@ class KeyRing:
         return key
 
     def _look_up(self, digest: str) -> ApiKey | None:
-        """The key with this hash that is in use; any other is looked up each time, as unknown."""
+        """Return the key in use with this hash, or None. Only keys in use are cached."""
         now = time.monotonic()
         known = self._known.get(digest)
         if known and now - known[0] < FRESH_SECONDS and _is_in_use(known[1]):
@@ -261,6 +271,63 @@ class KeyRing:
             self._known[digest] = (now, key)
 
 
+class KeyUses:
+    """Notes in memory when keys are used, and writes that to the store once a minute at most.
+
+    Each process writes on a thread that starts with its first use, so it works before and after a
+    fork. A clean exit writes what is noted; a kill loses the last minute.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start empty; a child leaves what its parent noted to the parent."""
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._noted: dict[str, datetime] = {}
+        self._any = threading.Event()
+        self._writer: threading.Thread | None = None
+
+    def note(self, key_id: str) -> None:
+        """Note that this key is used now, without a call of the store."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            self._noted[key_id] = utc_now()
+            if self._writer is None:
+                self._start()
+        self._any.set()
+
+    def _start(self) -> None:
+        self._writer = threading.Thread(target=self._keep_writing, name="key-uses", daemon=True)
+        self._writer.start()
+        atexit.register(self.write)
+
+    def _keep_writing(self) -> None:
+        while self._any.wait():
+            self.write()
+            time.sleep(WRITE_USES_SECONDS)
+
+    def write(self) -> None:
+        """Write all noted uses to the store, and keep them if it does not answer."""
+        if self._process != os.getpid():
+            return  # A child that exits without a use of its own has nothing to write.
+        with self._lock:
+            noted, self._noted = self._noted, {}
+            self._any.clear()
+        if not noted:
+            return
+        try:
+            self._store.note_key_uses(noted)
+        except ScorelineError as error:
+            log.warning("the last use of %d keys is not written yet: %s", len(noted), error)
+            with self._lock:
+                self._noted = {**noted, **self._noted}
+            self._any.set()
+
+
 def _is_in_use(key: ApiKey) -> bool:
     if key.revoked_at:
         return False
@@ -276,7 +343,7 @@ def new_key(
     expires_at: datetime | None = None,
     created_by: str | None = None,
 ) -> ApiKey:
-    """The key that `secret` is, not kept yet. Raises InvalidKeySetting."""
+    """Return a new key with this secret, which is not stored yet. Raises InvalidKeySetting."""
     now = utc_now()
     for field, text in (("name", name), ("owner", owner)):
         if not text.strip() or len(text) > MOST_NAME_CHARACTERS:
@@ -306,7 +373,7 @@ def new_key(
 
 
 def describe(key: ApiKey) -> dict[str, Any]:
-    """What an audit line says of a key."""
+    """Return the fields that describe a key in the audit log."""
     return {
         "key_id": key.key_id,
         "name": key.name,
@@ -317,9 +384,9 @@ def describe(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _admin_of_the_settings(secret: str) -> ApiKey:
-    """The administrator's key that SCORELINE_ADMIN_KEY holds; no store knows it."""
-    return replace(new_key(secret, *ADMINISTRATOR), key_id=OF_THE_SETTINGS)
+def _settings_key(secret: str) -> ApiKey:
+    """Return the administrator's key in SCORELINE_ADMIN_KEY, which is not stored."""
+    return replace(new_key(secret, *ADMINISTRATOR), key_id=SETTINGS_KEY_ID)
 
 
 def _check_scope(scope: str) -> None:
@@ -329,7 +396,7 @@ def _check_scope(scope: str) -> None:
 
 
 def _is_within(scope: str, outer: str) -> bool:
-    """Whether all that `scope` covers is covered by `outer` too."""
+    """Return whether `outer` covers everything that `scope` covers."""
     entity = scope.partition("/")[0]
     return outer in ("*", scope, f"{entity}/*")
 
@@ -339,12 +406,12 @@ def _covers(scope: str, entity: str, project: str) -> bool:
 
 
 def _digest(secret: str) -> str:
-    """Return a key's SHA-256: enough for 256 random bits, which no dictionary holds."""
+    """Return the SHA-256 of a secret; 256 random bits need no slower hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def utc_now() -> datetime:
-    """Now in UTC, in whole milliseconds: what every store can keep."""
+    """Return the time now in UTC, in whole milliseconds, which every store can keep."""
     return _whole_milliseconds(datetime.now(UTC))
 
 

@@ -1,4 +1,4 @@
-"""Limits by name: rates, counted here or where processes share them, and concurrency."""
+"""Limits per name: rates, counted in this process or in a shared store, and concurrency."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from app.errors import Busy, StoreRefused
 
 log = logging.getLogger("scoreline.limits")
 
-MOST_NAMES = 10_000
-"""Buckets that one process keeps; when there are more, all are full again."""
+MAX_NAMES = 10_000
+"""How many buckets one process keeps; beyond that, all start again full."""
 
 AWAY_SECONDS = 30.0
-"""How long a shared store that did not answer is left alone."""
+"""How long a shared store that did not answer is not asked again."""
 
 _TIMEOUTS: dict[str, dict[str, Any]] = {
     "redis": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     "memcached": {"timeout": 0.5, "connect_timeout": 0.5},
 }
-"""A request waits for its count, so the store must answer soon, in each client's words."""
+"""Each request waits for its count, so these are short. They are named as each client does."""
 
 
 class Limit(Protocol):
-    """So many in so many seconds, for each name."""
+    """A rate limit for each name."""
 
     def take(self, name: str) -> float:
-        """Take one for `name`; 0.0, or how many seconds until there is one to take."""
+        """Take one call for `name`; return 0.0, or how many seconds until one is available."""
 
 
 class Buckets:
-    """Token buckets in this process: each holds `amount`, and refills evenly in `seconds`.
+    """Token buckets in this process, each of `amount` tokens, which refill evenly in `seconds`.
 
-    A bucket is one number, the moment at which it is full again (the generic cell rate algorithm).
+    A bucket is one number, the time when it is full again (the generic cell rate algorithm).
     """
 
     def __init__(self, amount: int, seconds: int) -> None:
@@ -45,27 +45,27 @@ class Buckets:
         self._lock = threading.Lock()
 
     def take(self, name: str) -> float:
-        """Take one for `name`; 0.0, or how many seconds until there is one to take."""
+        """Take one call for `name`; return 0.0, or how many seconds until one is available."""
         now = time.monotonic_ns()
         with self._lock:
             full_at = max(self._full_at.get(name, 0), now) + self._one
             if full_at - now > self._fill:
                 return (full_at - now - self._fill) / 10**9
-            if len(self._full_at) >= MOST_NAMES:
+            if len(self._full_at) >= MAX_NAMES:
                 self._full_at.clear()
             self._full_at[name] = full_at
         return 0.0
 
 
 class SharedLimit:
-    """A count in a store that every process shares, by the package `limits`.
+    """A rate limit that all processes share, counted in a store by the package `limits`.
 
-    While that store does not answer, each process counts alone, as if there were none.
+    While that store does not answer, each process counts on its own.
     """
 
     def __init__(self, amount: int, seconds: int, url: str) -> None:
-        """Raises StoreRefused when the store's driver is not installed."""
-        # Slow to import, and for this alone.
+        """Open the store at `url`. Raises StoreRefused if its driver is not installed."""
+        # Slow to import, and only needed here.
         from limits import RateLimitItemPerSecond
         from limits.errors import ConfigurationError, StorageError
         from limits.storage import storage_from_string
@@ -83,14 +83,14 @@ class SharedLimit:
         self._alone = Buckets(amount, seconds)
 
     def take(self, name: str) -> float:
-        """Take one for `name`; 0.0, or how many seconds until there is one to take."""
+        """Take one call for `name`; return 0.0, or how many seconds until one is available."""
         if time.monotonic() < self._away_until:
             return self._alone.take(name)
         try:
             return self._ask(name)
         except self._away as error:
             if time.monotonic() >= self._away_until:
-                log.warning("each worker counts alone, the rate limit's store is away: %s", error)
+                log.warning("each worker counts alone, the rate limit's store fails: %s", error)
             self._away_until = time.monotonic() + AWAY_SECONDS
             return self._alone.take(name)
 
@@ -102,7 +102,7 @@ class SharedLimit:
 
 
 def open_limit(rate: tuple[int, int] | None, store: str) -> Limit | None:
-    """The limit of `rate` (amount, seconds), counted in `store` unless that is empty.
+    """Return the limit of `rate` (amount, seconds), counted in `store` or, without it, in memory.
 
     Raises StoreRefused.
     """
@@ -112,28 +112,28 @@ def open_limit(rate: tuple[int, int] | None, store: str) -> Limit | None:
 
 
 class ConcurrencyLimit:
-    """How many long requests may run at the same time in a process of so many threads.
+    """A bound on the long requests that run at the same time in a process of `threads` threads.
 
-    They take half of the threads, and those of one name half of that, but always one.
+    They may use half of the threads, and those of one name half of that, but always at least one.
     """
 
     def __init__(self, threads: int) -> None:
-        self.most = max(1, threads // 2)
-        self.most_of_one = max(1, self.most // 2)
+        self.max_running = max(1, threads // 2)
+        self.max_per_name = max(1, self.max_running // 2)
         self._running: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def take(self, name: str) -> None:
-        """Take a place for `name`. Raises Busy when it has its share, or all are taken."""
+    def acquire(self, name: str) -> None:
+        """Count a request of `name` as running. Raises Busy if too many are running."""
         with self._lock:
-            if self._running[name] >= self.most_of_one:
+            if self._running[name] >= self.max_per_name:
                 raise Busy("Too many long requests of this API key are running, try again later")
-            if self._running.total() >= self.most:
+            if self._running.total() >= self.max_running:
                 raise Busy("Too many long requests are running, try again later")
             self._running[name] += 1
 
-    def give_back(self, name: str) -> None:
-        """Give a place back that `take` gave `name`."""
+    def release(self, name: str) -> None:
+        """End a request of `name` that `acquire` counted."""
         with self._lock:
             self._running[name] -= 1
             if not self._running[name]:

@@ -1,4 +1,4 @@
-"""Pages: which scores a list holds, read one by one, and where it goes on."""
+"""Lists of scores: pages, changes after a cursor, and walks through all pages."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from app.ids import AFTER_ALL, first_id_at, last_id_at
 from app.stores.base import Changes, Score, ScoreQuery, Store
 
 PAGE = 1_000
-"""How many scores are asked of a store at a time, however many are listed."""
+"""How many scores are read from a store at a time."""
 
 WAIT_SECONDS = 1.0
-"""How long a store is let wait for a change before a look at what would end the wait."""
+"""How long a store waits for a change before the reasons to end the wait are checked."""
 
-_NO_END = 2**53
+_MAX_OFFSET = 2**53
 
 ClientCheck = Callable[[], None]
-"""A function that long work calls between steps; it raises ClientGone when nobody waits for it."""
+"""A function that long work calls between steps; it raises ClientGone once the client is gone."""
 
 
 def no_client_check() -> None:
-    """Do nothing: the ClientCheck of work without a client."""
+    """Do nothing; the ClientCheck of work without a client."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Page:
 
 
 def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Page:
-    """The scores of one project that pass all filters, oldest first.
+    """Return a page of the scores of one project that pass all filters, oldest first.
 
-    `wanted` is a loaded ScoreListQuery. Nothing is held but PAGE ids at a time. What a page holds
-    and whether more follow is settled before it is read, so that a walk by `next_after` misses
-    nothing and repeats nothing while others write. A page over PAGE may come out longer than its
-    limit by the scores whose lower ids become durable in that very moment.
+    `wanted` is a loaded ScoreListQuery. At most PAGE ids are held in memory. The bounds of the page
+    are determined before it is read, so that following `next_after` misses and repeats nothing
+    while others write. A page longer than PAGE may exceed its limit by scores with lower ids that
+    become durable while it is read.
     """
-    query = query_of(entity, project, wanted)
+    query = make_query(entity, project, wanted)
     limit = wanted["limit"]
     if limit is None:
         return Page(walk(store, query), None)
@@ -51,12 +51,12 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
         score_ids = store.list_score_ids(replace(query, limit=limit + 1))
         more, page = len(score_ids) > limit, score_ids[:limit]
         return Page(store.read_scores(page), page[-1] if page and more else None)
-    # The last score of this page and the first of the next, when there is one.
-    edge = replace(query, offset=min(query.offset + limit - 1, _NO_END), limit=2)
-    border = store.list_score_ids(edge)
-    if len(border) < 2:
+    # The last score of this page and the first of the next, if there is one.
+    boundary = replace(query, offset=min(query.offset + limit - 1, _MAX_OFFSET), limit=2)
+    score_ids = store.list_score_ids(boundary)
+    if len(score_ids) < 2:
         return Page(walk(store, query), None)
-    last, following = border
+    last, following = score_ids
     return Page(walk(store, replace(query, before=following)), last)
 
 
@@ -65,13 +65,13 @@ def read_changes(
     entity: str,
     project: str,
     wanted: dict[str, Any],
-    check: ClientCheck,
+    check_client: ClientCheck,
     is_stopping: Callable[[], bool],
 ) -> Changes:
-    """Return the scores of one project after a cursor; wait for one where there is none.
+    """Return the scores of one project after a cursor; wait for one if there is none.
 
-    `wanted` is a loaded ScoreChangesQuery. The wait ends early when `check` raises or the service
-    is stopping, each within WAIT_SECONDS.
+    `wanted` is a loaded ScoreChangesQuery. The wait ends early, within WAIT_SECONDS, when
+    `check_client` raises or the service is stopping.
     """
     cursor, limit = wanted["cursor"], wanted["limit"]
     deadline = time.monotonic() + wanted["wait"]
@@ -80,15 +80,15 @@ def read_changes(
         changes = store.read_changes(entity, project, cursor, limit, min(left, WAIT_SECONDS))
         if changes.scores or left <= WAIT_SECONDS or is_stopping():
             return changes
-        check()
+        check_client()
         cursor = changes.cursor
 
 
-def query_of(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
-    """What loaded ScoreFilters ask of one project; of a ScoreListQuery, all but its limit."""
+def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
+    """Return the query of loaded ScoreFilters in one project; a list's limit is not in it."""
     lower = (
         wanted.get("after"),
-        # No UUIDv7 is as low as the lowest id of a moment: what follows it includes the moment.
+        # `after` is exclusive, but this bound is lower than any UUIDv7 of that moment.
         _bound(first_id_at, wanted["created_at_from"]),
         _bound(last_id_at, wanted["created_after"]),
     )
@@ -104,30 +104,30 @@ def query_of(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
         scorer=wanted["scorer"] or None,
         after=max(_given(*lower), default=None),
         before=min(_given(*upper), default=None),
-        offset=min(wanted.get("offset") or 0, _NO_END),
+        offset=min(wanted.get("offset") or 0, _MAX_OFFSET),
     )
 
 
-def settled(store: Store, query: ScoreQuery, limit: int | None) -> ScoreQuery:
-    """`query` with ids in place of its offset and of `limit`: the same when it is read again."""
+def with_fixed_bounds(store: Store, query: ScoreQuery, limit: int | None) -> ScoreQuery:
+    """Return `query` with ids in place of its offset and `limit`, so that it can be read twice."""
     if query.offset:
         skipped = store.list_score_ids(replace(query, offset=query.offset - 1, limit=1))
         query = replace(query, offset=0, after=skipped[0] if skipped else AFTER_ALL)
     if limit == 0:
         return replace(query, after=AFTER_ALL)
     if limit is not None:
-        edge = replace(query, offset=min(limit, _NO_END), limit=1)
-        query = replace(query, before=next(iter(store.list_score_ids(edge)), query.before))
+        following = replace(query, offset=min(limit, _MAX_OFFSET), limit=1)
+        query = replace(query, before=next(iter(store.list_score_ids(following)), query.before))
     return query
 
 
 def up_to(query: ScoreQuery, score_id: str) -> ScoreQuery:
-    """`query` without what follows a score."""
+    """Return `query` without the scores that follow `score_id`."""
     return replace(query, before=f"{score_id}0")  # All ids have the same length.
 
 
 def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
-    """Every score that `query` asks for, PAGE ids at a time."""
+    """Yield every score of a query, reading PAGE at a time."""
     query = replace(query, limit=PAGE)
     while score_ids := store.list_score_ids(query):
         yield from store.read_scores(score_ids)

@@ -1,4 +1,4 @@
-"""Scores: keep, find, list and delete them."""
+"""Create, import, read and delete scores."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from app.services.audit import audited
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, Store
 
 RETRY_WINDOW = timedelta(minutes=10)
-"""How long a repeated call without a key is taken for the call before."""
+"""For how long a repeated call without an idempotency key counts as a retry."""
 
 AUDITED_IDS = 50
-"""How many ids of deleted scores a line of the audit log holds: a line stays short."""
+"""How many ids of deleted scores one line of the audit log holds, to keep lines short."""
 
 TOO_LARGE = "The score is too large for the store"
 
 
 @dataclass(frozen=True)
 class Retry:
-    """What a call says of being a retry: a key, or that it is repeated, and by whom."""
+    """How a call identifies itself as a retry: by its idempotency key, or by a retry count."""
 
     idempotency_key: str | None = None
     is_repeated: bool = False
@@ -40,13 +40,13 @@ NO_RETRY = Retry()
 
 @dataclass(frozen=True)
 class Created:
-    """What became of the scores of a call, in the order sent."""
+    """The outcomes of the scores of a call, in the order sent."""
 
     outcomes: list[Outcome]
 
     @property
     def score_ids(self) -> list[str]:
-        """The ids of the scores that are stored."""
+        """The ids of the stored scores."""
         return [each.score_id for each in self.outcomes if each.kept in STORED]
 
     @property
@@ -61,7 +61,7 @@ class Created:
 
     @property
     def replayed(self) -> bool:
-        """Whether this is the answer of an earlier call again: nothing is new."""
+        """Whether an earlier call stored all of the scores."""
         return all(each.kept is Kept.PRESENT for each in self.outcomes) and bool(self.outcomes)
 
 
@@ -76,10 +76,9 @@ def create_score(
     body: dict[str, Any],
     retry: Retry = NO_RETRY,
 ) -> Created:
-    """Store one score, whose id is a UUIDv7 in lower case.
+    """Store one score under a new UUIDv7, or return the score that an earlier call stored.
 
-    `body` is a loaded ScoreCreateBody. The same key with the same body is the same score. Raises
-    KeyReused, TooLarge and StoreUnavailable.
+    `body` is a loaded ScoreCreateBody. Raises KeyReused, TooLarge and StoreUnavailable.
     """
     score = new_score(entity, project, owner, body, retry.idempotency_key, retry.api_key_id)
     if retry.is_repeated and (first := _find_retried(store, score)):
@@ -93,9 +92,9 @@ def create_score(
 
 
 def _find_retried(store: Store, score: Score) -> str | None:
-    """The score that the same API key stored with the same content just before, if it did."""
+    """Return the id of the score that the same API key stored recently with the same content."""
     if score.retry_hash is None:
-        return None  # Its idempotency key says more.
+        return None  # The idempotency key decides.
     after = last_id_before(score.created_at - RETRY_WINDOW)
     return store.find_retried(score.entity, score.project, score.retry_hash, after)
 
@@ -110,34 +109,34 @@ def create_scores(
     *,
     partial: bool = False,
 ) -> Created:
-    """Store many scores, in the order given, all of them or none.
+    """Store many scores in the order given, all or none; with `partial`, all that are not refused.
 
-    `bodies` are loaded ScoreBatchLine, each with a key of its own or none; `idempotency_key`
-    covers those without, all together. Where a score's own key was sent before with other content,
-    nothing is stored. With `partial`, all but the refused scores are stored. Raises KeyReused,
-    TooLarge and StoreUnavailable.
+    `bodies` are loaded ScoreBatchLine, each with or without its own idempotency key;
+    `idempotency_key` covers those without. A score whose own key was sent before with other content
+    has the outcome KEY_TAKEN. Raises KeyReused, TooLarge and StoreUnavailable.
     """
     scores = [new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
     if idempotency_key:
-        scores = _cover(scores, idempotency_key)
+        scores = _derive_keys(scores, idempotency_key)
     outcomes = store.add_missing(scores, partial=partial)
     for score, outcome in zip(scores, outcomes, strict=True):
-        if outcome.kept is Kept.KEY_TAKEN and not _is_own(score):
+        if outcome.kept is Kept.KEY_TAKEN and not _has_own_key(score):
             raise KeyReused
         if outcome.kept is Kept.TOO_LARGE and not partial:
             raise TooLarge(TOO_LARGE)
     return Created(outcomes)
 
 
-def _is_own(score: Score) -> bool:
-    """Whether a score of a batch came with a key of its own."""
+def _has_own_key(score: Score) -> bool:
+    """Return whether a score of a batch was sent with its own key."""
     return score.idempotency_key is not None and " " not in score.idempotency_key
 
 
-def _cover(scores: list[Score], idempotency_key: str) -> list[Score]:
-    """Give each score its part of a batch's key, which stands for the whole batch's content.
+def _derive_keys(scores: list[Score], idempotency_key: str) -> list[Score]:
+    """Derive a key for each score without one from the batch's key and the score's position.
 
-    A blank parts the two, which no key that is sent can hold.
+    The space between the two cannot occur in a key that is sent. The body hash covers the content
+    of the whole batch, so that a key is only replayed with the same batch.
     """
     content = hash_of("".join(score.body_hash for score in scores))
     return [
@@ -153,7 +152,7 @@ def _cover(scores: list[Score], idempotency_key: str) -> list[Score]:
 
 
 def read_score(store: Store, entity: str, project: str, score_id: str) -> Score:
-    """One score of one project. Raises NotFound, also when it is in another."""
+    """Return one score of one project. Raises NotFound, also if it is in another project."""
     score = store.find_score(entity, project, score_id)
     if score is None:
         raise NotFound(f"Score {score_id} not found")
@@ -161,17 +160,37 @@ def read_score(store: Store, entity: str, project: str, score_id: str) -> Score:
 
 
 def delete_scores(
-    store: Store, entity: str, project: str, score_ids: Sequence[str], by: ApiKey
+    store: Store, entity: str, project: str, score_ids: Sequence[str], caller: ApiKey
 ) -> int:
-    """Delete scores of one project for an API key; how many of them were there."""
+    """Delete scores of one project and return how many of them existed."""
     wanted = sorted(set(score_ids))
     ids = [each for each in wanted if re.fullmatch(SCORE_ID, each)]
     parts = [ids[start : start + AUDITED_IDS] for start in range(0, len(ids), AUDITED_IDS)]
-    whats = [{"entity": entity, "project": project, "score_ids": part} for part in parts]
-    with audited("scores.delete", by, *whats) as told:
+    targets = [{"entity": entity, "project": project, "score_ids": part} for part in parts]
+    with audited("scores.delete", caller, *targets) as results:
         deleted = store.delete_scores(entity, project, wanted) if wanted else 0
-        told["num_deleted"] = deleted
+        results["num_deleted"] = deleted
     return deleted
+
+
+def import_scores(
+    store: Store, entity: str, project: str, caller: ApiKey, bodies: Sequence[dict[str, Any]]
+) -> list[Kept]:
+    """Store scores under their own ids and times, and return what was done with each.
+
+    `bodies` are loaded ScoreImportLine; the caller's owner becomes the scores' owner. A score that
+    is stored already is PRESENT, and one whose id another score has is ID_TAKEN. The rest is stored
+    in one transaction. Raises StoreUnavailable; it is safe to repeat the call.
+    """
+    scores = [
+        make_score(body, entity, project, caller.owner, body["score_id"], body["created_at"])
+        for body in bodies
+    ]
+    with audited("scores.import", caller, {"entity": entity, "project": project}) as results:
+        outcomes = [each.kept for each in store.add_missing(scores, partial=True)]
+        results["num_created"] = outcomes.count(Kept.CREATED)
+        results["num_sent"] = len(outcomes)
+    return outcomes
 
 
 def new_score(
@@ -182,12 +201,12 @@ def new_score(
     idempotency_key: str | None = None,
     api_key_id: str | None = None,
 ) -> Score:
-    """Return a score whose id and time the store will make."""
+    """Return a score whose id and time the store will assign."""
     now = datetime.now(UTC)
-    return score_of(body, entity, project, owner, UNASSIGNED, now, idempotency_key, api_key_id)
+    return make_score(body, entity, project, owner, UNASSIGNED, now, idempotency_key, api_key_id)
 
 
-def score_of(
+def make_score(
     body: dict[str, Any],
     entity: str,
     project: str,
@@ -197,7 +216,7 @@ def score_of(
     idempotency_key: str | None = None,
     api_key_id: str | None = None,
 ) -> Score:
-    """The score that a loaded ScoreCreateBody is, under an id and of a time."""
+    """Return the score of a loaded ScoreCreateBody, with its leaves and hashes."""
     value_json = jsontext.write(body["value"])
     ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
     body_hash = hash_of(ids + value_json)
@@ -220,5 +239,5 @@ def score_of(
 
 
 def hash_of(text: str) -> str:
-    """The SHA-256 of a text, in hexadecimal digits."""
+    """Return the SHA-256 of a text in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -164,7 +164,7 @@ def test_a_place_is_given_back_when_the_application_fails(
     app.after_request(fail)
     monkeypatch.setattr(state.store, "list_score_ids", fail)
     client = app.test_client()
-    for _ in range(3 * state.long_requests.most):
+    for _ in range(3 * state.long_requests.max_running):
         client.get(PATH, headers={"Authorization": f"Bearer {ADMIN_KEY}"}).close()
     assert not state.long_requests._running
 
@@ -183,15 +183,15 @@ def test_long_requests_take_half_of_the_threads_and_a_key_half_of_that(
 ) -> None:
     limit = ConcurrencyLimit(threads)
     for _ in range(most_of_one):
-        limit.take("one")
+        limit.acquire("one")
     with pytest.raises(Busy):
-        limit.take("one")
+        limit.acquire("one")
     for number in range(most - most_of_one):
-        limit.take(f"other {number}")
+        limit.acquire(f"other {number}")
     with pytest.raises(Busy):
-        limit.take("next")
-    limit.give_back("one")
-    limit.take("next")
+        limit.acquire("next")
+    limit.release("one")
+    limit.acquire("next")
 
 
 # Analyses

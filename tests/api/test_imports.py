@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.services.imports import import_scores
 from app.services.keys import COMMAND_LINE
+from app.services.scores import import_scores
 from app.stores.base import Kept, Store
 from tests.api.test_auth import create as create_key
 from tests.api.test_exports import VALUES, export, fill

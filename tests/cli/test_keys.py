@@ -85,9 +85,9 @@ def test_a_revocation_says_what_stays_in_use_and_a_cascade_ends_it(tmp_path: Pat
     boss = json.loads(run(tmp_path, *CREATE, "--json").stdout)
     store = open_store(f"sqlite:///{tmp_path}/var/scoreline.db")
     with closing(store):
-        by = store.list_keys()[0]
+        caller = store.list_keys()[0]
         for _ in range(2):
-            create_key(store, name="n", role="create", scope="acme/*", by=by)
+            create_key(store, name="n", role="create", scope="acme/*", caller=caller)
     revoked = run(tmp_path, "keys", "revoke", boss["key_id"])
     assert "2 keys that were made with it are still in use" in revoked.stderr
     cascade = run(tmp_path, "keys", "revoke", "--cascade", "--json", boss["key_id"])

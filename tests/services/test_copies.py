@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Iterator[Store]:
 
 
 def copy(source: Store, target: Store, *, delete_extra: bool = False) -> Copied:
-    return copy_store(source, target, delete_extra=delete_extra, note=lambda _: None)
+    return copy_store(source, target, delete_extra=delete_extra, progress=lambda _: None)
 
 
 def scan(store: Store) -> list[Score]:
@@ -74,7 +74,7 @@ def test_a_page_is_tried_again_while_the_target_does_not_answer(
     patience: float,
     ends_well: bool,
 ) -> None:
-    monkeypatch.setattr(copies, "PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(copies, "RETRY_SECONDS", patience)
     add, failures = store.add_missing, [StoreUnavailable("away")] * 2
 
     def add_later(scores: Sequence[Score], *, partial: bool) -> list[Outcome]:

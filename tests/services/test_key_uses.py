@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.services.key_uses import KeyUses
+from app.services.keys import KeyUses
 
 SECONDS = 30.0
 
@@ -69,7 +69,7 @@ class Pauses:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     made = Pauses()
-    monkeypatch.setattr("app.services.key_uses.time", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr("app.services.keys.time", SimpleNamespace(sleep=made.sleep))
     return made
 
 
@@ -122,7 +122,7 @@ def test_an_end_in_order_writes_what_is_noted(
 ) -> None:
     at_exit: list[Any] = []
     fake = SimpleNamespace(register=at_exit.append)
-    monkeypatch.setattr("app.services.key_uses.atexit", fake)
+    monkeypatch.setattr("app.services.keys.atexit", fake)
     uses.note("a")
     store.written.get(timeout=SECONDS)
     pauses.wait()

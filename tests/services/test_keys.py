@@ -191,9 +191,9 @@ def admin(scope: str, **changes: Any) -> ApiKey:
     return replace(key, **changes)
 
 
-def make(store: Store, by: ApiKey = COMMAND_LINE, **changes: Any) -> ApiKey:
+def make(store: Store, caller: ApiKey = COMMAND_LINE, **changes: Any) -> ApiKey:
     wanted: dict[str, Any] = {"name": "n", "role": "read", "scope": "acme/demo", **changes}
-    return create_key(store, by=by, **wanted)[0]
+    return create_key(store, caller=caller, **wanted)[0]
 
 
 def test_the_roles_of_the_schema_are_the_roles() -> None:
@@ -220,17 +220,17 @@ def test_the_roles_of_the_schema_are_the_roles() -> None:
 def test_an_administrator_manages_keys_of_its_own_scope_only(
     store: Store, own: str, scope: str, granted: bool
 ) -> None:
-    by = admin(own)
+    caller = admin(own)
     theirs = make(store, scope=scope, role="admin")
-    assert list_keys(store, by) == ([theirs] if granted else [])
+    assert list_keys(store, caller) == ([theirs] if granted else [])
     if granted:
-        assert make(store, by, scope=scope, role="admin").scope == scope
-        assert revoke_key(store, theirs.key_id, by).key.revoked_at is not None
+        assert make(store, caller, scope=scope, role="admin").scope == scope
+        assert revoke_key(store, theirs.key_id, caller).key.revoked_at is not None
         return
     with pytest.raises(Forbidden):
-        make(store, by, scope=scope)
+        make(store, caller, scope=scope)
     with pytest.raises(NotFound):
-        revoke_key(store, theirs.key_id, by)
+        revoke_key(store, theirs.key_id, caller)
     assert store.list_keys() == [theirs]
 
 
@@ -308,8 +308,8 @@ def test_a_key_that_was_revoked_a_moment_ago_makes_no_keys(store: Store) -> None
 def test_keys_in_use_and_keys_in_all_have_a_bound(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "MOST_IN_USE", 2)
-    monkeypatch.setattr(keys, "MOST_KEYS", 3)
+    monkeypatch.setattr(keys, "MAX_KEYS_IN_USE", 2)
+    monkeypatch.setattr(keys, "MAX_KEYS", 3)
     first, _ = make(store), make(store)
     with pytest.raises(TooManyKeys, match="2 API keys are in use"):
         make(store)
@@ -334,19 +334,19 @@ def test_keys_are_listed_in_pages_of_the_callers_scope(
 
 @pytest.mark.parametrize("role", ["create", "read", "write"])
 def test_nobody_grants_a_role_with_more_than_the_own(store: Store, role: str) -> None:
-    by = admin("*", role=role)
-    assert make(store, by, role=role).role == role
+    caller = admin("*", role=role)
+    assert make(store, caller, role=role).role == role
     with pytest.raises(Forbidden):
-        make(store, by, role="admin")
+        make(store, caller, role="admin")
 
 
 def test_a_key_never_outlives_the_key_that_made_it(store: Store) -> None:
     end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
-    by = admin("*", expires_at=end)
-    assert make(store, by).expires_at == end
-    assert make(store, by, expires_at=end).expires_at == end
+    caller = admin("*", expires_at=end)
+    assert make(store, caller).expires_at == end
+    assert make(store, caller, expires_at=end).expires_at == end
     with pytest.raises(Forbidden):
-        make(store, by, expires_at=end + timedelta(seconds=1))
+        make(store, caller, expires_at=end + timedelta(seconds=1))
     assert make(store).expires_at is None
 
 

@@ -96,9 +96,9 @@ def test_threads_together_take_no_more_than_there_is(clock: Clock, hasty_threads
 
 def test_buckets_of_many_names_are_bounded(clock: Clock) -> None:
     bucket = Buckets(1, 60)
-    for number in range(3 * limits.MOST_NAMES):
+    for number in range(3 * limits.MAX_NAMES):
         assert bucket.take(str(number)) == 0.0
-        assert len(bucket._full_at) <= limits.MOST_NAMES
+        assert len(bucket._full_at) <= limits.MAX_NAMES
 
 
 def test_no_rate_is_no_limit() -> None:
