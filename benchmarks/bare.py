@@ -1,4 +1,4 @@
-"""A bare Flask view that returns a constant: the upper limit, without body, key or store."""
+"""A Flask view that returns a constant without reading a body, key or store: an upper limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SCORE_ID = "01a20901-1208-700a-886d-bd665d10c4ec"
 
 
 def create_app() -> Flask:
-    """Make the WSGI application."""
+    """Create the WSGI application."""
     app = Flask("bare")
 
     @app.post("/v2/<entity>/<project>/scores")

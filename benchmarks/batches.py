@@ -1,4 +1,4 @@
-"""Batches, against raw executemany of the same documents and against single creates."""
+"""Measure batches, compared with raw executemany of the same documents and with single creates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SINGLES = {"single creates, 1 connection": 1, "single creates, 32 connections": 
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Measure scores a second: one client that sends batches, one process that inserts them."""
+    """Measure scores per second of one client that sends batches, or one process that inserts."""
     place = directory / "batches"
     place.mkdir()
     rows = []

@@ -1,4 +1,4 @@
-"""A client with one kept-alive connection, for large requests and answers."""
+"""A client with one persistent connection, for large requests and responses."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Client:
             assert response.status == 200, answer
 
     def get(self, path: str) -> None:
-        """Return a whole answer."""
+        """Read a whole response."""
         self._connection.request("GET", path, headers=HEADERS)
         with self._connection.getresponse() as response:
             answer = response.read()
             assert response.status == 200, answer
 
     def count_lines(self, path: str) -> int:
-        """Read an answer as a stream, and count its lines."""
+        """Read a response as a stream, and return the number of its lines."""
         self._connection.request("GET", path, headers=HEADERS)
         with self._connection.getresponse() as response:
             assert response.status == 200, response.read()
@@ -49,7 +49,7 @@ class Client:
             return lines
 
     def is_ready(self) -> bool:
-        """Return whether /health/ready answers 200."""
+        """Return whether /health/ready returns 200."""
         self._connection.request("GET", "/health/ready")
         with self._connection.getresponse() as response:
             response.read()

@@ -1,4 +1,4 @@
-"""Durable single creates, over 1, 8 and 32 connections."""
+"""Measure durable single creates over 1, 8 and 32 connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARE_OURS = "bare Flask, our worker"
 
 
 def measure(plan: Plan, directory: Path, mongodb_uri: str) -> list[Row]:
-    """Measure Scoreline on each store against a bare view, FastAPI and raw inserts."""
+    """Compare Scoreline on each store with a bare view, FastAPI and raw inserts."""
     rows = []
     for connections in CONNECTIONS:
         what = f"single creates, {connections} connection{'s' if connections > 1 else ''}"
@@ -56,7 +56,9 @@ def _sides(
         }
         if mongodb_uri:
             uri = mongodb.with_database(mongodb_uri, f"scoreline_bench_{connections}")
-            if os.environ.get("SCORELINE_TEST_MONGODB"):  # Any other server ends with its data.
+            if os.environ.get(
+                "SCORELINE_TEST_MONGODB"
+            ):  # Other servers are deleted with their data.
                 stack.callback(mongodb.drop_database, uri)
             server = enter(servers.scoreline(place, uri))
             sides[MONGODB] = Side(server, bodies, connections, plan.mongodb_seconds)
@@ -69,7 +71,7 @@ def _sides(
 
 
 class Side:
-    """One service under load, and how many scores it has acknowledged."""
+    """A service under load, and the number of scores that it has acknowledged."""
 
     def __init__(
         self, server: servers.Server, bodies: Path, connections: int, seconds: int
@@ -79,11 +81,11 @@ class Side:
         self._acknowledged = 0
 
     def __call__(self) -> float:
-        """Return requests a second."""
+        """Measure requests per second."""
         return self._load(self._seconds)
 
     def warm_up(self) -> None:
-        """Load it for a second without measuring."""
+        """Send requests for a second without measuring."""
         self._load(1)
 
     def _load(self, seconds: int) -> float:
@@ -93,14 +95,14 @@ class Side:
         return load.rate
 
     def check(self) -> None:
-        """Check that its file holds what it has acknowledged."""
+        """Check that the database contains all acknowledged scores."""
         if self._server.database:
             stored = raw.count(self._server.database)
             assert stored >= self._acknowledged, (self._server, stored, self._acknowledged)
 
 
 def _raw(stack: ExitStack, plan: Plan, place: Path) -> Callable[[], float]:
-    """Return raw inserts of the documents that Scoreline made during the warm-up."""
+    """Return a measurement of raw inserts of the documents that Scoreline stored in the warm-up."""
     documents = raw.rows(place / "scoreline.db", BODIES)
     connection = stack.enter_context(raw.like(place / "raw.db", place / "scoreline.db"))
     return lambda: raw.single_inserts(connection, documents, plan.seconds)

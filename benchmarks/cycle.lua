@@ -1,5 +1,5 @@
--- wrk's side: `wrk ... -- METHOD FILE` sends the lines of FILE in turn, each as the body of a POST
--- or as the path of a GET. Every request is made before the first is sent.
+-- The script of wrk: `wrk ... -- METHOD FILE` sends the lines of FILE in turn, each as the body of a
+-- POST or as the path of a GET. All requests are built before the first one is sent.
 local requests = {}
 local sent = 0
 

@@ -1,4 +1,4 @@
-"""The scores to send: like those of an evaluation, each a little different."""
+"""Make scores to send, which are like those of an evaluation and all different."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 SCORES = "/v2/acme/demo/scores"
-SCORES_A_RUN = 1_000
+SCORES_PER_RUN = 1_000
 BODIES = 1_000
-"""How many different bodies single creates send in turn."""
+"""How many different bodies the single creates cycle through."""
 
 
 def body(number: int) -> dict[str, Any]:
-    """Return the `number`th score: five scorers, 1,000 scores an evaluation run."""
+    """Return the `number`th score, with five scorers and 1,000 scores per evaluation run."""
     return {
         "prediction_id": f"prediction-{number:07d}",
         "scorer": f"weave:///acme/demo/object/Scorer{number % 5}:v3",
@@ -22,7 +22,7 @@ def body(number: int) -> dict[str, Any]:
             "accuracy": {"f1": number % 1000 / 1000, "precision": 0.8125},
             "reason": "The answer names the city, and no other.",
         },
-        "evaluation_run_id": run(number // SCORES_A_RUN),
+        "evaluation_run_id": run(number // SCORES_PER_RUN),
     }
 
 
@@ -32,11 +32,11 @@ def run(number: int) -> str:
 
 
 def batch(count: int, first: int = 0) -> bytes:
-    """Return the body of one batch of `count` scores."""
+    """Return the body of a batch of `count` scores."""
     return json.dumps({"scores": [body(first + number) for number in range(count)]}).encode()
 
 
 def write_bodies(path: Path) -> Path:
-    """Write BODIES bodies to `path`, one a line."""
+    """Write BODIES bodies to `path`, one per line."""
     path.write_text("".join(f"{json.dumps(body(number))}\n" for number in range(BODIES)))
     return path

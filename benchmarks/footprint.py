@@ -1,4 +1,4 @@
-"""The time until a service is ready, and the memory of a worker."""
+"""Measure the time until a service is ready, and the memory of a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCHES = 6
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Measure the start on an empty store, and the memory of its largest worker."""
+    """Measure the start with an empty store, and the memory of the largest worker."""
     measured: dict[str, list[float]] = {name: [] for name in UNITS}
     for number in range(plan.rounds):
         place = directory / f"footprint-{number}"
@@ -47,7 +47,7 @@ def _one(plan: Plan, place: Path) -> dict[str, float]:
         values[FRESH] = _largest(service)
         wrk.load(f"{service.url}{SCORES}", "POST", bodies, 32, plan.seconds)
         values[LOADED] = _largest(service)
-        for _ in range(BATCHES):  # Each on a connection of its own: any worker may take it.
+        for _ in range(BATCHES):  # On separate connections, so that all workers get some.
             with Client(service.port) as client:
                 client.post_batch(large)
         values[BATCHED] = _largest(service)

@@ -1,4 +1,4 @@
-"""The machine: its processor, disk and software."""
+"""Describe the machine: its processor, memory, file systems and software."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def filesystem(path: Path) -> str:
 
 
 def resident_megabytes(process: int) -> float:
-    """Return the resident memory of a process, shared memory included."""
+    """Return the resident memory of a process in MiB, including shared memory."""
     status = Path(f"/proc/{process}/status").read_text()
     kilobytes = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert kilobytes, status

@@ -1,6 +1,6 @@
-"""Raw sqlite3: the same documents into the same tables and indexes, as durable, and nothing else.
+"""Measure raw sqlite3, which stores the same documents equally durably and does nothing else.
 
-Tables, indexes and documents are copied from a file that Scoreline wrote.
+Tables, indexes and documents are copied from a database that Scoreline wrote.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ SETTINGS = "Python's sqlite3, one process, one connection, WAL, synchronous=FULL
 
 Row = tuple[object, ...]
 
-
 COLUMNS = (
     "_id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, "
     "wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum"
 )
-"""What a row of scores holds but its sequence number, which SQLite makes."""
+"""The columns of a score, except for its sequence number, which SQLite generates."""
 
 
 @contextmanager
 def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
-    """Make a file at `path` with the tables and indexes of `original`, and no rows."""
+    """Create an empty database at `path` with the tables and indexes of `original`."""
     with closing(sqlite3.connect(original)) as source:
         statements = source.execute(
             "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
@@ -41,14 +40,14 @@ def like(path: Path, original: Path) -> Iterator[sqlite3.Connection]:
 
 
 def rows(path: Path, limit: int) -> list[Row]:
-    """Return the first documents of a file of Scoreline's."""
+    """Return the first rows of a database of Scoreline's."""
     with closing(sqlite3.connect(path)) as connection:
         statement = f"SELECT {COLUMNS} FROM scores ORDER BY _id LIMIT ?"
         return connection.execute(statement, (limit,)).fetchall()
 
 
 def renewed(documents: Sequence[Row]) -> list[Row]:
-    """Return the same documents with new ids, the first column."""
+    """Return the same documents with new ids, which are the first column."""
     return [(str(uuid7()), *document[1:]) for document in documents]
 
 
@@ -59,7 +58,7 @@ def _insert(width: int) -> str:
 def single_inserts(
     connection: sqlite3.Connection, documents: Sequence[Row], seconds: float
 ) -> float:
-    """Return inserts a second, each in a transaction of its own."""
+    """Return inserts per second, each in its own transaction."""
     statement = _insert(len(documents[0]))
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -70,7 +69,7 @@ def single_inserts(
 
 
 def batches(connection: sqlite3.Connection, parts: Sequence[Sequence[Row]]) -> float:
-    """Return the seconds for all parts, each an executemany in a transaction of its own."""
+    """Return the seconds for all parts, each an executemany in its own transaction."""
     statement = _insert(len(parts[0][0]))
     began = time.perf_counter()
     for part in parts:
@@ -81,7 +80,7 @@ def batches(connection: sqlite3.Connection, parts: Sequence[Sequence[Row]]) -> f
 
 
 def read_all(path: Path) -> float:
-    """Return scores a second of one SELECT of whole rows, in the order of a list."""
+    """Return scores per second of one SELECT of whole rows in the order of a list."""
     count, seconds = _read(path, "*")
     return count / seconds
 
@@ -104,6 +103,6 @@ def _read(path: Path, columns: str) -> tuple[int, float]:
 
 
 def count(path: Path) -> int:
-    """Return how many scores a file of the same tables holds."""
+    """Return the number of scores in a database."""
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])

@@ -1,4 +1,4 @@
-"""Reads of one score, of pages and of the whole list, with few and with many scores stored."""
+"""Measure reads of one score, of pages, and of all scores, in a small and a large store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import raw, servers, wrk
 from benchmarks.client import Client
 from benchmarks.creates import EMBEDDED, RAW
-from benchmarks.documents import SCORES, SCORES_A_RUN, batch, run
+from benchmarks.documents import SCORES, SCORES_PER_RUN, batch, run
 from benchmarks.rounds import Measure, Plan, alternate, progress
 from benchmarks.table import Row
 
@@ -22,11 +22,11 @@ PAGE = "time to read a page of 100"
 RUN = "time to read a page of 100 of a run"
 BATCH = 10_000
 PLACES = 1_000
-"""How many different scores and pages are read in turn."""
+"""How many different scores and pages the reads cycle through."""
 
 
 def measure(plan: Plan, directory: Path) -> list[Row]:
-    """Measure reads with many scores stored against reads with few, and the list's rate."""
+    """Compare reads in a large and a small store, and measure the whole list and a summary."""
     places = {count: directory / f"reads-{count}" for count in (plan.small, plan.large)}
     for place in places.values():
         place.mkdir()
@@ -55,11 +55,11 @@ def _fill(server: servers.Server, count: int) -> None:
 
 
 def _write_paths(place: Path) -> dict[str, Path]:
-    """Write files with the paths of reads of each kind, spread over the whole store."""
+    """Write files with the paths to read for each measurement, spread over the whole store."""
     with closing(sqlite3.connect(place / "scoreline.db")) as connection:
         ids = [row[0] for row in connection.execute("SELECT _id FROM scores ORDER BY _id")]
     chosen = random.Random(1)  # noqa: S311
-    runs = [run(number) for number in range(len(ids) // SCORES_A_RUN)]
+    runs = [run(number) for number in range(len(ids) // SCORES_PER_RUN)]
     paths: dict[str, Callable[[], str]] = {
         ONE: lambda: f"{SCORES}/{chosen.choice(ids)}",
         PAGE: lambda: f"{SCORES}?limit=100&after={chosen.choice(ids[:-100])}",
@@ -75,7 +75,7 @@ def _write_paths(place: Path) -> dict[str, Path]:
 def _flatness(
     what: str, plan: Plan, both: dict[int, servers.Server], lines: dict[int, Path]
 ) -> Row:
-    """Measure the mean time of an answer at one connection, many scores against few."""
+    """Compare the mean response time over one connection in the large and the small store."""
 
     def milliseconds(count: int) -> float:
         load = wrk.load(both[count].url, "GET", lines[count], 1, plan.seconds)
@@ -84,16 +84,16 @@ def _flatness(
     names = {count: f"{count:,} stored" for count in both}
     sides: dict[str, Measure] = {names[count]: partial(milliseconds, count) for count in both}
     for measure_once in sides.values():
-        measure_once()  # Nothing is cold in the first round.
+        measure_once()  # Warm up before the first round.
     measured = alternate(what, sides, plan.rounds)
     small, large = names[plan.small], names[plan.large]
     return Row(what, large, small, " ms", measured[large], measured[small])
 
 
 def _stream(plan: Plan, server: servers.Server) -> Row:
-    """Measure the whole list against a raw SELECT of the same rows."""
+    """Compare the whole list with a raw SELECT of the same rows."""
 
-    def scores_a_second() -> float:
+    def scores_per_second() -> float:
         began = time.perf_counter()
         with Client(server.port) as client:
             lines = client.count_lines(SCORES)
@@ -103,7 +103,7 @@ def _stream(plan: Plan, server: servers.Server) -> Row:
     assert server.database
     what = f"the list of {plan.large:,}, scores a second"
     sides: dict[str, Measure] = {
-        EMBEDDED: scores_a_second,
+        EMBEDDED: scores_per_second,
         RAW: partial(raw.read_all, server.database),
     }
     measured = alternate(what, sides, plan.rounds)
@@ -111,7 +111,7 @@ def _stream(plan: Plan, server: servers.Server) -> Row:
 
 
 def _summary(plan: Plan, server: servers.Server) -> Row:
-    """Measure a summary of all scores against a SELECT of the columns that it reads."""
+    """Compare a summary of all scores with a SELECT of the columns that it reads."""
 
     def milliseconds() -> float:
         began = time.perf_counter()
@@ -126,6 +126,6 @@ def _summary(plan: Plan, server: servers.Server) -> Row:
         RAW: partial(raw.read_leaves, server.database),
     }
     for measure_once in sides.values():
-        measure_once()  # Each worker process imports what computes figures once.
+        measure_once()  # The first request in each worker imports numpy and SciPy.
     measured = alternate(what, sides, plan.rounds)
     return Row(what, EMBEDDED, RAW, " ms", measured[EMBEDDED], measured[RAW])

@@ -1,7 +1,7 @@
-"""The reference: the same call on FastAPI, pydantic and sqlite3, as durable.
+"""A reference service with the same call and durability, on FastAPI, pydantic and sqlite3.
 
-It keeps the same table with the same indexes, checks an API key, and answers when the score is on
-disk. It has no leaves, idempotency keys, log lines or limits, which favours it.
+It has the same table and indexes, checks an API key, and responds when the score is on disk. It has
+no leaves, idempotency keys, log lines or limits, which is an advantage.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_
 
 
 class ScoreCreateBody(BaseModel):
-    """The body of a create."""
+    """The body that creates a score."""
 
     prediction_id: str
     scorer: str
@@ -52,7 +52,7 @@ class ScoreCreateBody(BaseModel):
 
 
 class ScoreCreateRes(BaseModel):
-    """The answer to a create."""
+    """The response to creating a score."""
 
     score_id: str
 

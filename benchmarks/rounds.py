@@ -1,4 +1,4 @@
-"""The size of a run, and its order: all sides in turn, round after round."""
+"""Define the size of a benchmark, and measure all sides in turn, round after round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEGAN = time.monotonic()
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a run."""
+    """The size of a benchmark: rounds, seconds per measurement, and numbers of scores."""
 
     rounds: int
     seconds: int
@@ -30,15 +30,15 @@ QUICK = Plan(3, 2, 2, batch_scores=10_000, small=10_000, large=100_000)
 
 
 def progress(text: str) -> None:
-    """Print progress on stderr, with the time since the start."""
+    """Print progress to stderr, with the time since the start."""
     minutes, seconds = divmod(round(time.monotonic() - _BEGAN), 60)
     print(f"[{minutes:02d}:{seconds:02d}] {text}", file=sys.stderr, flush=True)
 
 
 def alternate(what: str, sides: Mapping[str, Measure], rounds: int) -> Measured:
-    """Measure each side once a round, every second round in the opposite order.
+    """Measure each side once per round, and reverse the order in every second round.
 
-    Values of the same round are neighbours in time: their ratio is what is compared.
+    The values of a round are measured right after each other, so their ratio can be compared.
     """
     measured: Measured = {name: [] for name in sides}
     for number in range(rounds):

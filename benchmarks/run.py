@@ -1,6 +1,6 @@
-"""`python -m benchmarks.run`: measure Scoreline beside other ways to keep scores.
+"""`python -m benchmarks.run`: compare Scoreline with other ways to store scores.
 
-Every figure is a ratio of neighbours in time, on the same machine in the same run.
+Every ratio is of values that were measured right after each other on the same machine.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ NOTE = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 2 when something that it needs is missing, 1 when it was broken off."""
+    """Measure and print. Return 2 if something is missing, and 1 after an interruption."""
     options = _options(arguments)
     directory = Path(options.directory)
-    if trouble := _trouble(directory):
-        print(f"benchmarks: {trouble}", file=sys.stderr)
+    if problem := _problem(directory):
+        print(f"benchmarks: {problem}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _stop)
     rows: list[table.Row] = []
@@ -56,25 +56,25 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5, fewer scores")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument(
-        "--directory", default="var", help="where every server writes; on a disk (default: var)"
+        "--directory", default="var", help="where all servers write; on a disk (default: var)"
     )
     parser.add_argument(
-        "--only", action="append", choices=PARTS, help="measure only this; may be repeated"
+        "--only", action="append", choices=PARTS, help="measure only this part; may be repeated"
     )
     return parser.parse_args(arguments)
 
 
 def _stop(*_: object) -> NoReturn:
-    sys.exit(143)  # So that every server is ended on the way out.
+    sys.exit(143)  # Raises SystemExit, so that all servers are stopped.
 
 
-def _trouble(directory: Path) -> str | None:
+def _problem(directory: Path) -> str | None:
     """Return why nothing can be measured here, or None."""
     if wrk.is_missing():
         return wrk.MISSING
     directory.mkdir(parents=True, exist_ok=True)
     if (kind := filesystem(directory)) in IN_MEMORY:
-        return f"{directory} is on {kind}, where nothing is durable: give a --directory on a disk"
+        return f"{directory} is on {kind}, where nothing is durable: use a --directory on a disk"
     for module in ("fastapi", "uvicorn", "uvloop", "httptools"):
         if not importlib.util.find_spec(module):
             return f"{module} is not installed: make bench, or pip install '.[bench]'"
@@ -82,7 +82,7 @@ def _trouble(directory: Path) -> str | None:
 
 
 def _run(options: argparse.Namespace, parent: Path, rows: list[table.Row]) -> None:
-    """Measure the chosen parts into `rows`."""
+    """Measure the chosen parts, and append the results to `rows`."""
     plan = QUICK if options.quick else FULL
     parts = options.only or PARTS
     with ExitStack() as stack:
@@ -119,7 +119,7 @@ def _mongodb(plan: Plan) -> str:
     choice = mongodb.choice()
     if not choice:
         return f"skipped, {mongodb.NONE}"
-    words = re.sub(r"/\S*/", "", choice)  # Without the path of the program.
+    words = re.sub(r"/\S*/", "", choice)  # Remove the path of the program.
     return f"Scoreline as above, on {words}; {plan.mongodb_seconds} s a measurement"
 
 

@@ -1,6 +1,6 @@
-"""The services that are measured: each is started for the length of a block, on loopback.
+"""Start the services to measure, each on loopback for the duration of a block.
 
-All serve with as many workers as Scoreline does by default.
+All have the default number of workers of Scoreline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Server:
-    """The port of a service, and its database file, where it has one."""
+    """The port of a service, and its database file, if it has one."""
 
     port: int
     database: Path | None = None
@@ -94,7 +94,7 @@ def settings() -> dict[str, str]:
 
 @contextmanager
 def _started(command: Sequence[str], port: int, log: Path, **settings: str) -> Iterator[None]:
-    """Run a Python module in a process group of its own; end it with all its children."""
+    """Run a Python module in its own process group, and stop it with all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],

@@ -1,4 +1,4 @@
-"""The table: ratios of values of the same round, and medians."""
+"""Format the results: ratios of values of the same round, and medians."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ RULE = ("---", "---", "---", "--:", "--:", "--:", "---")
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: the values of a side and of what it is compared with, round by round.
-
-    Without anything to compare with it is a plain value.
-    """
+    """The values of a side and of what it is compared with, if anything, round by round."""
 
     what: str
     side: str
@@ -25,11 +22,11 @@ class Row:
     theirs: Sequence[float] = ()
 
     def ratios(self) -> list[float]:
-        """Ours divided by theirs, in each round."""
+        """Return ours divided by theirs, for each round."""
         return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
     def cells(self) -> tuple[str, ...]:
-        """This row as text."""
+        """Return the cells of this row as text."""
         start = (self.what, self.side, self.against)
         if not self.theirs:
             least, most = quantity(min(self.ours), self.unit), quantity(max(self.ours), self.unit)
@@ -43,18 +40,18 @@ class Row:
 
 
 def ratio(value: float) -> str:
-    """A ratio, with no more digits than it is worth."""
+    """Format a ratio with significant digits only."""
     return f"{value:.3f}" if value < 0.1 else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value with its unit, with no more digits than it is worth."""
+    """Format a value with significant digits only, and its unit."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}{unit}"
 
 
 def plain(rows: Sequence[Row]) -> str:
-    """The table in columns."""
+    """Return the table in columns of plain text."""
     lines = [HEAD, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     return "\n".join(
@@ -64,6 +61,6 @@ def plain(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [HEAD, RULE, *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""Load by wrk, which takes little of the processors that it shares with what it measures."""
+"""Send load with wrk, which leaves most of the processor to the service that it measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.processes import ADMIN_KEY
 
-MISSING = "wrk is not on PATH: it makes the load (Debian, Ubuntu: apt install wrk; macOS: brew)"
+MISSING = "wrk is not on PATH; install it (Debian, Ubuntu: apt install wrk; macOS: brew)"
 SCRIPT = Path(__file__).parent / "cycle.lua"
 SETTINGS = "wrk: one thread, keep-alive"
 _REQUESTS = re.compile(r"(\d+) requests in")
@@ -18,19 +18,19 @@ _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 
 
 class BrokenLoad(Exception):
-    """Not every request was answered with a 2xx."""
+    """Not every request got a 2xx."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How many requests were answered, and how many a second."""
+    """The number of requests, and of requests per second."""
 
     requests: int
     rate: float
 
 
 def is_missing() -> bool:
-    """Whether there is no wrk on PATH."""
+    """Return whether wrk is not on PATH."""
     return shutil.which("wrk") is None
 
 
@@ -45,7 +45,7 @@ def load(url: str, method: str, lines: Path, connections: int, seconds: int) -> 
 
 
 def read(report: str) -> Load:
-    """What wrk's report says. Raises BrokenLoad."""
+    """Parse the report of wrk. Raises BrokenLoad."""
     requests, rate = _REQUESTS.search(report), _RATE.search(report)
     broken = "Non-2xx" in report or "Socket errors" in report
     if broken or not requests or not rate or requests[1] == "0":

@@ -1,1 +1,1 @@
-"""What an operator can set, and how gunicorn serves."""
+"""The settings, and the configuration of gunicorn."""
