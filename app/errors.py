@@ -1,4 +1,4 @@
-"""What can go wrong, in the service's words; `api/errors.py` alone turns it into HTTP."""
+"""The errors of the service; only `api/errors.py` turns them into HTTP."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 
 class ScorelineError(Exception):
-    """The root of every error that Scoreline raises on purpose."""
+    """The base class of all errors that Scoreline raises on purpose."""
 
 
 class NotAuthenticated(ScorelineError):
-    """No credentials, or none that are known and valid."""
+    """The credentials are missing, unknown or invalid."""
 
 
 class Forbidden(ScorelineError):
-    """Known credentials whose role or scope does not allow the call."""
+    """The role or scope of the API key does not allow the call."""
 
 
 class ForeignPage(ScorelineError):
-    """A write that a browser sends for a page of another origin."""
+    """A browser sent a write for a page of another origin."""
 
 
 class NotFound(ScorelineError):
-    """What was asked for is not here."""
+    """The requested object does not exist."""
 
 
 class Invalid(ScorelineError):
-    """Input that the schema refuses.
+    """The input does not match its schema.
 
-    `errors` is FastAPI's list: dicts with the keys type, loc, msg, input and sometimes ctx, in
-    that order. `num_more` counts errors that were found and not kept.
+    `errors` is FastAPI's list of dicts with the keys type, loc, msg, input and sometimes ctx, in
+    that order. `num_more` counts further errors that were found but not kept.
     """
 
     def __init__(self, errors: Sequence[dict[str, Any]], num_more: int = 0) -> None:
@@ -40,7 +40,7 @@ class Invalid(ScorelineError):
 
 
 class TooMany(ScorelineError):
-    """More calls than one key or one address may make; the same call may succeed after `wait`."""
+    """A key or an address has made too many calls; try again after `wait` seconds."""
 
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
@@ -48,9 +48,9 @@ class TooMany(ScorelineError):
 
 
 class InvalidKeySetting(ScorelineError):
-    """A name, owner, role, scope or end that an API key cannot have; the message says what it can.
+    """An API key cannot have this name, owner, role, scope or expiry.
 
-    `field` is what is wrong, `given` its value.
+    `field` is the name of the setting, `given` its value; the message says what is allowed.
     """
 
     def __init__(self, field: str, given: str, message: str) -> None:
@@ -60,7 +60,7 @@ class InvalidKeySetting(ScorelineError):
 
 
 class InvalidParameter(ScorelineError):
-    """A parameter that has the right shape and still cannot be followed; the message says why.
+    """A parameter matches its schema but cannot be used; the message says why.
 
     `name` is the parameter, `given` its value.
     """
@@ -72,64 +72,64 @@ class InvalidParameter(ScorelineError):
 
 
 class CursorExpired(ScorelineError):
-    """A cursor that `changes` cannot go on from; the message says how to begin anew."""
+    """`changes` cannot continue from this cursor; the message says how to start again."""
 
 
 class Unsupported(ScorelineError):
-    """A question that this kind of store cannot answer; the message says which kind can."""
+    """This kind of store does not support the call; the message says which kind does."""
 
 
 class Unreadable(ScorelineError):
-    """A body that cannot be read as text or JSON at all."""
+    """The body cannot be read as text or JSON."""
 
 
 class Encoded(ScorelineError):
-    """A body with a Content-Encoding, such as gzip, which is not decoded."""
+    """The body has a Content-Encoding, such as gzip, which is not supported."""
 
 
 class TooLarge(ScorelineError):
-    """Input over a size that the service or its store can keep."""
+    """The input is larger than the service or its store allows."""
 
 
 class TooSlow(ScorelineError):
-    """A body that comes too slowly to be waited for; the same call may succeed later."""
+    """The body arrived too slowly; the same call may succeed later."""
 
 
 class Conflict(ScorelineError):
-    """Something of that identity is stored already."""
+    """Another object with the same identity is stored already."""
 
 
 class TooManyKeys(ScorelineError):
-    """One more API key than a store may hold; the message says how to make room."""
+    """The store holds as many API keys as it may; the message says what to do."""
 
 
 class KeyReused(ScorelineError):
-    """An idempotency key that was sent before with other content."""
+    """The idempotency key was sent before with other content."""
 
 
 class Busy(ScorelineError):
-    """More is under way than the process may hold; the same call may succeed later."""
+    """The process is already doing as much as it may; the same call may succeed later."""
 
 
 class ClientGone(ScorelineError):
-    """The client has disconnected: nobody reads the answer that is being worked on."""
+    """The client has disconnected, so that nobody would read the response."""
 
 
 class StoreUnavailable(ScorelineError):
-    """The store does not answer, or not in time; the same call may succeed later."""
+    """The store does not answer in time; the same call may succeed later."""
 
 
 class StoreBusy(StoreUnavailable):
-    """The store cannot keep up with what is sent; what was refused is not stored."""
+    """Too many writes are waiting; nothing of this call was stored."""
 
 
 class StoreFull(StoreUnavailable):
-    """The store has no space for more; what it holds is still read."""
+    """The store has no space left; it can still be read."""
 
 
 class StoreDamaged(StoreUnavailable):
-    """What the store holds is damaged; nothing is answered from it."""
+    """The store's data is damaged, and the call returns none of it."""
 
 
 class StoreRefused(ScorelineError):
-    """A store that must not be opened: not ours, newer than this program, or damaged."""
+    """The store must not be opened: it is not Scoreline's, of a newer version, or damaged."""

@@ -1,4 +1,4 @@
-"""UUIDv7 and the time in it (RFC 9562), and UTC as text."""
+"""Make UUIDv7 ids and read their times (RFC 9562), and write UTC as text."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MAX_MILLISECONDS = 2**48 - 1
-"""UUIDv7's time has 48 bits."""
+"""The time in a UUIDv7 has 48 bits."""
 
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last millisecond that a datetime can hold."""
 
 
 def new_id() -> str:
-    """Return a UUIDv7 of this moment, in lower case."""
+    """Return a UUIDv7 of the current time, in lower case."""
     return str(uuid7())
 
 
 def next_id(floor: str | None) -> str:
-    """Return a UUIDv7 of this moment that is higher than `floor`, a UUIDv7 or None.
+    """Return a UUIDv7 of the current time that is higher than `floor`, a UUIDv7 or None.
 
-    Where the clock is behind `floor`, it is the id that follows `floor`. Raises OverflowError when
-    there is none.
+    If the clock is behind `floor`, return the next higher id. Raises OverflowError if there is
+    none.
     """
     made = str(uuid7())
     if floor is None or made > floor:
         return made
     number = int(floor.replace("-", ""), 16)
-    # Of the 128 bits, 6 are the version and the variant: 74 of the rest count on (RFC 9562).
+    # Skip the 6 bits of version and variant; the 74 bits after the time form a counter.
     count = (number >> 80 << 74) | (number >> 64 & 0xFFF) << 62 | number & (1 << 62) - 1
     count += 1
     milliseconds, high, low = count >> 74, count >> 62 & 0xFFF, count & (1 << 62) - 1
@@ -47,7 +47,7 @@ def next_id(floor: str | None) -> str:
 
 
 def clock_is_behind(score_id: str) -> bool:
-    """Return whether this machine's clock is over a second behind the time in an id."""
+    """Return whether the clock is more than a second behind the time in an id."""
     return int(score_id[:8] + score_id[9:13], 16) > time.time_ns() // 1_000_000 + 1_000
 
 
@@ -58,7 +58,7 @@ def id_time(score_id: str) -> datetime:
 
 
 def is_uuid7(text: str) -> bool:
-    """Whether a text is a UUIDv7, as this service writes one."""
+    """Return whether a text is a UUIDv7 in lower case."""
     return bool(_UUID7.fullmatch(text))
 
 
@@ -80,7 +80,7 @@ def last_id_before(moment: datetime) -> str:
 def _id_at(moment: datetime, filling: str) -> str:
     """Return an id whose first 48 bits are the milliseconds of `moment`, the rest filled."""
     elapsed = moment - _EPOCH
-    # Whole numbers, rounded up or down: a float would lose the microseconds of far years.
+    # Round whole numbers up or down; floats would lose the microseconds of distant years.
     milliseconds = -(-elapsed // _MILLISECOND) if filling == "0" else elapsed // _MILLISECOND
     digits = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
     rest = filling * 4

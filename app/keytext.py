@@ -1,4 +1,4 @@
-"""API keys as text: made at random, and read from a file or an environment variable."""
+"""API keys as text: generate them, and read them from files and environment variables."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ ALPHABET = string.ascii_letters + string.digits
 RANDOM_CHARACTERS = 43
 """43 of 62 letters and digits are 256 bits."""
 
-LEAST_LAST_PART = 40
-"""Weave's clients take what follows the last `-` of a key, and refuse fewer characters."""
+MIN_LAST_PART = 40
+"""Weave's clients reject a key with fewer characters after its last `-`."""
 
 _BLANK = "\ufeff \t\r\n\v\f"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def new_secret() -> str:
-    """Return a new key: `sl_` and 43 random letters and digits."""
+    """Return a new key, which is `sl_` and 43 random letters and digits."""
     return "sl_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
 
 
 def decode_key(content: bytes) -> str:
-    """Return the key that a file holds, as `clean_key` does; UTF-16 with its mark is read too."""
+    """Return the key in a file in UTF-8, or in UTF-16 with a byte order mark. Raises ValueError."""
     encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8"
     try:
         return clean_key(content.decode(encoding))
@@ -33,9 +33,9 @@ def decode_key(content: bytes) -> str:
 
 
 def clean_key(text: str) -> str:
-    """Return the one key in `text`, without blanks, line ends and a byte order mark around it.
+    """Return the key in `text`, without surrounding whitespace and byte order mark.
 
-    Raises ValueError with the rest of a sentence; the key is not in it.
+    Raises ValueError with a message without the key, which continues a sentence about its source.
     """
     key = text.strip(_BLANK)
     if not key:
@@ -48,5 +48,5 @@ def clean_key(text: str) -> str:
 
 
 def has_short_last_part(key: str) -> bool:
-    """Return whether Weave's clients would refuse `key`."""
-    return len(key.rpartition("-")[2]) < LEAST_LAST_PART
+    """Return whether Weave's clients would reject `key`."""
+    return len(key.rpartition("-")[2]) < MIN_LAST_PART

@@ -1,4 +1,4 @@
-"""The only place that knows a database: open a store by its URL."""
+"""Open a store by its URL; only this package knows databases."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from app.stores.commits import OnCommit, ignore_commit
 
 
 def open_store(url: str, on_commit: OnCommit = ignore_commit) -> Store:
-    """Open the store that `url` names; nothing is read or written yet.
+    """Return the store at `url`, which is not read or written yet.
 
-    `on_commit` is told how many single scores each commit holds.
-    Raises StoreRefused on a URL that its engine cannot use.
+    `on_commit` is called with the number of scores in each group commit. Raises StoreRefused if the
+    engine cannot use the URL.
     """
     if file := embedded_file(url):
         from app.stores.sqlite.store import SqliteStore
 
         return SqliteStore(file, on_commit)
-    # The driver costs memory and start time that the embedded store need not pay.
+    # Imported here, because the driver costs memory and start time.
     from app.stores.mongo.store import open_mongo_store
 
     return open_mongo_store(url, on_commit)
 
 
 def embedded_file(url: str) -> Path | None:
-    """The file of the embedded store that `url` names; None when it names another engine."""
+    """Return the file of the embedded store at `url`, or None if it names another engine."""
     scheme, _, path = url.partition("://")
     return Path(path.removeprefix("/")).absolute() if scheme == "sqlite" else None
 
 
 def shown(url: str) -> str:
-    """A store's URL as it may be printed: without user, password and options."""
+    """Return a store's URL without user, password and options, which may be printed."""
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])

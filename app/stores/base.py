@@ -1,4 +1,4 @@
-"""The contract of a store: the documents it keeps, its verbs and the errors they raise."""
+"""The contract of a store: its documents, its methods and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNASSIGNED = ""
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One judgement, in the words of the document that every store keeps.
+    """One judgement of a prediction by a scorer.
 
-    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds. Where
-    `score_id` is UNASSIGNED, the store makes it, and `created_at` becomes the time in it.
+    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds. If `score_id`
+    is UNASSIGNED, the store makes an id, and `created_at` becomes the time in it.
     """
 
     score_id: str
@@ -41,7 +41,7 @@ class Score:
     idempotency_key: str | None
     body_hash: str
     retry_hash: str | None = None
-    """What identifies a retry without a key: the API key and the content, hashed."""
+    """The hash of API key and content, which identifies a retry without an idempotency key."""
 
 
 class Kept(Enum):
@@ -56,7 +56,7 @@ class Kept(Enum):
     """A score with other content has its idempotency key."""
     TOO_LARGE = "too large"
     HELD_BACK = "held back"
-    """Nothing is wrong with it, but another score of the same call was refused."""
+    """It was not stored because another score of the same call was refused."""
 
 
 REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
@@ -64,10 +64,10 @@ REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one score.
+    """What a store did with one score, and the id of the stored score.
 
-    `score_id` is the id of the score that is stored: the new one, or the one that was there. It is
-    UNASSIGNED where none is.
+    `score_id` is the id of the new score or of the existing one that it was compared with, and
+    UNASSIGNED if there is none.
     """
 
     kept: Kept
@@ -76,22 +76,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Scores in the order in which they became visible, and the cursor to go on with."""
+    """Scores in the order in which they became visible, and the cursor to continue with."""
 
     scores: list[Score]
     cursor: str
 
 
 START = "start"
-"""The cursor that stands for the beginning of a project."""
+"""The cursor of the beginning of a project."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreQuery:
-    """Which scores of one project, in the order of their ids.
+    """Filters and bounds for the scores of one project, in the order of their ids.
 
-    A filter that is None lets all through. `after` and `before` are ids that the scores lie
-    between, themselves left out; `offset` skips, `limit` bounds.
+    A filter that is None matches all. `after` and `before` are exclusive bounds of the ids.
     """
 
     entity: str
@@ -106,17 +105,17 @@ class ScoreQuery:
 
 
 FIELDS = ("score_id", "prediction_id", "scorer", "evaluation_run_id", "day", "hour")
-"""What may be asked of a score beside its leaves; day and hour are those of its `created_at`."""
+"""The fields that can be read with a score's leaves; day and hour are those of `created_at`."""
 
 Key = tuple[str | None, ...]
-"""What was asked of a score, or what several have in common."""
+"""The values of the fields that were read, of one score or of all scores in a tally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Scores that have `key` in common: how many more they are, and their leaves.
+    """A number of scores with the same `key`, and their distinct leaves.
 
-    Each leaf stands for as many as `counts` says at its place.
+    `counts` says how often each leaf occurs. Several tallies of one key add up.
     """
 
     key: Key
@@ -127,10 +126,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who may do what, where; the key itself is kept as a SHA-256 only.
+    """An API key with its role and scope; the secret itself is stored as a SHA-256 only.
 
-    Moments are UTC in whole milliseconds. From `expires_at` on the key is nobody's; `last_used_at`
-    is coarse.
+    Times are UTC in whole milliseconds. The key is invalid from `expires_at` on; `last_used_at` is
+    accurate to about a minute.
     """
 
     key_id: str
@@ -144,12 +143,12 @@ class ApiKey:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     created_by: str | None = None
-    """The key_id of who made it; None for keys from before this was kept."""
+    """The key_id of its creator; None for keys from before this was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """About how many scores a store holds, and the highest of their ids."""
+    """About how many scores a store holds, and the highest id among them."""
 
     scores: int
     newest_id: str | None
@@ -167,11 +166,12 @@ class Store(Protocol):
     def prepare(self) -> None:
         """Make the tables and indexes, or bring them up to this version.
 
-        May be repeated. Raises StoreRefused when the store is not ours or newer than this program.
+        May be repeated. Raises StoreRefused if the store is not one of Scoreline's, or was written
+        by a newer version.
         """
 
     def ping(self) -> None:
-        """Return when the store answers a real question, and a write could begin."""
+        """Return once the store answers a query and a write could begin."""
 
     def check(self) -> Iterator[CheckResult]:
         """Check the store and yield each result; change nothing.
@@ -180,19 +180,19 @@ class Store(Protocol):
         """
 
     def add_score(self, score: Score) -> Outcome:
-        """Add one score, in one commit with those of other threads; see `add_missing`."""
+        """Add one score as `add_missing` does, in one commit with those of other threads."""
 
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         """Add the scores that are not stored yet, in one transaction; return an outcome for each.
 
-        A score whose idempotency key is stored in its project is PRESENT when the `body_hash` is
-        the same, and else KEY_TAKEN. A score whose id is stored is PRESENT when the content is the
-        same, and else ID_TAKEN. Of scores with one id or key in the same call the first is added,
-        and the others are compared with it. PRESENT is said of durable scores only.
+        A score whose idempotency key is stored in its project is PRESENT if the `body_hash` is the
+        same, and otherwise KEY_TAKEN. A score whose id is stored is PRESENT if the content is the
+        same, and otherwise ID_TAKEN. If several scores of a call have the same id or key, the first
+        is added and the others are compared with it. Only durable scores are PRESENT.
 
-        With `partial`, the refused scores are left out and all others are added. Without it, one
-        refused score keeps back all: the others are HELD_BACK. A store without transactions says
-        so when it starts; there StoreUnavailable may leave some of the scores added.
+        With `partial`, all scores that are not refused are added. Without it, no score is added if
+        one is refused, and the others are HELD_BACK. A store without transactions logs that when it
+        starts; there, some scores may have been added when StoreUnavailable is raised.
         """
 
     def read_changes(
@@ -200,67 +200,67 @@ class Store(Protocol):
     ) -> Changes:
         """Return the scores of a project that became visible after `cursor`, oldest first.
 
-        Without a cursor it begins now, with START at the beginning. At most `limit` scores, fewer
-        where they are large. Where there is none it waits for one, `wait` seconds at most. Raises
-        CursorExpired, InvalidParameter and Unsupported.
+        Without a cursor it begins now, and with START at the beginning. It returns at most `limit`
+        scores, or fewer if they are large. If there is none, it waits for one, for at most `wait`
+        seconds. Raises CursorExpired, InvalidParameter and Unsupported.
         """
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        """Return one score of one project."""
+        """Return one score of one project, or None."""
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        """Return the ids of the scores of a query, in order, from an index alone."""
+        """Return the ids of the scores of a query, in order, using only an index."""
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        """Yield the scores with these ids, in the ids' order; pass over those that are gone."""
+        """Yield the scores with these ids that exist, in the order of ids."""
 
     def read_leaves(
         self, query: ScoreQuery, fields: Sequence[str]
     ) -> Iterator[tuple[list[Key], list[Leaves]]]:
-        """Yield `fields` and leaves of each score of a query, page by page, in the ids' order.
+        """Yield pages of `fields` and leaves of each score of a query, in the order of ids.
 
         A field is one of FIELDS; the query's `limit` and `offset` are ignored.
         """
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        """Yield the same, counted by `fields`: several tallies may have one key."""
+        """Yield the same leaves, counted by `fields`; several tallies may have the same key."""
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
         """Return the newest durable score of a project with this hash and an id above `after`."""
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        """Delete scores of one project; return how many of them were there."""
+        """Delete scores of one project and return how many of them existed."""
 
     def extent(self) -> Extent:
-        """Return about how many scores there are in all projects, and the highest id."""
+        """Return about how many scores all projects hold, and the highest id."""
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         """Yield at most `limit` durable scores of all projects with ids above `after`, in order."""
 
     def add_key(self, key: ApiKey) -> None:
-        """Add one API key. Raises Conflict when its id or hash is taken."""
+        """Add one API key. Raises Conflict if its id or hash exists."""
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        """Return the API key with this hash, revoked or not."""
+        """Return the API key with this hash, revoked or not, or None."""
 
     def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
         """Return API keys with ids above `after`, oldest first, at most `limit`, revoked or not."""
 
     def count_keys(self, in_use_at: datetime | None = None) -> int:
-        """Return how many API keys there are, or how many may be used at `in_use_at`."""
+        """Return how many API keys there are, or how many are in use at `in_use_at`."""
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        """Mark an API key as revoked; return False when there is none or it was revoked before."""
+        """Revoke an API key; return False if it does not exist or was revoked before."""
 
     def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
-        """Note when API keys were last used, by key id.
+        """Store when API keys were last used, by key id.
 
-        A later time that is noted already stays; ids that are not there are passed over.
+        A later time that is stored already is kept, and unknown ids are ignored.
         """
 
     def close(self) -> None:
-        """Close every connection of this process, and end each wait of `read_changes` soon.
+        """Close every connection of this process, and soon end each wait of `read_changes`.
 
-        The store opens new connections if it is used again. A call that is under way in another
-        thread may raise StoreUnavailable.
+        If the store is used again, it opens new connections. A concurrent call in another thread
+        may raise StoreUnavailable.
         """

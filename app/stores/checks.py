@@ -1,4 +1,4 @@
-"""What an examination finds: well or not, in words, and what to do about it."""
+"""Results of checks of a store, and the checks that all engines share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.ids import id_time, is_uuid7
 OK, WARN, FAIL = "ok", "warn", "fail"
 
 CLOCK_SECONDS = 5.0
-"""How far two clocks may be apart before it is worth a word."""
+"""How far two clocks may differ before a check complains."""
 
 LITTLE_SPACE = 1 << 30
 TOO_LITTLE_SPACE = 64 << 20
@@ -18,7 +18,7 @@ TOO_LITTLE_SPACE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check: `verdict` is ok, warn (think about it) or fail (mend it)."""
+    """The result of one check; `verdict` is OK, WARN or FAIL, and `advice` says what to do."""
 
     check: str
     verdict: str
@@ -27,9 +27,9 @@ class CheckResult:
 
 
 def check_clock(newest_id: str | None) -> CheckResult:
-    """Whether the clock goes on from where the newest score's id was made (UUIDv7, RFC 9562)."""
+    """Check that the clock is not behind the time in the newest score's id, a UUIDv7 (RFC 9562)."""
     if newest_id is None or not is_uuid7(newest_id):
-        return CheckResult("clock", OK, "there is no score yet to compare it with")
+        return CheckResult("clock", OK, "there is no score to compare it with yet")
     made = id_time(newest_id)
     behind = made.timestamp() - datetime.now(UTC).timestamp()
     if behind > CLOCK_SECONDS:
@@ -43,7 +43,7 @@ def check_clock(newest_id: str | None) -> CheckResult:
 
 
 def check_space(free: int, total: int, where: str) -> CheckResult:
-    """Whether there is space for more scores."""
+    """Check that there is space for more scores."""
     says = f"{free / (1 << 30):.1f} GiB of {total / (1 << 30):.1f} GiB are free {where}"
     advice = "make space: on a full disk every write is refused with 503"
     if free < TOO_LITTLE_SPACE:

@@ -1,4 +1,4 @@
-"""A store that measures another: the time of each call, waiting writes, created scores."""
+"""A store that wraps another to measure call times, waiting writes and created scores."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 
 
 class MeasuredStore:
-    """A store that passes each call on and tells `metrics` how long it took."""
+    """Wraps a store, and records in `metrics` how long each call took."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
@@ -41,11 +41,11 @@ class MeasuredStore:
         try:
             yield
         finally:
-            self._took(verb, perf_counter() - began)
+            self._record(verb, perf_counter() - began)
 
     @contextmanager
     def _write(self, verb: str) -> Iterator[None]:
-        """Time a call that waits for a commit, and count it as waiting meanwhile."""
+        """Time a call that waits for a commit, and count it as waiting."""
         self._metrics.waiting.inc()
         try:
             with self._timed(verb):
@@ -53,23 +53,23 @@ class MeasuredStore:
         finally:
             self._metrics.waiting.dec()
 
-    def _pieces(self, verb: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Time what is read piece by piece, without the time of the reader."""
+    def _timed_items(self, verb: str, items: Iterator[Item]) -> Iterator[Item]:
+        """Time an iterator, without the time that its caller takes."""
         seconds = 0.0
         try:
             while True:
                 began = perf_counter()
                 try:
-                    piece = next(pieces)
+                    item = next(items)
                 except StopIteration:
                     return
                 finally:
                     seconds += perf_counter() - began
-                yield piece
+                yield item
         finally:
-            self._took(verb, seconds)
+            self._record(verb, seconds)
 
-    def _took(self, verb: str, seconds: float) -> None:
+    def _record(self, verb: str, seconds: float) -> None:
         observe = self._observe.get(verb)
         if observe is None:
             observe = self._observe[verb] = self._metrics.timing(verb)
@@ -84,7 +84,7 @@ class MeasuredStore:
             self._store.ping()
 
     def check(self) -> Iterator[CheckResult]:
-        return self._pieces("check", self._store.check())
+        return self._timed_items("check", self._store.check())
 
     def add_score(self, score: Score) -> Outcome:
         with self._write("add_score"):
@@ -102,7 +102,7 @@ class MeasuredStore:
     def read_changes(
         self, entity: str, project: str, cursor: str | None, limit: int, wait: float
     ) -> Changes:
-        # Not timed: it waits for others to write.
+        # Not timed, because it waits for other calls to write.
         return self._store.read_changes(entity, project, cursor, limit, wait)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
@@ -114,15 +114,15 @@ class MeasuredStore:
             return self._store.list_score_ids(query)
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        return self._pieces("read_scores", self._store.read_scores(score_ids))
+        return self._timed_items("read_scores", self._store.read_scores(score_ids))
 
     def read_leaves(
         self, query: ScoreQuery, fields: Sequence[str]
     ) -> Iterator[tuple[list[Key], list[Leaves]]]:
-        return self._pieces("read_leaves", self._store.read_leaves(query, fields))
+        return self._timed_items("read_leaves", self._store.read_leaves(query, fields))
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        return self._pieces("tally_leaves", self._store.tally_leaves(query, fields))
+        return self._timed_items("tally_leaves", self._store.tally_leaves(query, fields))
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
         with self._timed("find_retried"):
@@ -139,7 +139,7 @@ class MeasuredStore:
             return self._store.extent()
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        return self._pieces("scan_scores", self._store.scan_scores(after, limit))
+        return self._timed_items("scan_scores", self._store.scan_scores(after, limit))
 
     def add_key(self, key: ApiKey) -> None:
         with self._write("add_key"):

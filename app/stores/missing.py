@@ -1,4 +1,4 @@
-"""The rules of `Store.add_missing`, for every engine: which scores of a call are new."""
+"""Decide for every engine which scores of a call are new, as `Store.add_missing` promises."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Key = tuple[str, str, str]
 """Entity, project and idempotency key."""
 
 CONTENT = ("entity", "project", "prediction_id", "scorer", "evaluation_run_id", "value_json")
-"""What two scores with one id, and so of one time, must have in common to be the same."""
+"""The fields in which two scores with the same id must agree to be the same score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """The stored score that has an idempotency key."""
+    """The id and body hash of the stored score with an idempotency key."""
 
     score_id: str
     body_hash: str
@@ -26,10 +26,10 @@ class Keyed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with one score of a call.
+    """What to do with one score of a call.
 
-    `score_id` is the id of the stored score that it is compared with, `first` the position of an
-    earlier score of the same call.
+    `score_id` is the id of the stored score that it was compared with, and `first` the position of
+    the earlier score of the same call that it was compared with.
     """
 
     kept: Kept
@@ -38,24 +38,24 @@ class Plan:
 
 
 def content_digest(score: Score) -> str:
-    """Return the SHA-256 of what makes two scores with one id the same."""
+    """Return the SHA-256 of a score's CONTENT."""
     content = jsontext.write([getattr(score, name) for name in CONTENT])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def key_of(score: Score) -> Key | None:
-    """Return what an idempotency key is unique by."""
+    """Return entity, project and idempotency key of a score, or None without a key."""
     key = score.idempotency_key
     return None if key is None else (score.entity, score.project, key)
 
 
 def given_ids(scores: Iterable[Score]) -> list[str]:
-    """Return the ids that the scores bring along, each once."""
+    """Return the distinct ids of the scores that have one."""
     return list(dict.fromkeys(score.score_id for score in scores if score.score_id != UNASSIGNED))
 
 
 def keys_by_project(scores: Iterable[Score]) -> dict[tuple[str, str], list[str]]:
-    """Return the idempotency keys of the scores, each once, by entity and project."""
+    """Return the distinct idempotency keys of the scores, by entity and project."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for score in scores:
         if score.idempotency_key is not None:
@@ -71,10 +71,10 @@ def plan_missing(
     *,
     partial: bool,
 ) -> list[Plan]:
-    """Plan a call: CREATED stands for what is to be added.
+    """Return a plan for each score of a call, with CREATED for those to add.
 
-    `keyed` are the stored scores with these idempotency keys, `stored` the content digests of
-    those with these ids, `too_large` the positions of the scores that the store cannot keep.
+    `keyed` has the stored scores by idempotency key, `stored` the content digests of the stored
+    scores by id, and `too_large` the positions of the scores that the store cannot keep.
     """
     plans = list(_plans(scores, keyed, stored, frozenset(too_large)))
     if not partial and any(plan.kept in REFUSED for plan in plans):
@@ -131,13 +131,13 @@ def _by_key(
     other = stored if first is None else scores[first]
     if other is None:
         return None
-    # A score that brings an id of its own is another one, whatever it says.
+    # A score with its own id is never a replay of another one.
     same = other.body_hash == score.body_hash and score.score_id == UNASSIGNED
     return Plan(Kept.PRESENT if same else Kept.KEY_TAKEN, other.score_id, first)
 
 
 def outcomes_of(plans: Sequence[Plan], score_ids: Mapping[int, str]) -> list[Outcome]:
-    """Return the outcomes of plans that were carried out, with the new ids by position."""
+    """Return the outcomes of executed plans, given the new ids by position."""
     return [_outcome(plan, position, score_ids) for position, plan in enumerate(plans)]
 
 

@@ -226,7 +226,7 @@ def test_a_start_refuses_a_file_whose_first_pages_are_damaged_and_takes_a_backup
         with database.open("r+b") as file:
             damage(file)
         damaged = database.read_bytes()
-        assert_refuses_to_start(own_service, f"{database} is damaged, or no database: ")
+        assert_refuses_to_start(own_service, f"{database} is damaged, or not a database: ")
         assert database.read_bytes() == damaged
     database.write_bytes(backup)
     own_service.start_again()

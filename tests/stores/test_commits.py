@@ -157,7 +157,7 @@ def test_what_waits_too_long_is_refused_and_never_written(monkeypatch: pytest.Mo
 
 
 def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
     gate = Gate()
     commits = GroupCommit(gate.write)
     with ThreadPoolExecutor(4) as pool:

@@ -14,7 +14,7 @@ import pytest
 from app.errors import StoreDamaged, StoreRefused
 from app.ids import utc_text
 from app.stores.base import ApiKey, Score
-from app.stores.sqlite.errors import read_errors
+from app.stores.sqlite.connections import read_errors
 from app.stores.sqlite.schema import MIGRATIONS
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
@@ -201,5 +201,5 @@ def test_a_start_refuses_a_file_whose_first_pages_are_damaged(
     with path.open("r+b") as file:
         file.seek((root - 1) * PAGE_BYTES)
         file.write(damage * PAGE_BYTES)
-    with pytest.raises(StoreRefused, match=rf"^{path} is damaged, or no database: "):
+    with pytest.raises(StoreRefused, match=rf"^{path} is damaged, or not a database: "):
         SqliteStore(path).prepare()

@@ -124,7 +124,7 @@ def test_any_leaves_are_parted_as_json_parts_them(values: list[Any]) -> None:
 def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sqlite_leaves, "MOST_COUNTED", 10)
+    monkeypatch.setattr(sqlite_leaves, "MAX_DISTINCT", 10)
     values = [[place / 7, "same"][place % 2] for place in range(90)]
     page = rows(values)
     tallies = list(Tallies().of([page[:30], page[30:60], page[60:]]))
@@ -137,13 +137,13 @@ def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
 
 
 def test_no_tally_stands_for_very_many_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_leaves, "MOST_HELD", 10)
+    monkeypatch.setattr(sqlite_leaves, "MAX_COUNTED", 10)
     tallies = list(Tallies().of([rows([1] * 12), rows([1] * 12)]))
     assert [sum(tally.counts) for tally in tallies] == [6] * 4
 
 
 def test_no_more_keys_are_counted_than_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_leaves, "MOST_COUNTED", 10)
+    monkeypatch.setattr(sqlite_leaves, "MAX_DISTINCT", 10)
     pages = iter([[(f"s{page}-{place}", "[]") for place in range(12)] for page in range(9)])
     assert next(Tallies().of(pages)).key == ("s0-0",)
     assert len(list(pages)) == 8

@@ -26,7 +26,7 @@ from app.errors import (
 from app.ids import utc_text
 from app.services.keys import KeyRing
 from app.stores.base import ApiKey, ScoreQuery
-from app.stores.sqlite.errors import our_errors
+from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.rows import (
     SELECT_ONLY_IN_PROJECT,
     SELECT_RETRIED,
@@ -54,7 +54,7 @@ def count(path: Path) -> int:
 def test_every_connection_is_durable(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     store.add_score(a_score())
-    for connection in (store._here().reader(), store._here()._writer):
+    for connection in (store._db().reader(), store._db()._writer):
         assert connection is not None
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -109,7 +109,7 @@ def test_a_place_that_cannot_hold_a_file_is_refused(path: str) -> None:
 
 
 def test_every_index_begins_with_entity_and_project(tmp_path: Path) -> None:
-    connection = prepared(tmp_path / "s.db")._here().reader()
+    connection = prepared(tmp_path / "s.db")._db().reader()
     names = [row[1] for row in connection.execute("PRAGMA index_list(scores)")]
     columns = {
         name: [row[2] for row in connection.execute(f"PRAGMA index_info({name})")]
@@ -143,11 +143,9 @@ def test_threads_read_on_connections_of_their_own(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     key = ApiKey("id", "n", "read", "*", "o", "hash", NOW)
     store.add_key(key)
-    mine = store._here().reader()
+    mine = store._db().reader()
     with ThreadPoolExecutor(1) as pool:
-        theirs, found = pool.submit(
-            lambda: (store._here().reader(), store.find_key("hash"))
-        ).result()
+        theirs, found = pool.submit(lambda: (store._db().reader(), store.find_key("hash"))).result()
     assert theirs is not mine
     assert found == key
 
@@ -156,14 +154,14 @@ def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
 
     def fail() -> None:
-        with store._here().transaction() as connection:
+        with store._db().transaction() as connection:
             connection.execute("PRAGMA user_version = 77")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     store.add_score(a_score())
-    assert store._here().reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert store._db().reader().execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def coded(error: sqlite3.Error, code: int) -> sqlite3.Error:
@@ -233,15 +231,15 @@ def test_another_database_in_the_place_of_ours_is_not_used(tmp_path: Path) -> No
     store.add_score(a_score())
     prepared(tmp_path / "other.db").close()
     (tmp_path / "other.db").replace(tmp_path / "s.db")
-    with pytest.raises(StoreUnavailable, match=r"s\.db is not the file that was opened"):
+    with pytest.raises(StoreUnavailable, match=r"s\.db was replaced"):
         store.add_score(a_score())
-    with pytest.raises(StoreUnavailable, match=r"s\.db is not the file that was opened"):
+    with pytest.raises(StoreUnavailable, match=r"s\.db was replaced"):
         store.ping()
 
 
 def test_a_write_that_ends_up_in_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
-    with pytest.raises(StoreUnavailable), store._here().transaction():
+    with pytest.raises(StoreUnavailable), store._db().transaction():
         (tmp_path / "s.db").unlink()
 
 
@@ -252,7 +250,7 @@ def test_a_database_that_is_gone_without_its_wal_is_refused_and_the_wal_left_alo
     store.add_score(a_score())
     (tmp_path / "s.db").unlink()
     wal = (tmp_path / "s.db-wal").read_bytes()
-    with pytest.raises(StoreRefused, match=r"s\.db is gone, but not .*s\.db-wal: put it back"):
+    with pytest.raises(StoreRefused, match=r"s\.db is missing, but .*s\.db-wal exists: restore it"):
         SqliteStore(tmp_path / "s.db").prepare()
     assert (tmp_path / "s.db-wal").read_bytes() == wal
 
@@ -297,7 +295,7 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
 
 
 def explain(store: SqliteStore, statement: str, values: Sequence[str | int]) -> list[str]:
-    rows = store._here().reader().execute(f"EXPLAIN QUERY PLAN {statement}", values)
+    rows = store._db().reader().execute(f"EXPLAIN QUERY PLAN {statement}", values)
     return [row[3] for row in rows]
 
 

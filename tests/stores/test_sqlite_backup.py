@@ -85,7 +85,7 @@ def test_a_backup_that_does_not_hold_every_score_is_none(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.stores.sqlite.backup.check_backup", lambda _: 2)
-    with pytest.raises(StoreRefused, match="does not hold"):
+    with pytest.raises(StoreRefused, match="is incomplete"):
         back_up(tmp_path / "s.db", tmp_path / "b.db", note)
     assert list(tmp_path.glob("b.db*")) == []
 

@@ -39,10 +39,10 @@ TOO_OLD = frozenset({136, 260, 280, 286})
 MALFORMED = frozenset({9, 40647, 40648, 40649, 50811})
 """What the server says of a resume token that it cannot read."""
 
-NO_CURSOR = "this is no cursor of this service"
+NO_CURSOR = "this is not a cursor of this service"
 EXPIRED = (
-    "The server no longer knows this cursor. Begin anew with cursor=start, or without a cursor "
-    "from now on"
+    "The server no longer knows this cursor. Start again with cursor=start, or from now "
+    "on without a cursor"
 )
 
 

@@ -1,4 +1,4 @@
-"""Backups of the embedded store: made while it is written to, and restored while nobody uses it."""
+"""Back up the embedded store while it is written to, and restore it while it is not in use."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from pathlib import Path
 
 from app.errors import Conflict, StoreRefused
 from app.stores.sqlite.checks import open_read_only
-from app.stores.sqlite.errors import our_errors
+from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.files import make_directory, open_serving, sync_directory, write_lock
 from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, schema_version
 
 PAGES = 4096
-"""Pages of the database that are copied at a time: 16 MiB."""
+"""How many pages of the database are copied at a time, which is 16 MiB."""
 
 LOCK_SECONDS = 1.0
 DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 Progress = Callable[[int, int], None]
-"""What is told of how much is done: pages, of pages."""
+"""A callback that gets the number of copied pages and of all pages."""
 
 
 def back_up(path: Path, file: Path, progress: Progress) -> int:
-    """Copy the store at `path` as it is at this moment into `file`; how many scores it holds.
+    """Copy the store at `path` as it is now to `file`, and return how many scores it holds.
 
-    A read transaction holds the moment, which in WAL keeps no writer waiting. `file` appears
-    whole and checked, or not at all. Raises StoreRefused, StoreFull and StoreUnavailable.
+    One read transaction spans the copy; in WAL mode it blocks no writer. `file` appears complete
+    and checked, or not at all. Raises StoreRefused, StoreFull and StoreUnavailable.
     """
     partial = Path(f"{file}.partial")
     try:
         with our_errors():
             count = _copy(path, partial, progress)
             if check_backup(partial) != count:
-                raise StoreRefused(f"{partial} does not hold what the store holds; make it again")
+                raise StoreRefused(f"{partial} is incomplete; make it again")
             partial.replace(file)
             sync_directory(file.parent)
     finally:
@@ -47,7 +47,7 @@ def back_up(path: Path, file: Path, progress: Progress) -> int:
 
 
 def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
-    """Copy a database into one file, durable, that needs no other beside it; how many scores."""
+    """Copy a database to a single, durable file, and return how many scores it holds."""
     target_path.unlink(missing_ok=True)
     os.close(os.open(target_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with (
@@ -57,7 +57,7 @@ def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
         source.execute("BEGIN")
         schema_version(source, source_path)
         count = int(source.execute("SELECT count(*) FROM scores").fetchone()[0])
-        # Nobody reads it before it is whole, and on disk as the next lines have it.
+        # The file is not used before it is complete and synced below.
         target.execute("PRAGMA synchronous = OFF")
         source.backup(
             target, pages=PAGES, progress=lambda _, left, total: progress(total - left, total)
@@ -69,7 +69,10 @@ def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
 
 
 def check_backup(file: Path) -> int:
-    """How many scores a backup holds. Raises StoreRefused when it is not ours, newer or damaged."""
+    """Check a backup, and return how many scores it holds.
+
+    Raises StoreRefused if it is damaged, not a store, or newer than this program.
+    """
     try:
         with closing(open_read_only(file)) as connection:
             schema_version(connection, file)
@@ -82,19 +85,19 @@ def check_backup(file: Path) -> int:
 
 
 def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | None]:
-    """Put the backup `file` in the place of the store at `path`, which nobody may be using.
+    """Replace the store at `path`, which must not be in use, with the backup `file`.
 
-    Returns how many scores it holds, and where the store that stood there is now. Raises
-    StoreRefused when `file` is no sound backup, Conflict when the store is in use.
+    Returns how many scores the backup holds, and where the previous store is kept. Raises
+    StoreRefused if `file` is not a valid backup, and Conflict if the store is in use.
     """
     check_backup(file)
     fresh = Path(f"{path}.restoring")
     with our_errors():
         make_directory(path.parent)
         try:
-            with _alone(path):
+            with _exclusive(path):
                 count = _copy(file, fresh, progress)
-                _rename_store(fresh)
+                _change_store_id(fresh)
                 with write_lock(path):
                     kept = _keep_aside(path, fresh)
                     fresh.replace(path)
@@ -104,16 +107,16 @@ def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | Non
     return count, kept
 
 
-def _rename_store(fresh: Path) -> None:
-    """Give a restored store an id of its own: cursors of `changes` from before it are too old."""
+def _change_store_id(fresh: Path) -> None:
+    """Give a restored store a new id, so that earlier cursors of `changes` expire."""
     with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
         if schema_version(connection, fresh) >= WITH_STORE_ID:
             connection.execute(NEW_STORE_ID)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep services away: those that start wait. Raises Conflict when one serves already."""
+def _exclusive(path: Path) -> Iterator[None]:
+    """Make services that start wait. Raises Conflict if one is running."""
     descriptor = open_serving(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +128,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _keep_aside(path: Path, fresh: Path) -> Path | None:
-    """Give the store that stands at `path` a second name, the new one its mode and owner."""
+    """Keep the store at `path` under a second name, and give `fresh` its mode and owner."""
     if path.exists():
         if _is_readable(path):
             _close_log(path)
@@ -134,17 +137,17 @@ def _keep_aside(path: Path, fresh: Path) -> Path | None:
             shutil.chown(fresh, path.stat().st_uid, path.stat().st_gid)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     kept = Path(f"{path}.replaced-{stamp}")
-    for beside in ("-wal", "-shm"):  # Left there, they would be taken for the new store's.
+    for beside in ("-wal", "-shm"):  # SQLite would take them for those of the new store.
         if Path(f"{path}{beside}").exists():
             Path(f"{path}{beside}").replace(f"{kept}{beside}")
     if not path.exists():
         return None
-    os.link(path, kept)  # Not renamed: at no moment is there no store, of which a start makes one.
+    os.link(path, kept)  # Not renamed, because a start would create a store where there is none.
     return kept
 
 
 def _is_readable(path: Path) -> bool:
-    """Whether SQLite takes the file for a database; of any other it would delete the log."""
+    """Return whether the file is an SQLite database; SQLite deletes the -wal file of any other."""
     try:
         with closing(open_read_only(path)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -158,9 +161,9 @@ def _is_readable(path: Path) -> bool:
 
 
 def _close_log(path: Path) -> None:
-    """Have SQLite bring the write-ahead log into the database, which it does for the last user.
+    """Move the content of the write-ahead log into the database.
 
-    Raises Conflict when another program has the database open.
+    Raises Conflict if another program has the database open.
     """
     uri = f"{path.as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:

@@ -1,4 +1,4 @@
-"""Checks of the embedded store: its file, its tables, its place. They change nothing."""
+"""Check the embedded store, its tables and its file system; change nothing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from app.errors import ScorelineError, StoreRefused
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
-from app.stores.sqlite.errors import our_errors
+from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.files import OTHERS, DatabaseFiles, write_lock
 from app.stores.sqlite.schema import MIGRATIONS, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
-"""File systems of other machines, on which SQLite's locks and shared memory do not hold."""
+"""Network file systems, on which SQLite's locks and shared memory do not work."""
 
-PASSING = {"tmpfs": "a restart of the machine", "overlay": "the container"}
-"""File systems that end with something."""
+TEMPORARY = {"tmpfs": "a restart of the machine", "overlay": "the container"}
+"""Temporary file systems, and with what they end."""
 
 
 def check(path: Path) -> Iterator[CheckResult]:
@@ -28,7 +28,7 @@ def check(path: Path) -> Iterator[CheckResult]:
         with our_errors(), closing(open_read_only(path)) as connection:
             version = schema_version(connection, path)
             count = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-            yield CheckResult("store", OK, f"{path} is one of Scoreline's, with {count} scores")
+            yield CheckResult("store", OK, f"{path} is a store of Scoreline with {count} scores")
             yield _schema(version)
             yield _integrity(connection)
             if version == len(MIGRATIONS):
@@ -48,11 +48,11 @@ def check(path: Path) -> Iterator[CheckResult]:
 def _advice(path: Path) -> str:
     if path.exists():
         return "repair it, or restore a backup: scoreline store restore"
-    return "start the service once, which makes one, or have SCORELINE_STORE say where it is"
+    return "start the service once to create it, or set SCORELINE_STORE to where it is"
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open a database that is there. Raises StoreRefused when none is, or nothing is in it."""
+    """Open an existing database. Raises StoreRefused if it does not exist or is empty."""
     if not path.is_file() or not path.stat().st_size:
         raise StoreRefused(f"there is no store at {path}")
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -61,9 +61,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 def _schema(version: int) -> CheckResult:
     says = f"version {version} of {len(MIGRATIONS)}"
     if version < len(MIGRATIONS):
-        return CheckResult(
-            "schema", WARN, says, "the next start brings it up; make a backup before"
-        )
+        return CheckResult("schema", WARN, says, "the next start migrates it; make a backup first")
     return CheckResult("schema", OK, says)
 
 
@@ -85,7 +83,7 @@ def _indexes(connection: sqlite3.Connection) -> CheckResult:
     wrong = sorted(name for name, sql in wanted.items() if found.get(name) != sql)
     if wrong:
         says = f"missing or not as declared: {', '.join(wrong)}"
-        advice = "make them as app/stores/sqlite/schema.py declares them, or restore a backup"
+        advice = "create them as app/stores/sqlite/schema.py declares them, or restore a backup"
         return CheckResult("indexes", FAIL, says, advice)
     return CheckResult("indexes", OK, f"all {len(wanted)} tables and indexes are as declared")
 
@@ -105,43 +103,44 @@ def _writing(path: Path) -> CheckResult:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
     except ScorelineError as error:
-        advice = "give the service's user the file, its directory and what is beside it"
+        advice = "let the service's user write to the file, its directory and the files next to it"
         return CheckResult("writing", FAIL, f"not possible: {error}", advice)
     return CheckResult("writing", OK, "a transaction can begin")
 
 
 def _privacy(path: Path) -> CheckResult:
-    """Check that other users of the machine can read none of the files."""
+    """Check that other users of the machine cannot access the files."""
     files = [Path(f"{path}{beside}") for beside in ("", "-wal", "-shm", ".lock", ".serving")]
     opened = [str(file) for file in files if file.exists() and file.stat().st_mode & OTHERS]
     if opened:
         advice = f"chmod 600 {' '.join(opened)}"
-        return CheckResult("privacy", FAIL, f"other users may open {', '.join(opened)}", advice)
-    return CheckResult("privacy", OK, "other users cannot open the files")
+        return CheckResult("privacy", FAIL, f"other users may access {', '.join(opened)}", advice)
+    return CheckResult("privacy", OK, "other users cannot access the files")
 
 
 def _file_system(path: Path) -> CheckResult:
     kind = file_system(path, Path("/proc/self/mountinfo"))
     if kind is None:
-        return CheckResult("file system", OK, "cannot be told here; it must be on a local disk")
+        says = "unknown on this system; the store must be on a local disk"
+        return CheckResult("file system", OK, says)
     if kind in REMOTE:
-        advice = "move the store to a local disk: SQLite's locks do not hold across machines"
+        advice = "move the store to a local disk: SQLite's locks do not work across machines"
         return CheckResult("file system", FAIL, f"{kind} is on another machine", advice)
-    if kind in PASSING:
-        advice = "keep the store on a volume or a disk that lasts"
-        return CheckResult("file system", WARN, f"{kind}: it ends with {PASSING[kind]}", advice)
+    if kind in TEMPORARY:
+        advice = "keep the store on a persistent volume or disk"
+        return CheckResult("file system", WARN, f"{kind}: it ends with {TEMPORARY[kind]}", advice)
     return CheckResult("file system", OK, f"{kind}, local")
 
 
 def file_system(path: Path, mounts: Path) -> str | None:
-    """Return the type of the file system of `path` from proc(5)'s mountinfo, if there is one."""
+    """Return the type of the file system of `path` from mountinfo (proc(5)), if it exists."""
     if not mounts.exists():
         return None
-    place = path.resolve()
+    resolved = path.resolve()
     found: tuple[int, str] = (-1, "")
     for line in mounts.read_text().splitlines():
         before, _, after = line.partition(" - ")
         mounted = Path(before.split()[4].encode().decode("unicode_escape"))
-        if place.is_relative_to(mounted):
+        if resolved.is_relative_to(mounted):
             found = max(found, (len(mounted.parts), after.split()[0]), key=lambda each: each[0])
     return found[1] or None

@@ -1,7 +1,11 @@
-"""One process's connections to the embedded store: one for each reading thread, one that writes."""
+"""The connections of one process to the embedded store, and the errors that they raise.
+
+Each thread reads on its own connection; all writes go through one.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -10,28 +14,44 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from app.errors import ScorelineError, StoreBusy
-from app.stores.sqlite.errors import our_errors, read_errors
+from app.errors import (
+    Conflict,
+    ScorelineError,
+    StoreBusy,
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TooLarge,
+)
 from app.stores.sqlite.files import LOCK_SECONDS, DatabaseFiles, WriteLock
 from app.stores.sqlite.rows import Row
 
 BUSY_SECONDS = 5.0
-"""How long SQLite waits for a lock of a program that does not use the lock file."""
+"""How long SQLite waits for a program that does not use the lock file."""
 
 WAL_BYTES = 64 * 1024 * 1024
-"""What the -wal file is cut to after a checkpoint."""
+"""The size to which the -wal file is truncated after a checkpoint."""
 
 PAGE_BYTES = 4 * 1024 * 1024
-"""About how many bytes of rows are read before they are handed on."""
+"""About how many bytes of rows are read at a time."""
 
 CLOSE_SECONDS = 2.0
-"""How long closing waits for a write that is under way."""
+"""How long `close` waits for a running write."""
+
+_NOT_UTF8 = "Could not decode to UTF-8"
+"""The beginning of a message of the driver that goes on with stored text, which is not logged."""
+
+_KINDS: dict[int, type[StoreUnavailable]] = {
+    sqlite3.SQLITE_FULL: StoreFull,
+    sqlite3.SQLITE_CORRUPT: StoreDamaged,
+    sqlite3.SQLITE_NOTADB: StoreDamaged,
+}
 
 
 class SqliteConnections:
-    """Connections to the SQLite file at `path`, opened as they are needed.
+    """Connections to the SQLite file at `path`, opened when they are needed.
 
-    They belong to the process that made this object, `process`: a child must make its own.
+    They belong to the process that made this object; a child process must make its own.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,9 +66,9 @@ class SqliteConnections:
         self._write_lock = threading.Lock()
 
     def close(self) -> None:
-        """Close all of them, and bring the write-ahead log into the database file."""
+        """Close all connections, and move the write-ahead log into the database file."""
         self.closed.set()
-        with suppress(ScorelineError):  # Another process writes: the last one to close does it.
+        with suppress(ScorelineError):  # Another process is writing; the last one to close does it.
             if self._opened:
                 with self.writing(CLOSE_SECONDS) as connection:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -57,9 +77,9 @@ class SqliteConnections:
         self._lock.close()
 
     def _connect(self) -> sqlite3.Connection:
-        # Connections are closed by whichever thread closes the store, hence no thread check.
+        # No thread check, because any thread may close the store.
         connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw",  # A file that is gone is not made anew.
+            f"{self._path.as_uri()}?mode=rw",  # A deleted file is not created again.
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -74,7 +94,7 @@ class SqliteConnections:
         return connection
 
     def reader(self) -> sqlite3.Connection:
-        """Return this thread's connection."""
+        """Return the connection of this thread."""
         self._files.check()
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -82,23 +102,23 @@ class SqliteConnections:
         return connection
 
     def read_one(self, statement: str, *values: str) -> Row | None:
-        """Return the first row of an answer, if it has one."""
+        """Return the first row of a query, or None."""
         with read_errors(), closing(self.reader().execute(statement, values)) as found:
             row: Row | None = found.fetchone()
             return row
 
     def read_all(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Return all rows of an answer."""
+        """Return all rows of a query."""
         with read_errors():
             return self.reader().execute(statement, values).fetchall()
 
     def read_page(
         self, statement: str, values: Sequence[Any], size: Callable[[Row], int]
     ) -> tuple[list[Row], bool]:
-        """Return rows of about PAGE_BYTES, at least one, and whether those are all.
+        """Return about PAGE_BYTES of a query's rows, at least one, and whether those are all.
 
-        The statement is finished then: a transaction that stays open while a client is waited for
-        would keep the write-ahead log growing.
+        The statement is finished on return. A transaction that stays open while a slow client
+        reads would make the write-ahead log grow.
         """
         rows: list[Row] = []
         read = 0
@@ -112,10 +132,10 @@ class SqliteConnections:
 
     @contextmanager
     def writing(self, seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.Connection]:
-        """Hold this process's writing connection, alone among all threads and processes.
+        """Lock all other threads and processes out, and return the connection that writes.
 
-        What was written is in the file at the path when the block is left. Raises StoreBusy when
-        others write for longer than `seconds`.
+        Raises StoreBusy if others write for longer than `seconds`, and StoreUnavailable if the file
+        at the path was replaced before the end.
         """
         if not self._write_lock.acquire(timeout=seconds):
             raise StoreBusy("another thread's write does not end")
@@ -130,13 +150,13 @@ class SqliteConnections:
                     yield self._writer
                 finally:
                     self._lock.release()
-                self._files.check()  # What was committed is where the next start looks for it.
+                self._files.check()  # The commit is in the file that the next start opens.
         finally:
             self._write_lock.release()
 
     @contextmanager
     def transaction(self, seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.Connection]:
-        """Hold one write transaction; it is durable when the block is left."""
+        """Run the block in a write transaction, which is durable at its end."""
         with self.writing(seconds) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -145,3 +165,38 @@ class SqliteConnections:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Turn errors of SQLite and of the file system into those of app/errors.py."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(error) from error
+
+
+@contextmanager
+def read_errors() -> Iterator[None]:
+    """Do as `our_errors` for a read, where data that is too large can only be damaged."""
+    with our_errors():
+        try:
+            yield
+        except sqlite3.DataError as error:
+            raise StoreDamaged(str(error)) from error
+
+
+def store_error(error: sqlite3.Error | OSError) -> ScorelineError:
+    """Return the error of app/errors.py for an error of SQLite or of the file system."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return Conflict(str(error))
+    if isinstance(error, sqlite3.DataError):
+        return TooLarge(str(error))
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return StoreFull(str(error)) if full else StoreUnavailable(str(error))
+    if str(error).startswith(_NOT_UTF8):
+        return StoreDamaged("a text is not UTF-8")
+    # The low byte is the primary result code. Errors that the driver itself raises have none.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _KINDS.get(code, StoreUnavailable)(str(error))

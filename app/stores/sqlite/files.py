@@ -1,6 +1,6 @@
-"""The embedded store's files: made private, locked, and watched for a file that was replaced.
+"""The files of the embedded store: create, protect and lock them, and detect replaced files.
 
-SQLite goes on writing to a file that was deleted or replaced, which nobody would read again.
+SQLite would keep writing to a file that was deleted or replaced, and these writes would be lost.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from app.errors import StoreBusy, StoreRefused, StoreUnavailable
 
 TICK_NANOSECONDS = 100_000_000
-"""More than the resolution of any file system's clock."""
+"""Longer than the timestamp resolution of any file system."""
 
 SERVING = ".serving"
-"""The suffix of the file that services hold while they use the database beside it."""
+"""The suffix of the file that services lock while they use the database."""
 
 LOCK_SECONDS = 5.0
 """How long a write waits for the lock file."""
@@ -30,11 +30,11 @@ OTHERS = 0o077
 
 
 class WriteLock:
-    """The lock file beside a database, which one process holds while it writes.
+    """The lock file next to a database, which one process holds while it writes.
 
-    The kernel wakes the waiting processes in turn, where SQLite's own busy handler starves some.
-    flock(2) has no time limit, so a thread of its own waits where the lock is held. One thread of
-    a process at a time may acquire it.
+    The kernel wakes waiting processes in turn, while SQLite's own busy handler starves some. As
+    flock(2) has no timeout, an extra thread waits if the lock is held. Only one thread of a process
+    may call `acquire` at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +46,9 @@ class WriteLock:
         self._is_granted = False
 
     def acquire(self, seconds: float) -> None:
-        """Hold the lock. Raises StoreBusy when others hold it for longer than `seconds`.
+        """Acquire the lock. Raises StoreBusy if others hold it for longer than `seconds`.
 
-        The time counts from when this process began to wait, so that calls which come later fail
-        at once.
+        The time counts from when this process began to wait, so that later calls fail at once.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -76,8 +75,8 @@ class WriteLock:
         return False
 
     def _wait(self, descriptor: int) -> None:
-        """Wait for the lock, and give it back where nobody wants it any more."""
-        with suppress(OSError):  # The store was closed meanwhile.
+        """Wait for the lock, and release it if no thread waits for it any longer."""
+        with suppress(OSError):  # The store was closed in the meantime.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         with self._state:
             self._waits_since = None
@@ -89,19 +88,19 @@ class WriteLock:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def release(self) -> None:
-        """Let the next process write."""
+        """Release the lock."""
         if self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the lock file, which also releases the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 class DatabaseFiles:
-    """The database at a path and what SQLite keeps beside it, as one process has them open."""
+    """The files of a database that one process has open."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -111,27 +110,27 @@ class DatabaseFiles:
         self._unchanged: tuple[int, int, int] | None = None
 
     def note_opened(self) -> None:
-        """Remember which files are open; the first connection of a process decides."""
+        """Remember which files the first connection of the process opened."""
         self._opened = self._opened or self._identities()
 
     def check(self) -> None:
-        """Raise StoreUnavailable when another file stands at the path than is open, or OSError.
+        """Raise StoreUnavailable if a file was replaced since it was opened, or OSError.
 
-        A file that comes or goes changes its directory: as long as that has not changed, neither
-        have the files, and one look is enough.
+        Replacing a file changes the directory's mtime, so that only the directory is checked as
+        long as it stays the same.
         """
         found = self._directory.stat()
         directory = (found.st_dev, found.st_ino, found.st_mtime_ns)
         if directory == self._unchanged:
             return
         if self._opened and self._identities() != self._opened:
-            raise StoreUnavailable(f"{self._path} is not the file that was opened: start anew")
-        # A change within the clock's last tick may not be the last one of that tick.
+            raise StoreUnavailable(f"{self._path} was replaced: restart the service")
+        # A recent mtime may stay the same when the directory changes again within the tick.
         is_settled = time.time_ns() - found.st_mtime_ns > TICK_NANOSECONDS
         self._unchanged = directory if self._opened and is_settled else None
 
     def check_writable(self) -> None:
-        """Raise StoreUnavailable when the database may not be written, though it is open."""
+        """Raise StoreUnavailable if the database, though open, must not be written."""
         if not os.access(self._path, os.W_OK):
             raise StoreUnavailable(f"{self._path} is read-only")
 
@@ -141,7 +140,7 @@ class DatabaseFiles:
 
 
 def make_database(path: Path) -> None:
-    """Make an empty file at `path`, and its directory, unless it is there; keep others out.
+    """Create the database file and its directory if they are missing, and make them private.
 
     Raises StoreRefused.
     """
@@ -151,9 +150,9 @@ def make_database(path: Path) -> None:
             make_private(path)
             return
         if _size(wal):
-            # SQLite would take the one for new and delete the other.
+            # SQLite would treat the database as new and delete its -wal file.
             raise StoreRefused(
-                f"{path} is gone, but not {wal}: put it back, or remove both to begin anew"
+                f"{path} is missing, but {wal} exists: restore it, or remove both to start anew"
             )
         make_directory(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
@@ -163,7 +162,7 @@ def make_database(path: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and its parents, those that are missing, for this user alone."""
+    """Create a directory and its missing parents for this user only."""
     for missing in reversed(
         [each for each in (directory, *directory.parents) if not each.exists()]
     ):
@@ -171,9 +170,9 @@ def make_directory(directory: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Take the rights of other users away from a database and the files beside it.
+    """Remove the rights of other users to the files of a database.
 
-    Earlier releases left them with what the umask gave. A file of another user is left alone.
+    Earlier versions created them with the umask's rights. Files of other users stay as they are.
     """
     for beside in ("", "-wal", "-shm", ".lock", SERVING):
         file = Path(f"{path}{beside}")
@@ -188,7 +187,7 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def write_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file of a database for the length of a block. Raises StoreBusy and OSError."""
+    """Hold the lock file of a database during a block. Raises StoreBusy and OSError."""
     lock = WriteLock(path)
     try:
         lock.acquire(LOCK_SECONDS)
@@ -198,25 +197,25 @@ def write_lock(path: Path) -> Iterator[None]:
 
 
 def open_serving(path: Path) -> int:
-    """Open the file that services hold."""
+    """Open the file that services lock while they run."""
     return os.open(f"{path}{SERVING}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
 
 
 def note_serving(path: Path) -> None:
-    """Hold that file as long as this process or one of its children lives.
+    """Mark the store as in use for as long as this process or one of its children runs.
 
-    Waits while a backup is restored. Raises StoreRefused.
+    Waits while a backup is being restored. Raises StoreRefused.
     """
     try:
         make_directory(path.parent)
-        # Never closed: the kernel does that with the last process that has it.
+        # Never closed; the kernel unlocks it when the last process ends.
         fcntl.flock(open_serving(path), fcntl.LOCK_SH)
     except OSError as error:
         raise StoreRefused(f"cannot make {path}{SERVING}: {error.strerror}") from error
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on disk."""
+    """Flush a directory to disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Leaves of the embedded store: how they are read, score by score or counted."""
+"""Read leaves from the embedded store, score by score or counted."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from app.errors import StoreDamaged
 from app.stores.base import Key, Leaves, ScoreQuery, Tally
 from app.stores.sqlite.rows import Row, where
 
-MOST_COUNTED = 20_000
-"""How many different leaves are counted before they are handed on."""
+MAX_DISTINCT = 20_000
+"""How many distinct leaves are counted before they are yielded."""
 
-MOST_HELD = 500_000
-"""How many leaves, equal or not, are counted before they are handed on: they may be unfolded."""
+MAX_COUNTED = 500_000
+"""How many leaves, equal or not, are counted before they are yielded: a caller may expand them."""
 
-READ_AT_ONCE = 500
-"""How many leaves are read as one: so few that Python's collector of garbage has no turn."""
+PARSED_TOGETHER = 500
+"""How many leaves are parsed together, few enough not to trigger the garbage collector."""
 
 COLUMNS = {
     "score_id": "_id",
     "day": "substr(created_at, 1, 10)",
     "hour": "substr(created_at, 1, 13) || ':00Z'",
 }
-"""What a field is in SQL, where that is no column of its name."""
+"""The SQL of the fields that are not a column of the same name."""
 
 
 def leaves_statement(
     query: ScoreQuery, fields: Sequence[str], limit: int
 ) -> tuple[str, list[str | int]]:
-    """Return SQL for id, fields and leaves of a query's first scores, and its values."""
+    """Return SQL for id, fields and leaves of a query's first scores, and the values to bind."""
     conditions, values = where(query)
     columns = ", ".join(["_id", *(COLUMNS.get(name, name) for name in fields), "leaves"])
     statement = f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id LIMIT ?"
@@ -41,7 +41,7 @@ def leaves_statement(
 
 
 def to_leaves(rows: Sequence[Row]) -> tuple[list[Key], list[Leaves]]:
-    """What rows of a leaves_statement say, score by score. Raises StoreDamaged."""
+    """Return fields and leaves of each row of a leaves_statement. Raises StoreDamaged."""
     found = read_lists([row[-1] for row in rows])
     if len(found) != len(rows):
         raise StoreDamaged("leaves are not what was written")
@@ -49,35 +49,35 @@ def to_leaves(rows: Sequence[Row]) -> tuple[list[Key], list[Leaves]]:
 
 
 class Tallies:
-    """What rows of a leaves_statement say, counted: the same leaf of the same key is read once.
+    """Counts the rows of a leaves_statement, so that equal leaves of a key are parsed once.
 
-    Reading leaves is most of the work. Where most of a key's are different, as the digits of a
-    measurement are, counting them is work for nothing, and is not done any more.
+    Parsing leaves takes most of the time. Once most leaves of a key are distinct, as measured
+    numbers are, counting them saves nothing, and they are no longer counted.
     """
 
     def __init__(self) -> None:
         self._counts: defaultdict[Key, Counter[str]] = defaultdict(Counter)
         self._scores = Counter[Key]()
-        self._different: set[Key] = set()
+        self._uncounted: set[Key] = set()
 
     def of(self, pages: Iterable[Sequence[Row]]) -> Iterator[Tally]:
-        """All tallies of some pages. Raises StoreDamaged."""
-        different = held = 0
+        """Yield the tallies of pages of rows. Raises StoreDamaged."""
+        distinct = counted = 0
         for rows in pages:
-            for key, some in _by_key(rows).items():
-                parted = _parted(some)
-                if key in self._different:
-                    yield Tally(key, len(some), read_lists(parted), [1] * len(parted))
+            for key, texts in _by_key(rows).items():
+                leaf_texts = _split(texts)
+                if key in self._uncounted:
+                    yield Tally(key, len(texts), read_lists(leaf_texts), [1] * len(leaf_texts))
                 else:
-                    different += self._count(key, len(some), parted)
-                    held += len(parted)
-            if different > MOST_COUNTED or held > MOST_HELD:
-                yield from self._counted()
-                different = held = 0
-        yield from self._counted()
+                    distinct += self._count(key, len(texts), leaf_texts)
+                    counted += len(leaf_texts)
+            if distinct > MAX_DISTINCT or counted > MAX_COUNTED:
+                yield from self._flush()
+                distinct = counted = 0
+        yield from self._flush()
 
     def _count(self, key: Key, scores: int, texts: list[str]) -> int:
-        """Count leaves; how many of them were not there before, and a key that was not."""
+        """Count leaves, and return how many of them are new, plus one if the key is new."""
         before = len(self._counts)
         counted = self._counts[key]
         known = len(counted)
@@ -85,24 +85,24 @@ class Tallies:
         self._scores[key] += scores
         return len(counted) - known + len(self._counts) - before
 
-    def _counted(self) -> Iterator[Tally]:
-        """What is counted, which is then forgotten."""
+    def _flush(self) -> Iterator[Tally]:
+        """Yield what was counted, and start again."""
         for key, counted in self._counts.items():
             scores = self._scores[key]
             texts = iter(counted.items())
-            while some := dict(islice(texts, READ_AT_ONCE)):
+            while some := dict(islice(texts, PARSED_TOGETHER)):
                 yield Tally(key, scores, read_lists(some), list(some.values()))
                 scores = 0
             if scores:
-                yield Tally(key, scores, [], [])  # Nothing but empty lists and objects.
+                yield Tally(key, scores, [], [])  # Their values have no leaves.
             if len(counted) * 2 > counted.total():
-                self._different.add(key)
+                self._uncounted.add(key)
         self._counts.clear()
         self._scores.clear()
 
 
 def _by_key(rows: Sequence[Row]) -> dict[Key, list[str]]:
-    """The texts of leaves, the last column, by all other columns."""
+    """Return the last column, the texts of leaves, grouped by all other columns."""
     *columns, leaves = zip(*rows, strict=True)
     keys: Iterable[Key] = zip(*columns, strict=True) if columns else repeat(())
     texts = defaultdict(list)
@@ -111,11 +111,11 @@ def _by_key(rows: Sequence[Row]) -> dict[Key, list[str]]:
     return texts
 
 
-def _parted(texts: list[str]) -> list[str]:
-    """Lists of leaves as the texts of all their leaves.
+def _split(texts: list[str]) -> list[str]:
+    """Split the texts of lists into the texts of their leaves.
 
-    Inside a JSON text a quote has a backslash before it and a line feed is escaped, so that what
-    is replaced here stands between leaves and nowhere else.
+    Within a JSON string, quotes and line feeds are escaped, so the text that is replaced here only
+    occurs between leaves.
     """
     if "[]" in texts:
         texts = [text for text in texts if text != "[]"]
@@ -125,7 +125,7 @@ def _parted(texts: list[str]) -> list[str]:
 
 
 def read_lists(texts: Iterable[str]) -> list[Any]:
-    """What JSON texts of ours say, read as one. Raises StoreDamaged."""
+    """Parse JSON texts together. Raises StoreDamaged."""
     try:
         found: list[Any] = orjson.loads(f"[{','.join(texts)}]")
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The embedded store's SQL: its statements, and how rows become scores and API keys."""
+"""The SQL statements of the embedded store, and the conversion of rows to scores and API keys."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CONTENT = (
     "body_hash",
     "retry_hash",
 )
-"""The columns that are known before a score's commit; its id and time are made in it."""
+"""The columns that are known before the commit, which makes the id and the time."""
 
 _COLUMNS = ", ".join((*_CONTENT, "_id", "created_at", "checksum"))
 _SCORE_MARKS = f"({', '.join('?' * (len(_CONTENT) + 3))})"
 INSERT_SCORE = f"INSERT INTO scores ({_COLUMNS}) VALUES {_SCORE_MARKS}"
 ROWS_A_STATEMENT = 250
-"""How many scores one statement inserts; SQLite takes 32,766 values at most."""
+"""How many scores one statement inserts; SQLite accepts at most 32,766 values."""
 
 SELECT_SCORES = f"SELECT {_COLUMNS}, sequence FROM scores"
 SELECT_RETRIED = f"""
@@ -48,7 +48,7 @@ SELECT_CHANGES = f"""
     WHERE entity = ? AND project = ? AND sequence > ? ORDER BY sequence LIMIT ?
 """
 SELECT_SEQUENCE = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'scores'), 0)"
-"""The newest sequence number that was ever given."""
+"""The highest sequence number that was ever assigned."""
 
 SELECT_HIGHEST_ID = """
     SELECT max(
@@ -56,7 +56,7 @@ SELECT_HIGHEST_ID = """
         ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
     )
 """
-"""The highest id that was ever stored; where the score that has it was deleted, `meta` knows it."""
+"""The highest id that was ever stored; `meta` has it if that score was deleted."""
 
 NOTE_HIGHEST_ID = "INSERT OR REPLACE INTO meta (name, value) VALUES ('highest_id', ?)"
 SELECT_STORE_ID = "SELECT value FROM meta WHERE name = 'store_id'"
@@ -66,7 +66,7 @@ SELECT_ONLY_IN_PROJECT = """
     WHERE entity = ? AND project = ? AND _id = ?
         AND NOT EXISTS (SELECT _id FROM scores AS same WHERE same._id = scores._id)
 """
-"""A score that one index has and the other has not: in one statement, as others write."""
+"""A score that one index has and another lacks; one statement, because others may write."""
 
 _KEY_COLUMNS = """
     _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
@@ -82,7 +82,7 @@ NOTE_KEY_USE = """
 
 
 def checksum(values: Sequence[str | None]) -> int:
-    """Return the CRC-32 of texts and Nones, separated and filled by bytes that UTF-8 never has."""
+    """Return the CRC-32 of texts and Nones, with bytes that UTF-8 never uses in between."""
     return zlib.crc32(_joined(values))
 
 
@@ -92,23 +92,23 @@ def _joined(values: Sequence[str | None]) -> bytes:
 
 @dataclass(slots=True)
 class NewRow:
-    """The row of a score that is to be added, but for what its commit decides."""
+    """The row of a new score, except for the id and the time, which the commit makes."""
 
     score: Score
     values: Row
     size: int
-    """Bytes of its texts."""
+    """The number of bytes of its texts."""
 
     _checksum: int
 
     def finish(self, score_id: str, created_at: str) -> Row:
-        """Return the values of INSERT_SCORE."""
+        """Return the values for INSERT_SCORE."""
         end = b"\xff" + _joined((score_id, created_at))
         return (*self.values, score_id, created_at, zlib.crc32(end, self._checksum))
 
 
 def new_row(score: Score) -> NewRow:
-    """Return the row of a score that is to be added."""
+    """Return the row of a new score."""
     values = (
         score.entity,
         score.project,
@@ -128,12 +128,12 @@ def new_row(score: Score) -> NewRow:
 
 @cache
 def insert_statement(count: int) -> str:
-    """Return INSERT_SCORE for so many rows at once."""
+    """Return an INSERT_SCORE for `count` rows."""
     return INSERT_SCORE + f", {_SCORE_MARKS}" * (count - 1)
 
 
 def row_size(row: Row) -> int:
-    """Return about how many bytes a row of SELECT_SCORES takes: its value and its leaves."""
+    """Return the length of value and leaves of a row of SELECT_SCORES."""
     return len(row[5]) + len(row[6]) if isinstance(row[5], str) and isinstance(row[6], str) else 0
 
 
@@ -188,24 +188,24 @@ def _checked_score(row: Row) -> Row:
 def _is_sound(values: Sequence[Any], expected: int | None) -> bool:
     try:
         return expected is None or checksum(values) == expected
-    except AttributeError:  # One of them is no text any more.
+    except AttributeError:  # A column is no longer text.
         return False
 
 
 def _damaged(name: object) -> StoreDamaged:
-    """Return the error that names a row by its id, and says nothing else of it."""
+    """Return an error that names a row by its id, and discloses nothing else of it."""
     return StoreDamaged(f"{str(name)[:36]!r} is not what was written")
 
 
 def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
-    """Return SQL for the ids of a query, and its values: they are bound, never written into it."""
+    """Return SQL for the ids of a query, and the values to bind."""
     conditions, values = where(query)
     statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY _id LIMIT ? OFFSET ?"
     return statement, [*values, query.limit, query.offset]
 
 
 def where(query: ScoreQuery) -> tuple[str, list[str]]:
-    """Return the conditions of a query as SQL, and their values."""
+    """Return the conditions of a query as SQL, and the values to bind."""
     conditions = {
         "entity = ?": query.entity,
         "project = ?": query.project,
@@ -220,24 +220,24 @@ def where(query: ScoreQuery) -> tuple[str, list[str]]:
 
 
 def marks(values: Sequence[str]) -> str:
-    """Return a question mark for each value, for an IN."""
+    """Return a question mark for each value, for use with IN."""
     return ", ".join("?" * len(values))
 
 
 def key_row(key: ApiKey) -> Row:
-    """Return the values of INSERT_KEY."""
+    """Return the values for INSERT_KEY."""
     fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
     values = (*fields, utc_text(key.created_at))
-    later = (key.revoked_at, key.expires_at, key.last_used_at)
-    revoked_at, expires_at, last_used_at = (utc_text(each) if each else None for each in later)
+    times = (key.revoked_at, key.expires_at, key.last_used_at)
+    revoked_at, expires_at, last_used_at = (utc_text(each) if each else None for each in times)
     expected = checksum(_checked_of_key(values, expires_at, key.created_by))
     return (*values, expected, revoked_at, expires_at, last_used_at, key.created_by)
 
 
 def _checked_of_key(values: Row, expires_at: str | None, created_by: str | None) -> Row:
-    """Return what a key's checksum covers: not what changes later, its revocation and last use.
+    """Return the values that a key's checksum covers, which never change.
 
-    Keys from earlier versions have neither an end nor a maker in their checksum.
+    In keys of earlier versions, it covers neither expiry nor creator.
     """
     if created_by:
         return (*values, expires_at, created_by)

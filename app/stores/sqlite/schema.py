@@ -1,16 +1,22 @@
-"""The embedded store's tables: one migration a schema version, never changed once released."""
+"""The tables of the embedded store: one migration per schema version, fixed once released."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
-from app.errors import StoreRefused
-from app.stores.sqlite.moves import move_scores
+from app import jsontext
+from app.errors import ScorelineError, StoreRefused
+from app.leaves import leaves
+from app.stores.sqlite.rows import Row, checksum
+
+log = logging.getLogger("scoreline.store")
 
 APPLICATION_ID = 0x53434F52
-"""`SCOR` in ASCII: SQLite's mark of whose file this is (PRAGMA application_id)."""
+"""`SCOR` in ASCII, which marks Scoreline's files (PRAGMA application_id)."""
 
 _FIRST = (
     """
@@ -51,7 +57,7 @@ _FIRST = (
     """,
 )
 
-_RETRIES_WITHOUT_A_KEY = (
+_RETRY_HASHES = (
     "ALTER TABLE scores ADD COLUMN retry_hash TEXT",
     """
     CREATE INDEX scores_by_retry_hash ON scores (entity, project, retry_hash, _id)
@@ -60,21 +66,79 @@ _RETRIES_WITHOUT_A_KEY = (
 )
 
 _CHECKSUMS = (
-    # Of the rest of the row; rows from before have none.
+    # Over the other columns; rows of earlier versions have none.
     "ALTER TABLE scores ADD COLUMN checksum INTEGER",
     "ALTER TABLE api_keys ADD COLUMN checksum INTEGER",
 )
 
-_KEYS_EXPIRE_AND_TELL_THEIR_LAST_USE = (
+_KEY_EXPIRY_AND_LAST_USE = (
     "ALTER TABLE api_keys ADD COLUMN expires_at TEXT",
     "ALTER TABLE api_keys ADD COLUMN last_used_at TEXT",
 )
+
+# Schema version 5 moves the scores to a new table with a sequence number.
+
+CHUNK = 500
+REPORT = 100_000
+"""After how many scores the progress is logged."""
+
+DAMAGED = -1
+"""A checksum that matches no row."""
+
+_OLD_COLUMNS = """
+    _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, wb_user_id,
+    created_at, idempotency_key, body_hash, retry_hash
+"""
+_SELECT = f"SELECT {_OLD_COLUMNS}, checksum FROM scores ORDER BY _id"
+_INSERT = f"""
+    INSERT INTO scores_in_sequence ({_OLD_COLUMNS}, checksum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def move_scores(connection: sqlite3.Connection) -> None:
+    """Copy every score in the order of ids, with new leaves and a new checksum.
+
+    A damaged row gets a checksum that does not match, so that it is still reported as damaged.
+    """
+    total = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
+    moved = 0
+    for rows in _chunks(map(_moved_row, connection.execute(_SELECT))):
+        connection.executemany(_INSERT, rows)
+        moved += len(rows)
+        if moved % REPORT < CHUNK and total > REPORT:
+            log.warning("migrating the store: %d of %d scores", moved, total)
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    waiting = iter(rows)
+    while chunk := list(islice(waiting, CHUNK)):
+        yield chunk
+
+
+def _moved_row(row: Row) -> Row:
+    *values, expected = row
+    try:
+        if expected is not None and checksum(values) != expected:
+            return (*values, DAMAGED)
+        values[7] = jsontext.write(leaves(jsontext.read(values[6].encode())))
+        return (*values, checksum(_in_order(values)))
+    except (AttributeError, ScorelineError):  # A text column is not text, or the value is not JSON.
+        return (*values, DAMAGED)
+
+
+def _in_order(values: list[str | None]) -> list[str | None]:
+    """Return the columns in the order of the checksum: content first, then id and time."""
+    score_id, *rest = values
+    created_at = rest.pop(8)
+    return [*rest, score_id, created_at]
+
 
 NEW_STORE_ID = """
     INSERT OR REPLACE INTO meta (name, value) VALUES ('store_id', lower(hex(randomblob(8))))
 """
 WITH_STORE_ID = 5
-"""The first schema version with that id."""
+"""The first schema version with a store id."""
 
 _SEQUENCE_AND_CREATORS = (
     """
@@ -99,7 +163,7 @@ _SEQUENCE_AND_CREATORS = (
     move_scores,
     "DROP TABLE scores",
     "ALTER TABLE scores_in_sequence RENAME TO scores",
-    "CREATE INDEX scores_by_sequence ON scores (entity, project)",  # And the row's own sequence.
+    "CREATE INDEX scores_by_sequence ON scores (entity, project)",  # And sequence.
     "CREATE INDEX scores_by_project ON scores (entity, project, _id)",
     "CREATE INDEX scores_by_run ON scores (entity, project, evaluation_run_id, _id)",
     "CREATE INDEX scores_by_prediction ON scores (entity, project, prediction_id, _id)",
@@ -121,22 +185,22 @@ Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _FIRST,
-    _RETRIES_WITHOUT_A_KEY,
+    _RETRY_HASHES,
     _CHECKSUMS,
-    _KEYS_EXPIRE_AND_TELL_THEIR_LAST_USE,
+    _KEY_EXPIRY_AND_LAST_USE,
     _SEQUENCE_AND_CREATORS,
 )
-"""What brings a file from schema version i to i + 1 (PRAGMA user_version)."""
+"""The steps from schema version i to i + 1 (PRAGMA user_version)."""
 
 FIRST_PAGES = (
     "SELECT rowid FROM scores NOT INDEXED LIMIT 1",
     "SELECT rowid FROM api_keys NOT INDEXED LIMIT 1",
 )
-"""What a start reads to see that the tables are there: a few pages, however large the file is."""
+"""Queries that show at the start that the tables can be read; they read only a few pages."""
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the tables from a schema version to this program's, within the caller's transaction."""
+    """Migrate the tables from a schema version to the newest, in the caller's transaction."""
     for steps in MIGRATIONS[version:]:
         for step in steps:
             if isinstance(step, str):
@@ -148,9 +212,9 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def schema_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema version of one of Scoreline's files; 0 for an empty database.
+    """Return the schema version of one of Scoreline's files, or 0 for an empty database.
 
-    Raises StoreRefused on any other database, and on one that a newer program wrote.
+    Raises StoreRefused for any other database, and for one that a newer version wrote.
     """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file that several processes and threads share.
 
-Durability is WAL with synchronous=FULL: a transaction is on disk when COMMIT returns. Each thread
-reads on a connection of its own. A process writes on one, and holds a lock file while it does.
+It uses WAL with synchronous=FULL, so that a transaction is on disk when COMMIT returns. Each thread
+reads on its own connection. All threads of a process write on one, while they hold a lock file.
 """
 
 from __future__ import annotations
@@ -88,19 +88,19 @@ from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_ve
 log = logging.getLogger("scoreline.store")
 
 LEAVES_PAGE = 300
-"""How many scores' leaves are read at a time."""
+"""The leaves of how many scores are read at a time."""
 
 POLL_SECONDS = 0.1
-"""How often a reader that waits for changes looks for what other processes have written."""
+"""How often `read_changes` checks for new scores of other processes."""
 
 PING_SECONDS = 1.0
-"""How long a probe waits for the write lock."""
+"""How long `ping` waits for the write lock."""
 
 MIGRATION_SECONDS = 600.0
-"""How long a start waits for another that is migrating the file."""
+"""How long a start waits for another process that is migrating the file."""
 
 CURSOR = re.compile("([0-9a-f]{16})-([0-9]{1,18})")
-"""A cursor of `changes`: the store's own id, and a sequence number."""
+"""A cursor of `changes`, which is the store's id and a sequence number."""
 
 
 class SqliteStore:
@@ -116,8 +116,8 @@ class SqliteStore:
         self._connections = SqliteConnections(self._path)
         self._commits = GroupCommit(self._add_together, self._on_commit)
 
-    def _here(self) -> SqliteConnections:
-        """Return this process's connections: a child uses neither its parent's nor its locks."""
+    def _db(self) -> SqliteConnections:
+        """Return the connections of this process; a child must not use those of its parent."""
         if self._connections.process != os.getpid():
             self._begin()
         return self._connections
@@ -125,25 +125,25 @@ class SqliteStore:
     # Scores
 
     def add_score(self, score: Score) -> Outcome:
-        self._here()
+        self._db()
         return self._commits.submit(new_row(score))
 
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         rows = [new_row(score) for score in scores]
-        with self._here().transaction() as connection:
+        with self._db().transaction() as connection:
             return self._add_missing(connection, rows, partial=partial)
 
     def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
-        """Add what has queued up, at best without looking for what is there already.
+        """Add the queued scores, if possible in one statement that checks for no existing ones.
 
-        One statement is a transaction of its own: between two, other threads would take the
-        interpreter, while all other processes wait for the lock.
+        One statement is a transaction of its own. Between two statements, other threads would take
+        the interpreter lock while all other processes wait for the write lock.
         """
         try:
-            with self._here().writing() as connection:
+            with self._db().writing() as connection:
                 score_ids = self._insert(connection, rows)
         except (Conflict, TooLarge):
-            with self._here().transaction() as connection:
+            with self._db().transaction() as connection:
                 return self._add_missing(connection, rows, partial=True)
         return [Outcome(Kept.CREATED, score_id) for score_id in score_ids]
 
@@ -151,13 +151,13 @@ class SqliteStore:
         self, connection: sqlite3.Connection, rows: Sequence[NewRow], *, partial: bool
     ) -> list[Outcome]:
         scores = [row.score for row in rows]
-        # SQLite counts some bytes more than the texts have.
-        most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
+        # SQLite counts some more bytes than the texts have.
+        max_bytes = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
         plans = plan_missing(
             scores,
             _find_keyed(connection, scores),
             _find_digests(connection, scores),
-            [position for position, row in enumerate(rows) if row.size > most],
+            [position for position, row in enumerate(rows) if row.size > max_bytes],
             partial=partial,
         )
         new = [position for position, plan in enumerate(plans) if plan.kept is Kept.CREATED]
@@ -166,7 +166,7 @@ class SqliteStore:
         return outcomes_of(plans, score_ids)
 
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[NewRow]) -> list[str]:
-        """Insert rows, and return their ids; new ids are higher than every id that was stored."""
+        """Insert rows and return their ids; new ids are higher than any id that was ever stored."""
         highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0] or None
         if highest:
             self._watch_clock(highest)
@@ -179,18 +179,18 @@ class SqliteStore:
                 created_at = id_time(score_id)
             score_ids.append(score_id)
             finished.append(row.finish(score_id, utc_text(created_at)))
-        most = max(ROWS_A_STATEMENT, len(rows) if not connection.in_transaction else 0)
-        for first in range(0, len(finished), most):
-            part = finished[first : first + most]
+        max_rows = max(ROWS_A_STATEMENT, len(rows) if not connection.in_transaction else 0)
+        for first in range(0, len(finished), max_rows):
+            part = finished[first : first + max_rows]
             connection.execute(insert_statement(len(part)), list(chain.from_iterable(part)))
         return score_ids
 
     def _watch_clock(self, highest: str) -> None:
-        """Log when the clock falls behind the ids, once until it has caught up."""
+        """Log once when the clock falls behind the ids, until it has caught up."""
         is_behind = clock_is_behind(highest)
         if is_behind and not self._clock_is_behind:
             log.warning(
-                "this machine's clock is behind the newest score, of %s: new ids follow it",
+                "this machine's clock is behind the newest score, of %s: new ids continue after it",
                 utc_text(id_time(highest)),
             )
         self._clock_is_behind = is_behind
@@ -198,53 +198,53 @@ class SqliteStore:
     def read_changes(
         self, entity: str, project: str, cursor: str | None, limit: int, wait: float
     ) -> Changes:
-        here = self._here()
+        db = self._db()
         deadline = time.monotonic() + wait
         store_id, sequence = self._read_cursor(cursor)
         while True:
-            rows, _ = here.read_page(SELECT_CHANGES, (entity, project, sequence, limit), row_size)
+            rows, _ = db.read_page(SELECT_CHANGES, (entity, project, sequence, limit), row_size)
             left = deadline - time.monotonic()
-            if rows or left <= 0 or here.closed.wait(min(left, POLL_SECONDS)):
+            if rows or left <= 0 or db.closed.wait(min(left, POLL_SECONDS)):
                 break
         sequence = row_sequence(rows[-1]) if rows else sequence
         return Changes([to_score(row) for row in rows], f"{store_id}-{sequence}")
 
     def _read_cursor(self, cursor: str | None) -> tuple[str, int]:
-        """Return the store's own id, and the sequence number that a cursor stands for."""
-        newest = self._here().read_one(SELECT_SEQUENCE)
-        store_id = self._here().read_one(SELECT_STORE_ID)
+        """Return the store's id, and the sequence number of a cursor."""
+        newest = self._db().read_one(SELECT_SEQUENCE)
+        store_id = self._db().read_one(SELECT_STORE_ID)
         if newest is None or store_id is None:
             raise StoreDamaged("the table meta is not what was written")
         if cursor is None or cursor == START:
             return store_id[0], 0 if cursor == START else int(newest[0])
         match = CURSOR.fullmatch(cursor)
         if match is None:
-            raise InvalidParameter("cursor", cursor, "this is no cursor of this service")
+            raise InvalidParameter("cursor", cursor, "this is not a cursor of this service")
         if match[1] != store_id[0] or int(match[2]) > newest[0]:
             raise CursorExpired(
-                "The store was replaced since this cursor was made. Begin anew with cursor=start, "
-                "or without a cursor from now on"
+                "The store was replaced since this cursor was made. Start again with cursor=start, "
+                "or from now on without a cursor"
             )
         return match[1], int(match[2])
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        # By its id alone: in a damaged row the project may be what is wrong.
-        found = self._here().read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
+        # Only by id, because in a damaged row the project may be wrong.
+        found = self._db().read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
         if found is None:
-            if self._here().read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
+            if self._db().read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
                 raise StoreDamaged(f"{score_id!r} is not in every index")
             return None
         score = to_score(found)
         return score if (score.entity, score.project) == (entity, project) else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        return [row[0] for row in self._here().read_all(*ids_statement(query))]
+        return [row[0] for row in self._db().read_all(*ids_statement(query))]
 
     def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
         left, is_whole = sorted(score_ids), False
         while left and not is_whole:
             statement = f"{SELECT_SCORES} WHERE _id IN ({marks(left)}) ORDER BY _id"
-            rows, is_whole = self._here().read_page(statement, left, row_size)
+            rows, is_whole = self._db().read_page(statement, left, row_size)
             yield from map(to_score, rows)
             if rows:
                 left = left[bisect_right(left, row_id(rows[-1])) :]
@@ -262,7 +262,7 @@ class SqliteStore:
         is_whole = False
         while not is_whole:
             statement, values = leaves_statement(query, fields, LEAVES_PAGE)
-            rows, is_whole = self._here().read_page(statement, values, lambda row: len(row[-1]))
+            rows, is_whole = self._db().read_page(statement, values, lambda row: len(row[-1]))
             if not rows:
                 return
             is_whole = is_whole and len(rows) < LEAVES_PAGE
@@ -270,27 +270,27 @@ class SqliteStore:
             yield [row[1:] for row in rows]
 
     def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        found = self._here().read_one(SELECT_RETRIED, entity, project, retry_hash, after)
+        found = self._db().read_one(SELECT_RETRIED, entity, project, retry_hash, after)
         return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = (
             f"DELETE FROM scores WHERE _id IN ({marks(score_ids)}) AND entity = ? AND project = ?"
         )
-        with self._here().transaction() as connection:
+        with self._db().transaction() as connection:
             highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0]
             if highest in score_ids:
                 connection.execute(NOTE_HIGHEST_ID, (highest,))
             return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
     def extent(self) -> Extent:
-        found = self._here().read_one("SELECT count(*), max(_id) FROM scores")
+        found = self._db().read_one("SELECT count(*), max(_id) FROM scores")
         return Extent(*(found or (0, None)))
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         statement, is_whole = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?", False
         while limit > 0 and not is_whole:
-            rows, is_whole = self._here().read_page(statement, (after, limit), row_size)
+            rows, is_whole = self._db().read_page(statement, (after, limit), row_size)
             yield from map(to_score, rows)
             if rows:
                 after, limit = row_id(rows[-1]), limit - len(rows)
@@ -298,28 +298,28 @@ class SqliteStore:
     # API keys
 
     def add_key(self, key: ApiKey) -> None:
-        with self._here().transaction() as connection:
+        with self._db().transaction() as connection:
             connection.execute(INSERT_KEY, key_row(key))
 
     def find_key(self, key_hash: str) -> ApiKey | None:
-        found = self._here().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
+        found = self._db().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
         return to_key(found) if found else None
 
     def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
         statement = f"{SELECT_KEY} WHERE _id > ? ORDER BY _id LIMIT ?"
-        most = -1 if limit is None else limit
-        return [to_key(row) for row in self._here().read_all(statement, (after, most))]
+        max_rows = -1 if limit is None else limit
+        return [to_key(row) for row in self._db().read_all(statement, (after, max_rows))]
 
     def count_keys(self, in_use_at: datetime | None = None) -> int:
         statement, values = "SELECT count(*) FROM api_keys", []
         if in_use_at is not None:
             statement += " WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
             values = [utc_text(in_use_at)]
-        ((count,),) = self._here().read_all(statement, values)
+        ((count,),) = self._db().read_all(statement, values)
         return int(count)
 
     def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        with self._here().transaction() as connection:
+        with self._db().transaction() as connection:
             changed = connection.execute(
                 "UPDATE api_keys SET revoked_at = ? WHERE _id = ? AND revoked_at IS NULL",
                 (utc_text(revoked_at), key_id),
@@ -328,31 +328,31 @@ class SqliteStore:
 
     def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
         rows = [(utc_text(moment), key_id) for key_id, moment in uses.items()]
-        with self._here().transaction() as connection:
+        with self._db().transaction() as connection:
             connection.executemany(NOTE_KEY_USE, rows)
 
-    # The store itself
+    # The store
 
     def prepare(self) -> None:
         make_database(self._path)
         try:
-            with self._here().transaction(MIGRATION_SECONDS) as connection:
+            with self._db().transaction(MIGRATION_SECONDS) as connection:
                 version = schema_version(connection, self._path)
-                # Otherwise nothing is written: a full disk is no reason not to start.
+                # Otherwise write nothing, so that a start succeeds on a full disk.
                 if version < len(MIGRATIONS):
                     migrate(connection, version)
                 for statement in FIRST_PAGES:
                     connection.execute(statement).fetchone()
             make_private(self._path)
         except StoreDamaged as error:
-            raise StoreRefused(f"{self._path} is damaged, or no database: {error}") from error
+            raise StoreRefused(f"{self._path} is damaged, or not a database: {error}") from error
         except StoreUnavailable as error:
             raise StoreRefused(f"cannot use {self._path} as a store: {error}") from error
 
     def ping(self) -> None:
-        self._here().read_one("SELECT _id FROM scores LIMIT 1")
-        with self._here().writing(PING_SECONDS):
-            pass  # A lock that is stuck stops every write.
+        self._db().read_one("SELECT _id FROM scores LIMIT 1")
+        with self._db().writing(PING_SECONDS):
+            pass  # Writes need the lock, which another program may hold.
 
     def check(self) -> Iterator[CheckResult]:
         return check(self._path)
@@ -365,7 +365,7 @@ class SqliteStore:
 def _find_keyed(
     connection: sqlite3.Connection, scores: Sequence[Score]
 ) -> dict[tuple[str, str, str], Keyed]:
-    """Return the stored scores that have the idempotency keys of these."""
+    """Return the stored scores with the same idempotency keys."""
     found: dict[tuple[str, str, str], Keyed] = {}
     for (entity, project), keys in keys_by_project(scores).items():
         wanted = f"entity = ? AND project = ? AND idempotency_key IN ({marks(keys)})"
@@ -377,7 +377,7 @@ def _find_keyed(
 
 
 def _find_digests(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[str, str]:
-    """Return the content digests of the stored scores that have the ids of these."""
+    """Return the content digests of the stored scores with the same ids."""
     score_ids = given_ids(scores)
     if not score_ids:
         return {}
