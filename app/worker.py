@@ -104,7 +104,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             raise NoMoreData from error
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Start or stop accepting; at the end, accept queued connections, then close the listeners."""
+        """Start or stop accepting; at the end, accept queued connections and close listeners."""
         super().set_accept_enabled(enabled)
         if enabled or self.alive:
             return
