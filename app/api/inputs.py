@@ -120,16 +120,19 @@ def _reject_repeated(given: dict[str, list[str]]) -> None:
 # Bodies
 
 
-def body(schema: type[Schema], *, encoded: bool = False) -> Callable[[View], View]:
+def body(
+    schema: type[Schema], *, encoded: bool = False, documented: type[Schema] | None = None
+) -> Callable[[View], View]:
     """Pass the JSON body to the view as `body`, loaded by `schema`. Raises Invalid and Encoded.
 
-    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does.
+    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does. `documented` stands
+    in the OpenAPI document in place of `schema`.
     """
     loader = schema()
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
-        contract.body = schema
+        contract.body = documented or schema
         if not encoded:
             contract.errors += (Encoded,)
 

@@ -21,6 +21,7 @@ from app.schemas.scores import (
     ScoreBatchLine,
     ScoreBatchQuery,
     ScoreBatchRes,
+    ScoreBody,
     ScoreChangesQuery,
     ScoreCreateBody,
     ScoreCreateRes,
@@ -49,7 +50,7 @@ class ScoreId(BaseConverter):
 @blueprint.post("")
 @allow("create")
 @response(ScoreCreateRes)
-@body(ScoreCreateBody, encoded=True)
+@body(ScoreBody, encoded=True, documented=ScoreCreateBody)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Create a score."""
     owner = current_owner()

@@ -217,8 +217,12 @@ def make_score(
     prediction_id: str,
     value: Any,
     run: str | None,
+    **extensions: str | None,
 ) -> dict[str, Any]:
-    """Return a score to import; `kind` is the kind of judge, where the export names it."""
+    """Return a score to import; `kind` is the kind of judge, where the export names it.
+
+    `extensions` are the score's reason, error and annotator, as far as there are any.
+    """
     return {
         "score_id": score_id(origin, own_id, created_at),
         "created_at": utc_text(created_at),
@@ -226,6 +230,7 @@ def make_score(
         "prediction_id": prediction_id,
         "evaluation_run_id": run or origin.run,
         "value": value,
+        **{name: text for name, text in extensions.items() if text is not None},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ def langfuse_scores(row: Row, origin: Origin) -> list[dict[str, Any]]:
     """
     fields = Fields(row.content, is_text=row.is_text)
     prediction_id = fields.text("observationId", "traceId", "sessionId")
-    run = fields.text("datasetRunId")
+    run, source = fields.text("datasetRunId"), fields.text("source")
     if prediction_id is None:
         raise Unmappable("it scores a dataset run, not a prediction" if run else "no traceId")
     return [
@@ -33,10 +34,12 @@ def langfuse_scores(row: Row, origin: Origin) -> list[dict[str, Any]]:
             fields.require("id"),
             creation_time(fields, origin, "timestamp", "createdAt"),
             name=fields.require("name"),
-            kind=fields.text("source"),
+            kind=source,
             prediction_id=prediction_id,
             value=_langfuse_value(fields, fields.text("dataType") or "NUMERIC"),
             run=run,
+            reason=fields.text("comment"),
+            annotator=fields.text("authorUserId") if source == "ANNOTATION" else None,
         )
     ]
 
@@ -98,15 +101,15 @@ def phoenix_scores(row: Row, origin: Origin) -> list[dict[str, Any]]:
             prediction_id=prediction_id,
             value=_phoenix_value(fields),
             run=None,
+            reason=_phoenix_explanation(fields),
+            annotator=fields.text("user_id") if kind == "HUMAN" else None,
         )
     ]
 
 
 def _phoenix_value(fields: Fields) -> dict[str, Any] | None:
     """Return score, label and explanation without missing ones; None without score and label."""
-    result = fields.json("result")
-    if result is not None:
-        fields = Fields(result)
+    fields = _phoenix_result(fields)
     score = fields.number("score", "result.score")
     texts = {name: fields.get(name, f"result.{name}") for name in ("label", "explanation")}
     for name, text in texts.items():
@@ -116,6 +119,18 @@ def _phoenix_value(fields: Fields) -> dict[str, Any] | None:
         return None
     value = {"score": score, **texts}
     return {name: part for name, part in value.items() if part is not None}
+
+
+def _phoenix_result(fields: Fields) -> Fields:
+    """Return the fields of the annotation's result, which a dataframe has as columns."""
+    result = fields.json("result")
+    return fields if result is None else Fields(result)
+
+
+def _phoenix_explanation(fields: Fields) -> str | None:
+    """Return the explanation, which the value holds too unless there is neither score nor label."""
+    explanation = _phoenix_result(fields).get("explanation", "result.explanation")
+    return explanation if isinstance(explanation, str) else None
 
 
 def mlflow_scores(row: Row, origin: Origin) -> list[dict[str, Any]]:
@@ -147,15 +162,20 @@ def _mlflow_assessment(fields: Fields, trace_id: str | None, origin: Origin) -> 
     metadata = fields.json("metadata")
     run = metadata.get(SOURCE_RUN) if isinstance(metadata, dict) else None
     source = fields.json("source")
+    judge = Fields(source if isinstance(source, dict) else {})
+    kind = judge.text("source_type")
     return make_score(
         origin,
         fields.require("assessment_id"),
         creation_time(fields, origin, "create_time", "create_time_ms"),
         name=fields.require("assessment_name", "name"),
-        kind=Fields(source).text("source_type") if isinstance(source, dict) else None,
+        kind=kind,
         prediction_id=f"{trace_id}/{span_id}" if span_id else trace_id,
         value=_mlflow_value(fields),
         run=fields.text("run_id") or run,
+        reason=fields.text("rationale"),
+        error=_mlflow_error(fields),
+        annotator=judge.text("source_id") if kind == "HUMAN" else None,
     )
 
 
@@ -174,6 +194,17 @@ def _mlflow_value(fields: Fields) -> Any:
     if not isinstance(feedback, dict) or not feedback:
         raise Unmappable("neither feedback nor an error")
     return None if feedback.get("error") is not None else feedback.get("value")
+
+
+def _mlflow_error(fields: Fields) -> str | None:
+    """Return the message of the error with which the feedback failed, or its code."""
+    feedback = fields.json("feedback")
+    error = fields.json("error")
+    if error is None and isinstance(feedback, dict):
+        error = feedback.get("error")
+    if error is None or not isinstance(error, dict):
+        return error if isinstance(error, str) else None
+    return Fields(error).text("error_message", "error_code") or json.dumps(error)
 
 
 def _mlflow_metrics(fields: Fields, number: int, origin: Origin) -> list[dict[str, Any]]:

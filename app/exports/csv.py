@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app import jsontext
-from app.exports.tables import SCORE_COLUMNS, Table
+from app.exports.tables import LAST_COLUMNS, SCORE_COLUMNS, Table
 from app.ids import utc_text
 from app.stores.base import Score
 
@@ -25,12 +25,13 @@ _MARKED = re.compile(
 
 def csv_lines(table: Table) -> Iterator[bytes]:
     """Yield the header, then one line for each score."""
-    header = [*SCORE_COLUMNS, *map(column_name, table.kinds), "value_json"]
+    header = [*SCORE_COLUMNS, *map(column_name, table.kinds), *LAST_COLUMNS]
     yield _line(_quoted(name) for name in header)
     for score, leaves in table.rows:
         cells = [_cell(leaves.get(path)) for path in table.kinds]
         # JSON text is never a formula: only a number begins with a minus sign.
-        yield _line([*_fields(score), *cells, _quoted(score.value_json)])
+        last = (_cell(getattr(score, name)) for name in LAST_COLUMNS[1:])
+        yield _line([*_fields(score), *cells, _quoted(score.value_json), *last])
 
 
 def column_name(path: str) -> str:
@@ -39,7 +40,7 @@ def column_name(path: str) -> str:
 
 
 def _fields(score: Score) -> list[str]:
-    texts = (score.scorer, score.prediction_id, score.evaluation_run_id, score.wb_user_id)
+    texts = (getattr(score, name) for name in SCORE_COLUMNS[2:])
     return [_quoted(score.score_id), _quoted(utc_text(score.created_at)), *map(_cell, texts)]
 
 

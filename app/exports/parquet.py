@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from app.exports.csv import column_name
-from app.exports.tables import KINDS, SCORE_COLUMNS, Kinds, Row, Table, kind_of
+from app.exports.tables import KINDS, LAST_COLUMNS, SCORE_COLUMNS, Kinds, Row, Table, kind_of
 from app.stores.base import Score
 
 GROUP_ROWS = 5_000
@@ -42,7 +42,8 @@ def parquet_pieces(table: Table) -> Iterator[bytes]:
         (name, types["datetime" if name == "created_at" else "text"]) for name in SCORE_COLUMNS
     ]
     leaf_types = [(name, types[kind]) for name, _, kind in columns]
-    schema = pyarrow.schema([*field_types, *leaf_types, ("value_json", types["text"])])
+    last_types = [(name, types["text"]) for name in LAST_COLUMNS]
+    schema = pyarrow.schema([*field_types, *leaf_types, *last_types])
     sink = io.BytesIO()
     with ParquetWriter(pyarrow.PythonFile(sink, mode="w"), schema) as writer:
         for group in _groups(table.rows, len(schema)):
@@ -84,7 +85,7 @@ def _values(group: list[Row], columns: list[Column]) -> dict[str, list[Any]]:
     values: dict[str, list[Any]] = {
         **{name: [_field(score, name) for score, _ in group] for name in SCORE_COLUMNS},
         **{name: [None] * len(group) for name, _, _ in columns},
-        "value_json": [score.value_json for score, _ in group],
+        **{name: [_field(score, name) for score, _ in group] for name in LAST_COLUMNS},
     }
     names = {(path, kind): name for name, path, kind in columns}
     for position, (_, leaves) in enumerate(group):

@@ -22,6 +22,9 @@ SCORE_COLUMNS = (
 )
 """The first columns, which are fields of the score."""
 
+LAST_COLUMNS = ("value_json", "reason", "error", "metadata_json", "annotator")
+"""The columns after those of the leaves."""
+
 KINDS = ("number", "integer", "boolean", "text")
 """The kinds of leaves except null; `integer` is one that a double cannot represent exactly."""
 

@@ -34,6 +34,7 @@ class Reason(str):
 
 MISSING = Reason("missing", "Field required")
 UNKNOWN = Reason("extra_forbidden", "Extra inputs are not permitted")
+NOT_A_DICTIONARY = Reason("dict_type", "Input should be a valid dictionary")
 NOT_A_STRING = Reason("string_type", "Input should be a valid string")
 NOT_UNICODE = Reason(
     "string_unicode",
@@ -145,6 +146,12 @@ class Anything(fields.Raw):
     """Any JSON value, null included."""
 
     default_error_messages = {"required": MISSING}
+
+
+class JsonObject(fields.Dict):
+    """A JSON object."""
+
+    default_error_messages = {"required": MISSING, "invalid": NOT_A_DICTIONARY}
 
 
 class Datetime(fields.Field[datetime]):

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, post_load
 
 from app import jsontext
-from app.schemas.fields import Anything, Datetime, Pattern, Query, Shape, Text, WeaveQuery
+from app.schemas.fields import (
+    Anything,
+    Datetime,
+    JsonObject,
+    Pattern,
+    Query,
+    Reason,
+    Shape,
+    Text,
+    WeaveQuery,
+)
 from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
 from app.stores.base import Score
 
@@ -33,7 +43,35 @@ class ScoreCreateBody(Shape):
     )
 
 
-class ScoreBatchLine(ScoreCreateBody):
+ERROR_AND_VALUE = Reason(
+    "value_error", "Value error, a score with an error has the value null", {"error": {}}
+)
+
+
+class ScoreBody(ScoreCreateBody):
+    """The body that creates a score, with the fields that Scoreline adds to Weave's."""
+
+    reason = Text(load_default=None, metadata={"description": "Why the scorer judged so."})
+    error = Text(
+        load_default=None,
+        metadata={"description": "Why the judgement failed; `value` is null then."},
+    )
+    metadata = JsonObject(
+        load_default=None, metadata={"description": "Whatever else belongs to the score."}
+    )
+    annotator = Text(
+        load_default=None, metadata={"description": "The person who judged, if one did."}
+    )
+
+    @post_load
+    def _check_error(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Reject a judgement that failed and has a value all the same."""
+        if loaded["error"] is not None and loaded["value"] is not None:
+            raise ValidationError({"error": [ERROR_AND_VALUE]})
+        return loaded
+
+
+class ScoreBatchLine(ScoreBody):
     """One score of a batch: an element of its list, or one of its lines."""
 
     idempotency_key = Pattern(
@@ -77,6 +115,10 @@ class ScoreReadRes(Shape):
             "format": "date-time",
         },
     )
+    reason = Text(metadata={"description": "Why the scorer judged so, if it was sent."})
+    error = Text(metadata={"description": "Why the judgement failed, if it did."})
+    metadata = JsonObject(metadata={"description": "Whatever else belongs to it, if it was sent."})
+    annotator = Text(metadata={"description": "The person who judged, if one did."})
 
     def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
         """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
@@ -86,8 +128,23 @@ class ScoreReadRes(Shape):
             f'{{"score_id":"{obj.score_id}","scorer":{write(obj.scorer)},'
             f'"value":{obj.value_json},"evaluation_run_id":{write(obj.evaluation_run_id)},'
             f'"wb_user_id":{write(obj.wb_user_id)},"prediction_id":{write(obj.prediction_id)},'
-            f'"created_at":"{created_at.removesuffix("+00:00")}Z"}}'
+            f'"created_at":"{created_at.removesuffix("+00:00")}Z"{_extensions(obj)}}}'
         )
+
+
+def _extensions(score: Score) -> str:
+    """Return the JSON text of the extension fields that a score has, each after a comma."""
+    texts = {
+        "reason": score.reason,
+        "error": score.error,
+        "metadata": score.metadata_json,
+        "annotator": score.annotator,
+    }
+    return "".join(
+        f',"{name}":{text if name == "metadata" else jsontext.write(text)}'
+        for name, text in texts.items()
+        if text is not None
+    )
 
 
 class ScoreFilters(Query):

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, post_load
 
 from app.schemas.fields import Choice, PastDatetime, Pattern, Reason, Shape
 from app.schemas.query_fields import TextList
-from app.schemas.scores import ScoreBatchResult, ScoreCreateBody, ScoreSelection
+from app.schemas.scores import ScoreBatchResult, ScoreBody, ScoreSelection
 
 UUID_V7 = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 OTHER_TIME = Reason("score_id_time", "Input should begin with the milliseconds of created_at")
@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class ScoreImportLine(ScoreCreateBody):
+class ScoreImportLine(ScoreBody):
     """One score of an import: an element of its list, or a line of an export."""
 
     score_id = Pattern(

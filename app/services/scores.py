@@ -219,7 +219,16 @@ def make_score(
     """Return the score of a loaded ScoreCreateBody, with its leaves and hashes."""
     value_json = jsontext.write(body["value"])
     ids = jsontext.write([body["prediction_id"], body["scorer"], body["evaluation_run_id"]])
-    body_hash = hash_of(ids + value_json)
+    metadata = body.get("metadata")
+    extensions = {
+        "reason": body.get("reason"),
+        "error": body.get("error"),
+        "metadata_json": None if metadata is None else jsontext.write(metadata),
+        "annotator": body.get("annotator"),
+    }
+    given = {name: text for name, text in extensions.items() if text is not None}
+    # What is not given is not hashed: a retry across an upgrade still matches.
+    body_hash = hash_of(ids + value_json + (jsontext.write(given) if given else ""))
     recognised_by_content = api_key_id is not None and idempotency_key is None
     return Score(
         score_id=score_id,
@@ -235,6 +244,7 @@ def make_score(
         idempotency_key=idempotency_key,
         body_hash=body_hash,
         retry_hash=hash_of(f"{api_key_id} {body_hash}") if recognised_by_content else None,
+        **extensions,
     )
 
 

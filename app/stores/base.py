@@ -42,6 +42,13 @@ class Score:
     body_hash: str
     retry_hash: str | None = None
     """The hash of API key and content, which identifies a retry without an idempotency key."""
+    reason: str | None = None
+    error: str | None = None
+    """Why the judgement failed; the value is null then."""
+    metadata_json: str | None = None
+    """An object as JSON text."""
+    annotator: str | None = None
+    """The person who judged, where a person did."""
 
 
 class Kept(Enum):

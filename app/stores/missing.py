@@ -12,7 +12,18 @@ from app.stores.base import REFUSED, UNASSIGNED, Kept, Outcome, Score
 Key = tuple[str, str, str]
 """Entity, project and idempotency key."""
 
-CONTENT = ("entity", "project", "prediction_id", "scorer", "evaluation_run_id", "value_json")
+CONTENT = (
+    "entity",
+    "project",
+    "prediction_id",
+    "scorer",
+    "evaluation_run_id",
+    "value_json",
+    "reason",
+    "error",
+    "metadata_json",
+    "annotator",
+)
 """The fields in which two scores with the same id must agree to be the same score."""
 
 

@@ -62,6 +62,7 @@ def test_a_score_is_stored_as_the_document_says(tmp_path: Path) -> None:
         "value_json": '{"accuracy":{"f1":0.5},"ok":true,"why":"é","none":null}',
         "wb_user_id": "admin",
         "idempotency_key": None,
+        **dict.fromkeys(("reason", "error", "metadata_json", "annotator")),
     }
 
 

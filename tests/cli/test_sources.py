@@ -36,6 +36,98 @@ def mapped(source: str, content: Any, *, is_text: bool = False, **said: str) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "row", "found"),
+    [
+        (
+            "langfuse",
+            {
+                "id": "a",
+                "name": "n",
+                "value": 1,
+                "traceId": "t",
+                "timestamp": AT,
+                "source": "ANNOTATION",
+                "comment": "too short",
+                "authorUserId": "u-1",
+            },
+            {"reason": "too short", "annotator": "u-1"},
+        ),
+        (
+            "langfuse",
+            {
+                "id": "a",
+                "name": "n",
+                "value": 1,
+                "traceId": "t",
+                "timestamp": AT,
+                "source": "EVAL",
+                "authorUserId": "u-1",
+            },
+            {},
+        ),
+        (
+            "phoenix",
+            {
+                "id": "a",
+                "name": "n",
+                "annotator_kind": "HUMAN",
+                "user_id": "u-1",
+                "span_id": "s",
+                "created_at": AT,
+                "result": {"score": 1.0, "explanation": "it is right"},
+            },
+            {"reason": "it is right", "annotator": "u-1"},
+        ),
+        (
+            "phoenix",
+            {
+                "id": "a",
+                "name": "n",
+                "annotator_kind": "LLM",
+                "user_id": "u-1",
+                "span_id": "s",
+                "created_at": AT,
+                "result": {"label": "good"},
+            },
+            {},
+        ),
+        (
+            "mlflow",
+            {
+                "assessment_id": "a",
+                "assessment_name": "n",
+                "trace_id": "t",
+                "create_time": AT,
+                "source": {"source_type": "HUMAN", "source_id": "olga"},
+                "rationale": "it is right",
+                "feedback": {"value": True},
+            },
+            {"reason": "it is right", "annotator": "olga"},
+        ),
+        (
+            "mlflow",
+            {
+                "assessment_id": "a",
+                "assessment_name": "n",
+                "trace_id": "t",
+                "create_time": AT,
+                "source": {"source_type": "LLM_JUDGE", "source_id": "gpt"},
+                "feedback": {"error": {"error_code": "TIMEOUT", "error_message": "too slow"}},
+            },
+            {"error": "too slow"},
+        ),
+    ],
+)
+def test_reasons_errors_and_annotators_come_along(
+    source: str, row: dict[str, Any], found: dict[str, str]
+) -> None:
+    (score,) = SOURCES[source](Row("row 1", 1, 0, row), Origin(source, "acme/demo"))
+    ScoreImportLine().load(score)
+    names = ("reason", "error", "annotator")
+    assert {name: score[name] for name in names if name in score} == found
+
+
 def refusal(source: str, content: Any, **said: Any) -> str:
     with pytest.raises(Unmappable) as refused:
         mapped(source, content, **said)

@@ -376,6 +376,24 @@ def test_a_score_is_found_in_its_own_project_only(store: Store) -> None:
     assert store.find_score("acme", "demo", "no such score") is None
 
 
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        {"reason": "é", "metadata_json": '{"a":1.0,"\\ud800":null}', "annotator": "olga"},
+        {"reason": "", "error": ""},
+        {"value_json": "null", "error": "it failed"},
+    ],
+)
+def test_the_extension_fields_of_a_score_are_kept(store: Store, extensions: dict[str, str]) -> None:
+    score = a_score(**extensions)
+    added = store.add_missing([new(**extensions), score], partial=False)
+    assert store.find_score("acme", "demo", score.score_id) == score
+    (first,) = store.read_scores([added[0].score_id])
+    assert replace(first, score_id=UNASSIGNED, created_at=NOW) == new(**extensions)
+    assert store.add_score(score).kept is Kept.PRESENT
+    assert store.add_score(replace(score, reason="another")).kept is Kept.ID_TAKEN
+
+
 def test_many_scores_are_added_at_once(store: Store) -> None:
     scores = [a_score() for _ in range(400)]
     store.add_missing(scores, partial=False)

@@ -20,7 +20,9 @@ from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
 
 PAGE_BYTES = 4096
-SCORE = a_score(evaluation_run_id="run", wb_user_id=None, idempotency_key="key", retry_hash="hash")
+SCORE = a_score(
+    evaluation_run_id="run", wb_user_id=None, idempotency_key="key", retry_hash="hash", reason="r"
+)
 KEY = a_key(expires_at=NOW + timedelta(days=90))
 
 
@@ -65,6 +67,10 @@ CHANGES = {
     "idempotency_key": "idempotency_key = 'kez'",
     "body_hash": "body_hash = replace(body_hash, '0', '1')",
     "retry_hash": "retry_hash = NULL",
+    "reason": "reason = NULL",
+    "error": "error = ''",
+    "metadata_json": "metadata_json = '{}'",
+    "annotator": "annotator = 'oleg'",
     "the checksum": "checksum = checksum + 1",
     "where a text ends": "prediction_id = 'ps', scorer = ''",
     "bytes for a text": "value_json = x'31'",

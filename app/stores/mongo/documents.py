@@ -41,6 +41,10 @@ SCORE_INDEXES = (
 KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 
+EXTENSIONS = ("reason", "error", "metadata_json", "annotator")
+"""Fields of a score's document that are there only where they are given."""
+
+
 def score_document(score: Score) -> dict[str, Any]:
     """Return the document of a score."""
     return {
@@ -57,6 +61,7 @@ def score_document(score: Score) -> dict[str, Any]:
         "idempotency_key": score.idempotency_key,
         "body_hash": score.body_hash,
         "retry_hash": score.retry_hash,
+        **{name: text for name in EXTENSIONS if (text := getattr(score, name)) is not None},
     }
 
 

@@ -21,11 +21,13 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 2
-"""The version of the documents; those of release 0.1.0 say none and have old names of leaves."""
+SCHEMA = 3
+"""The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
+3: scores may have a reason, an error, metadata and an annotator."""
 
-AFTER = f"migrated_to_{SCHEMA}"
-"""Where the id stands up to which all scores are migrated to SCHEMA."""
+LEAVES_RENAMED = 2
+AFTER = f"migrated_to_{LEAVES_RENAMED}"
+"""Where the id stands up to which all scores are migrated to LEAVES_RENAMED."""
 
 PAGE = 500
 REPORT = 100_000
@@ -59,8 +61,10 @@ def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> No
     Several processes may do so at once: then some scores are migrated twice, to the same. Raises
     StoreRefused as `schema_version`, and StoreUnavailable after `seconds`.
     """
-    if schema_version(meta) < SCHEMA:
+    version = schema_version(meta)
+    if version < LEAVES_RENAMED:
         _rename_leaves(meta, scores, _state(meta).get(AFTER, ""), seconds)
+    if version < SCHEMA:
         meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
 
 

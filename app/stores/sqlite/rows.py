@@ -32,8 +32,11 @@ _CONTENT = (
 )
 """The columns that are known before the commit, which makes the id and the time."""
 
-_COLUMNS = ", ".join((*_CONTENT, "_id", "created_at", "checksum"))
-_SCORE_MARKS = f"({', '.join('?' * (len(_CONTENT) + 3))})"
+_EXTENSIONS = ("reason", "error", "metadata_json", "annotator")
+"""The columns of schema version 6, which a checksum covers if one of them is set."""
+
+_COLUMNS = ", ".join((*_CONTENT, "_id", "created_at", *_EXTENSIONS, "checksum"))
+_SCORE_MARKS = f"({', '.join('?' * (len(_CONTENT) + len(_EXTENSIONS) + 3))})"
 INSERT_SCORE = f"INSERT INTO scores ({_COLUMNS}) VALUES {_SCORE_MARKS}"
 ROWS_A_STATEMENT = 250
 """How many scores one statement inserts; SQLite accepts at most 32,766 values."""
@@ -103,8 +106,11 @@ class NewRow:
 
     def finish(self, score_id: str, created_at: str) -> Row:
         """Return the values for INSERT_SCORE."""
-        end = b"\xff" + _joined((score_id, created_at))
-        return (*self.values, score_id, created_at, zlib.crc32(end, self._checksum))
+        score = self.score
+        extensions = (score.reason, score.error, score.metadata_json, score.annotator)
+        end = b"\xff" + _joined((score_id, created_at, *_given(extensions)))
+        checked = zlib.crc32(end, self._checksum)
+        return (*self.values, score_id, created_at, *extensions, checked)
 
 
 def new_row(score: Score) -> NewRow:
@@ -123,7 +129,14 @@ def new_row(score: Score) -> NewRow:
         score.retry_hash,
     )
     joined = _joined(values)
-    return NewRow(score, values, len(joined), zlib.crc32(joined))
+    extensions = (score.reason, score.error, score.metadata_json, score.annotator)
+    size = len(joined) + len(_joined(extensions))
+    return NewRow(score, values, size, zlib.crc32(joined))
+
+
+def _given(extensions: Row) -> Row:
+    """Return what a checksum covers of the extensions: all of them, or nothing if none is given."""
+    return extensions if any(each is not None for each in extensions) else ()
 
 
 @cache
@@ -133,8 +146,8 @@ def insert_statement(count: int) -> str:
 
 
 def row_size(row: Row) -> int:
-    """Return the length of value and leaves of a row of SELECT_SCORES."""
-    return len(row[5]) + len(row[6]) if isinstance(row[5], str) and isinstance(row[6], str) else 0
+    """Return the length of the large texts of a row of SELECT_SCORES."""
+    return sum(len(row[at]) for at in (5, 6, 13, 14, 15) if isinstance(row[at], str))
 
 
 def row_id(row: Row) -> str:
@@ -144,7 +157,7 @@ def row_id(row: Row) -> str:
 
 def row_sequence(row: Row) -> int:
     """Return the sequence number of a row of SELECT_SCORES."""
-    return int(row[14])
+    return int(row[18])
 
 
 def to_score(row: Row) -> Score:
@@ -154,7 +167,8 @@ def to_score(row: Row) -> Score:
         leaves, created_at = json.loads(values[6]), datetime.fromisoformat(values[12])
     except (TypeError, ValueError) as error:
         raise _damaged(row[11]) from error
-    entity, project, run, prediction, scorer, value, _, user, key, body, retry, score_id, _ = values
+    entity, project, run, prediction, scorer, value, _, user, key, body, retry = values[:11]
+    score_id, extensions = values[11], values[13:]
     return Score(
         score_id,
         entity,
@@ -169,6 +183,7 @@ def to_score(row: Row) -> Score:
         key,
         body,
         retry,
+        *extensions,
     )
 
 
@@ -180,7 +195,7 @@ def to_keyed(row: Row) -> tuple[str, str, str]:
 
 def _checked_score(row: Row) -> Row:
     *values, expected, _sequence = row
-    if not _is_sound(values, expected):
+    if not _is_sound((*values[:13], *_given(tuple(values[13:]))), expected):
         raise _damaged(row[11])
     return tuple(values)
 

@@ -181,6 +181,13 @@ _SEQUENCE_AND_CREATORS = (
     "ALTER TABLE api_keys ADD COLUMN created_by TEXT",
 )
 
+_REASONS_ERRORS_METADATA_AND_ANNOTATORS = (
+    "ALTER TABLE scores ADD COLUMN reason TEXT",
+    "ALTER TABLE scores ADD COLUMN error TEXT",
+    "ALTER TABLE scores ADD COLUMN metadata_json TEXT",
+    "ALTER TABLE scores ADD COLUMN annotator TEXT",
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -189,6 +196,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _CHECKSUMS,
     _KEY_EXPIRY_AND_LAST_USE,
     _SEQUENCE_AND_CREATORS,
+    _REASONS_ERRORS_METADATA_AND_ANNOTATORS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 
