@@ -19,7 +19,7 @@ PROJECTS = {
     "missing": "acme/nothing",
     "nowhere": "nobody/nothing",
 }
-"""A project's part in the test, and its name; `missing` and `nowhere` hold no score."""
+"""The role of each project in the test, and its name; `missing` and `nowhere` have no scores."""
 
 EMPTY = ("missing", "nowhere")
 
@@ -49,15 +49,15 @@ class Row:
     query: str = ""
     body: Any = None
     names: dict[str, str] = field(default_factory=dict)
-    """What stands in the path for a variable that is no entity, project or score_id."""
+    """Return the value of a path variable other than entity, project and score_id."""
 
 
 SCORES = "/v2/<entity>/<project>/scores"
 NEW = {"prediction_id": "p", "scorer": "s", "value": 1}
-"""What a call of the matrix creates."""
+"""The score that a call of the matrix creates."""
 
 SCORE = {**NEW, "evaluation_run_id": "run"}
-"""What each project holds that is not empty."""
+"""The scores in each project that is not empty."""
 
 
 PAST = {

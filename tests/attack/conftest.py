@@ -1,4 +1,4 @@
-"""What the attacks share: a service of their own on each engine."""
+"""A service on each engine for the attacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.processes import Service, running
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """A real service with an empty store, which is well and has logged no defect afterwards."""
+    """A real service with an empty store, which must be healthy afterwards and log no defect."""
     store = "" if request.param == "sqlite" else request.getfixturevalue("mongodb_uri")
     with running(tmp_path, store, SCORELINE_TRUSTED_PROXIES="1") as service:
         yield service

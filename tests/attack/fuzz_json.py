@@ -1,4 +1,4 @@
-"""atheris on the reading of JSON: `make fuzz` runs it for a minute.
+"""Fuzz the parsing of JSON with atheris; `make fuzz` runs it for a minute.
 
 What it finds fails `reading.check`, and lies in a file `crash-…`, which goes into the corpus.
 """
@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["app"]):
 def main() -> None:
     """Run atheris on the corpus, with libFuzzer's options from the command line."""
     with tempfile.TemporaryDirectory() as grown:
-        # The first directory is where new inputs go: the corpus that is kept stays as it is.
+        # New inputs are written to the first directory, so that the corpus does not change.
         atheris.Setup([*sys.argv, grown, str(reading.CORPUS)], reading.check)
         atheris.Fuzz()
 

@@ -1,4 +1,4 @@
-"""What schemathesis needs to write and read lines of JSON, which it does not know."""
+"""Teach schemathesis to write and read JSON lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ LINES = "application/jsonl"
 
 @schemathesis.serializer(LINES)
 def write_lines(_context: Any, value: Any) -> bytes:
-    """A text a line; what is no list, which schemathesis tries too, is one line."""
+    """Write a list as one line per element, and anything else as a single line."""
     lines = value if isinstance(value, list) else [value]
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
 @schemathesis.deserializer(LINES)
 def read_lines(_context: Any, response: Any) -> list[Any]:
-    """The lines as a list, which the document describes as an array."""
+    """Read lines as a list, as the OpenAPI document describes them."""
     return [json.loads(line) for line in response.content.splitlines()]

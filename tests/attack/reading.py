@@ -1,4 +1,4 @@
-"""What holds for any bytes that are read as JSON; fuzz_json.py and test_reading.py try it."""
+"""Properties of parsing any bytes as JSON, checked by fuzz_json.py and test_reading.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.errors import Invalid, Unreadable
 from app.leaves import MAX_CHARACTERS, MAX_LEAVES, leaves
 
 CORPUS = Path(__file__).parent / "corpus"
-"""Texts that were worth keeping: shapes of JSON, and what was found."""
+"""The corpus: forms of JSON, and inputs that once failed."""
 
 KINDS: dict[str, list[type]] = {
     "null": [type(None)],
@@ -24,13 +24,13 @@ KINDS: dict[str, list[type]] = {
 
 
 def check(data: bytes) -> None:
-    """Read `data` as FastAPI does, or refuse it; what was read is written and read without loss."""
+    """Check that `data` is parsed as by FastAPI or rejected, and written again without loss."""
     not_finite: list[str] = []
     try:
         python = json.loads(data, parse_constant=not_finite.append)
         json.loads(data, parse_float=lambda text: _finite(text, not_finite))
     except json.JSONDecodeError as error:
-        # How deep Python reads before it meets the error depends on the call stack.
+        # The depth at which Python fails depends on the call stack.
         if error.doc.count("[") + error.doc.count("{") <= jsontext.MAX_DEPTH:
             _check_refused(data, "json_invalid", error.pos, error.msg)
         return
@@ -49,14 +49,14 @@ def check(data: bytes) -> None:
 
 
 def _finite(text: str, not_finite: list[str]) -> float:
-    """The number that `text` is; one beyond a double goes into the list."""
+    """Parse a number; append it to the list if it is beyond a double."""
     if math.isinf(float(text)):
         not_finite.append(text)
     return float(text)
 
 
 def _check_refused(data: bytes, type_: str | None, *details: Any) -> None:
-    """`data` is no JSON: for the reason `type_`, or for none that has a place."""
+    """Check that `data` is not JSON, for the reason `type_` or without a location."""
     try:
         jsontext.read(data)
     except Invalid as error:
@@ -82,8 +82,8 @@ def _check_leaves(value: Any) -> None:
     for leaf in found:
         path, text = leaf["path"], leaf.get("text", "")
         assert max(len(path), len(text)) <= MAX_CHARACTERS
-        f"{path}{text}".encode()  # No lone surrogate is left.
-        if "?" not in path:  # What stands for one.
+        f"{path}{text}".encode()  # It must not contain lone surrogates.
+        if "?" not in path:  # The replacement of one.
             assert type(_at(value, path)) in KINDS[leaf["kind"]]
 
 
@@ -100,12 +100,12 @@ def _at(value: Any, path: str) -> Any:
 
 
 def _exact(value: Any) -> str:
-    """Return a text that tells 1, 1.0 and true apart, and keeps the order of keys."""
+    """Return a text that distinguishes 1, 1.0 and true, and keeps the order of keys."""
     return json.dumps(value)
 
 
 def _depth(value: Any) -> int:
-    """Return how many lists and objects stand in one another."""
+    """Return the depth of nested lists and objects."""
     deepest, level = 0, [value]
     while level := [part for part in level if isinstance(part, dict | list)]:
         deepest += 1

@@ -1,4 +1,4 @@
-"""The access matrix: every route and method, called by everybody, in every project."""
+"""The access matrix: every route and method, called with every kind of key in every project."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSALS = {401: b'{"detail":"Not authenticated"}', 403: b'{"detail":"Forbidden"
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody with a key, or none; a stranger is one whose key is not valid."""
+    """A caller with a key or without; the key of a stranger is not valid."""
 
     name: str
     key: str | None
@@ -36,13 +36,13 @@ class Caller:
 
 @dataclass(frozen=True)
 class World:
-    """A running service, and everybody who calls it."""
+    """A running service and all callers."""
 
     service: Service
     callers: list[Caller]
 
     def fill(self) -> dict[str, str]:
-        """A new score in each project but those that stay empty: its id by project."""
+        """Store a score in each project that must not stay empty; return the ids by project."""
         return {
             project: self.service.post(f"/v2/{name}/scores", SCORE).json["score_id"]
             for project, name in PROJECTS.items()
@@ -50,13 +50,13 @@ class World:
         }
 
     def everything(self) -> list[bytes]:
-        """All scores of all projects."""
+        """Return all scores of all projects."""
         return [self.service.send("GET", f"/v2/{name}/scores").body for name in PROJECTS.values()]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call by one caller in one project, and the status that the tables state for it."""
+    """A call by a caller in a project, and the expected status."""
 
     method: str
     route: str
@@ -66,7 +66,7 @@ class Call:
 
     @property
     def status(self) -> int:
-        """What is to be answered."""
+        """The expected status."""
         row, caller = self.row, self.caller
         if not caller.role:
             return row.stranger
@@ -81,9 +81,9 @@ class Call:
         return row.empty if row.empty is not None and self.project in EMPTY else row.status
 
     def wrong(self, service: Service, score_ids: dict[str, str]) -> str | None:
-        """Make the call; say what was answered when it is not what the tables state."""
+        """Make the call; return a message if the response is not the expected one."""
         answer = self._send(service, score_ids)
-        refusal = REFUSALS.get(answer.status, answer.body)  # It says nothing more than that.
+        refusal = REFUSALS.get(answer.status, answer.body)  # It must say nothing else.
         if answer.status == self.status and answer.body in (refusal, b""):
             return None
         who = f"{self.method} {self.route} by {self.caller.name} in the project {self.project}"
@@ -97,14 +97,14 @@ class Call:
         for variable, value in {**given, "{score_id}": score_id, **self.row.names}.items():
             path = path.replace(variable, value)
         body = None if self.row.body is None else json.dumps(self.row.body).encode()
-        # Every call from an address of its own: the failures of one are slowed.
+        # Use a new address for every call, because failures of an address are limited.
         headers = {"X-Forwarded-For": str(IPv4Address(next(_addresses)))}
         return service.send(self.method, path, body, headers, key=self.caller.key)
 
 
 @pytest.fixture
 def world(target: Service) -> World:
-    """A service with a key for everybody."""
+    """A service with a key for each caller."""
     store = open_store(target.environ["SCORELINE_STORE"])
     callers = list(_callers(store))
     store.close()
@@ -112,7 +112,7 @@ def world(target: Service) -> World:
 
 
 def _callers(store: Store) -> Iterator[Caller]:
-    """Strangers, and a key of every role in every scope."""
+    """Return strangers, and a caller of every role and scope."""
     yield Caller("no key", None)
     yield Caller("a wrong key", "sl_this-is-nobodys-key-0123456789abcdefghijk")
     revoked, secret = create_key(store, name="revoked", role="admin", scope="*")
@@ -124,7 +124,7 @@ def _callers(store: Store) -> Iterator[Caller]:
 
 
 def routes(app: Flask) -> dict[tuple[str, str], tuple[str, str]]:
-    """Every method of every route, and the row that holds for it: that of GET for HEAD."""
+    """Yield every method of every route with its row; HEAD has the row of GET."""
     return {
         (method, rule.rule): ("GET" if method == "HEAD" else method, rule.rule)
         for rule in app.url_map.iter_rules()
@@ -132,14 +132,14 @@ def routes(app: Flask) -> dict[tuple[str, str], tuple[str, str]]:
     }
 
 
-def test_the_matrix_has_a_row_for_every_route_and_no_other(app: Flask) -> None:
+def test_the_matrix_has_exactly_one_row_for_every_route(app: Flask) -> None:
     there = set(routes(app).values())
     missing, stale = sorted(there - set(ROWS)), sorted(set(ROWS) - there)
     assert not missing, f"tests/attack/access.py says nothing of {missing}: add a Row for each"
     assert not stale, f"tests/attack/access.py has rows of routes that are gone: {stale}"
 
 
-def test_everybody_gets_what_the_matrix_says(app: Flask, world: World) -> None:
+def test_every_caller_gets_the_status_in_the_matrix(app: Flask, world: World) -> None:
     wrong = []
     for (method, route), row_name in routes(app).items():
         row = ROWS[row_name]

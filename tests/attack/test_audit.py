@@ -1,4 +1,4 @@
-"""What is publicly known against the dependencies that requirements.lock pins: nothing."""
+"""The releases in requirements.lock have no known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = [
 ]
 
 
-def test_nothing_is_known_against_what_is_pinned() -> None:
+def test_the_pinned_releases_have_no_known_vulnerabilities() -> None:
     audit = [sys.executable, "-m", "pip_audit", "--requirement", str(ROOT / "requirements.lock")]
     options = ["--require-hashes", "--disable-pip", "--format", "json", "--progress-spinner", "off"]
     run = subprocess.run([*audit, *options], capture_output=True, text=True, check=False)
     if not run.stdout.startswith("{"):
         pytest.skip(f"the index cannot be asked: {run.stderr.strip().splitlines()[-1][:200]}")
     dependencies = json.loads(run.stdout)["dependencies"]
-    # pip-audit takes an index that knows nothing of a release for one that knows nothing bad.
+    # For pip-audit, an index without a release is the same as one without vulnerabilities of it.
     unasked = [each["skip_reason"] for each in dependencies if "skip_reason" in each]
     known = {each["name"]: each["vulns"] for each in dependencies if each.get("vulns")}
     assert not known, json.dumps(known, indent=1)

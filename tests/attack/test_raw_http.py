@@ -1,4 +1,4 @@
-"""Bytes that are HTTP or nearly HTTP: answered in JSON, refused by gunicorn, or hung up on."""
+"""Bytes that are almost HTTP get a JSON response, an error of gunicorn, or are disconnected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.processes import ADMIN_KEY, Service
 
 pytestmark = [
     pytest.mark.attack,
-    # Nothing of this depends on the store.
+    # The store does not matter here.
     pytest.mark.parametrize("target", ["sqlite"], indirect=True),
 ]
 
@@ -39,7 +39,7 @@ VALID = (
 
 
 def mostly(usual: st.SearchStrategy[bytes], odd: st.SearchStrategy[bytes]) -> Any:
-    """What is usual, and now and then what is odd: a request of odd parts only is soon refused."""
+    """Draw mostly usual parts, because a request of only odd parts is rejected early."""
     return st.integers(0, 15).flatmap(lambda number: odd if number == 7 else usual)
 
 
@@ -105,7 +105,7 @@ bodies = st.one_of(
 
 @st.composite
 def requests(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
-    """A request of odd parts, with the key in most cases and a length that is true in many."""
+    """Draw a request of odd parts, mostly with the key and often with the right length."""
     first = b" ".join([draw(methods), draw(targets), draw(versions)])
     lines = [first + draw(ends)]
     lines += [AUTHORIZATION + b"\r\n"] * draw(st.integers(0, 5).map(bool))
@@ -117,7 +117,7 @@ def requests(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
 
 @st.composite
 def mutations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
-    """A valid request in which some places were cut out, doubled, overwritten or filled."""
+    """Draw a valid request with parts removed, repeated, overwritten or inserted."""
     request: bytes = draw(st.sampled_from(VALID))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(request)))
@@ -131,7 +131,7 @@ CASES = int(os.environ.get("SCORELINE_TEST_CASES", "200"))
 
 
 def cases(strategy: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """SCORELINE_TEST_CASES cases of `strategy` as `data`, the same for the same seed."""
+    """Run a test with SCORELINE_TEST_CASES cases of `strategy`, the same for the same seed."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         fixed = seed(int(os.environ.get("SCORELINE_TEST_SEED", "1")))
@@ -147,27 +147,27 @@ def cases(strategy: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], C
 
 
 @cases(st.binary(max_size=400) | st.lists(st.binary(max_size=30), max_size=9).map(b"\r\n".join))
-def test_noise_is_answered_or_hung_up_on(target: Service, data: bytes) -> None:
+def test_noise_gets_a_response_or_is_disconnected(target: Service, data: bytes) -> None:
     wire.check(wire.exchange(target, data))
 
 
 @cases(requests())
-def test_odd_requests_are_answered_or_hung_up_on(target: Service, data: bytes) -> None:
+def test_odd_requests_get_a_response_or_are_disconnected(target: Service, data: bytes) -> None:
     wire.check(wire.exchange(target, data))
 
 
 @cases(mutations())
-def test_damaged_requests_are_answered_or_hung_up_on(target: Service, data: bytes) -> None:
+def test_damaged_requests_get_a_response_or_are_disconnected(target: Service, data: bytes) -> None:
     wire.check(wire.exchange(target, data))
 
 
 @cases(st.lists(requests() | mutations() | st.sampled_from(VALID), min_size=2, max_size=4))
-def test_odd_requests_in_one_go_are_answered_or_hung_up_on(
+def test_pipelined_odd_requests_get_a_response_or_are_disconnected(
     target: Service, data: list[bytes]
 ) -> None:
     wire.check(wire.exchange(target, b"".join(data)))
 
 
-def test_the_requests_that_are_damaged_were_in_order(target: Service) -> None:
+def test_the_requests_to_damage_are_valid(target: Service) -> None:
     for request in VALID:
         assert wire.check(wire.exchange(target, request)) == [200]

@@ -1,4 +1,4 @@
-"""The reading of JSON: any bytes are read as FastAPI reads them, or refused in our words."""
+"""Any bytes are parsed as FastAPI parses them, or rejected with an error of Scoreline."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ noise = st.binary(max_size=20)
 
 
 @pytest.mark.parametrize("path", sorted(reading.CORPUS.iterdir()), ids=lambda path: path.name)
-def test_what_was_kept_is_read_or_refused(path: Path) -> None:
+def test_the_corpus_is_parsed_or_rejected(path: Path) -> None:
     reading.check(path.read_bytes())
 
 
 @given(st.binary() | texts)
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_parsed_or_rejected(data: bytes) -> None:
     reading.check(data)
 
 
 @given(texts, noise, st.data())
-def test_damaged_json_is_read_or_refused(data: bytes, part: bytes, draw: st.DataObject) -> None:
+def test_damaged_json_is_parsed_or_rejected(data: bytes, part: bytes, draw: st.DataObject) -> None:
     start = draw.draw(st.integers(0, len(data)))
     end = draw.draw(st.integers(start, len(data)))
     reading.check(data[:start] + part + data[end:])

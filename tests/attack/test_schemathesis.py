@@ -1,4 +1,4 @@
-"""schemathesis: what `/openapi.json` says is what a running service does, with all its checks.
+"""A running service does what `/openapi.json` says, according to schemathesis.
 
 SCORELINE_TEST_CASES is how many cases there are at least on each engine, SCORELINE_TEST_SEED what
 they are drawn from.
@@ -27,10 +27,10 @@ pytestmark = [
 CASES = int(os.environ.get("SCORELINE_TEST_CASES", "200"))
 SEED = os.environ.get("SCORELINE_TEST_SEED", "1")
 OPERATIONS = 7
-"""How many operations there are at least; the cases are shared out to them."""
+"""The minimum number of operations; the cases are distributed among them."""
 
 
-def test_the_service_does_what_its_document_says(target: Service) -> None:
+def test_the_service_conforms_to_its_openapi_document(target: Service) -> None:
     program = [sys.executable, "-m", "schemathesis.cli"]
     program += ["--config-file", str(ROOT / "schemathesis.toml")]
     options = ["--checks", "all", "--continue-on-failure", "--no-color", "--seed", SEED]

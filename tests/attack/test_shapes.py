@@ -1,4 +1,4 @@
-"""Requests that two servers might read in two ways: each is refused, and its connection ends.
+"""Requests that two servers might interpret differently are rejected and disconnected.
 
 Behind each stands a second request. It must never be answered: that is what smuggling a request
 past a proxy is for. gunicorn's parser refuses them; these tests hold it to that.
@@ -28,7 +28,7 @@ CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(SCORE), SCORE)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of one worker, which answers to the end and finds no defect of its own."""
+    """A service with one worker, which must stay alive and log no defect."""
     with running(tmp_path_factory.mktemp("shapes"), WEB_CONCURRENCY="1") as started:
         yield started
         assert started.send("GET", "/health/ready").status == 200
@@ -43,13 +43,13 @@ def head(
     host: str = "Host: x",
     method: str = "POST",
 ) -> bytes:
-    """The head of a request, with nothing wrong but what is asked for."""
+    """Return the head of a request that is valid except for the given parts."""
     lines = [f"{method} {target} {version}", host, f"Authorization: Bearer {key}", *headers, "", ""]
     return "\r\n".join(lines).encode("utf-8")
 
 
 def answers(service: Service, request: bytes) -> tuple[list[int], bytes]:
-    """All that is answered to a request and the one behind it, until the service closes."""
+    """Return all responses to a request and the next one, until the service closes."""
     with connect(service) as connection:
         found = b""
         try:
@@ -58,12 +58,12 @@ def answers(service: Service, request: bytes) -> tuple[list[int], bytes]:
             while piece := connection.recv(65536):
                 found += piece
         except (ConnectionResetError, BrokenPipeError):
-            pass  # Closed while the request was on its way.
+            pass  # Closed while the request was being sent.
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+)", found)], found
 
 
 def refused(service: Service, request: bytes) -> list[int]:
-    """The statuses of the answers; none of them is the smuggled request's."""
+    """Return the statuses of the responses, none of which may be for the smuggled request."""
     statuses, found = answers(service, request)
     assert b"smuggled" not in found
     assert b"Traceback" not in found
@@ -116,7 +116,7 @@ HEADS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("headers", HEADS.values(), ids=HEADS)
-def test_a_head_of_two_meanings_is_refused(service: Service, headers: tuple[str, ...]) -> None:
+def test_ambiguous_headers_are_rejected(service: Service, headers: tuple[str, ...]) -> None:
     for body in (SCORE, CHUNKS):
         (status,) = refused(service, head(service.key, *headers) + body)
         assert status in (400, 501)
@@ -141,7 +141,7 @@ LINES: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("parts", LINES.values(), ids=LINES)
-def test_a_request_line_of_two_meanings_is_refused(service: Service, parts: dict[str, str]) -> None:
+def test_an_ambiguous_request_line_is_rejected(service: Service, parts: dict[str, str]) -> None:
     (status,) = refused(service, head(service.key, LENGTH, **parts) + SCORE)
     assert status == 400
 
@@ -172,20 +172,20 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_chunks_of_two_meanings_are_refused(service: Service, body: bytes) -> None:
+def test_ambiguous_chunks_are_rejected(service: Service, body: bytes) -> None:
     (status,) = refused(service, head(service.key, CHUNKED) + body)
     assert status in (400, 413)
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_chunks_that_nobody_reads_are_no_way_in_either(service: Service, body: bytes) -> None:
-    """A stranger's body is passed over once the 401 is told; what it is must not matter."""
+def test_ambiguous_chunks_of_an_unread_body_are_rejected(service: Service, body: bytes) -> None:
+    """The body of a stranger is discarded after the 401, whatever it contains."""
     statuses, found = answers(service, head("sl_wrong", CHUNKED) + body)
     assert statuses in ([401], [429])
     assert b"smuggled" not in found
 
 
-def test_chunks_are_no_part_of_http_1_0(service: Service) -> None:
+def test_chunks_are_rejected_in_http_1_0(service: Service) -> None:
     for headers in ((CHUNKED,), (CHUNKED, LENGTH), (CHUNKED, "Connection: keep-alive")):
         assert refused(service, head(service.key, *headers, version="HTTP/1.0") + CHUNKS) == [400]
 
@@ -202,7 +202,7 @@ def test_chunks_are_no_part_of_http_1_0(service: Service) -> None:
     ],
     ids=["newlines only", "a newline at the end", "empty lines", "HTTP/2", "PROXY", "TLS"],
 )
-def test_what_is_another_protocol_is_refused(service: Service, request_: bytes) -> None:
+def test_other_protocols_are_rejected(service: Service, request_: bytes) -> None:
     assert refused(service, request_) == [400]
 
 
@@ -217,8 +217,10 @@ def test_what_is_another_protocol_is_refused(service: Service, request_: bytes) 
     ],
     ids=["10,000 headers", "a value", "a name", "a target", "an endless line"],
 )
-def test_a_huge_head_is_refused(service: Service, request_: bytes, status: int) -> None:
-    # Closed while it is on its way, a client may find its connection reset before it has read why.
+def test_headers_that_are_too_large_are_rejected(
+    service: Service, request_: bytes, status: int
+) -> None:
+    # The connection may be reset before the client has read the response.
     assert refused(service, request_ + SCORE) in ([status], [])
 
 
@@ -235,33 +237,33 @@ def test_a_huge_head_is_refused(service: Service, request_: bytes, status: int) 
         (("Connection: Content-Length, Upgrade", "Upgrade: h2c", LENGTH), SCORE),
     ],
 )
-def test_what_has_one_meaning_is_taken_and_so_is_what_follows(
+def test_unambiguous_requests_are_accepted_and_so_is_the_next_one(
     service: Service, headers: tuple[str, ...], body: bytes
 ) -> None:
     assert answers(service, head(service.key, *headers) + body)[0] == [200, 200]
 
 
-def test_a_coding_that_is_not_undone_ends_the_connection(service: Service) -> None:
+def test_an_unknown_transfer_coding_closes_the_connection(service: Service) -> None:
     statuses = refused(service, head(service.key, "Transfer-Encoding: gzip, chunked") + CHUNKS)
     assert len(statuses) == 1
 
 
 @pytest.mark.parametrize("target", [f"http://x{PATH}", f"HTTPS://x{PATH}?a=/"])
-def test_a_target_may_name_the_host_that_is_meant(service: Service, target: str) -> None:
+def test_a_target_may_name_the_host(service: Service, target: str) -> None:
     assert answers(service, head(service.key, LENGTH, target=target) + SCORE)[0] == [200, 200]
 
 
 @pytest.mark.parametrize("host", ["", "x.example:8000", "[::1]:80", "a_b", "x:"])
-def test_every_valid_host_is_taken(service: Service, host: str) -> None:
+def test_every_valid_host_is_accepted(service: Service, host: str) -> None:
     request = head(service.key, LENGTH, host=f"Host: {host}") + SCORE
     assert exchange(service, request)[0] == 200
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_a_compressed_body_is_never_unpacked(tmp_path: Path, coding: str) -> None:
+def test_a_compressed_body_is_never_decompressed(tmp_path: Path, coding: str) -> None:
     bomb = gzip.compress(b'{"prediction_id":"' + b"x" * 64 * 2**20 + b'"}')
     with running(tmp_path, WEB_CONCURRENCY="1") as small:
-        assert small.send("POST", PATH, SCORE).status == 200  # The worker is there.
+        assert small.send("POST", PATH, SCORE).status == 200  # The worker is alive.
         before = _peak_kilobytes(small)
         answer = small.send("POST", PATH, bomb, {"Content-Encoding": coding})
         assert _peak_kilobytes(small) - before < 16 * 1024
@@ -276,7 +278,7 @@ def _peak_kilobytes(service: Service) -> int:
     return int(re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{worker}/status").read_text())[0])
 
 
-def test_a_body_that_only_says_that_it_is_compressed_is_read(service: Service) -> None:
-    """As FastAPI does: Content-Encoding is passed over."""
+def test_a_body_that_only_claims_to_be_compressed_is_read(service: Service) -> None:
+    """As in FastAPI, Content-Encoding is ignored."""
     answer = service.send("POST", PATH, SCORE, {"Content-Encoding": "gzip"})
     assert (answer.status, list(json.loads(answer.body))) == (200, ["score_id"])

@@ -1,4 +1,4 @@
-"""HTTP as bytes: send anything at all, and read the answers by the letter of RFC 9112."""
+"""HTTP as bytes: send anything, and parse responses strictly by RFC 9112."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from contextlib import suppress
 from tests.processes import Service
 
 SECONDS = 20.0
-"""How long an answer, or the end of the connection, is waited for."""
+"""How long to wait for a response or the end of the connection."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) [ -~]*\r\n")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\t -~\x80-\xff]*)\r\n")
 _CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
 
 ALLOWED_5XX = {501, 503}
-"""501 is what RFC 9112 (6.1) wants for a transfer coding that is not understood."""
+"""RFC 9112 (6.1) requires 501 for an unknown transfer coding."""
 
 GUNICORN_REFUSES = {400, 403, 414, 417, 431, 501}
 
 
 def exchange(service: Service, request: bytes) -> bytes:
-    """Send `request` and nothing more; return everything that comes back."""
+    """Send only `request`, and return everything that is received."""
     data = b""
     with socket.create_connection(("127.0.0.1", service.port), timeout=SECONDS) as connection:
-        # A service that has heard enough closes, and what is still sent finds nobody.
+        # The service may close the connection before it has received everything.
         with suppress(ConnectionError):
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
@@ -38,7 +38,7 @@ def exchange(service: Service, request: bytes) -> bytes:
 
 
 def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
-    """Split `data` into answers, with header names in lower case; none of them to a HEAD.
+    """Split `data` into responses, none of them to a HEAD, with header names in lower case.
 
     Fails where `data` holds anything else.
     """
@@ -77,7 +77,7 @@ def _body(data: bytes, at: int, headers: dict[str, str]) -> tuple[int, bytes]:
 
 
 def check(data: bytes) -> list[int]:
-    """Check each answer in `data`, and return their statuses."""
+    """Check each response in `data`, and return the statuses."""
     statuses = []
     for status, headers, body in answers(data):
         statuses.append(status)
@@ -97,7 +97,7 @@ def check(data: bytes) -> list[int]:
 
 
 def _check_refusal(status: int, headers: dict[str, str], body: bytes) -> None:
-    """Check gunicorn's own page for what is not HTTP, after which the connection ends."""
+    """Check gunicorn's own error page, after which the connection must be closed."""
     assert status in GUNICORN_REFUSES, body
     assert headers["connection"] == "close"
     assert b"Traceback" not in body

@@ -1,1 +1,1 @@
-"""The command line: see tests/__init__.py."""
+"""Tests of app/cli."""

@@ -1,4 +1,4 @@
-"""Commands as people have them: on a terminal, and interrupted."""
+"""Run commands on a terminal, and interrupt them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.processes import Service, command, environment
 
 
 def on_a_terminal(service: Service, *arguments: str) -> bytes:
-    """What a command that succeeds shows on stderr, where that is a terminal."""
+    """Return what a successful command prints to stderr if that is a terminal."""
     leader, follower = pty.openpty()
     given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url, TERM="xterm")
     subprocess.run(command(*arguments), check=True, env=given, stderr=follower)
@@ -22,13 +22,13 @@ def on_a_terminal(service: Service, *arguments: str) -> bytes:
         while piece := os.read(leader, 10_000):
             shown += piece
     except OSError:
-        pass  # A terminal without a writer ends with an error.
+        pass  # Reading from a closed terminal is an error.
     os.close(leader)
     return shown
 
 
 def killed_once_there_is(progress: Path, service: Service, *arguments: str) -> None:
-    """Start a command, and kill it as soon as it has noted how far it is."""
+    """Start a command, and kill it as soon as it has recorded its progress."""
     given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
     process = subprocess.Popen(command(*arguments), env=given)
     while not progress.exists():

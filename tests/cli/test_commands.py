@@ -1,4 +1,4 @@
-"""The command line as a whole: help, options, addresses, outputs, and what it imports."""
+"""The command line in general: help, options, URLs, output and imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVER = [
     *["flask", "gunicorn", "marshmallow", "pymongo", "numpy", "scipy", "werkzeug", "sqlite3"],
     *["app.stores", "app.services", "app.api", "config", "fcntl", "resource"],
 ]
-"""What no machine needs that only talks to a service; some are not there on Windows."""
+"""Modules that commands for a running service must not import; some do not exist on Windows."""
 
 _BLOCK = f"""
 import sys, select
@@ -48,7 +48,7 @@ def without_server(service: Service, *arguments: str) -> str:
     return ended.stdout
 
 
-def test_commands_for_a_running_service_need_nothing_of_the_server(
+def test_commands_for_a_running_service_import_no_server_code(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     of = ("--project", project)
@@ -108,7 +108,9 @@ def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
         ["keys", "create", "--name", "a", "--name", "b", "--role", "read", "--scope", "*"],
     ],
 )
-def test_a_repeated_option_is_refused(service: Service, project: str, arguments: list[str]) -> None:
+def test_a_repeated_option_is_rejected(
+    service: Service, project: str, arguments: list[str]
+) -> None:
     of = [] if arguments[0] in ("store", "keys") else ["--project", project]
     ended = run(service, *arguments, *of)
     assert ended.returncode == 2
@@ -124,7 +126,7 @@ def test_flags_and_options_of_several_values_may_be_repeated(
     assert run(service, "scores", "list", "--project", project, "--json", "--json").returncode == 0
 
 
-def test_an_address_works_or_is_refused_in_words(service: Service, project: str) -> None:
+def test_a_url_works_or_is_rejected_with_a_reason(service: Service, project: str) -> None:
     service.post(path_of(project), SCORE)
     given = ("scores", "list", "--project", project)
     for url in (
@@ -153,7 +155,7 @@ def test_an_address_works_or_is_refused_in_words(service: Service, project: str)
         assert "hush" not in ended.stderr
 
 
-def test_an_unknown_run_or_project_is_said(service: Service, project: str) -> None:
+def test_an_unknown_run_or_project_is_reported(service: Service, project: str) -> None:
     service.post(path_of(project), {**SCORE, "evaluation_run_id": "r"})
     limits = ("--scorer", "s", "--min", "0")
     for arguments in (
@@ -178,7 +180,7 @@ def test_an_unknown_run_or_project_is_said(service: Service, project: str) -> No
     assert (ended.returncode, ended.stderr) == (0, "no scores match\n")
 
 
-def test_delete_refuses_where_nobody_can_be_asked(service: Service, project: str) -> None:
+def test_delete_without_a_terminal_requires_yes(service: Service, project: str) -> None:
     score_id = service.post(path_of(project), SCORE).json["score_id"]
     arguments = ("scores", "delete", "--project", project, score_id)
     refused = run(service, *arguments)
@@ -187,7 +189,7 @@ def test_delete_refuses_where_nobody_can_be_asked(service: Service, project: str
     assert (done.returncode, json.loads(done.stdout)) == (0, {"num_deleted": 1})
 
 
-def test_an_output_that_is_closed_is_no_error_to_tell(service: Service, project: str) -> None:
+def test_a_closed_output_prints_no_error(service: Service, project: str) -> None:
     body = {"scores": [{**SCORE, "value": "x" * 500}] * 3_000}
     service.post(f"{path_of(project)}/batch", body)
     for name in (("scores", "list", "--json"), ("export",)):
@@ -205,7 +207,7 @@ def test_an_output_that_is_closed_is_no_error_to_tell(service: Service, project:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
-def test_a_full_disk_is_told_in_one_line(service: Service, project: str) -> None:
+def test_a_full_disk_is_reported_in_one_line(service: Service, project: str) -> None:
     service.post(path_of(project), SCORE)
     for name in (("scores", "list"), ("scores", "list", "--json"), ("export",), ("--help",)):
         of = () if name == ("--help",) else ("--project", project)
@@ -223,7 +225,7 @@ def test_a_full_disk_is_told_in_one_line(service: Service, project: str) -> None
     assert (out.returncode, len(out.stderr.splitlines())) == (2, 1), out.stderr
 
 
-def test_the_suffix_of_an_export_decides_its_format(
+def test_the_extension_of_an_export_determines_its_format(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     service.post(path_of(project), SCORE)
@@ -237,7 +239,7 @@ def test_the_suffix_of_an_export_decides_its_format(
     assert transfers.FORMATS == FORMATS
 
 
-def test_serve_works_in_a_folder_with_python_files_of_the_user(tmp_path: Path) -> None:
+def test_serve_works_in_a_directory_with_python_files_of_the_user(tmp_path: Path) -> None:
     for name in ("app.py", "config.py", "gunicorn.conf.py", "flask.py"):
         (tmp_path / name).write_text("raise SystemExit('the file of the user was imported')")
     (tmp_path / "config").mkdir()

@@ -1,4 +1,4 @@
-"""`scoreline doctor`: each thing that may be wrong is found, and told with what to do."""
+"""`scoreline doctor` finds each problem and says how to fix it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IS_PASSING = {"file system", "disk"}
 
 
 def findings(directory: Path, **settings: str) -> tuple[int, dict[str, dict[str, str]]]:
-    """The exit code of `scoreline doctor --json`, and what it found, by check."""
+    """Return the exit code of `scoreline doctor --json`, and its results by check."""
     ended = run(directory, "doctor", "--json", **settings)
     assert ended.stderr == ""
     found = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -68,7 +68,7 @@ def verdicts(directory: Path, **settings: str) -> tuple[int, dict[str, str]]:
     ],
     ids=["traces", "limits"],
 )
-def test_what_would_stop_a_start_is_found(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_settings_that_prevent_a_start_fail(tmp_path: Path, settings: dict[str, str]) -> None:
     (tmp_path / "redis.py").write_text("raise ImportError")
     code, found = findings(tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
     assert (code, list(found)) == (2, ["settings"])
@@ -78,7 +78,7 @@ def test_what_would_stop_a_start_is_found(tmp_path: Path, settings: dict[str, st
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """The embedded store of the default settings, with an administrator's key in its file."""
+    """The embedded store of the default settings, and the file with the administrator's key."""
     path = tmp_path / "var" / "scoreline.db"
     store = SqliteStore(path)
     store.prepare()
@@ -91,16 +91,16 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-def test_all_is_well_and_every_check_is_told(tmp_path: Path, database: Path) -> None:
+def test_a_healthy_store_passes_every_check(tmp_path: Path, database: Path) -> None:
     code, found = verdicts(tmp_path)
     assert list(found) == CHECKS
     assert {check for check, verdict in found.items() if verdict != OK} <= IS_PASSING
     assert code == 0
-    told = run(tmp_path, "doctor").stdout
-    assert "ok    schema: version " in told
+    output = run(tmp_path, "doctor").stdout
+    assert "ok    schema: version " in output
 
 
-def test_a_service_that_runs_is_well(tmp_path: Path) -> None:
+def test_a_running_service_passes(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/scoreline.db"
     with running(tmp_path) as service:
         service.post("/v2/a/b/scores", {"prediction_id": "p", "scorer": "s", "value": 1})
@@ -108,7 +108,7 @@ def test_a_service_that_runs_is_well(tmp_path: Path) -> None:
     assert (code, found["admin key"]) == (0, OK)
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created(tmp_path: Path) -> None:
     code, found = verdicts(tmp_path)
     assert (code, found["store"]) == (1, FAIL)
     assert list(tmp_path.iterdir()) == []
@@ -124,7 +124,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         ("UPDATE scores SET _id = 'f' || substr(_id, 2)", "clock", FAIL),
     ],
 )
-def test_what_is_wrong_in_the_file_is_found(
+def test_problems_in_the_database_file_are_found(
     tmp_path: Path, database: Path, statement: str, check: str, verdict: str
 ) -> None:
     with sqlite3.connect(database) as connection:
@@ -133,7 +133,9 @@ def test_what_is_wrong_in_the_file_is_found(
     assert (code, found[check]) == (int(verdict == FAIL), verdict)
 
 
-def test_an_index_that_is_not_as_declared_is_named(tmp_path: Path, database: Path) -> None:
+def test_an_index_that_differs_from_its_declaration_is_named(
+    tmp_path: Path, database: Path
+) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("DROP INDEX scores_by_idempotency_key")
         connection.execute(
@@ -155,9 +157,7 @@ def test_damage_is_found(tmp_path: Path, database: Path) -> None:
     assert FAIL in (found.get("integrity"), found["store"])
 
 
-def test_others_may_not_read_the_key_file_and_it_holds_a_key_in_use(
-    tmp_path: Path, database: Path
-) -> None:
+def test_the_key_file_is_private_and_contains_a_valid_key(tmp_path: Path, database: Path) -> None:
     file = database.with_name("admin.key")
     file.chmod(0o644)
     code, found = findings(tmp_path)
@@ -173,7 +173,7 @@ def test_others_may_not_read_the_key_file_and_it_holds_a_key_in_use(
     assert "holds no API key: it is not text" in found["admin key"]["says"]
 
 
-def test_a_key_that_weaves_clients_refuse_is_a_warning(tmp_path: Path, database: Path) -> None:
+def test_a_key_that_weaves_clients_reject_is_a_warning(tmp_path: Path, database: Path) -> None:
     for key, verdict in (("a" * 40, OK), (f"{'a' * 40}-{'b' * 39}", WARN)):
         _, found = findings(tmp_path, SCORELINE_ADMIN_KEY=key)
         assert found["admin key"]["verdict"] == verdict
@@ -187,7 +187,7 @@ def test_a_key_that_weaves_clients_refuse_is_a_warning(tmp_path: Path, database:
     assert "after its last `-`" in found["admin key"]["says"]
 
 
-def test_wrong_settings_are_code_2(tmp_path: Path) -> None:
+def test_wrong_settings_exit_with_code_2(tmp_path: Path) -> None:
     for url in ("nonsense", "mongodb://user:hush@h/x?nonsense=1"):
         code, found = findings(tmp_path, SCORELINE_STORE=url)
         assert (code, found["settings"]["verdict"]) == (2, FAIL)
@@ -195,12 +195,10 @@ def test_wrong_settings_are_code_2(tmp_path: Path) -> None:
     assert run(tmp_path, "doctor", "nonsense").returncode == 2
 
 
-def test_a_file_that_may_not_be_written_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteStore(tmp_path / "s.db")
     store.prepare()
-    monkeypatch.setattr("os.access", lambda *_: False)  # Permissions do not bind root.
+    monkeypatch.setattr("os.access", lambda *_: False)  # Permissions do not restrict root.
     assert by_check(store)["writing"].verdict == FAIL
     store.close()
 
@@ -212,7 +210,7 @@ def by_check(store: Any) -> dict[str, CheckResult]:
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_little_space_is_a_warning_and_hardly_any_must_be_mended(
+def test_little_disk_space_warns_and_very_little_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = SqliteStore(tmp_path / "s.db")
@@ -226,7 +224,7 @@ def test_little_space_is_a_warning_and_hardly_any_must_be_mended(
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("nfs4", FAIL), ("tmpfs", WARN), ("ext4", OK)])
-def test_the_file_system_that_holds_the_store_is_judged(
+def test_the_file_system_of_the_store_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, verdict: str
 ) -> None:
     mounts = tmp_path / "mountinfo"
@@ -243,7 +241,7 @@ def test_the_file_system_that_holds_the_store_is_judged(
     assert by_check(store)["file system"].verdict == verdict
 
 
-def test_a_mongodb_store_is_examined(tmp_path: Path, mongodb_uri: str) -> None:
+def test_a_mongodb_store_is_checked(tmp_path: Path, mongodb_uri: str) -> None:
     settings = {"SCORELINE_ADMIN_KEY": ADMIN_KEY}
     code, found = verdicts(tmp_path, SCORELINE_STORE=mongodb_uri, **settings)
     assert (code, found["indexes of scores"], found["store"]) == (1, FAIL, OK)
@@ -259,7 +257,7 @@ def test_a_mongodb_store_is_examined(tmp_path: Path, mongodb_uri: str) -> None:
 
 
 @pytest.mark.parametrize(("version", "verdict"), [(1, WARN), (SCHEMA, OK)])
-def test_documents_of_an_earlier_release_are_told(
+def test_documents_of_an_earlier_release_are_reported(
     tmp_path: Path, mongodb_uri: str, version: int, verdict: str
 ) -> None:
     store = open_store(mongodb_uri)
@@ -272,7 +270,7 @@ def test_documents_of_an_earlier_release_are_told(
     store.close()
 
 
-def test_a_database_of_a_newer_program_must_not_be_used(mongodb_uri: str) -> None:
+def test_a_database_of_a_newer_release_fails(mongodb_uri: str) -> None:
     store = open_store(mongodb_uri)
     store.prepare()
     with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
@@ -298,7 +296,7 @@ def test_a_standalone_mongodb_is_a_warning(
     store.close()
 
 
-def test_an_index_of_mongodb_that_is_not_as_declared_is_named(
+def test_a_mongodb_index_that_differs_from_its_declaration_is_named(
     tmp_path: Path, mongodb_uri: str
 ) -> None:
     store = open_store(mongodb_uri)
@@ -313,7 +311,7 @@ def test_an_index_of_mongodb_that_is_not_as_declared_is_named(
     assert "scores_by_idempotency_key" in found["indexes of scores"]["says"]
 
 
-def test_a_mongodb_that_does_not_answer_must_be_mended(tmp_path: Path) -> None:
+def test_a_mongodb_server_that_does_not_answer_fails(tmp_path: Path) -> None:
     code, found = findings(tmp_path, SCORELINE_STORE="mongodb://u:hush@127.0.0.1:1/x")
     assert (code, found["store"]["verdict"]) == (1, FAIL)
     assert "hush" not in str(found)

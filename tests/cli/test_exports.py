@@ -1,4 +1,4 @@
-"""`scoreline export`, as a process against a real service."""
+"""`scoreline export`, run as a process against a real service."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def run(
 
 
 def fill(service: Service, project: str, values: list[Any]) -> bytes:
-    """Keep scores; the lines that list them."""
+    """Store scores, and return the lines of their list."""
     path = path_of(project)
     body = {"scores": [{**SCORE, "value": value} for value in values]}
     assert service.post(f"{path}/batch", body).status == 200
     return service.send("GET", path).body
 
 
-def test_an_export_is_a_file_or_standard_output(
+def test_an_export_goes_to_a_file_or_standard_output(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     lines = fill(service, project, [1, None, {"é": "x"}])
@@ -58,7 +58,9 @@ def test_an_export_is_a_file_or_standard_output(
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_every_format_columns_and_filters(service: Service, project: str, tmp_path: Path) -> None:
+def test_formats_columns_and_filters_are_passed_on(
+    service: Service, project: str, tmp_path: Path
+) -> None:
     fill(service, project, [{"a": number, "b": "x"} for number in range(5)])
     out = tmp_path / "scores.csv"
     options = ["--format", "csv", "--column", "a", "--limit", "3", "--created-after", "2020-01-01"]
@@ -72,7 +74,7 @@ def test_every_format_columns_and_filters(service: Service, project: str, tmp_pa
         assert shown.stdout[:4] == shown.stdout[-4:] == b"PAR1"
 
 
-def test_a_refused_export_leaves_no_file(service: Service, project: str, tmp_path: Path) -> None:
+def test_a_rejected_export_leaves_no_file(service: Service, project: str, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     out.write_text("what was there")
     fill(service, project, [1])
@@ -96,8 +98,8 @@ def test_a_refused_export_leaves_no_file(service: Service, project: str, tmp_pat
     assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (2, 1)
 
 
-def test_an_export_that_breaks_off_is_no_file(tmp_path: Path) -> None:
-    """A service that says 200 and a chunk, and then closes the connection."""
+def test_an_interrupted_export_leaves_no_file(tmp_path: Path) -> None:
+    """The service sends a 200 and a chunk, and then closes the connection."""
     line = b'{"score_id":"x"}\n'
     found = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 17\r\n\r\n" + line
     broken_off = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n" + line + b"\r\n"

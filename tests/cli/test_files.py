@@ -1,4 +1,4 @@
-"""What `scoreline scores add` and `import` read: files, pipes, and what is not JSON lines."""
+"""`scoreline scores add` and `import` read files and pipes, and reject what is not JSON lines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LINE = json.dumps(SCORE)
 
 
 def add(service: Service, project: str, file: Path | str, *more: str, **options: Any) -> str:
-    """Add a file; return what the command says on stderr."""
+    """Add a file, and return what the command prints to stderr."""
     added = run(service, "add", "--project", project, "--file", str(file), *more, **options)
     assert "Traceback" not in added.stderr
     return added.stderr
 
 
-def test_a_line_at_the_top_or_one_taken_out_doubles_nothing(
+def test_adding_or_removing_lines_stores_nothing_twice(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     items = [{**SCORE, "prediction_id": name} for name in "aabc"]
@@ -46,7 +46,7 @@ def test_a_line_at_the_top_or_one_taken_out_doubles_nothing(
     assert found == {"a": 3, "b": 1, "c": 1, "d": 1}
 
 
-def test_space_and_the_order_of_keys_are_not_content(
+def test_white_space_and_the_order_of_keys_do_not_matter(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "f.jsonl"
@@ -59,10 +59,10 @@ def test_space_and_the_order_of_keys_are_not_content(
     assert len(stored(service, project)) == 150
 
 
-def test_keys_are_right_again_after_an_interruption(
+def test_idempotency_keys_are_the_same_after_an_interruption(
     service: Service, project: str, tmp_path: Path
 ) -> None:
-    """Four of seven equal lines were sent, and noted; then the command was killed."""
+    """The command was killed after it had sent and recorded four of seven equal lines."""
     file = write_lines(tmp_path / "f.jsonl", [SCORE] * 4)
     add(service, project, file)
     left = {
@@ -74,24 +74,24 @@ def test_keys_are_right_again_after_an_interruption(
     }
     (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
     write_lines(file, [SCORE] * 7)
-    said = add(service, project, file, "--batch-size", "2")
-    assert said == "resuming after line 4\ncreated 7, already present 0, rejected 0\n"
+    message = add(service, project, file, "--batch-size", "2")
+    assert message == "resuming after line 4\ncreated 7, already present 0, rejected 0\n"
     assert len(stored(service, project)) == 7
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_every_refused_line_says_why_however_many_they_are(
+def test_every_rejected_line_has_its_reason_however_many_there_are(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     items: list[Any] = [SCORE if n % 3 else {**SCORE, "scorer": n} for n in range(750)]
-    said = add(service, project, write_lines(tmp_path / "f.jsonl", items)).splitlines()
-    assert said[-1] == "created 500, already present 0, rejected 250"
-    assert said[:-1] == [
+    message = add(service, project, write_lines(tmp_path / "f.jsonl", items)).splitlines()
+    assert message[-1] == "created 500, already present 0, rejected 250"
+    assert message[:-1] == [
         f"line {n + 1}: scorer: Input should be a valid string" for n in range(0, 750, 3)
     ]
 
 
-def test_positions_are_those_of_the_users_own_text(
+def test_positions_refer_to_the_original_file(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "f.jsonl"
@@ -111,7 +111,7 @@ def test_positions_are_those_of_the_users_own_text(
     ]
 
 
-def test_standard_input_and_pipes_are_files_too(
+def test_standard_input_and_pipes_can_be_read(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     text = f"{LINE}\n{LINE}\n"
@@ -130,7 +130,7 @@ def test_standard_input_and_pipes_are_files_too(
 
 @pytest.mark.parametrize("command_", ["add", "import"])
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (f"[{LINE},\n{LINE}]", "a JSON array, not one object per line: `jq -c '.[]' {file} > NEW`"),
         (gzip.compress(LINE.encode(), mtime=0), "compressed with gzip: `gunzip -c {file} > NEW`"),
@@ -144,13 +144,13 @@ def test_standard_input_and_pipes_are_files_too(
     ],
     ids=str.split("array gzip utf-16 utf-16-le utf-16-be pretty object binary csv"),
 )
-def test_what_is_not_json_lines_is_told_in_one_line(
+def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
     service: Service,
     project: str,
     tmp_path: Path,
     command_: str,
     content: str | bytes,
-    said: str,
+    message: str,
 ) -> None:
     file = tmp_path / "scores.json"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -165,50 +165,48 @@ def test_what_is_not_json_lines_is_told_in_one_line(
         timeout=60,
     )
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
-    assert f"{file} is {said.format(file=file)}" in ended.stderr
+    assert f"{file} is {message.format(file=file)}" in ended.stderr
 
 
-def test_a_folder_and_a_file_that_is_not_there_are_told(
+def test_a_directory_and_a_missing_file_are_reported(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     assert add(service, project, tmp_path) == f"scoreline: {tmp_path} is a directory, not a file\n"
-    said = add(service, project, tmp_path / "no")
-    assert said == f"scoreline: {tmp_path}/no cannot be read: No such file or directory\n"
+    message = add(service, project, tmp_path / "no")
+    assert message == f"scoreline: {tmp_path}/no cannot be read: No such file or directory\n"
 
 
-def test_a_journal_that_cannot_be_written_is_told_once(
+def test_a_journal_that_cannot_be_written_is_reported_once(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = write_lines(tmp_path / "f.jsonl", [SCORE] * 5)
     (tmp_path / "f.jsonl.progress.new").mkdir()
-    said = add(service, project, file, "--batch-size", "1").splitlines()
-    assert len(said) == 2
-    assert said[0].endswith(
+    message = add(service, project, file, "--batch-size", "1").splitlines()
+    assert len(message) == 2
+    assert message[0].endswith(
         "f.jsonl.progress cannot be written: Is a directory; continuing without it"
     )
-    assert said[1] == "created 5, already present 0, rejected 0"
+    assert message[1] == "created 5, already present 0, rejected 0"
 
 
-def test_unknown_fields_are_named_once_unless_it_is_json(
-    service: Service, project: str, tmp_path: Path
-) -> None:
+def test_unknown_fields_are_listed_once(service: Service, project: str, tmp_path: Path) -> None:
     items = [{**SCORE, "run_id": "r", "note": n} for n in range(3)]
     file = write_lines(tmp_path / "f.jsonl", items)
-    said = "ignored fields: note, run_id\ncreated 3, already present 0, rejected 0\n"
-    assert add(service, project, file) == said
+    message = "ignored fields: note, run_id\ncreated 3, already present 0, rejected 0\n"
+    assert add(service, project, file) == message
     again = run(service, "add", "--project", project, "--file", str(file), "--json")
     counts = {"num_created": 0, "num_replayed": 3, "num_failed": 0}
     assert (json.loads(again.stdout), again.stderr) == (counts, "ignored fields: note, run_id\n")
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
-    """The service takes the connection, and never answers."""
+def test_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
+    """The service accepts the connection, and never responds."""
     file = write_lines(tmp_path / "f.jsonl", [SCORE] * 5)
     with socket.create_server(("127.0.0.1", free_port())) as listener:
         given = environment(
             SCORELINE_KEY="k", SCORELINE_URL=f"localhost:{listener.getsockname()[1]}"
         )
-        for arguments, said in (
+        for arguments, message in (
             (("scores", "add", "--file", str(file)), "run the same command to resume"),
             (("import", "--file", str(file)), "run the same command to resume"),
             (("scores", "list"), "run the same command to start over"),
@@ -231,4 +229,4 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGINT)
                 _, stderr = process.communicate(timeout=60)
             assert process.returncode == 130, stderr
-            assert stderr == f"scoreline: interrupted; {said}\n"
+            assert stderr == f"scoreline: interrupted; {message}\n"

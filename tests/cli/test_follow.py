@@ -1,4 +1,4 @@
-"""`scoreline scores follow`, against a service that answers as a test says."""
+"""`scoreline scores follow`, run against a service whose responses a test defines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINES = [b'{"score_id":"%d"}\n' % number for number in range(5)]
 
 
 class Changes(ThreadingHTTPServer):
-    """Answers with LINES, two at once, by cursors `c0`, `c1`, ...; then waits."""
+    """Returns LINES, two per response, with the cursors `c0`, `c1`, ...; then waits."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -86,7 +86,7 @@ def interrupted(process: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
     return process.returncode, stdout, stderr.decode()
 
 
-def test_scores_are_printed_once_each_and_ctrl_c_says_the_cursor() -> None:
+def test_each_score_is_printed_once_and_ctrl_c_prints_the_cursor() -> None:
     with serving(free_port()) as server:
         process = follow(server.server_port, "--from-start")
         assert server.drained.wait(60)
@@ -98,14 +98,14 @@ def test_scores_are_printed_once_each_and_ctrl_c_says_the_cursor() -> None:
         assert {query["wait"] for query in rest} == {"30"}
 
 
-def test_a_cursor_goes_on_where_it_says() -> None:
+def test_following_continues_after_a_cursor() -> None:
     with serving(free_port()) as server:
         process = follow(server.server_port, "--cursor", "c3")
         assert server.drained.wait(60)
         assert interrupted(process)[1] == b"".join(LINES[3:])
 
 
-def test_a_service_that_starts_again_is_asked_again_from_the_cursor() -> None:
+def test_following_continues_after_the_service_restarts() -> None:
     port = free_port()
     process = None
     with serving(port) as first:
@@ -125,7 +125,7 @@ def test_a_service_that_starts_again_is_asked_again_from_the_cursor() -> None:
     assert second.asked[-1]["cursor"] == "c6"
 
 
-def test_what_cannot_go_on_is_said() -> None:
+def test_an_expired_cursor_is_reported() -> None:
     with serving(free_port()) as server:
         old = follow(server.server_port, "--cursor", "old")
         _, stderr = old.communicate(timeout=60)

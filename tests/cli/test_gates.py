@@ -1,4 +1,4 @@
-"""`scoreline gate` as a script runs it: exit codes, the table, JSON and JUnit."""
+"""`scoreline gate`: its exit codes, table, JSON and JUnit report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GATE = ("--project", PROJECT, "--scorer", "s")
 
 @pytest.fixture(scope="module")
 def filled(service: Service) -> Service:
-    """The service with two runs: base has the mean 0.85, next 0.83, nulls only nulls."""
+    """The service with three runs: base has the mean 0.85, next 0.83, and nulls only nulls."""
     for run, values in (("base", [0.8, 0.9]), ("next", [0.86, 0.8]), ("nulls", [None, None])):
         for place, value in enumerate(values):
             score = {"prediction_id": f"p{place}", "scorer": "s", "value": value}
@@ -78,7 +78,7 @@ def test_the_exit_code_is_the_verdict(filled: Service, arguments: list[str], cod
     assert is_unknown == ("no scores of run no-such-run in acme/gates" in done.stderr)
 
 
-def test_people_see_a_table_of_the_checks(filled: Service) -> None:
+def test_the_checks_are_printed_as_a_table(filled: Service) -> None:
     done = run(filled, [*GATE, "--run", "next", "--min", "0.9", "--min-coverage", "0.95"])
     header, least, coverage = done.stdout.splitlines()
     assert header.split() == ["check", "wanted", "found", "passed", "why"]
@@ -86,7 +86,7 @@ def test_people_see_a_table_of_the_checks(filled: Service) -> None:
     assert coverage.split() == ["min_coverage", "0.95", "1", "yes"]
 
 
-def test_json_is_what_the_api_sends(filled: Service) -> None:
+def test_json_is_the_response_of_the_api(filled: Service) -> None:
     done = run(filled, [*GATE, "--run", "nulls", "--min", "0.9", "--json"])
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["passed"]) == (1, False)
@@ -119,7 +119,7 @@ def test_junit_is_well_formed_whatever_the_names_are(filled: Service, tmp_path: 
     assert case.get("classname") == 'ü a<b>"&\ufffd'
 
 
-def test_no_answer_is_an_error_and_not_a_failure(filled: Service, tmp_path: Path) -> None:
+def test_a_refused_call_is_an_error_and_not_a_failure(filled: Service, tmp_path: Path) -> None:
     file = tmp_path / "gate.xml"
     arguments = [*GATE, "--run", "next", "--min", "0.5", "--junit", str(file)]
     done = run(filled, arguments, key="sl_nobody")
@@ -129,7 +129,7 @@ def test_no_answer_is_an_error_and_not_a_failure(filled: Service, tmp_path: Path
     assert case[0].tag == "error"
 
 
-def test_a_service_that_is_not_there_gives_no_answer(filled: Service) -> None:
+def test_an_unreachable_service_exits_with_code_2(filled: Service) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -142,7 +142,7 @@ def test_a_service_that_is_not_there_gives_no_answer(filled: Service) -> None:
     "body",
     [b"<html>log in</html>", b"", b"{}", b"[1]", b'{"passed":true,"checks":[]}', b'{"checks":[1]}'],
 )
-def test_what_is_not_scoreline_s_answer_is_none(
+def test_a_response_of_another_program_exits_with_code_2(
     filled: Service, tmp_path: Path, body: bytes
 ) -> None:
     class Portal(BaseHTTPRequestHandler):
@@ -168,12 +168,12 @@ def test_what_is_not_scoreline_s_answer_is_none(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_an_answer_that_cannot_be_printed_is_none(filled: Service, more: list[str]) -> None:
+def test_output_that_cannot_be_written_exits_with_code_2(filled: Service, more: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         done = run(filled, [*GATE, "--run", "next", "--min", "0.5", *more], stdout=full)
     assert done.returncode == 2
 
 
-def test_a_report_that_cannot_be_written_is_no_answer(filled: Service, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_exits_with_code_2(filled: Service, tmp_path: Path) -> None:
     arguments = ["--run", "next", "--min", "0.5", "--junit", str(tmp_path / "none" / "gate.xml")]
     assert run(filled, [*GATE, *arguments]).returncode == 2

@@ -1,4 +1,4 @@
-"""`scoreline import`, as a process against a real service."""
+"""`scoreline import`, run as a process against a real service."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_export_is_imported_into_another_service(
         assert not (tmp_path / "scores.jsonl.progress").exists()
 
 
-def test_each_refused_line_is_named_and_the_others_are_stored(
+def test_rejected_lines_are_reported_and_the_others_stored(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     good = taken()
@@ -67,7 +67,7 @@ def test_each_refused_line_is_named_and_the_others_are_stored(
     assert len(stored(service, project)) == 2
 
 
-def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
+def test_a_batch_that_is_too_large_is_sent_in_parts(tmp_path: Path) -> None:
     items = [taken(value="x" * size) for size in (600, 600, 3_000, 600)]
     file = write_lines(tmp_path / "scores.jsonl", items)
     with running(tmp_path, SCORELINE_MAX_BODY_BYTES="1500") as service:
@@ -79,7 +79,7 @@ def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> Non
         ]
 
 
-def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_import_resumes(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [taken(value=n) for n in range(6_000)])
     arguments = ("import", "--project", "a/b", "--file", str(file), "--batch-size", "50")
     progress = tmp_path / "scores.jsonl.progress"
@@ -118,7 +118,7 @@ def test_scores_of_another_service_are_imported_once(
     }
 
 
-def test_json_and_csv_are_read_by_their_names(
+def test_json_and_csv_are_detected_by_file_extension(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.JSON"
@@ -143,7 +143,7 @@ def test_json_and_csv_are_read_by_their_names(
     assert list(tmp_path.glob("*.progress")) == []
 
 
-def test_what_is_no_file_of_rows_is_wrong_use(
+def test_a_file_without_rows_exits_with_code_2(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     broken = {"a.json": '{"data"', "b.csv": 'id\n"open', "c.json": "3"}

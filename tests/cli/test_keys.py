@@ -1,4 +1,4 @@
-"""The command line, as processes."""
+"""`scoreline keys`, run as a process."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--expires-at", "2026-01-01T00:00:00Z"], "a key ends in the future"),
         (["--expires-at", "2999-01-01T00:00:00"], "it names no time zone; end it in Z for UTC"),
@@ -158,11 +158,11 @@ def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
     ],
 )
 def test_an_end_that_means_nothing_is_refused(
-    tmp_path: Path, arguments: list[str], told: str
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     refused = run(tmp_path, *CREATE, *arguments)
     assert refused.returncode == 2
-    assert told in refused.stderr
+    assert message in refused.stderr
     assert "Traceback" not in refused.stderr
     assert listed(tmp_path) == []
 

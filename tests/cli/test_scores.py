@@ -1,4 +1,4 @@
-"""`scoreline scores`, as a process against a real service."""
+"""`scoreline scores`, run as a process against a real service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _projects = iter(range(10**9))
 
 @pytest.fixture
 def project() -> str:
-    """An empty project of this test's own, with a name that needs quoting."""
+    """An empty project for one test, with a name that needs quoting."""
     return f"acme/cli ü {next(_projects)}"
 
 
@@ -55,12 +55,12 @@ def stored(service: Service, project: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
-def test_a_limit_is_waited_for_as_long_as_the_service_asks(tmp_path: Path, project: str) -> None:
+def test_a_rate_limit_is_waited_for(tmp_path: Path, project: str) -> None:
     settings = {"SCORELINE_RATE_LIMIT": "1/second", "WEB_CONCURRENCY": "1"}
     ids = [f"none-{number}" for number in range(300)]  # Three calls.
     with running(tmp_path, **settings) as service:
         deleted = run(service, "delete", "--yes", "--project", project, *ids)
-    assert deleted.returncode == 1, deleted.stderr  # None was there.
+    assert deleted.returncode == 1, deleted.stderr  # None of them exists.
     statuses = [line["status"] for line in service.log_lines() if line["message"] == "request"]
     assert statuses[:5] == [200, 429, 200, 429, 200]
 
@@ -80,7 +80,7 @@ def test_a_file_is_added_and_listed_again_exactly(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_adding_a_file_again_stores_nothing_twice_and_what_was_corrected_once(
+def test_adding_a_corrected_file_stores_only_the_corrections(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     items = [{**SCORE, "value": number} for number in range(2_500)]
@@ -100,7 +100,7 @@ def test_adding_a_file_again_stores_nothing_twice_and_what_was_corrected_once(
     assert sorted(score["value"] for score in stored(service, project)) == list(range(2_500))
 
 
-def test_blank_lines_and_a_missing_last_line_end_are_nothing(
+def test_blank_lines_and_a_missing_final_newline_are_accepted(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     line = json.dumps(SCORE)
@@ -116,7 +116,7 @@ def test_blank_lines_and_a_missing_last_line_end_are_nothing(
     )
 
 
-def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_add_resumes(tmp_path: Path) -> None:
     items = [{**SCORE, "value": number} for number in range(6_000)]
     file = write_lines(tmp_path / "scores.jsonl", items)
     arguments = ("add", "--project", "a/b", "--file", str(file), "--batch-size", "50")
@@ -134,7 +134,7 @@ def test_an_interrupted_add_goes_on_where_it_was(tmp_path: Path) -> None:
         assert not progress.exists()
 
 
-def test_progress_of_another_file_is_not_taken(
+def test_progress_of_another_file_is_ignored(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 3)
@@ -147,7 +147,7 @@ def test_progress_of_another_file_is_not_taken(
         assert added.stderr == f"created {new}, already present {3 - new}, rejected 0\n"
 
 
-def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> None:
+def test_a_batch_that_is_too_large_is_sent_in_parts(tmp_path: Path) -> None:
     items = [{**SCORE, "value": "x" * size} for size in (600, 600, 3_000, 600)]
     file = write_lines(tmp_path / "scores.jsonl", items)
     with running(tmp_path, SCORELINE_MAX_BODY_BYTES="1500") as service:
@@ -160,7 +160,7 @@ def test_lines_that_are_too_large_together_are_sent_apart(tmp_path: Path) -> Non
         assert len(stored(service, "a/b")) == 3
 
 
-def test_a_list_is_a_table_for_people(service: Service, project: str) -> None:
+def test_a_list_is_printed_as_a_table(service: Service, project: str) -> None:
     path = path_of(project)
     for value in ("short", "\x1b[31mred", "long " * 40):
         service.post(path, {**SCORE, "value": value})
@@ -180,7 +180,7 @@ def test_a_list_is_a_table_for_people(service: Service, project: str) -> None:
     assert rows[2].endswith("…")
 
 
-def test_a_table_says_that_there_is_more_and_json_has_all(
+def test_a_cut_table_says_so_and_json_is_complete(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 2_345)
@@ -204,7 +204,7 @@ def test_filters_narrow_a_list(service: Service, project: str, tmp_path: Path) -
     assert wrong.stderr.startswith("scoreline: 422 query.created_after: Input should be a valid")
 
 
-def test_one_score_is_shown_and_deleted(service: Service, project: str, tmp_path: Path) -> None:
+def test_a_score_is_printed_and_deleted(service: Service, project: str, tmp_path: Path) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 3)
     run(service, "add", "--project", project, "--file", str(file))
     ids = [score["score_id"] for score in stored(service, project)]
@@ -220,7 +220,7 @@ def test_one_score_is_shown_and_deleted(service: Service, project: str, tmp_path
 
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}\r\n", "\n\n{}\n\n"])
-def test_a_key_is_taken_without_what_an_editor_or_a_shell_leaves_around_it(
+def test_white_space_around_a_key_is_ignored(
     service: Service, project: str, tmp_path: Path, around: str
 ) -> None:
     text = around.format(service.key)
@@ -235,7 +235,7 @@ def test_a_key_is_taken_without_what_an_editor_or_a_shell_leaves_around_it(
         assert (read.returncode, read.stderr) == (0, "")
 
 
-def test_exit_codes_tell_refused_from_wrong_use_from_no_answer(
+def test_exit_codes_distinguish_refusals_wrong_usage_and_outages(
     service: Service, project: str
 ) -> None:
     wrong_key = run(service, "list", "--project", project, SCORELINE_KEY="sl_wrong")
@@ -257,7 +257,7 @@ def test_exit_codes_tell_refused_from_wrong_use_from_no_answer(
     assert "Traceback" not in away.stderr
 
 
-def test_a_key_file_holds_the_key(service: Service, project: str, tmp_path: Path) -> None:
+def test_the_key_is_read_from_a_file(service: Service, project: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{service.key}\n")
     service.post(path_of(project), SCORE)
@@ -265,7 +265,7 @@ def test_a_key_file_holds_the_key(service: Service, project: str, tmp_path: Path
     assert run(service, *arguments, SCORELINE_KEY="").returncode == 0
 
 
-def test_long_work_shows_progress_on_a_terminal_only(
+def test_progress_is_shown_only_on_a_terminal(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     file = write_lines(tmp_path / "scores.jsonl", [SCORE] * 300)

@@ -1,4 +1,4 @@
-"""Other services' exports, by files made by hand after their documented formats."""
+"""Exports of other services, in files written by hand from their documented formats."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.schemas.transfers import ScoreImportLine
 AT = "2024-03-01T10:00:00.123Z"
 
 
-def mapped(source: str, content: Any, *, is_text: bool = False, **said: str) -> list[Any]:
-    """What a row becomes: scorer, prediction, run, value and time of each score."""
+def mapped(source: str, content: Any, *, is_text: bool = False, **defaults: str) -> list[Any]:
+    """Return scorer, prediction, run, value and time of each score in a row."""
     row = Row("row 1", 1, 0, content, is_text=is_text)
-    scores = SOURCES[source](row, Origin(source, "acme/demo", **said))
+    scores = SOURCES[source](row, Origin(source, "acme/demo", **defaults))
     for score in scores:
-        ScoreImportLine().load(score)  # It is what the service takes.
+        ScoreImportLine().load(score)  # The service accepts it.
     return [
         (
             score["scorer"],
@@ -119,7 +119,7 @@ def mapped(source: str, content: Any, *, is_text: bool = False, **said: str) -> 
         ),
     ],
 )
-def test_reasons_errors_and_annotators_come_along(
+def test_reasons_errors_and_annotators_are_imported(
     source: str, row: dict[str, Any], found: dict[str, str]
 ) -> None:
     (score,) = SOURCES[source](Row("row 1", 1, 0, row), Origin(source, "acme/demo"))
@@ -128,9 +128,9 @@ def test_reasons_errors_and_annotators_come_along(
     assert {name: score[name] for name in names if name in score} == found
 
 
-def refusal(source: str, content: Any, **said: Any) -> str:
+def refusal(source: str, content: Any, **defaults: Any) -> str:
     with pytest.raises(Unmappable) as refused:
-        mapped(source, content, **said)
+        mapped(source, content, **defaults)
     return str(refused.value)
 
 
@@ -142,7 +142,7 @@ def ids(content: Any, project: str = "acme/demo") -> list[str]:
     return [each["score_id"] for each in SOURCES["langfuse"](row, Origin("langfuse", project))]
 
 
-def test_an_id_is_made_of_the_sources_id_its_time_and_the_project() -> None:
+def test_an_id_depends_on_the_original_id_its_time_and_the_project() -> None:
     row = {"id": "a", "name": "n", "value": 1, "traceId": "t", "timestamp": AT}
     (first,) = ids(row)
     found = UUID(first)
@@ -194,14 +194,14 @@ LANGFUSE: dict[str, Any] = {
         ({"dataType": "CATEGORICAL", "value": None}, None),
     ],
 )
-def test_langfuse_values_are_of_their_type(change: dict[str, Any], value: Any) -> None:
+def test_langfuse_values_have_their_type(change: dict[str, Any], value: Any) -> None:
     row = {**LANGFUSE, **change}
     ((_, _, _, found, _),) = mapped("langfuse", row)
     assert json.dumps(found) == json.dumps(value)
     assert mapped("langfuse", row) == [("langfuse:EVAL/correctness", "trace-1", None, value, AT)]
 
 
-def test_langfuse_scores_judge_what_is_most_precise() -> None:
+def test_langfuse_scores_refer_to_the_most_specific_object() -> None:
     row = {**LANGFUSE, "observationId": "o-1", "sessionId": "s-1", "datasetRunId": "r-1"}
     assert [score[1:3] for score in mapped("langfuse", row)] == [("o-1", "r-1")]
     session = {**row, "observationId": None, "traceId": None}
@@ -278,7 +278,7 @@ PHOENIX: dict[str, Any] = {
         (None, None),
     ],
 )
-def test_phoenix_results_are_values(result: Any, value: Any) -> None:
+def test_phoenix_results_become_values(result: Any, value: Any) -> None:
     assert mapped("phoenix", {**PHOENIX, "result": result}) == [
         ("phoenix:LLM/correctness", "67f6740bbe1ddc3f", None, value, AT)
     ]
@@ -359,7 +359,7 @@ FEEDBACK: dict[str, Any] = {
         ({"feedback": None, "error": {"error_code": "RATE_LIMIT"}}, None),
     ],
 )
-def test_mlflow_feedback_is_a_value_and_an_error_is_null(
+def test_mlflow_feedback_becomes_a_value_and_an_error_null(
     change: dict[str, Any], value: Any
 ) -> None:
     assert mapped("mlflow", {**FEEDBACK, **change}) == [
@@ -373,7 +373,7 @@ def test_mlflow_assessments_of_earlier_versions_are_read() -> None:
     assert mapped("mlflow", row) == [("mlflow:LLM_JUDGE/relevance", "tr-1/s", None, "yes", AT)]
 
 
-def test_mlflow_traces_give_their_feedback() -> None:
+def test_the_feedback_of_mlflow_traces_is_read() -> None:
     inner = {name: value for name, value in FEEDBACK.items() if name != "trace_id"}
     expectation = {**inner, "feedback": None, "expectation": {"value": "Paris"}}
     replaced = {**inner, "assessment_id": "a-0", "valid": False}
@@ -387,7 +387,7 @@ def test_mlflow_traces_give_their_feedback() -> None:
     assert mapped("mlflow", {"trace_id": "tr-9", "assessments": []}) == []
 
 
-def test_a_table_of_mlflows_evaluation_gives_a_score_a_metric() -> None:
+def test_each_metric_of_an_mlflow_table_becomes_a_score() -> None:
     table = {
         "columns": ["inputs", "outputs", "toxicity/v1/score", "similarity/v1/score", "token_count"],
         "data": [["q", "a", 0.25, None, 7], ["q", "a", 1, 4, 7]],
@@ -437,7 +437,7 @@ def rows_of(name: str, text: str) -> list[Row]:
             return list(read_rows(file, 0, as_lines=is_lines(name)))
 
 
-def test_json_holds_rows_in_many_ways() -> None:
+def test_rows_are_found_in_every_form_of_json() -> None:
     row = {"id": 1}
     texts = [[row], {"data": [row], "meta": {}}, {"traces": [row]}, {"assessments": [row]}, row]
     for text in texts:

@@ -1,4 +1,4 @@
-"""`scoreline store`, as processes, on stores that are in use."""
+"""`scoreline store`, run as a process on stores that are in use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.stores.test_contract import a_score
 
 
 def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end, which may be far on a busy machine."""
+    """Run a command, which may take long on a busy machine."""
     return subprocess.run(
         command(*arguments),
         check=False,
@@ -48,7 +48,7 @@ def doctor(directory: Path, url: str) -> int:
 
 
 def a_store(path: Path, scores: int = 3) -> str:
-    """The URL of an embedded store of so many scores."""
+    """Create an embedded store with so many scores, and return its URL."""
     url = f"sqlite:///{path}"
     store = open_store(url)
     store.prepare()
@@ -57,7 +57,7 @@ def a_store(path: Path, scores: int = 3) -> str:
     return url
 
 
-def test_a_backup_taken_under_load_has_what_was_acknowledged_before_and_serves(
+def test_a_backup_under_load_has_every_score_acknowledged_before(
     tmp_path: Path,
 ) -> None:
     backup = tmp_path / "backup.db"
@@ -83,7 +83,7 @@ def test_a_backup_taken_under_load_has_what_was_acknowledged_before_and_serves(
         assert doctor(new, url) == 0
 
 
-def test_a_store_that_is_served_is_not_restored(tmp_path: Path) -> None:
+def test_the_store_of_a_running_service_is_not_replaced(tmp_path: Path) -> None:
     url = a_store(tmp_path / "scoreline.db")
     backup = tmp_path / "b.db"
     assert run(tmp_path, "store", "backup", str(backup), SCORELINE_STORE=url).returncode == 0
@@ -94,7 +94,7 @@ def test_a_store_that_is_served_is_not_restored(tmp_path: Path) -> None:
     assert run(tmp_path, "store", "restore", str(backup), SCORELINE_STORE=url).returncode == 0
 
 
-def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> None:
+def test_an_existing_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
     url = a_store(tmp_path / "s.db")
     file = tmp_path / "b.db"
     file.write_text("precious")
@@ -106,7 +106,7 @@ def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])
-def test_mongodb_stores_are_told_what_to_do_instead_without_the_password(
+def test_backups_of_mongodb_name_the_alternative_without_the_password(
     tmp_path: Path, name: str
 ) -> None:
     url = "mongodb://user:hush@host/db?appname=hush"
@@ -117,7 +117,7 @@ def test_mongodb_stores_are_told_what_to_do_instead_without_the_password(
     assert "hush" not in refused.stderr
 
 
-def test_wrong_use_is_code_2_and_a_dead_server_code_3(tmp_path: Path) -> None:
+def test_wrong_usage_exits_with_code_2_and_a_dead_server_with_3(tmp_path: Path) -> None:
     url = a_store(tmp_path / "s.db")
     dead = "mongodb://user:hush@127.0.0.1:1/x"
     for arguments, code in (
@@ -160,7 +160,7 @@ def test_a_copy_to_mongodb_under_load_and_back_is_exact(tmp_path: Path, mongodb_
         assert count(service, load).clean
 
 
-def test_a_copy_that_is_killed_is_made_again_and_whole(tmp_path: Path, mongodb_uri: str) -> None:
+def test_a_killed_copy_is_completed_by_the_next_one(tmp_path: Path, mongodb_uri: str) -> None:
     url = a_store(tmp_path / "s.db", 6_000)
     target = open_store(mongodb_uri)
     with closing(target):
@@ -176,19 +176,19 @@ def test_a_copy_that_is_killed_is_made_again_and_whole(tmp_path: Path, mongodb_u
     again = run(tmp_path, "store", "copy", url, mongodb_uri)
     assert again.returncode == 0, again.stderr
     copied = re.match(r"copied (\d+) scores", again.stdout)
-    assert copied  # The server may have finished the write that was under way.
+    assert copied  # The server may have finished the write in progress.
     assert 0 < int(copied[1]) <= 6_000 - stored
     assert scan(mongodb_uri) == scan(url)
 
 
-def test_deletions_are_told_and_followed_when_asked(tmp_path: Path) -> None:
+def test_deletions_are_reported_and_copied_on_request(tmp_path: Path) -> None:
     url, target = a_store(tmp_path / "s.db"), f"sqlite:///{tmp_path}/t.db"
     assert run(tmp_path, "store", "copy", url, target).returncode == 0
     with sqlite3.connect(tmp_path / "s.db") as connection:
         connection.execute("DELETE FROM scores WHERE _id = (SELECT min(_id) FROM scores)")
-    told = run(tmp_path, "store", "copy", url, target)
-    assert told.returncode == 1
-    assert "only the target has: 1" in told.stdout
+    copied_again = run(tmp_path, "store", "copy", url, target)
+    assert copied_again.returncode == 1
+    assert "only the target has: 1" in copied_again.stdout
     assert run(tmp_path, "store", "copy", "--delete-extra", url, target).returncode == 0
     assert scan(target) == scan(url)
 
@@ -219,7 +219,7 @@ def _read_all(terminal: int) -> str:
         select.select([terminal], [], [], 1)
         try:
             piece = os.read(terminal, 10_000)
-        except OSError:  # Linux says so when the other side is closed.
+        except OSError:  # Raised on Linux when the other side is closed.
             break
         read += piece
     os.close(terminal)

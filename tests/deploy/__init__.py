@@ -1,1 +1,1 @@
-"""How it is deployed: see tests/__init__.py."""
+"""Tests of deploy/, the documents and the lock files."""

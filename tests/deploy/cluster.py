@@ -1,4 +1,4 @@
-"""A sharded cluster of MongoDB on loopback: two shards, a config server and a mongos, one each."""
+"""Start a sharded MongoDB cluster on loopback: two shards, a config server and a mongos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARDS = ("shard-1", "shard-2")
 
 @contextmanager
 def sharded_cluster(directory: Path) -> Iterator[str]:
-    """The URI of a mongos, which names no database."""
+    """Yield the URI of a mongos, without a database."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         config = _replica_set(directory, "config", "--configsvr", processes)
@@ -43,7 +43,7 @@ def sharded_cluster(directory: Path) -> Iterator[str]:
 def _replica_set(
     directory: Path, name: str, role: str, processes: list[subprocess.Popen[bytes]]
 ) -> int:
-    """Start a replica set of one member; its port, once it is primary."""
+    """Start a replica set of one member, and return its port once it is primary."""
     port = free_port()
     data = directory / name
     data.mkdir()

@@ -1,4 +1,4 @@
-"""Every shell command of the README and the documents runs, in their order, on a real service."""
+"""The shell commands in the README and the documents work, in order, with a real service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RUN_ELSEWHERE = {
 """Commands that this test does not run, and where they are tested."""
 
 MAY_FAIL = ("scoreline gate",)
-"""Commands whose exit code 1 is an answer."""
+"""Commands that may exit with 1."""
 
 
 def commands(document: Path) -> list[str]:
@@ -51,7 +51,7 @@ def commands(document: Path) -> list[str]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, mongodb_uri: str) -> Iterator[tuple[Path, Service]]:
-    """A folder with the files that the documents name, and a service whose store it holds."""
+    """A directory with the files that the documents name, and a service with its store there."""
     (tmp_path / "srv" / "backups").mkdir(parents=True)
     (tmp_path / "scores.jsonl").write_text("".join(_scores()), "utf-8")
     (tmp_path / "mongodb.url").write_text(mongodb_uri, "utf-8")
@@ -90,7 +90,7 @@ def test_every_command_of_a_document_runs(document: Path, workplace: tuple[Path,
         if any(line.startswith(command) for command in RUN_ELSEWHERE):
             continue
         own = dict(environ)
-        if line.startswith("scoreline store restore"):  # Only a store that nobody serves.
+        if line.startswith("scoreline store restore"):  # Only a store that no service uses.
             own["SCORELINE_STORE"] = f"sqlite:///{folder}/restored.db"
         ran = subprocess.run(
             ["sh", "-c", _here(line, folder, service)],
@@ -112,7 +112,7 @@ def _add_scores(folder: Path, environ: dict[str, str]) -> None:
 
 
 def _here(line: str, folder: Path, service: Service) -> str:
-    """Return a command with this test's address, folders and ids in place of the document's."""
+    """Replace the addresses, directories and ids in a command with those of the test."""
     line = line.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace(
         "/srv", f"{folder}/srv"
     )

@@ -1,4 +1,4 @@
-"""The pinned dependencies: complete, within setup.cfg's ranges, and checked by their hashes."""
+"""The lock files are complete, have hashes, and are within the ranges of setup.cfg."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCKS = pytest.mark.parametrize("lock", [LOCK, MINIMAL], ids=lambda path: path.n
 
 
 def stated() -> dict[str, Requirement]:
-    """What setup.cfg asks for, by name."""
+    """Return the requirements of setup.cfg by name."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     lines = parser["options"]["install_requires"].split("\n")
@@ -28,7 +28,7 @@ def stated() -> dict[str, Requirement]:
 
 
 def pinned(lock: Path) -> dict[str, Version]:
-    """The releases that `lock` pins, by name, without those that are for other machines."""
+    """Return the releases in `lock` by name, except for those for other platforms."""
     releases: dict[str, Version] = {}
     for line in re.findall(r"^[a-z].*==.*?(?= \\$)", lock.read_text(), re.MULTILINE):
         requirement = Requirement(line)
@@ -39,13 +39,13 @@ def pinned(lock: Path) -> dict[str, Version]:
 
 
 @LOCKS
-def test_the_locked_releases_are_those_that_setup_cfg_allows(lock: Path) -> None:
+def test_the_locked_releases_are_within_the_ranges_of_setup_cfg(lock: Path) -> None:
     releases = pinned(lock)
     for name, requirement in stated().items():
         assert releases[name] in requirement.specifier, requirement
 
 
-def test_the_minimal_lock_has_the_least_releases_that_setup_cfg_allows() -> None:
+def test_the_minimal_lock_has_the_lowest_releases_of_setup_cfg() -> None:
     releases = pinned(MINIMAL)
     for name, requirement in stated().items():
         least = [part.version for part in requirement.specifier if part.operator == ">="]
@@ -53,7 +53,7 @@ def test_the_minimal_lock_has_the_least_releases_that_setup_cfg_allows() -> None
 
 
 @LOCKS
-def test_a_lock_has_everything_that_its_releases_need(lock: Path) -> None:
+def test_a_lock_is_complete(lock: Path) -> None:
     releases = pinned(lock)
     for name in releases:
         for needed in map(Requirement, requires(name) or ()):
@@ -62,7 +62,7 @@ def test_a_lock_has_everything_that_its_releases_need(lock: Path) -> None:
 
 
 @LOCKS
-def test_every_release_has_hashes_and_no_index_is_named(lock: Path) -> None:
+def test_every_release_has_hashes_and_no_index(lock: Path) -> None:
     text = lock.read_text()
     releases = re.findall(
         r"^[a-z][^\n]*==(?:.*\\\n)(?:    --hash=sha256:[0-9a-f]{64}.*\n)+", text, re.M

@@ -1,4 +1,4 @@
-"""deploy/nginx.conf itself, under Debian's nginx, in front of a real service."""
+"""deploy/nginx.conf, run by Debian's nginx in front of a real service."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Proxy:
             connection.close()
 
     def raw(self, request: bytes) -> bytes:
-        """Send these bytes, and return everything that comes back."""
+        """Send these bytes, and return everything that is received."""
         with (
             socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection,
             ssl._create_unverified_context().wrap_socket(connection) as secure,
@@ -69,7 +69,7 @@ class Proxy:
 
 
 def start_nginx(directory: Path, backend: int, changes: dict[str, str]) -> Iterator[Proxy]:
-    """Run nginx with the example, with other ports and another certificate."""
+    """Run nginx with the example, but with other ports and another certificate."""
     port = free_port()
     certificate, key = directory / "cert.pem", directory / "key.pem"
     subject = ["-subj", "/CN=localhost", "-days", "2"]
@@ -119,17 +119,17 @@ def is_json(answer: Answer, status: int) -> bool:
     return (answer.status, kind) == (status, "application/json") and list(answer.json) == ["detail"]
 
 
-def test_scores_are_kept_and_read_through_nginx(proxy: Proxy) -> None:
+def test_scores_are_stored_and_read_through_nginx(proxy: Proxy) -> None:
     body = b'{"prediction_id": "p", "scorer": "s", "value": 0.5}'
     made = proxy.send("POST", SCORES, body)
     assert made.status == 200
     assert proxy.send("GET", f"{SCORES}/{made.json['score_id']}").json["value"] == 0.5
     proxy.send("POST", SCORES, body)
     page = proxy.send("GET", f"{SCORES}?limit=1")
-    assert page.headers["Link"].startswith("<?limit=1&after=")  # Right behind any host and prefix.
+    assert page.headers["Link"].startswith("<?limit=1&after=")  # Works behind any host and prefix.
 
 
-def test_errors_of_the_service_pass_through_untouched(proxy: Proxy) -> None:
+def test_errors_of_the_service_pass_through_unchanged(proxy: Proxy) -> None:
     assert proxy.send("POST", SCORES, b"{}").json["detail"][0]["type"] == "missing"
     assert proxy.send("POST", SCORES, b"{}", Authorization="Bearer x").status == 401
     for path in ("/nowhere", "/nginx-error"):
@@ -146,12 +146,12 @@ def test_the_largest_body_is_the_same_in_nginx_and_in_the_service(proxy: Proxy) 
     assert large.json["detail"] == f"The body is over the limit of {LIMIT} bytes"
 
 
-def test_a_call_that_names_a_thousand_scores_fits(proxy: Proxy) -> None:
+def test_a_call_with_a_thousand_ids_fits(proxy: Proxy) -> None:
     ids = "&".join(f"score_ids=01a20901-1208-700a-886d-{number:012d}" for number in range(1_000))
     assert proxy.send("DELETE", f"{SCORES}?{ids}").json == {"num_deleted": 0}
 
 
-def test_what_is_no_http_is_answered_in_json(proxy: Proxy) -> None:
+def test_invalid_http_gets_a_json_error(proxy: Proxy) -> None:
     for request, status in (
         (b"nonsense\r\n\r\n", 400),
         (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
@@ -162,7 +162,7 @@ def test_what_is_no_http_is_answered_in_json(proxy: Proxy) -> None:
         assert json.loads(body) == {"detail": http.client.responses[status].replace("Request-", "")}
 
 
-def test_plain_http_is_refused_in_json(proxy: Proxy) -> None:
+def test_plain_http_gets_a_json_error(proxy: Proxy) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
     connection.request("GET", "/health/live")
     answer = connection.getresponse()
@@ -175,7 +175,7 @@ MANY = 60
 
 
 def assert_others_are_answered(proxy: Proxy) -> None:
-    """Fail unless health, single creates and single reads are answered."""
+    """Check that health, single creates and single reads still work."""
     for _ in range(3):
         assert proxy.send("GET", "/health/ready").status == 200
         made = proxy.send("POST", SCORES, SCORE)
@@ -185,7 +185,7 @@ def assert_others_are_answered(proxy: Proxy) -> None:
 
 @contextmanager
 def clients(proxy: Proxy, sent: bytes) -> Iterator[list[ssl.SSLSocket]]:
-    """Many clients that each send these bytes and then nothing."""
+    """Connect many clients that send these bytes and then nothing."""
     with ExitStack() as stack:
         opened = []
         for _ in range(MANY):
@@ -209,7 +209,7 @@ HEAD = (
     [b"", HEAD[:30], HEAD + SCORE[:-5]],
     ids=["idle connections", "slow heads", "slow bodies"],
 )
-def test_clients_that_are_slow_to_send_keep_nobody_waiting(proxy: Proxy, sent: bytes) -> None:
+def test_slow_senders_do_not_block_others(proxy: Proxy, sent: bytes) -> None:
     with clients(proxy, sent) as slow:
         assert_others_are_answered(proxy)
         for connection in slow:
@@ -218,7 +218,7 @@ def test_clients_that_are_slow_to_send_keep_nobody_waiting(proxy: Proxy, sent: b
             assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_clients_that_are_slow_to_read_keep_nobody_waiting_and_get_all(proxy: Proxy) -> None:
+def test_slow_readers_do_not_block_others_and_get_the_whole_response(proxy: Proxy) -> None:
     value = "x" * 1_000_000
     line = {"prediction_id": "p", "scorer": "s", "value": value, "evaluation_run_id": "long"}
     for _ in range(12):
@@ -236,7 +236,7 @@ def test_clients_that_are_slow_to_read_keep_nobody_waiting_and_get_all(proxy: Pr
     assert [json.loads(each)["value"] == value for each in lines] == [True] * 12
 
 
-def test_a_list_is_followed_behind_a_stripped_prefix_and_another_host(
+def test_links_to_the_next_page_work_behind_a_prefix_and_another_host(
     proxy: Proxy, tmp_path: Path
 ) -> None:
     with running(tmp_path) as service:
@@ -260,7 +260,7 @@ def test_a_list_is_followed_behind_a_stripped_prefix_and_another_host(
         assert len(set(seen)) == len(seen) == 3
 
 
-def test_a_service_that_is_away_is_a_502_in_json_and_says_when_to_try_again(
+def test_an_unreachable_service_is_a_502_in_json_with_retry_after(
     tmp_path: Path,
 ) -> None:
     for proxy in start_nginx(tmp_path, free_port(), {}):
@@ -269,7 +269,7 @@ def test_a_service_that_is_away_is_a_502_in_json_and_says_when_to_try_again(
         assert answer.headers["Retry-After"] == "1"
 
 
-def test_a_service_that_does_not_answer_in_time_is_a_504_in_json(tmp_path: Path) -> None:
+def test_a_slow_service_is_a_504_in_json(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -1,4 +1,4 @@
-"""What docs/operations.md has one type: run where there is what it runs on."""
+"""The commands in docs/operations.md work, where their programs are installed."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ DATABASE = "scoreline"
 
 
 def shell_blocks() -> list[str]:
-    """Every line of the document's shell blocks."""
+    """Return the lines of the document's shell blocks."""
     blocks = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
-def test_every_scoreline_command_of_the_document_is_one() -> None:
+def test_every_scoreline_command_in_the_document_exists() -> None:
     lines = [line.split() for line in shell_blocks() if line.startswith("scoreline ")]
     assert lines
     for words in lines:
@@ -48,7 +48,7 @@ def test_every_scoreline_command_of_the_document_is_one() -> None:
             assert option in shown.output, (words, option)
 
 
-def test_every_mongodb_command_of_the_document_is_found_here() -> None:
+def test_every_mongodb_command_in_the_document_is_found() -> None:
     text = TEXT.count("db.adminCommand(") + TEXT.count("db.getSiblingDB(")
     assert len(COMMANDS) + len(RUN_COMMANDS) == text > 3
     for command in COMMANDS + RUN_COMMANDS:
@@ -64,7 +64,7 @@ def test_a_shard_key_is_the_beginning_of_every_unique_index() -> None:
 
 
 @pytest.mark.skipif(not (MONGOD and MONGOS), reason="no mongod and mongos on PATH")
-def test_a_sharded_cluster_is_set_up_by_the_documents_commands_and_keeps_the_promises(
+def test_a_sharded_cluster_set_up_as_documented_keeps_ids_and_keys_unique(
     tmp_path: Path,
 ) -> None:
     with sharded_cluster(tmp_path) as mongos:
@@ -76,22 +76,22 @@ def test_a_sharded_cluster_is_set_up_by_the_documents_commands_and_keeps_the_pro
             for command in COMMANDS[:-1]:
                 client.admin.command(json.loads(command))
             _keeps_its_promises(store)
-            # The last one refines the shard key, which the index before is for.
+            # The last command refines the shard key, which needs the index.
             for command in RUN_COMMANDS:
                 client[DATABASE].command(json.loads(command))
             client.admin.command(json.loads(COMMANDS[-1]))
         store.prepare()
         _keeps_its_promises(store)
-        examined = run(tmp_path, "doctor", SCORELINE_STORE=uri, SCORELINE_ADMIN_KEY=ADMIN_KEY)
-        assert "ok    deployment: a sharded cluster" in examined.stdout
-        assert "ok    indexes of scores" in examined.stdout
+        checked = run(tmp_path, "doctor", SCORELINE_STORE=uri, SCORELINE_ADMIN_KEY=ADMIN_KEY)
+        assert "ok    deployment: a sharded cluster" in checked.stdout
+        assert "ok    indexes of scores" in checked.stdout
         copied = run(tmp_path, "store", "copy", uri, f"sqlite:///{tmp_path}/copy.db")
         assert copied.returncode == 0, copied.stderr
         store.close()
 
 
 def _keeps_its_promises(store: Any) -> None:
-    """An id and an idempotency key are taken once in a project."""
+    """Check that an id and an idempotency key are unique in a project."""
     key = a_score().score_id
     score = a_score(entity="acme", project="large", idempotency_key=key)
     store.add_score(score)
@@ -106,7 +106,7 @@ def _keeps_its_promises(store: Any) -> None:
     not (shutil.which("mongodump") and shutil.which("mongorestore")),
     reason="no mongodump and mongorestore on PATH",
 )
-def test_a_dump_by_the_documents_commands_is_restored(tmp_path: Path, mongodb_uri: str) -> None:
+def test_a_documented_dump_is_restored(tmp_path: Path, mongodb_uri: str) -> None:
     lines = [line for line in shell_blocks() if line.startswith(("mongodump", "mongorestore"))]
     assert len(lines) == 2
     store = open_store(mongodb_uri)

@@ -1,4 +1,4 @@
-"""The Procfile itself, run by honcho as a Heroku-style host runs it."""
+"""The Procfile, run by honcho as on a hosting platform like Heroku."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_the_procfile_serves_on_port_with_web_concurrency_workers(tmp_path: Path
         wait_until_listening(port, process)
         service = Service(port, process, log)
         assert service.post("/v2/a/b/scores", SCORE).status == 200
-        service.wait_for_log("Booting worker with pid", times=3)  # One serves before all are there.
+        service.wait_for_log(
+            "Booting worker with pid", times=3
+        )  # The first may serve before the others have started.
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=40)

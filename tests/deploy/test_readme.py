@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]
 
 
-def test_the_settings_table_is_the_table_of_the_settings() -> None:
+def test_the_documented_settings_are_the_settings() -> None:
     wanted = [
         f"| `{s.name}` | {f'`{s.default}`' if s.default else 'none'} | {s.meaning} |"
         for s in SETTINGS
@@ -20,7 +20,7 @@ def test_the_settings_table_is_the_table_of_the_settings() -> None:
     assert re.findall(r"^\| `[A-Z_]+` \| .* \|$", text, re.MULTILINE) == wanted
 
 
-def test_the_curl_line_is_the_one_that_the_first_start_prints() -> None:
+def test_the_curl_command_is_the_one_that_the_first_start_prints() -> None:
     from app.startup import _welcome
     from config.settings import read_settings
 
@@ -29,7 +29,7 @@ def test_the_curl_line_is_the_one_that_the_first_start_prints() -> None:
     assert shown.split() == printed[printed.index("curl") :].split()
 
 
-def test_links_between_documents_lead_somewhere() -> None:
+def test_links_between_documents_work() -> None:
     for document in DOCUMENTS:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
             assert link.startswith("http") or (document.parent / link).exists(), (document, link)

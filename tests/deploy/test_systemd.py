@@ -1,4 +1,4 @@
-"""deploy/scoreline.service: what systemd itself says of it, and that the service tells it."""
+"""deploy/scoreline.service is accepted by systemd, and the service notifies it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.processes import ROOT, environment, running
 ANALYZE = shutil.which("systemd-analyze")
 UNIT = (ROOT / "deploy" / "scoreline.service").read_text("utf-8")
 MOST_EXPOSURE = 20
-"""In tenths, of 100: systemd takes up to 2.0 for well protected."""
+"""The exposure in tenths, of 100; systemd considers up to 2.0 well protected."""
 
 needs_systemd = pytest.mark.skipif(
     ANALYZE is None, reason="systemd-analyze is not installed (apt-get install systemd)"
@@ -26,7 +26,7 @@ needs_systemd = pytest.mark.skipif(
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that is there."""
+    """The unit, with a program that exists."""
     program = "/opt/scoreline/bin/scoreline"
     assert program in UNIT
     file = tmp_path / "scoreline.service"
@@ -41,27 +41,27 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_takes_the_unit_without_a_word(unit: Path) -> None:
+def test_systemd_accepts_the_unit_without_warnings(unit: Path) -> None:
     verified = analyze("verify", "--man=no", str(unit))
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
 @needs_systemd
-def test_the_unit_is_well_protected(unit: Path) -> None:
+def test_the_unit_has_a_low_exposure(unit: Path) -> None:
     judged = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", str(unit))
     if "unrecognized option" in judged.stderr:
         pytest.skip("this systemd-analyze judges no unit that is not loaded")
     assert judged.returncode == 0, judged.stdout
 
 
-def test_the_units_settings_can_be_used() -> None:
+def test_the_settings_of_the_unit_are_valid() -> None:
     settings = dict(re.findall(r"^Environment=([A-Z_]+)=(.*)$", UNIT, re.MULTILINE))
     used = read_settings(settings)
     assert used.store.removeprefix("sqlite:///").startswith("/var/lib/scoreline/")
     assert used.admin_key_file.startswith("/var/lib/scoreline/")
 
 
-def test_the_service_tells_systemd_that_it_is_ready(tmp_path: Path) -> None:
+def test_the_service_notifies_systemd_when_it_is_ready(tmp_path: Path) -> None:
     assert "Type=notify\n" in UNIT
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
@@ -70,7 +70,7 @@ def test_the_service_tells_systemd_that_it_is_ready(tmp_path: Path) -> None:
             assert b"READY=1" in listener.recv(4096)
 
 
-def test_a_wrong_setting_is_no_reason_to_start_again(tmp_path: Path) -> None:
+def test_a_wrong_setting_does_not_restart_the_service(tmp_path: Path) -> None:
     (code,) = re.findall(r"^RestartPreventExitStatus=(\d+)$", UNIT, re.MULTILINE)
     ended = subprocess.run(
         [sys.executable, "-m", "app.cli", "serve"],
