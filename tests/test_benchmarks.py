@@ -77,7 +77,7 @@ def test_the_reference_keeps_the_same_score_in_the_same_table(tmp_path: Path) ->
             assert query(ours.database, statement) == query(theirs.database, statement)
 
 
-def test_raw_inserts_are_of_the_same_documents_in_the_same_tables(tmp_path: Path) -> None:
+def test_raw_inserts_add_the_same_documents_to_the_same_tables(tmp_path: Path) -> None:
     tables = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
     with servers.scoreline(tmp_path) as server:
         answer = client(server).send("POST", f"{SCORES}/batch", batch(3))
@@ -97,7 +97,7 @@ def test_raw_inserts_are_of_the_same_documents_in_the_same_tables(tmp_path: Path
         assert raw.count(copy) > before
 
 
-def test_a_ratio_is_of_values_of_the_same_round() -> None:
+def test_a_ratio_compares_values_of_the_same_round() -> None:
     row = table.Row("creates", "Scoreline", "bare", "/s", [300.0, 100.0, 900.0], [100, 200, 600])
     assert row.ratios() == [3.0, 0.5, 1.5]
     assert row.cells()[3:] == ("1.50", "0.50", "3.00", "[300/s : 200/s]")
@@ -131,7 +131,7 @@ def test_load_counts_only_when_every_request_was_answered() -> None:
         wrk.read("unable to connect")
 
 
-def test_without_wrk_it_says_so(tmp_path: Path) -> None:
+def test_missing_wrk_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.run"],
         cwd=tmp_path,

@@ -31,7 +31,7 @@ def test_a_new_key_is_sl_and_43_letters_and_digits_of_all_62() -> None:
         f"\ufeff{KEY}\n".encode("utf-16-be"),
     ],
 )
-def test_what_an_editor_leaves_around_a_key_is_not_part_of_it(content: bytes) -> None:
+def test_whitespace_and_byte_order_marks_around_a_key_are_removed(content: bytes) -> None:
     assert decode_key(content) == KEY
 
 
@@ -48,13 +48,13 @@ def test_what_an_editor_leaves_around_a_key_is_not_part_of_it(content: bytes) ->
         b"a\0b",
     ],
 )
-def test_what_is_no_key_is_refused_without_being_shown(content: bytes) -> None:
+def test_an_invalid_key_is_refused_without_being_shown(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"^holds no API key: ") as refused:
         decode_key(content)
     assert "two" not in str(refused.value)
 
 
-def test_a_variable_with_a_line_feed_at_its_end_is_taken() -> None:
+def test_a_variable_with_a_trailing_line_feed_is_accepted() -> None:
     assert clean_key(f"{KEY}\n") == KEY
 
 
@@ -69,5 +69,5 @@ def test_a_variable_with_a_line_feed_at_its_end_is_taken() -> None:
         (f"sl_{'a' * 42}-", True),
     ],
 )
-def test_weaves_clients_want_40_characters_after_the_last_dash(key: str, short: bool) -> None:
+def test_weaves_clients_need_40_characters_after_the_last_dash(key: str, short: bool) -> None:
     assert has_short_last_part(key) is short

@@ -83,7 +83,7 @@ def test_the_old_name_is_the_path_of_earlier_releases(path: str, before: str) ->
 
 
 @given(any_json)
-def test_every_old_name_is_taken_for_one(value: Any) -> None:
+def test_every_old_name_is_recognised(value: Any) -> None:
     paths = [leaf["path"] for leaf in leaves(value)]
     assert all(may_be_old_name(old) for path in paths if (old := old_name(path)) != path)
 

@@ -52,7 +52,7 @@ def test_a_line_has_time_level_logger_message_and_request_id() -> None:
     }
 
 
-def test_an_exception_is_logged_whole_on_one_line() -> None:
+def test_an_exception_is_logged_completely_on_one_line() -> None:
     try:
         raise RuntimeError("broken")
     except RuntimeError:
@@ -82,7 +82,7 @@ def log_lines(handler: LineHandler, count: int, name: str = "scoreline.x") -> No
         handler.emit(logging.makeLogRecord(attributes))
 
 
-def test_lines_that_nobody_reads_stop_nobody_and_what_is_dropped_is_told(
+def test_unread_lines_block_nothing_and_dropped_lines_are_counted(
     pipe: tuple[int, int],
 ) -> None:
     handler = handler_of(pipe[1])
@@ -104,7 +104,7 @@ def test_lines_that_nobody_reads_stop_nobody_and_what_is_dropped_is_told(
     handler.close()
 
 
-def test_audit_lines_have_room_where_others_are_dropped(pipe: tuple[int, int]) -> None:
+def test_audit_lines_are_kept_when_others_are_dropped(pipe: tuple[int, int]) -> None:
     handler = handler_of(pipe[1])
     log_lines(handler, MAX_LINES + 20_000)
     log_lines(handler, 5, AUDIT)
@@ -116,7 +116,7 @@ def test_audit_lines_have_room_where_others_are_dropped(pipe: tuple[int, int]) -
     handler.close()
 
 
-def test_an_audit_line_is_written_when_the_call_goes_on(pipe: tuple[int, int]) -> None:
+def test_an_audit_line_is_written_before_the_call_continues(pipe: tuple[int, int]) -> None:
     handler = handler_of(pipe[1])
     os.set_blocking(pipe[0], False)
     log_lines(handler, 1, AUDIT)
@@ -132,7 +132,7 @@ def test_a_flush_writes_everything_before_it_returns(pipe: tuple[int, int]) -> N
     handler.close()
 
 
-def test_lines_whose_reader_is_gone_harm_nobody(pipe: tuple[int, int]) -> None:
+def test_a_closed_reader_does_no_harm(pipe: tuple[int, int]) -> None:
     handler = handler_of(pipe[1])
     os.close(pipe[0])
     log_lines(handler, 3)
@@ -166,7 +166,7 @@ log.info("after")
     assert sorted(messages) == ["after", "before", "child"]
 
 
-def test_a_service_whose_log_is_not_read_answers_and_stops(tmp_path: Path) -> None:
+def test_a_service_whose_log_is_not_read_still_serves_and_stops(tmp_path: Path) -> None:
     port = free_port()
     environ = environment(
         PORT=str(port),

@@ -78,7 +78,7 @@ def test_usr1_ends_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGQUIT])
-def test_usr2_starts_a_new_master_beside_the_old_which_may_then_end(
+def test_usr2_starts_a_new_master_and_the_old_one_can_be_stopped(
     tmp_path: Path, end: signal.Signals
 ) -> None:
     with two_workers(tmp_path) as service:

@@ -30,7 +30,7 @@ def plain_output(service: Service) -> str:
     return "\n".join(line for line in lines if not line.startswith("{"))
 
 
-def test_the_first_start_makes_a_key_and_a_curl_line_that_works(tmp_path: Path) -> None:
+def test_the_first_start_prints_a_curl_line_that_works(tmp_path: Path) -> None:
     with running(tmp_path, **FIRST) as service:
         told = plain_output(service)
         file = tmp_path / "var" / "admin.key"
@@ -53,7 +53,7 @@ def test_the_first_start_makes_a_key_and_a_curl_line_that_works(tmp_path: Path) 
         assert service.post("/v2/a/b/scores", SCORE, key=key).status == 200
 
 
-def test_a_key_file_of_a_start_that_was_broken_off_is_taken_over(tmp_path: Path) -> None:
+def test_the_key_file_of_an_interrupted_start_is_used(tmp_path: Path) -> None:
     file = tmp_path / "var" / "admin.key"
     file.parent.mkdir()
     file.write_text("sl_written-before-the-power-went-0123456789abc\n")
@@ -61,7 +61,7 @@ def test_a_key_file_of_a_start_that_was_broken_off_is_taken_over(tmp_path: Path)
         assert service.post("/v2/a/b/scores", SCORE, key=file.read_text().strip()).status == 200
 
 
-def test_an_address_that_is_taken_ends_the_start_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_address_in_use_ends_the_start_before_anything_is_created(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -80,7 +80,7 @@ def test_an_address_that_is_taken_ends_the_start_before_anything_is_made(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_file_with_nothing_in_it_ends_the_start(tmp_path: Path) -> None:
+def test_an_empty_key_file_ends_the_start(tmp_path: Path) -> None:
     file = tmp_path / "var" / "admin.key"
     file.parent.mkdir()
     file.touch()
@@ -137,7 +137,7 @@ def test_every_start_says_where_it_listens_and_where_the_docs_are(
     assert told == [f"Scoreline listens on {url}; API documentation: {url}/docs"] * 3
 
 
-def test_the_prefix_stands_before_every_route_and_probes_need_none(tmp_path: Path) -> None:
+def test_every_route_has_the_prefix_and_probes_work_without_it(tmp_path: Path) -> None:
     with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
         assert service.post("/traces/v2/a/b/scores", SCORE).status == 200
         assert service.post("/v2/a/b/scores", SCORE).status == 404
@@ -145,7 +145,7 @@ def test_the_prefix_stands_before_every_route_and_probes_need_none(tmp_path: Pat
             assert service.send("GET", path, key=None).status == 200
 
 
-def test_what_was_acknowledged_survives_kill_9_of_every_process(tmp_path: Path) -> None:
+def test_acknowledged_scores_survive_kill_9_of_every_process(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         answers = [service.post("/v2/a/b/scores", SCORE) for _ in range(50)]
         acknowledged = [answer.json["score_id"] for answer in answers]
@@ -158,7 +158,7 @@ def test_what_was_acknowledged_survives_kill_9_of_every_process(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_after_a_clean_stop_the_file_alone_holds_everything(
+def test_after_a_clean_stop_the_database_file_is_complete(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with running(tmp_path) as service:
@@ -169,7 +169,7 @@ def test_after_a_clean_stop_the_file_alone_holds_everything(
     assert scores_in_a_copy_of(tmp_path) == 3
 
 
-def test_after_a_reload_and_a_stop_the_file_alone_holds_everything(tmp_path: Path) -> None:
+def test_after_a_reload_and_a_stop_the_database_file_is_complete(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         before = set(service.workers())
         assert service.post("/v2/a/b/scores", SCORE).status == 200
@@ -180,7 +180,7 @@ def test_after_a_reload_and_a_stop_the_file_alone_holds_everything(tmp_path: Pat
     assert scores_in_a_copy_of(tmp_path) == 2
 
 
-def test_what_a_killed_worker_left_beside_the_file_is_in_it_after_the_next_stop(
+def test_the_wal_of_a_killed_worker_is_in_the_file_after_the_next_stop(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path, WEB_CONCURRENCY="1") as service:
@@ -255,7 +255,7 @@ def test_a_reload_of_workers_drops_no_request(tmp_path: Path) -> None:
     assert set(statuses) == {200}
 
 
-def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard_it(
+def test_a_stop_right_after_the_start_does_not_wait_for_starting_workers(
     tmp_path: Path,
 ) -> None:
     for _ in range(3):
@@ -264,7 +264,7 @@ def test_a_stop_right_after_the_start_does_not_wait_for_workers_that_never_heard
             service.process.wait(timeout=20)  # The graceful timeout is 30.
 
 
-def test_what_only_some_questions_need_is_not_imported_at_the_start(tmp_path: Path) -> None:
+def test_heavy_modules_are_not_imported_at_the_start(tmp_path: Path) -> None:
     program = (
         "import sys; from app import create_app; create_app(); "
         "print({'numpy', 'scipy', 'pyarrow', 'pymongo'} & sys.modules.keys())"

@@ -38,7 +38,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tracing.SANITIZE, "")
 
 
-def test_a_request_is_a_span_that_holds_no_key(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_a_span_without_the_key(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = dict(app.test_client().post(PATH, json=SCORE).headers)
     # Even where an operator wants every header there is.
     monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", ".*")
@@ -159,14 +159,14 @@ def imported(*statements: str, **variables: str) -> list[str]:
         {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
     ],
 )
-def test_nothing_is_imported_unless_traces_are_asked_for(
+def test_opentelemetry_is_not_imported_without_its_variables(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:
     settings = {"SCORELINE_STORE": f"sqlite:///{tmp_path}/x.db", **variables}
     assert imported("app.create_app()", **settings) == []
 
 
-def test_what_is_asked_for_and_not_installed_ends_the_start(tmp_path: Path) -> None:
+def test_tracing_that_is_configured_but_not_installed_ends_the_start(tmp_path: Path) -> None:
     ended = subprocess.run(
         command("serve"),
         check=False,
@@ -183,7 +183,7 @@ def test_what_is_asked_for_and_not_installed_ends_the_start(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_extra_an_exporter_is_refused_and_a_mere_endpoint_warned_of(
+def test_without_the_extra_an_exporter_is_refused_and_an_endpoint_logs_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tracing, "entry_points", lambda **_: ())

@@ -27,7 +27,7 @@ def assert_answers(service: Service) -> None:
     assert service.send("POST", PATH, SCORE).status == 200
 
 
-def test_more_silent_connections_than_threads_keep_nobody_waiting(few: Service) -> None:
+def test_more_silent_connections_than_threads_do_not_block_others(few: Service) -> None:
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(few)) for _ in range(10 * THREADS)]
         assert_answers(few)
@@ -37,7 +37,7 @@ def test_more_silent_connections_than_threads_keep_nobody_waiting(few: Service) 
         assert_answers(few)
 
 
-def test_who_stalls_is_given_up_and_meanwhile_others_are_answered(few: Service) -> None:
+def test_a_stalled_client_is_dropped_and_others_are_served_meanwhile(few: Service) -> None:
     with connect(few) as in_head, connect(few) as in_body:
         in_head.sendall(head(few, LENGTH)[:20])
         in_body.sendall(head(few, LENGTH) + SCORE[:-5])
@@ -47,7 +47,7 @@ def test_who_stalls_is_given_up_and_meanwhile_others_are_answered(few: Service) 
     assert [line for line in few.log_lines() if line["level"] == "error"] == []
 
 
-def test_a_connection_that_is_closed_by_its_client_is_forgotten(few: Service) -> None:
+def test_a_connection_closed_by_its_client_is_released(few: Service) -> None:
     (worker,) = few.workers()
     files = Path(f"/proc/{worker}/fd")
     assert_answers(few)

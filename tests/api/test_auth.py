@@ -1,4 +1,4 @@
-"""Who asks: Basic and Bearer, roles and scopes, and what a stranger is told."""
+"""Authentication with Basic and Bearer, roles and scopes, and refusals."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def post(service: Service, authorization: str | None, path: str = "/v2/acme/eval
 
 
 def create(service: Service, role: str, scope: str) -> tuple[str, str]:
-    """A new key of the service's store: its id and the key itself."""
+    """Create a key in the service's store; return its id and its secret."""
     store = open_store(service.environ["SCORELINE_STORE"])
     key, secret = create_key(store, name=f"{role} {scope}", role=role, scope=scope, owner="olga")
     store.close()
     return key.key_id, secret
 
 
-def test_the_key_is_taken_as_basic_password_and_as_bearer(service: Service) -> None:
+def test_a_key_is_accepted_as_basic_password_and_as_bearer_token(service: Service) -> None:
     key = service.key
     for authorization in (
         basic("api", key),
@@ -93,7 +93,9 @@ def test_a_wrong_key_is_refused_before_the_body_is_read(service: Service) -> Non
         ("admin", "other/*", 403),
     ],
 )
-def test_role_and_scope_decide(any_service: Service, role: str, scope: str, status: int) -> None:
+def test_role_and_scope_decide_what_a_key_may_do(
+    any_service: Service, role: str, scope: str, status: int
+) -> None:
     _, secret = create(any_service, role, scope)
     answer = post(any_service, f"Bearer {secret}")
     assert answer.status == status
@@ -109,13 +111,13 @@ def test_a_refusal_does_not_tell_whether_the_project_exists(service: Service) ->
     assert (there.status, there.body) == (nowhere.status, nowhere.body) == (403, nowhere.body)
 
 
-def test_a_scope_means_its_project_and_no_pattern(service: Service) -> None:
+def test_a_scope_is_not_a_pattern(service: Service) -> None:
     _, secret = create(service, "write", "a.b/*")
     assert post(service, f"Bearer {secret}", "/v2/a.b/x/scores").status == 200
     assert post(service, f"Bearer {secret}", "/v2/axb/x/scores").status == 403
 
 
-def test_a_revoked_key_stops_within_a_second_in_every_worker(any_service: Service) -> None:
+def test_a_revoked_key_stops_working_within_a_second_in_every_worker(any_service: Service) -> None:
     key_id, secret = create(any_service, "create", "*")
     for _ in range(20):  # Every worker has seen the key.
         assert post(any_service, f"Bearer {secret}").status == 200
@@ -127,7 +129,7 @@ def test_a_revoked_key_stops_within_a_second_in_every_worker(any_service: Servic
     assert statuses == [401] * 20
 
 
-def test_the_owner_of_the_key_is_kept_with_the_score(tmp_path: Path) -> None:
+def test_the_owner_of_the_key_is_stored_with_the_score(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         _, secret = create(service, "create", "*")
         body = {**SCORE, "wb_user_id": "mallory"}

@@ -1,4 +1,4 @@
-"""Following a project's scores over HTTP: cursors, waits, and what ends a wait."""
+"""Follow the changes of a project over HTTP: cursors, waits, and what ends a wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 
 @pytest.fixture
 def lone(tmp_path: Path) -> Iterator[Service]:
-    """One worker of four threads: a key may have one long request."""
+    """Run one worker with four threads, where a key may have one long request."""
     with running(tmp_path, WEB_CONCURRENCY="1", SCORELINE_THREADS="4") as service:
         yield service
 
@@ -34,7 +34,7 @@ def changes(service: Service, query: str) -> tuple[list[str], str]:
 
 
 def poll(service: Service) -> socket.socket:
-    """Begin to wait 30 seconds for a score, and return when the service waits."""
+    """Start a wait of 30 seconds for a score, and return when the service waits."""
     head = f"GET {SCORES}/changes?wait=30 HTTP/1.1\r\nHost: x\r\n"
     for _ in range(100):
         connection = socket.create_connection(("127.0.0.1", service.port), timeout=60)
@@ -50,7 +50,7 @@ def poll(service: Service) -> socket.socket:
 
 
 def until(service: Service, status: int) -> Answer:
-    """Send a long request again and again until it is answered with `status`; 20 s at most."""
+    """Repeat a long request until it gets `status`, for 20 seconds at most."""
     for _ in range(400):
         if (answer := service.send("GET", f"{SCORES}?limit=1")).status == status:
             return answer

@@ -1,4 +1,4 @@
-"""Long requests take a share of the threads; short ones always find one, and nothing leaks."""
+"""Long requests use only a share of the threads, and are counted until they end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = 30.0
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One worker of eight threads: four for long requests, two of them for one key."""
+    """Run one worker with eight threads: four for long requests, two of them per key."""
     settings = {"WEB_CONCURRENCY": "1", "SCORELINE_THREADS": "8"}
     with running(tmp_path_factory.mktemp("narrow"), **settings) as service:
         for _ in range(2):
@@ -37,12 +37,12 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def keys(narrow: Service) -> list[str]:
-    """Three keys that may read and write everywhere."""
+    """Return three keys that may read and write everywhere."""
     return [create(narrow, "write", "*")[1] for _ in range(3)]
 
 
 def begin(service: Service, method: str, path: str, key: str, *headers: str) -> socket.socket:
-    """Send the head of a request, on a connection that takes little of its answer."""
+    """Send the head of a request, on a connection with a small receive buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(SECONDS)
@@ -53,23 +53,23 @@ def begin(service: Service, method: str, path: str, key: str, *headers: str) -> 
 
 
 def read_slowly(service: Service, path: str, key: str) -> socket.socket:
-    """Begin to read a long answer, and stop after its status."""
+    """Read only the status line of a long response."""
     connection = begin(service, "GET", path, key)
     assert connection.recv(12) == b"HTTP/1.1 200"
     return connection
 
 
 def head_of(service: Service, path: str) -> bytes:
-    """Get the head of an answer, and wait until its connection, and so its place, is given back."""
+    """Read the head of a response, and wait until its connection is closed."""
     with begin(service, "GET", path, ADMIN_KEY, "Connection: close") as connection:
         return b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")[0]
 
 
-def until_taken(service: Service, path: str, key: str) -> Answer:
-    """Ask again until a place is free."""
+def until_accepted(service: Service, path: str, key: str) -> Answer:
+    """Repeat a request until it is not refused as busy."""
     deadline = time.monotonic() + SECONDS
     while (answer := service.send("GET", path, key=key)).status == 503:
-        assert time.monotonic() < deadline, "the place was never given back"
+        assert time.monotonic() < deadline, "the requests before never ended"
     return answer
 
 
@@ -101,7 +101,7 @@ def test_slow_readers_of_one_key_leave_room_for_others(
         assert_refused(narrow.post(f"{PATH}/batch", {"scores": [SCORE]}, key=one))
         assert_short_requests_are_answered(narrow, one)
         assert narrow.send("GET", f"{PATH}/summary?scorer=none", key=other).status == 200
-    assert until_taken(narrow, f"{PATH}?limit=1", one).status == 200
+    assert until_accepted(narrow, f"{PATH}?limit=1", one).status == 200
 
 
 def test_slow_readers_of_many_keys_leave_threads_for_short_requests(
@@ -112,7 +112,7 @@ def test_slow_readers_of_many_keys_leave_threads_for_short_requests(
             readers.enter_context(read_slowly(narrow, PATH, key))
         assert_refused(narrow.send("GET", f"{PATH}?limit=1", key=keys[2]))
         assert_short_requests_are_answered(narrow, keys[2])
-    assert until_taken(narrow, f"{PATH}?limit=1", keys[2]).status == 200
+    assert until_accepted(narrow, f"{PATH}?limit=1", keys[2]).status == 200
 
 
 @pytest.mark.parametrize("route", ["/batch", "/import", ""])
@@ -131,10 +131,10 @@ def test_slow_senders_of_large_bodies_are_long_requests(
             senders.enter_context(sender)
         assert_refused(narrow.post(PATH, {**SCORE, "value": "x" * size}))
         assert_short_requests_are_answered(narrow, one)
-    assert until_taken(narrow, f"{PATH}?limit=1", ADMIN_KEY).status == 200
+    assert until_accepted(narrow, f"{PATH}?limit=1", ADMIN_KEY).status == 200
 
 
-def test_no_answer_keeps_its_place(narrow: Service, keys: list[str]) -> None:
+def test_no_response_counts_as_running_after_its_end(narrow: Service, keys: list[str]) -> None:
     one = keys[0]
     refused = [
         ("GET", f"{PATH}?limit=x", 422),
@@ -148,13 +148,13 @@ def test_no_answer_keeps_its_place(narrow: Service, keys: list[str]) -> None:
     ]
     for method, path, status in refused * 3:
         deadline = time.monotonic() + SECONDS
-        # A place is given back just after the answer is sent.
+        # A request stops counting just after its response is sent.
         while (found := narrow.send(method, path, key=one).status) == 503:
             assert time.monotonic() < deadline, path
         assert found == status, path
 
 
-def test_a_place_is_given_back_when_the_application_fails(
+def test_a_long_request_ends_when_the_application_fails(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

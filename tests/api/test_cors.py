@@ -1,4 +1,4 @@
-"""Which origins' pages may call the service: none unless they are named. See tests/browser too."""
+"""Pages of other origins may call the service only if they are named. See also tests/browser."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that lets pages of two origins in."""
+    """Run a service that allows pages of two origins."""
     origins = f"{NAMED},http://localhost:5173"
     with running(tmp_path_factory.mktemp("cors"), SCORELINE_CORS_ORIGINS=origins) as started:
         yield started
 
 
 def preflight(service: Service, origin: str | None, path: str = SCORES) -> Answer:
-    """What a browser asks before it posts JSON with a key."""
+    """Send what a browser sends before it posts JSON with a key."""
     headers = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
@@ -52,7 +52,7 @@ def listed(text: str) -> set[str]:
     return set(text.lower().split(", "))
 
 
-def test_without_the_setting_nothing_is_answered_to_another_origin(service: Service) -> None:
+def test_without_the_setting_no_other_origin_is_allowed(service: Service) -> None:
     asked = preflight(service, NAMED)
     read = service.send("GET", SCORES, headers={"Origin": NAMED})
     assert (asked.status, read.status) == (405, 200)
@@ -80,19 +80,17 @@ def test_a_preflight_of_a_named_origin_is_answered_without_a_key(
 
 
 @pytest.mark.parametrize("origin", [*OTHERS, None])
-def test_a_preflight_of_another_origin_is_no_method_of_ours(
-    named: Service, origin: str | None
-) -> None:
+def test_a_preflight_of_another_origin_is_405(named: Service, origin: str | None) -> None:
     answer = preflight(named, origin)
     assert answer.status == 405
     assert cors_headers(answer) == {"Vary": "Origin"}
 
 
-def test_options_that_asks_nothing_is_no_method_of_ours(named: Service) -> None:
+def test_options_without_a_preflight_is_405(named: Service) -> None:
     assert named.send("OPTIONS", SCORES, headers={"Origin": NAMED}).status == 405
 
 
-def test_a_named_origin_may_read_the_answers(named: Service) -> None:
+def test_a_named_origin_may_read_responses(named: Service) -> None:
     for method, path, key, status in (
         ("GET", SCORES, "", 200),
         ("GET", SCORES, None, 401),
@@ -113,11 +111,11 @@ def test_a_named_origin_may_read_the_answers(named: Service) -> None:
 
 
 @pytest.mark.parametrize("origin", OTHERS)
-def test_another_origin_may_not(named: Service, origin: str) -> None:
+def test_another_origin_may_not_read_responses(named: Service, origin: str) -> None:
     answer = named.post(SCORES, SCORE, headers={"Origin": origin})
     assert cors_headers(answer) == {"Vary": "Origin"}
 
 
-def test_a_program_that_is_no_browser_sees_no_difference(named: Service) -> None:
+def test_a_client_that_is_not_a_browser_sees_no_difference(named: Service) -> None:
     answer = named.post(SCORES, SCORE)
     assert (answer.status, cors_headers(answer)) == (200, {"Vary": "Origin"})

@@ -1,4 +1,4 @@
-"""`/docs` without a browser: what is served, and what the page may do; tests/browser opens it."""
+"""`/docs` without a browser: its files and its security policy; tests/browser opens the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.processes import Service, running
 
 
-def test_the_page_needs_no_key_and_may_load_only_from_its_own_place(service: Service) -> None:
+def test_the_page_needs_no_key_and_loads_only_from_its_own_origin(service: Service) -> None:
     answer = service.send("GET", "/docs", key=None)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     policy = dict(

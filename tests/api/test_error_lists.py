@@ -1,4 +1,4 @@
-"""Lists of errors end after a hundred, and say how many more there are."""
+"""Lists of errors are bounded, and say how many more there are."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_each_line_of_an_import_has_its_result(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/batch", "/batch?partial=true", "/import"])
-def test_what_is_echoed_is_bounded(service: Service, path: str) -> None:
+def test_echoed_input_is_bounded(service: Service, path: str) -> None:
     large = json.dumps({"x": "y" * 2_000_000})
     texts = [large] * (3 if path else 1)
     answer = (
@@ -105,13 +105,13 @@ def test_what_is_echoed_is_bounded(service: Service, path: str) -> None:
     assert told + left_out == len(texts) * (5 if path == "/import" else 3)
 
 
-def test_the_first_error_is_whole_however_large(service: Service) -> None:
+def test_the_first_error_is_never_cut(service: Service) -> None:
     body = {"prediction_id": "p", "scorer": "s", "x": "y" * (MAX_ECHOED + 1)}
     (error,) = service.post(SCORES, body).json["detail"]
     assert error["input"] == body
 
 
-def test_errors_that_are_not_told_take_no_memory(app: Flask) -> None:
+def test_errors_that_are_not_listed_take_no_memory(app: Flask) -> None:
     client = app.test_client()
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/jsonl"}
     data = b"\n".join([b'{"x":[[],[],[],[],[],[],[],[],[],[]]}'] * 10_000)
@@ -129,9 +129,7 @@ def test_blank_lines_take_no_memory(service: Service) -> None:
     assert (answer.status, answer.json["num_created"]) == (200, 1)
 
 
-def test_the_document_is_made_once_by_whichever_thread(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_openapi_document_is_made_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     at_once = threading.Barrier(8)
     document = openapi.document

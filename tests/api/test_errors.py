@@ -70,7 +70,7 @@ def test_a_wrong_path_or_method_is_json(
     ("name", "methods"),
     [("batch", {"POST"}), ("batches", {"GET", "HEAD"}), ("xbatch", {"GET", "HEAD"})],
 )
-def test_a_name_beside_the_score_ids_is_no_score_id(
+def test_a_path_segment_that_is_not_a_score_id_is_404(
     service: Service, name: str, methods: set[str]
 ) -> None:
     allowed = service.send("OPTIONS", f"/v2/a/b/scores/{name}").headers["Allow"]

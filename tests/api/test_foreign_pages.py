@@ -1,4 +1,4 @@
-"""Writes of pages: those of the own origin and of named ones pass, all others are a 403."""
+"""Writes of pages are allowed from the same origin and from named ones; all others are 403."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSAL = {
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service behind one proxy, with one named origin."""
+    """Run a service behind one proxy, with one named origin."""
     settings = {"SCORELINE_TRUSTED_PROXIES": "1", "SCORELINE_CORS_ORIGINS": NAMED}
     with running(tmp_path_factory.mktemp("foreign"), **settings) as started:
         yield started
@@ -61,14 +61,14 @@ def filled(headers: dict[str, str], service: Service) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("headers", OWN)
-def test_a_write_of_the_own_origin_or_of_no_page_passes(
+def test_a_write_of_the_same_origin_or_without_a_page_is_allowed(
     service: Service, headers: dict[str, str]
 ) -> None:
     assert service.post(SCORES, SCORE, headers=filled(headers, service)).status == 200
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_a_write_of_a_foreign_page_is_a_403_and_stores_nothing(
+def test_a_write_of_a_foreign_page_is_403_and_stores_nothing(
     service: Service, headers: dict[str, str]
 ) -> None:
     path = f"/v2/acme/{secrets.token_hex(4)}/scores"
@@ -92,7 +92,7 @@ def test_a_write_of_a_foreign_page_is_a_403_and_stores_nothing(
         ("POST", "/docs"),
     ],
 )
-def test_every_method_that_is_no_read_is_held_to_it_on_every_path(
+def test_every_writing_method_on_every_path_is_checked(
     service: Service, method: str, path: str
 ) -> None:
     foreign = {"Origin": "http://127.0.0.1:1"}
@@ -116,7 +116,7 @@ def test_a_named_origin_may_write(behind: Service, site: dict[str, str]) -> None
     assert behind.post(SCORES, SCORE, headers=other).status == 403
 
 
-def test_behind_a_trusted_proxy_the_origin_is_held_against_x_forwarded_host(
+def test_behind_a_trusted_proxy_the_origin_is_compared_with_x_forwarded_host(
     behind: Service,
 ) -> None:
     origin = {"Origin": "https://scores.example"}
@@ -156,7 +156,7 @@ def test_behind_a_trusted_proxy_the_origin_is_held_against_x_forwarded_host(
         ("null", "null", "http", False),
     ],
 )
-def test_host_and_port_decide_with_the_schemes_own_port_as_default(
+def test_origins_are_compared_by_host_and_port_with_default_ports(
     origin: str, host: str, scheme: str, own: bool
 ) -> None:
     environ = {"HTTP_ORIGIN": origin, "HTTP_HOST": host, "wsgi.url_scheme": scheme}

@@ -1,4 +1,4 @@
-"""Every answer of the application has the security headers, also an error, a stream or a file."""
+"""Every response has the security headers, including errors, streams and files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCORE = b'{"prediction_id": "p", "scorer": "s", "value": 1}'
         ("GET", "/" + "x" * 9_000, None, 414),
     ],
 )
-def test_every_answer_has_the_headers(
+def test_every_response_has_the_headers(
     service: Service, method: str, path: str, body: bytes | None, status: int
 ) -> None:
     answer = service.send(method, path, body)
@@ -54,20 +54,20 @@ def test_a_file_of_the_page_has_the_headers_and_may_be_cached(service: Service) 
 
 
 @pytest.mark.parametrize("key", [None, "sl_wrong"])
-def test_a_stranger_gets_the_headers_too(service: Service, key: str | None) -> None:
+def test_a_response_without_a_key_has_the_headers_too(service: Service, key: str | None) -> None:
     answer = service.send("GET", SCORES, key=key)
     assert answer.status == 401
     assert set(SECURITY_HEADERS.items()) <= set(answer.headers.items())
 
 
-def test_a_request_that_came_by_https_is_told_to_come_so_again(service: Service) -> None:
+def test_a_response_over_https_has_strict_transport_security(service: Service) -> None:
     request = head(service, "X-Forwarded-Proto: https", f"Content-Length: {len(SCORE)}") + SCORE
     status, headers, _ = exchange(service, request)
     assert (status, headers["strict-transport-security"]) == (200, "max-age=31536000")
 
 
 @pytest.mark.parametrize(("proxies", "told"), [("0", False), ("1", True)])
-def test_https_is_believed_of_a_proxy_elsewhere_when_proxies_are_trusted(
+def test_the_scheme_is_taken_only_from_a_trusted_proxy(
     tmp_path: Path, proxies: str, told: bool
 ) -> None:
     with running(tmp_path, SCORELINE_TRUSTED_PROXIES=proxies) as service:
@@ -79,7 +79,7 @@ def test_https_is_believed_of_a_proxy_elsewhere_when_proxies_are_trusted(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_page_may_set_a_policy_of_its_own(scheme: str) -> None:
+def test_a_page_may_set_its_own_policy(scheme: str) -> None:
     own = [("Content-Security-Policy", "default-src 'self'"), ("Cache-Control", "max-age=60")]
     environ = {"wsgi.url_scheme": scheme}
 

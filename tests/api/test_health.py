@@ -27,7 +27,7 @@ def test_health_is_200_without_a_key(any_service: Service, path: str, status: st
     assert (answer.status, answer.json) == (200, {"status": status})
 
 
-def test_a_dead_mongodb_is_503_in_seconds_and_not_a_hang(tmp_path: Path) -> None:
+def test_a_dead_mongodb_is_503_within_seconds(tmp_path: Path) -> None:
     uri = f"mongodb://127.0.0.1:{free_port()}/scoreline?serverSelectionTimeoutMS=300"
     with running(tmp_path, uri) as service:
         assert service.send("GET", "/health/live", key=None).status == 200
@@ -44,7 +44,7 @@ def test_a_dead_mongodb_is_503_in_seconds_and_not_a_hang(tmp_path: Path) -> None
     assert max(line["milliseconds"] for line in requests) < 8_000
 
 
-def test_version_is_told_without_a_key(any_service: Service) -> None:
+def test_the_version_is_served_without_a_key(any_service: Service) -> None:
     answer = any_service.send("GET", "/version", key=None)
     assert (answer.status, answer.json) == (200, {"version": version("scoreline"), "api": "v2"})
 
@@ -58,12 +58,12 @@ def ready(service: Service) -> tuple[int, object]:
 
 
 def longest(service: Service) -> float:
-    """How long the longest answer to a probe took, in seconds."""
+    """Return how many seconds the slowest of several probes took."""
     lines = [line for line in service.log_lines() if line.get("path") == "/health/ready"]
     return float(max(line["milliseconds"] for line in lines)) / 1000
 
 
-def test_an_embedded_store_that_hangs_is_not_ready_in_seconds_and_ready_when_it_goes_on(
+def test_an_embedded_store_that_hangs_is_not_ready_until_it_continues(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as service:
@@ -84,7 +84,7 @@ def test_an_embedded_store_that_hangs_is_not_ready_in_seconds_and_ready_when_it_
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process, and wait until every thread of it has stopped: the signal comes later."""
+    """Stop a process, and wait until all of its threads have stopped."""
     process.send_signal(signal.SIGSTOP)
     deadline = time.monotonic() + 60
     states = Path(f"/proc/{process.pid}/task").glob("*/stat")
@@ -93,7 +93,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             assert time.monotonic() < deadline
 
 
-def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_goes_on(
+def test_a_mongodb_server_that_hangs_is_not_ready_until_it_continues(
     tmp_path: Path,
 ) -> None:
     if mongodb.choice() is None or os.environ.get("SCORELINE_TEST_MONGODB"):
@@ -118,7 +118,7 @@ def test_a_mongodb_server_that_hangs_is_not_ready_in_seconds_and_ready_when_it_g
         server.wait()
 
 
-def test_probes_of_a_store_that_hangs_share_one_question(
+def test_probes_of_a_store_that_hangs_share_one_ping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []

@@ -1,4 +1,4 @@
-"""HTTP itself, by raw sockets: bodies over the limit, expectations, keep-alive, pipelining."""
+"""HTTP over raw sockets: bodies over the limit, expectations, keep-alive, pipelining."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OVER = {"detail": f"The body is over the limit of {LIMIT} bytes"}
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that takes bodies of up to LIMIT bytes, in one worker."""
+    """Run a service of one worker that accepts bodies of up to LIMIT bytes."""
     settings = {"SCORELINE_MAX_BODY_BYTES": str(LIMIT), "WEB_CONCURRENCY": "1"}
     with running(tmp_path_factory.mktemp("small"), **settings) as started:
         yield started
 
 
 def head(service: Service, *headers: str, path: str = PATH, version: str = "1.1") -> bytes:
-    """The first part of a POST with the administrator's key."""
+    """Return the head of a POST with the administrator's key."""
     lines = [f"POST {path} HTTP/{version}", "Host: x", f"Authorization: Bearer {service.key}"]
     return "\r\n".join([*lines, *headers, "", ""]).encode()
 
@@ -40,7 +40,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One answer from an open connection: status, headers in lower case, body."""
+    """Read one response from a connection: status, headers in lower case, body."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(1)
@@ -64,7 +64,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def test_a_length_over_the_limit_is_413_before_any_of_the_body_is_sent(small: Service) -> None:
+def test_a_content_length_over_the_limit_is_413_before_the_body_is_sent(small: Service) -> None:
     status, headers, body = exchange(small, head(small, f"Content-Length: {10**12}"))
     assert (status, json.loads(body)) == (413, OVER)
     assert headers["content-type"] == "application/json"
@@ -76,20 +76,20 @@ def test_a_client_that_sends_a_large_body_still_reads_its_413(small: Service) ->
     assert exchange(small, request)[0] == 413
 
 
-def test_a_chunked_body_over_the_limit_is_413_and_never_cut_short(small: Service) -> None:
+def test_a_chunked_body_over_the_limit_is_413_and_not_truncated(small: Service) -> None:
     padding = chunk(b" " * LIMIT) * 3
     request = head(small, CHUNKED) + chunk(SCORE) + padding + chunk(b"")
     status, _, body = exchange(small, request)
     assert (status, json.loads(body)) == (413, OVER)
 
 
-def test_a_body_of_exactly_the_limit_is_taken(small: Service) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(small: Service) -> None:
     body = SCORE + b" " * (LIMIT - len(SCORE))
     assert exchange(small, head(small, f"Content-Length: {LIMIT}") + body)[0] == 200
     assert exchange(small, head(small, CHUNKED) + chunk(body) + chunk(b""))[0] == 200
 
 
-def test_a_flood_of_a_body_does_not_grow_the_process(small: Service) -> None:
+def test_a_body_over_the_limit_takes_no_memory(small: Service) -> None:
     before = peak_kilobytes(small)
     with connect(small) as connection:
         connection.sendall(head(small, CHUNKED))
@@ -111,7 +111,7 @@ def test_large_bodies_at_the_same_time_are_read_one_after_another(tmp_path: Path
 
 
 def peak_kilobytes(service: Service) -> int:
-    """The most memory that the only worker of a service has had."""
+    """Return the peak memory of the only worker of a service."""
     (worker,) = service.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
@@ -129,7 +129,9 @@ def test_a_body_shorter_than_its_length_is_400(small: Service) -> None:
 
 
 @pytest.mark.parametrize("head_", [CHUNKED, "Content-Length: 500"])
-def test_a_client_that_goes_away_in_mid_body_is_no_defect(tmp_path: Path, head_: str) -> None:
+def test_a_client_that_disconnects_while_sending_is_not_logged_as_a_failure(
+    tmp_path: Path, head_: str
+) -> None:
     with running(tmp_path) as service:
         with connect(service) as connection:
             connection.sendall(head(service, head_) + b"30\r\nabc")
@@ -150,7 +152,7 @@ def test_broken_chunks_are_400_in_json(service: Service, chunks: bytes) -> None:
     assert (status, json.loads(body)) == (400, {"detail": "There was an error parsing the body"})
 
 
-def test_a_chunked_body_is_taken(service: Service) -> None:
+def test_a_chunked_body_is_accepted(service: Service) -> None:
     request = head(service, CHUNKED) + chunk(SCORE[:10]) + chunk(SCORE[10:]) + chunk(b"")
     assert exchange(service, request)[0] == 200
 
@@ -211,7 +213,7 @@ def test_broken_http_is_refused_by_gunicorn(service: Service, request_: bytes, s
     assert b"Traceback" not in body
 
 
-def test_of_two_content_types_the_first_counts(service: Service) -> None:
+def test_the_first_of_two_content_types_is_used(service: Service) -> None:
     types = ["Content-Type: text/plain", "Content-Type: application/json"]
     assert exchange(service, head(service, LENGTH, *types) + SCORE)[0] == 422
     assert exchange(service, head(service, LENGTH, *types[::-1]) + SCORE)[0] == 200

@@ -21,7 +21,7 @@ _projects = iter(range(10**9))
 
 @pytest.fixture
 def scores() -> str:
-    """The path of an empty project of this test's own."""
+    """Return the path of a new, empty project."""
     return f"/v2/acme/idempotency-{next(_projects)}/scores"
 
 
@@ -34,7 +34,7 @@ def replayed(answer: Answer) -> bool:
 
 
 @pytest.mark.parametrize("header", ["Idempotency-Key", "X-Weave-Retry-Id"])
-def test_the_same_key_and_body_is_the_first_answer_again(
+def test_the_same_key_and_body_replays_the_first_response(
     any_service: Service, scores: str, header: str
 ) -> None:
     first, *again = [any_service.post(scores, SCORE, headers={header: "k-1"}) for _ in range(3)]
@@ -62,7 +62,7 @@ def test_the_same_key_with_another_body_is_422(any_service: Service, scores: str
     assert len(ids(any_service, scores)) == 1
 
 
-def test_a_key_means_its_own_project(any_service: Service, scores: str) -> None:
+def test_a_key_applies_to_its_own_project(any_service: Service, scores: str) -> None:
     headers = {"Idempotency-Key": "k-1"}
     elsewhere = scores.replace("acme", "else")
     first = any_service.post(scores, SCORE, headers=headers)
@@ -77,7 +77,7 @@ def test_without_a_key_every_call_is_a_new_score(any_service: Service, scores: s
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "é", "tab\there"])
-def test_a_key_that_is_none_is_422(service: Service, scores: str, key: str) -> None:
+def test_a_malformed_key_is_422(service: Service, scores: str, key: str) -> None:
     for header in ("Idempotency-Key", "X-Weave-Retry-Id"):
         answer = service.post(scores, SCORE, headers={header: key})
         assert answer.status == 422
@@ -85,12 +85,12 @@ def test_a_key_that_is_none_is_422(service: Service, scores: str, key: str) -> N
     assert ids(service, scores) == []
 
 
-def test_a_key_of_255_characters_is_one(service: Service, scores: str) -> None:
+def test_a_key_of_255_characters_is_valid(service: Service, scores: str) -> None:
     headers = {"Idempotency-Key": "~" * 255}
     assert service.post(scores, SCORE, headers=headers).status == 200
 
 
-def test_a_key_may_be_used_again_when_its_score_is_deleted(
+def test_a_key_can_be_used_again_after_its_score_is_deleted(
     any_service: Service, scores: str
 ) -> None:
     headers = {"Idempotency-Key": "k-1"}
@@ -99,7 +99,9 @@ def test_a_key_may_be_used_again_when_its_score_is_deleted(
     assert any_service.post(scores, SCORE, headers=headers).json["score_id"] != first
 
 
-def test_64_calls_at_once_with_one_key_make_one_score(any_service: Service, scores: str) -> None:
+def test_64_concurrent_calls_with_one_key_create_one_score(
+    any_service: Service, scores: str
+) -> None:
     def call(_: int) -> Answer:
         return any_service.post(scores, SCORE, headers={"Idempotency-Key": "race"})
 
@@ -142,7 +144,7 @@ def test_a_batch_may_hold_the_same_score_twice(any_service: Service, scores: str
     assert len(ids(any_service, scores)) == 5
 
 
-def test_an_item_may_carry_a_key_of_its_own(any_service: Service, scores: str) -> None:
+def test_a_score_of_a_batch_may_have_its_own_key(any_service: Service, scores: str) -> None:
     single = any_service.post(scores, SCORE, headers={"Idempotency-Key": "i-1"}).json["score_id"]
     items = [{**SCORE, "idempotency_key": key} for key in ("i-1", "i-2", "i-2")] + [SCORE]
     answer = batch(any_service, scores, items)
@@ -152,7 +154,7 @@ def test_an_item_may_carry_a_key_of_its_own(any_service: Service, scores: str) -
     assert sorted(ids(any_service, scores)) == sorted(set(found))
 
 
-def test_an_items_key_with_other_content_fails_all_or_with_partial_itself(
+def test_a_reused_key_in_a_batch_fails_all_or_with_partial_only_itself(
     any_service: Service, scores: str
 ) -> None:
     any_service.post(scores, SCORE, headers={"Idempotency-Key": "i-1"})
@@ -172,12 +174,14 @@ def test_an_items_key_with_other_content_fails_all_or_with_partial_itself(
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, 7])
-def test_an_items_key_that_is_none_is_refused(service: Service, scores: str, key: Any) -> None:
+def test_a_malformed_key_in_a_batch_is_refused(service: Service, scores: str, key: Any) -> None:
     answer = batch(service, scores, [{**SCORE, "idempotency_key": key}])
     assert answer.json["detail"][0]["loc"] == ["body", "scores", 0, "idempotency_key"]
 
 
-def test_16_batches_at_once_with_one_key_are_one_batch(any_service: Service, scores: str) -> None:
+def test_16_concurrent_batches_with_one_key_are_stored_once(
+    any_service: Service, scores: str
+) -> None:
     def call(_: int) -> Answer:
         # One key may not have 16 batches under way: as a client, ask again until it may.
         while (answer := batch(any_service, scores, values(20), "race")).status == 503:
@@ -199,7 +203,7 @@ def attempt(service: Service, scores: str, count: int, key: str = "", **changes:
     return service.post(scores, {**SCORE, **changes}, headers=headers, key=key)
 
 
-def test_a_repeated_call_without_a_key_is_the_call_before(
+def test_a_repeated_call_without_a_key_replays_the_call_before(
     any_service: Service, scores: str
 ) -> None:
     first = attempt(any_service, scores, 0)
@@ -223,7 +227,7 @@ def test_a_first_attempt_is_always_a_new_score(any_service: Service, scores: str
     assert attempt(any_service, scores, 1).body == second.body
 
 
-def test_other_content_another_key_and_another_project_are_no_retry(
+def test_other_content_another_key_or_another_project_is_not_a_retry(
     any_service: Service, scores: str
 ) -> None:
     _, other_key = create_key(any_service, "create", "acme/*")
@@ -234,7 +238,7 @@ def test_other_content_another_key_and_another_project_are_no_retry(
     assert not replayed(attempt(any_service, f"{scores[:-7]}-2/scores", 1))
 
 
-def test_a_retry_id_beside_a_count_of_attempts_is_no_key(any_service: Service, scores: str) -> None:
+def test_a_retry_id_next_to_a_retry_count_is_ignored(any_service: Service, scores: str) -> None:
     """Weave's client 0.54 sends the retry id of an earlier batch of calls with later scores."""
     stale = {"X-Weave-Retry-Id": "of-a-batch-before", "X-Stainless-Retry-Count": "0"}
     answers = [
@@ -251,7 +255,9 @@ def test_a_retry_id_beside_a_count_of_attempts_is_no_key(any_service: Service, s
     ]
 
 
-def test_a_retry_means_the_last_ten_minutes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_without_a_key_replays_only_the_last_ten_minutes(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def post(count: int) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}", "X-Stainless-Retry-Count": str(count)}
         answer = app.test_client().post("/v2/a/b/scores", json=SCORE, headers=headers)

@@ -1,4 +1,4 @@
-"""Imports: scores that were taken before keep their ids and times, and come twice for nothing."""
+"""Imports: scores keep their ids and times, and a repeated import stores nothing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _seconds = count()
 
 
 def id_at(moment: datetime) -> str:
-    """A UUIDv7 of a moment, whose other bits are random."""
+    """Return a random UUIDv7 of a moment."""
     text = f"{int(moment.timestamp() * 1000):012x}7{secrets.token_hex(2)[:3]}8"
     text += secrets.token_hex(8)[:15]
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def taken(**fields: Any) -> dict[str, Any]:
-    """A score that was taken before, with an id of its own."""
+    """Return a score with its own id and time."""
     moment = NEW_YEAR + timedelta(seconds=next(_seconds))
     mine = {"score_id": id_at(moment), "created_at": moment.isoformat()}
     return {**SCORE, "evaluation_run_id": None, **mine, **fields}
@@ -53,7 +53,7 @@ def counts(answer: Answer) -> tuple[int, int, int]:
 
 
 def reasons(answer: Answer) -> list[list[tuple[list[Any], str]]]:
-    """Where and of which type the errors of each result are."""
+    """Return the location and type of each error of each result."""
     return [
         [(error["loc"], error["type"]) for error in result.get("detail", ())]
         for result in answer.json["results"]
@@ -83,7 +83,7 @@ def test_an_export_is_imported_exactly_and_once(any_service: Service, scores: st
     assert listed(any_service.send("GET", scores)) == there
 
 
-def test_an_owner_in_a_line_is_not_taken(any_service: Service, scores: str) -> None:
+def test_an_owner_in_a_line_is_ignored(any_service: Service, scores: str) -> None:
     _, key = create_key(any_service, "write", "acme/*")
     item = taken(wb_user_id="somebody")
     assert counts(send(any_service, scores, [item], key=key)) == (1, 0, 0)
@@ -92,7 +92,7 @@ def test_an_owner_in_a_line_is_not_taken(any_service: Service, scores: str) -> N
     assert found["created_at"] == item["created_at"].replace("+00:00", ".000Z")
 
 
-def test_scores_are_found_in_their_own_time(any_service: Service, scores: str) -> None:
+def test_imported_scores_are_listed_by_their_own_time(any_service: Service, scores: str) -> None:
     now = add(any_service, scores)
     first, second = taken(), taken()
     assert counts(send(any_service, scores, [second, first])) == (2, 0, 0)
@@ -102,14 +102,14 @@ def test_scores_are_found_in_their_own_time(any_service: Service, scores: str) -
     assert [line["score_id"] for line in listed(before)] == found[:2]
 
 
-def test_an_object_with_a_list_is_taken_too(service: Service, scores: str) -> None:
+def test_an_object_with_a_list_is_accepted_too(service: Service, scores: str) -> None:
     items = [taken(), {"score_id": 1}]
     answer = service.post(f"{scores}/import", {"scores": items})
     assert counts(answer) == (1, 0, 1)
     assert reasons(answer)[1][0] == (["body", "scores", 1, "prediction_id"], "missing")
 
 
-def test_each_line_stands_for_itself_in_its_order(any_service: Service, scores: str) -> None:
+def test_each_line_has_its_own_result_in_order(any_service: Service, scores: str) -> None:
     good, other = taken(), taken()
     soon = datetime.now(UTC) + timedelta(seconds=30)
     late = datetime.now(UTC) + timedelta(seconds=90)
@@ -152,7 +152,7 @@ def test_each_line_stands_for_itself_in_its_order(any_service: Service, scores: 
 
 
 @pytest.mark.parametrize("zone", ["Z", "+00:00", "+02:00", "-11:30"])
-def test_any_zone_names_the_same_time(service: Service, scores: str, zone: str) -> None:
+def test_times_in_any_zone_are_accepted(service: Service, scores: str, zone: str) -> None:
     text = f"2024-06-01T12:00:00.123987{zone}"
     item = taken(score_id=id_at(datetime.fromisoformat(text)), created_at=text)
     assert counts(send(service, scores, [item])) == (1, 0, 0)
@@ -194,7 +194,7 @@ def test_other_content_under_the_same_id_is_refused(
     assert export(any_service, scores, "").body == there
 
 
-def test_nothing_is_told_of_what_another_project_holds(any_service: Service, scores: str) -> None:
+def test_nothing_is_disclosed_about_another_project(any_service: Service, scores: str) -> None:
     elsewhere = scores.replace("acme", "globex")
     item = taken()
     assert counts(send(any_service, elsewhere, [item])) == (1, 0, 0)
@@ -229,7 +229,7 @@ def test_an_import_is_audited(service: Service, scores: str) -> None:
     assert (lines[-1]["num_sent"], lines[-1]["num_created"]) == (2, 2)
 
 
-def test_imports_at_the_same_time_store_nothing_twice(any_service: Service, scores: str) -> None:
+def test_concurrent_imports_store_nothing_twice(any_service: Service, scores: str) -> None:
     items = [taken(value=number) for number in range(600)]
     answers: list[Answer] = []
 
@@ -250,7 +250,7 @@ def test_imports_at_the_same_time_store_nothing_twice(any_service: Service, scor
 
 
 def a_body(**fields: Any) -> dict[str, Any]:
-    """A loaded ScoreImportLine."""
+    """Return a loaded ScoreImportLine."""
     item = taken(**fields)
     return {**item, "created_at": datetime.fromisoformat(item["created_at"])}
 
@@ -259,7 +259,7 @@ def run_import(store: Store, bodies: list[dict[str, Any]]) -> list[Kept]:
     return import_scores(store, "e", "p", COMMAND_LINE, bodies)
 
 
-def test_of_lines_with_one_id_the_first_that_is_the_stored_score_counts(store: Store) -> None:
+def test_a_line_with_a_stored_id_is_present_only_with_the_same_content(store: Store) -> None:
     body = a_body()
     assert run_import(store, [body]) == [Kept.CREATED]
     other = {**body, "value": 2}
@@ -277,7 +277,7 @@ def test_many_lines_with_one_id_are_one_score(store: Store) -> None:
     assert outcomes == [Kept.CREATED, *[Kept.PRESENT] * 49, Kept.ID_TAKEN]
 
 
-def test_imports_of_the_same_scores_at_the_same_time_make_each_once(store: Store) -> None:
+def test_concurrent_imports_of_the_same_scores_create_each_once(store: Store) -> None:
     bodies = [a_body(value=number) for number in range(20)]
     with ThreadPoolExecutor(8) as pool:
         runs = [pool.submit(run_import, store, bodies) for _ in range(8)]

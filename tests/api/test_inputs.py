@@ -1,4 +1,4 @@
-"""What a request may bring: nothing is ignored in silence where a number follows from it."""
+"""Unknown and repeated parameters and encoded bodies are refused where the contract allows it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forbidden(name: str, value: str) -> dict[str, Any]:
         ("DELETE", "/v1/keys/k?"),
     ],
 )
-def test_an_unknown_parameter_of_our_own_endpoints_is_refused(
+def test_an_unknown_parameter_of_scorelines_own_endpoints_is_refused(
     service: Service, method: str, path: str
 ) -> None:
     answer = service.send(method, f"{path}&max_dropp=0.1&a=%C3%A9")
@@ -47,13 +47,13 @@ def test_an_unknown_parameter_of_our_own_endpoints_is_refused(
     assert list(answer.json["detail"][0]) == ["type", "loc", "msg", "input"]
 
 
-def test_unknown_parameters_come_after_what_else_is_wrong(service: Service) -> None:
+def test_unknown_parameters_are_listed_after_other_errors(service: Service) -> None:
     answer = service.send("GET", f"{SCORES}/gate?zzz=1&min=x&run=r")
     errors = [(error["type"], error["loc"][1]) for error in answer.json["detail"]]
     assert errors == [("missing", "scorer"), ("float_parsing", "min"), ("extra_forbidden", "zzz")]
 
 
-def test_a_parameter_that_is_meant_once_is_not_chosen_from_two(service: Service) -> None:
+def test_a_repeated_single_parameter_is_refused(service: Service) -> None:
     answer = service.send("GET", f"{GATE}&leaf=a&leaf=b")
     assert (answer.status, answer.json["detail"]) == (
         422,
@@ -89,7 +89,7 @@ def test_weaves_endpoints_and_probes_ignore_unknown_parameters(
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZip", "br", "deflate", "x-unknown", "gzip, gzip"])
 @pytest.mark.parametrize("path", [f"{SCORES}/batch", f"{SCORES}/import", "/v1/keys"])
-def test_an_encoded_body_is_415_in_words(service: Service, path: str, encoding: str) -> None:
+def test_an_encoded_body_is_415(service: Service, path: str, encoding: str) -> None:
     body = gzip.compress(json.dumps({"scores": [SCORE]}).encode())
     answer = service.send("POST", path, body, {"Content-Encoding": encoding})
     assert answer.status == 415
@@ -98,13 +98,13 @@ def test_an_encoded_body_is_415_in_words(service: Service, path: str, encoding: 
     assert encoding.lower() in answer.json["detail"]
 
 
-def test_identity_is_no_encoding(service: Service) -> None:
+def test_identity_is_not_an_encoding(service: Service) -> None:
     headers = {"Content-Encoding": "identity"}
     body = json.dumps({"scores": [SCORE]}).encode()
     assert service.send("POST", f"{SCORES}/batch", body, headers).status == 200
 
 
-def test_the_seeds_endpoint_takes_an_encoded_body_for_no_json(service: Service) -> None:
+def test_the_create_endpoint_treats_an_encoded_body_as_invalid_json(service: Service) -> None:
     headers = {"Content-Encoding": "gzip"}
     answer = service.send("POST", SCORES, gzip.compress(json.dumps(SCORE).encode()), headers)
     assert (answer.status, answer.json) == (400, {"detail": "There was an error parsing the body"})

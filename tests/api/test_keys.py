@@ -1,4 +1,4 @@
-"""API keys over HTTP: made, listed and revoked by administrators, each in its own scope."""
+"""API keys over HTTP are created, listed and revoked by administrators in their scope."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def send_score(service: Service, key: str, path: str = "/v2/acme/eval/scores") -
 
 
 def wait_for(found: Callable[[], Any]) -> Any:
-    """What `found` finds, asked until it finds something."""
+    """Repeat `found` until it returns something."""
     for _ in range(int(SECONDS / 0.05)):
         if result := found():
             return result
@@ -57,7 +57,7 @@ def wait_for(found: Callable[[], Any]) -> Any:
     raise AssertionError("it never came")
 
 
-def test_a_key_is_told_once_and_works_at_once(any_service: Service) -> None:
+def test_a_new_key_is_shown_once_and_works_immediately(any_service: Service) -> None:
     answer = create(any_service, name="ci", owner="olga", expires_at="2999-01-01T01:00:00+01:00")
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -82,7 +82,7 @@ def test_a_key_is_told_once_and_works_at_once(any_service: Service) -> None:
     assert send_score(any_service, secret, "/v2/other/eval/scores") == 403
 
 
-def test_a_list_holds_neither_keys_nor_their_hashes(any_service: Service) -> None:
+def test_a_list_has_neither_keys_nor_their_hashes(any_service: Service) -> None:
     secret = created(any_service)["key"]
     store = open_store(any_service.environ["SCORELINE_STORE"])
     hashes = [key.key_hash for key in store.list_keys()]
@@ -93,7 +93,7 @@ def test_a_list_holds_neither_keys_nor_their_hashes(any_service: Service) -> Non
         assert word not in body
 
 
-def test_a_revoked_key_is_listed_and_stops_within_a_second(any_service: Service) -> None:
+def test_a_revoked_key_stays_listed_and_stops_working_within_a_second(any_service: Service) -> None:
     key = created(any_service)
     secret = key.pop("key")
     for _ in range(20):  # Every worker has seen the key.
@@ -111,7 +111,7 @@ def test_a_revoked_key_is_listed_and_stops_within_a_second(any_service: Service)
 
 
 @pytest.mark.parametrize(("role", "status"), [("create", 403), ("read", 403), ("write", 403)])
-def test_only_administrators_come_near_keys(service: Service, role: str, status: int) -> None:
+def test_only_administrators_may_manage_keys(service: Service, role: str, status: int) -> None:
     key = created(service, role=role, scope="*")
     for answer in (
         service.send("GET", KEYS, key=key["key"]),
@@ -126,7 +126,7 @@ def test_only_administrators_come_near_keys(service: Service, role: str, status:
         assert service.send(method, path, b"{", key="sl_wrong").status == 401
 
 
-def test_an_administrator_of_an_entity_manages_that_entity_only(any_service: Service) -> None:
+def test_an_administrator_of_an_entity_manages_only_that_entity(any_service: Service) -> None:
     own, project, other, everywhere = (
         created(any_service, scope=scope, role="admin")
         for scope in ("keymine/*", "keymine/demo", "keytheirs/*", "*")
@@ -148,7 +148,7 @@ def test_an_administrator_of_an_entity_manages_that_entity_only(any_service: Ser
     assert revoke(any_service, own["key_id"], mine).status == 200  # Also itself.
 
 
-def test_an_administrator_that_ends_makes_no_key_that_lasts_longer(any_service: Service) -> None:
+def test_an_administrator_cannot_create_a_key_that_outlives_its_own(any_service: Service) -> None:
     end = "2999-01-01T00:00:00.000Z"
     boss = created(any_service, role="admin", expires_at=end)["key"]
     assert created(any_service, boss)["expires_at"] == end
@@ -177,7 +177,7 @@ def test_a_list_is_read_in_pages(any_service: Service) -> None:
         assert any_service.send("GET", f"{KEYS}?{wrong}", key=boss).status == 422
 
 
-def test_a_cascade_revokes_what_a_revoked_administrator_made(any_service: Service) -> None:
+def test_a_cascade_revokes_keys_that_a_revoked_administrator_created(any_service: Service) -> None:
     boss = created(any_service, role="admin", scope="cascade/*")
     son = created(any_service, boss["key"], role="admin", scope="cascade/*")
     grandson = created(any_service, son["key"], scope="cascade/demo")
@@ -227,7 +227,7 @@ def literal(given: Any) -> dict[str, Any]:
         ("expires_at", "0001-01-01T00:00:00+23:59", "datetime_future"),
     ],
 )
-def test_a_wrong_field_is_refused_in_fastapis_shape(
+def test_an_invalid_field_is_refused_in_fastapis_format(
     service: Service, field: str, given: Any, type_: str
 ) -> None:
     answer = create(service, **{field: given})
@@ -237,7 +237,7 @@ def test_a_wrong_field_is_refused_in_fastapis_shape(
     assert type_ != "literal_error" or error == literal(given)
 
 
-def test_all_wrong_fields_are_told_and_an_end_beyond_calendars_too(service: Service) -> None:
+def test_all_invalid_fields_are_reported_including_an_expiry_out_of_range(service: Service) -> None:
     answer = service.post(KEYS, {"role": "root"})
     assert answer.status == 422
     assert [error["loc"] for error in answer.json["detail"]] == [
@@ -253,13 +253,11 @@ def test_all_wrong_fields_are_told_and_an_end_beyond_calendars_too(service: Serv
 @pytest.mark.parametrize(
     "moment", ["32503680000000", "3000-01-01T00:00:00Z", "3000-01-01 01:00+01:00"]
 )
-def test_an_end_may_be_written_in_every_way_that_names_its_zone(
-    service: Service, moment: str
-) -> None:
+def test_an_expiry_is_accepted_in_every_format_with_a_zone(service: Service, moment: str) -> None:
     assert created(service, expires_at=moment)["expires_at"] == "3000-01-01T00:00:00.000Z"
 
 
-def test_a_key_stops_when_it_expires(any_service: Service) -> None:
+def test_a_key_stops_working_when_it_expires(any_service: Service) -> None:
     end = datetime.now(UTC) + timedelta(seconds=2)
     secret = created(any_service, expires_at=end.isoformat())["key"]
     assert send_score(any_service, secret) == 200
@@ -270,13 +268,13 @@ def test_a_key_stops_when_it_expires(any_service: Service) -> None:
 
 
 class Client:
-    """Sends scores one after the other with the key that it is given, and counts the answers."""
+    """Sends scores one after another with a key that may be replaced, and counts the responses."""
 
     def __init__(self, service: Service, key: str) -> None:
         self.key = key
         self.statuses: list[int] = []
         self.answered = ""
-        """The key of the last answer."""
+        """The key of the last response."""
         self._service = service
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
@@ -326,7 +324,7 @@ def test_rotating_keys_under_load_refuses_no_request(any_service: Service) -> No
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def own_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty store of each engine in turn."""
+    """Return the URL of an empty store of each engine in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/scoreline.db"
     return str(request.getfixturevalue("mongodb_uri"))
@@ -334,7 +332,7 @@ def own_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def quiet(own_store: str, tmp_path: Path) -> Iterator[Service]:
-    """A service that logs as little as it may, on a store of this test's own."""
+    """Run a service with the least log level on its own store."""
     settings = {"SCORELINE_LOG_LEVEL": "error", "WEB_CONCURRENCY": "1"}
     with running(tmp_path, own_store, **settings) as started:
         yield started
@@ -392,7 +390,7 @@ def test_every_change_is_in_the_audit_log_whatever_the_level(quiet: Service) -> 
         assert word not in log
 
 
-def test_the_routes_are_documented_and_stand_under_the_prefix(tmp_path: Path) -> None:
+def test_the_routes_are_documented_and_below_the_prefix(tmp_path: Path) -> None:
     with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
         document = service.send("GET", "/traces/openapi.json").json
         assert service.send("GET", f"/traces{KEYS}").json == {"keys": []}
@@ -408,7 +406,7 @@ def test_the_routes_are_documented_and_stand_under_the_prefix(tmp_path: Path) ->
     assert "key" not in document["components"]["schemas"]["KeyReadRes"]["properties"]
 
 
-def test_one_key_too_many_is_refused_with_the_reason(
+def test_a_key_over_the_limit_is_refused_with_the_reason(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.services.keys.MOST_IN_USE", 0)

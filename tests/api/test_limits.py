@@ -1,4 +1,4 @@
-"""Limits over HTTP: who asks too much is told when to ask again, and nobody else is."""
+"""Limits over HTTP: calls over the limit get 429 with Retry-After, and only those."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ONE_WORKER = {"WEB_CONCURRENCY": "1"}
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of one worker in which a key has three calls an hour."""
+    """Run a service of one worker that allows three calls per key and hour."""
     settings = {**ONE_WORKER, "SCORELINE_RATE_LIMIT": "3/hour"}
     with running(tmp_path_factory.mktemp("limited"), **settings) as started:
         yield started
@@ -33,7 +33,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 # Calls
 
 
-def test_a_key_that_had_its_share_is_429_with_retry_after(limited: Service) -> None:
+def test_a_key_over_its_limit_is_429_with_retry_after(limited: Service) -> None:
     _, key = create(limited, "write", "*")
     answers = [limited.post(SCORES, SCORE, key=key) for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
@@ -42,13 +42,13 @@ def test_a_key_that_had_its_share_is_429_with_retry_after(limited: Service) -> N
     assert answers[3].headers["Content-Type"] == "application/json"
 
 
-def test_each_key_has_a_share_of_its_own(limited: Service) -> None:
+def test_each_key_has_its_own_limit(limited: Service) -> None:
     for _ in range(2):
         _, key = create(limited, "create", "*")
         assert [limited.post(SCORES, SCORE, key=key).status for _ in range(4)][2:] == [200, 429]
 
 
-def test_a_call_is_counted_whatever_becomes_of_it(limited: Service) -> None:
+def test_every_call_is_counted_whatever_its_status(limited: Service) -> None:
     _, key = create(limited, "create", "acme/*")
     statuses = [
         limited.send("GET", SCORES, key=key).status,
@@ -66,7 +66,7 @@ def test_a_batch_is_one_call(limited: Service) -> None:
     assert limited.send("GET", SCORES, key=key).status == 429
 
 
-def test_a_refused_call_is_not_read_and_stores_nothing(limited: Service) -> None:
+def test_a_call_over_the_limit_is_not_read_and_stores_nothing(limited: Service) -> None:
     path = "/v2/acme/limits-unread/scores"
     _, key = create(limited, "create", "*")
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_a_refused_call_is_not_read_and_stores_nothing(limited: Service) -> None
     assert limited.send("GET", path, key=reader).body == b""
 
 
-def test_what_needs_no_key_is_not_limited(limited: Service) -> None:
+def test_routes_without_a_key_are_not_limited(limited: Service) -> None:
     for path in ("/health/live", "/health/ready", "/openapi.json"):
         assert [limited.send("GET", path, key=None).status for _ in range(5)] == [200] * 5
 
@@ -126,7 +126,7 @@ def wrong(service: Service) -> Answer:
     return service.send("POST", SCORES, b"{}", key="sl_wrong")
 
 
-def test_failures_are_slowed_and_a_valid_key_from_there_is_answered(tmp_path: Path) -> None:
+def test_failures_are_limited_while_a_valid_key_from_the_same_address_works(tmp_path: Path) -> None:
     with running(tmp_path, **ONE_WORKER) as service:
         answers = [wrong(service) for _ in range(3 * FAILURES[0])]
         refused = [answer for answer in answers if answer.status == 429]
@@ -148,7 +148,7 @@ def test_failures_are_slowed_and_a_valid_key_from_there_is_answered(tmp_path: Pa
 
 @pytest.fixture
 def proxied(tmp_path: Path) -> Flask:
-    """An application behind two proxies."""
+    """Return an application behind two proxies."""
     environ = {
         "SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db",
         "SCORELINE_ADMIN_KEY": ADMIN_KEY,
@@ -160,7 +160,7 @@ def proxied(tmp_path: Path) -> Flask:
 
 
 def fail(app: Flask, remote: str, forwarded: str = "", times: int = 1) -> int:
-    """Fail `times` from an address; the status of the last answer."""
+    """Fail to authenticate `times` from an address; return the status of the last response."""
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     client, environ = app.test_client(), {"REMOTE_ADDR": remote}
     for _ in range(times):
@@ -168,7 +168,7 @@ def fail(app: Flask, remote: str, forwarded: str = "", times: int = 1) -> int:
     return status
 
 
-def test_failures_are_counted_an_address(app: Flask) -> None:
+def test_failures_are_counted_per_address(app: Flask) -> None:
     assert fail(app, "192.0.2.1", times=FAILURES[0] + 5) == 429
     assert fail(app, "192.0.2.2") == 401
     assert fail(app, "2001:db8:1:2::1", times=FAILURES[0] + 5) == 429
@@ -181,7 +181,7 @@ def test_without_trusted_proxies_a_client_cannot_choose_its_address(app: Flask) 
     assert fail(app, "192.0.2.1", "198.51.100.1") == 429
 
 
-def test_behind_trusted_proxies_the_address_is_what_the_first_of_them_saw(proxied: Flask) -> None:
+def test_behind_trusted_proxies_the_address_is_the_one_that_the_first_saw(proxied: Flask) -> None:
     seen = "198.51.100.1, 192.0.2.254"
     assert fail(proxied, "192.0.2.1", seen, times=FAILURES[0] + 5) == 429
     assert fail(proxied, "192.0.2.1", f"203.0.113.9, {seen}") == 429
@@ -200,5 +200,5 @@ def test_behind_trusted_proxies_the_address_is_what_the_first_of_them_saw(proxie
         ("no address: " + "x" * 999, "no address: " + "x" * 52),
     ],
 )
-def test_an_ipv6_network_counts_as_one_caller(address: str, wanted: str) -> None:
+def test_an_ipv6_network_counts_as_one_address(address: str, wanted: str) -> None:
     assert network(address) == wanted

@@ -1,4 +1,4 @@
-"""`/metrics`: counts that we know, summed over worker processes that come, go and are killed."""
+"""`/metrics`: exact counts, summed over worker processes that start, stop and are killed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REQUESTS = "scoreline_http_requests_total"
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """A service of two workers whose counts are this test's own, on each engine in turn."""
+    """Run a service of two workers for one test, on each engine in turn."""
     store = "" if request.param == "sqlite" else request.getfixturevalue("mongodb_uri")
     with running(tmp_path, store) as service:
         yield service
 
 
 class Counts:
-    """One answer of `/metrics`, read as Prometheus reads it."""
+    """One response of `/metrics`, parsed as Prometheus parses it."""
 
     def __init__(self, service: Service, key: str | None = "") -> None:
         answer = service.send("GET", "/metrics", key=key)
@@ -49,19 +49,19 @@ class Counts:
         }
 
     def of(self, name: str, **labels: str) -> float:
-        """The value of one series, 0 where it is not there."""
+        """Return the value of one series, or 0 if it is missing."""
         return self.samples.get((name, frozenset(labels.items())), 0)
 
     def requests(self, method: str, status: int, route: str = ROUTE) -> float:
         return self.of(REQUESTS, route=route, method=method, status=str(status))
 
     def labels(self, name: str) -> set[str]:
-        """Every value that the label `name` has anywhere."""
+        """Return all values of the label `name`."""
         return {value for _, labels in self.samples for key, value in labels if key == name}
 
 
 def wait_for(wanted: Callable[[], bool]) -> None:
-    """Return when `wanted` is so."""
+    """Wait until `wanted` returns True."""
     for _ in range(600):
         if wanted():
             return
@@ -70,13 +70,13 @@ def wait_for(wanted: Callable[[], bool]) -> None:
 
 
 def state(task: Path) -> str:
-    """What the kernel says that a thread does: R, S, D, T (stopped)."""
+    """Return the kernel's state of a thread: R, S, D, T (stopped)."""
     return (task / "stat").read_text().rpartition(") ")[2][0]
 
 
 @contextmanager
 def stopped(process: int) -> Iterator[None]:
-    """Let a process stand still for the length of a block."""
+    """Stop a process during a block."""
     os.kill(process, signal.SIGSTOP)
     try:
         # A thread that has not stopped yet would take a connection and never answer it.
@@ -89,14 +89,14 @@ def stopped(process: int) -> Iterator[None]:
 
 
 def counted_in(process: int) -> str | None:
-    """The directory that a process counts in, once it does."""
+    """Wait for the directory in which a process counts, and return it."""
     maps = Path(f"/proc/{process}/maps").read_text()
     found = re.search(r"/\S*/scoreline-metrics-\w+(?=/counter)", maps)
     return found.group() if found else None
 
 
 def in_each_worker(service: Service, send: Callable[[], object]) -> None:
-    """Send the same to each of the two workers, while the other stands still."""
+    """Send the same requests to each of the two workers, while the other is stopped."""
     wait_for(lambda: len([each for each in service.workers() if counted_in(each)]) == 2)
     one, other = service.workers()
     for still in (one, other):
@@ -132,7 +132,7 @@ def test_counts_are_the_sum_over_all_workers(own_service: Service) -> None:
     assert counts.of("scoreline_write_queue_depth") == 0
 
 
-def test_what_is_replayed_is_counted_apart_from_what_is_created(own_service: Service) -> None:
+def test_replayed_scores_are_counted_apart_from_created_ones(own_service: Service) -> None:
     key = {"Idempotency-Key": "once"}
     batch = {"scores": [{**SCORE, "idempotency_key": name} for name in ("1", "2", "3")]}
     mixed = {"scores": [*batch["scores"], {**SCORE, "idempotency_key": "4"}]}
@@ -148,7 +148,7 @@ def test_what_is_replayed_is_counted_apart_from_what_is_created(own_service: Ser
     assert counts.of("scoreline_scores_replayed_total") == 1 + 3 + 3 + 1
 
 
-def test_refusals_are_counted_by_the_route_that_they_found(own_service: Service) -> None:
+def test_refused_requests_are_counted_by_their_route(own_service: Service) -> None:
     lonely = create_key(own_service, "create", "a/b")
 
     def send() -> None:
@@ -169,7 +169,7 @@ def test_refusals_are_counted_by_the_route_that_they_found(own_service: Service)
     assert counts.of("scoreline_scores_created_total") == 0
 
 
-def test_nobody_can_make_new_series(own_service: Service) -> None:
+def test_clients_cannot_create_new_series(own_service: Service) -> None:
     def send() -> None:
         for _ in range(3):
             odd = secrets.token_hex(8)
@@ -218,7 +218,7 @@ def test_counts_never_fall_when_workers_are_killed_or_replaced(own_service: Serv
 
 
 def directory_of(service: Service) -> Path:
-    """Where the workers of a service count."""
+    """Return the directory in which the workers of a service count."""
     found = counted_in(service.workers()[0])
     assert found
     return Path(found)
@@ -232,7 +232,7 @@ def test_the_directory_of_the_counts_is_private_and_is_removed_at_the_end(tmp_pa
     assert not place.exists()
 
 
-def test_the_queue_is_as_deep_as_writes_wait_and_empty_when_their_worker_is_dead(
+def test_the_queue_counts_waiting_writes_and_is_empty_when_their_worker_is_dead(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as service, ThreadPoolExecutor(6) as pool:
@@ -265,7 +265,7 @@ def test_the_queue_is_as_deep_as_writes_wait_and_empty_when_their_worker_is_dead
             assert depth() == 0
 
 
-def test_commits_show_how_many_scores_they_held(tmp_path: Path) -> None:
+def test_the_sizes_of_commits_are_counted(tmp_path: Path) -> None:
     with running(tmp_path, WEB_CONCURRENCY="1") as service, ThreadPoolExecutor(6) as pool:
         with (tmp_path / "scoreline.db.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -280,7 +280,7 @@ def test_commits_show_how_many_scores_they_held(tmp_path: Path) -> None:
 
 
 def create_key(service: Service, role: str, scope: str) -> str:
-    """A key of a service's store."""
+    """Create a key in a service's store."""
     made = subprocess.run(
         command("keys", "create", "--name", "k", "--role", role, "--scope", scope),
         check=True,
@@ -313,7 +313,7 @@ def test_metrics_need_a_key_that_may_read_everywhere(
     assert service.send("GET", "/metrics", key=None).status == 401
 
 
-def test_a_setting_opens_metrics_to_everybody_and_no_prefix_is_needed(tmp_path: Path) -> None:
+def test_a_setting_makes_metrics_public_with_and_without_the_prefix(tmp_path: Path) -> None:
     settings = {"SCORELINE_METRICS_PUBLIC": "on", "SCORELINE_URL_PREFIX": "/traces"}
     with running(tmp_path, **settings) as service:
         for path in ("/metrics", "/traces/metrics"):
@@ -322,7 +322,7 @@ def test_a_setting_opens_metrics_to_everybody_and_no_prefix_is_needed(tmp_path: 
 
 
 def documented() -> dict[str, tuple[str, set[str]]]:
-    """The table in the documentation: the type and the labels of each name."""
+    """Return the type and the labels of each metric in the documentation."""
     text = (ROOT / "docs" / "operations.md").read_text()
     rows = re.findall(r"^\| `(scoreline_\w+)` \| (\w+) \| (.*?) ?\| (.*) \|$", text, re.MULTILINE)
     return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows}
@@ -352,7 +352,7 @@ def test_build_info_names_version_and_engine(any_service: Service) -> None:
     assert (info["version"], info["store"] in ("sqlite", "mongodb")) == (version, True)
 
 
-def test_a_worker_without_space_to_count_serves_all_the_same(
+def test_a_worker_that_has_no_space_to_count_still_serves(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from prometheus_client import values

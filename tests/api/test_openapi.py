@@ -1,4 +1,4 @@
-"""`/openapi.json`: valid, made from the contracts, and the seed's where the seed has something."""
+"""`/openapi.json` is valid, and is FastAPI's document for the operation that creates a score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCORES = "/v2/{entity}/{project}/scores"
 
 
 def structure(part: Any, *, names: bool = False) -> Any:
-    """`part` without its English: descriptions and summaries, unless they are property names."""
+    """Return `part` without descriptions and summaries, except for properties of that name."""
     if isinstance(part, dict):
         prose = () if names else ("description", "summary")
         return {
@@ -34,7 +34,7 @@ def test_the_document_is_valid_openapi_3_1_without_a_key(service: Service) -> No
     validate(answer.json)
 
 
-def test_the_seeds_operation_and_schemas_are_the_seeds(service: Service) -> None:
+def test_the_create_operation_and_its_schemas_are_exactly_fastapis(service: Service) -> None:
     document = structure(service.send("GET", "/openapi.json").json)
     seed = structure(SEED)
     ours, seeds = document["paths"][SCORES]["post"], seed["paths"][SCORES]["post"]
@@ -61,7 +61,7 @@ def test_the_seeds_operation_and_schemas_are_the_seeds(service: Service) -> None
         ("/health/ready", "get", "200 503"),
     ],
 )
-def test_an_operation_states_every_status_that_it_answers(
+def test_an_operation_documents_every_status(
     service: Service, path: str, method: str, statuses: str
 ) -> None:
     operation = service.send("GET", "/openapi.json").json["paths"][path][method]
@@ -69,14 +69,14 @@ def test_an_operation_states_every_status_that_it_answers(
     assert all(answer["content"] for answer in operation["responses"].values())
 
 
-def test_an_error_states_its_header(service: Service) -> None:
+def test_an_error_documents_its_header(service: Service) -> None:
     responses = service.send("GET", "/openapi.json").json["paths"][SCORES]["post"]["responses"]
     headers = {status: list(answer.get("headers", ())) for status, answer in responses.items()}
     assert headers["401"] == ["WWW-Authenticate"]
     assert headers["503"] == ["Retry-After"]
 
 
-def test_a_parameter_states_what_it_takes(service: Service) -> None:
+def test_a_parameter_documents_its_values(service: Service) -> None:
     paths = service.send("GET", "/openapi.json").json["paths"]
     shapes = {
         parameter["name"]: parameter["schema"]
@@ -92,13 +92,13 @@ def test_a_parameter_states_what_it_takes(service: Service) -> None:
     assert (shapes["score_ids"]["minItems"], shapes["score_ids"]["maxItems"]) == (1, 1000)
 
 
-def test_every_documented_text_says_something(service: Service) -> None:
+def test_no_documented_text_is_empty(service: Service) -> None:
     for path in service.send("GET", "/openapi.json").json["paths"].values():
         for operation in path.values():
             assert operation["summary"].endswith(".")
 
 
-def test_the_prefix_stands_in_servers_and_not_in_paths(tmp_path: Path) -> None:
+def test_the_prefix_is_in_servers_and_not_in_paths(tmp_path: Path) -> None:
     with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
         document = service.send("GET", "/traces/openapi.json").json
     assert document["servers"] == [{"url": "/traces"}]

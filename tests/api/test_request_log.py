@@ -1,4 +1,4 @@
-"""Around a request: its id, its log line, and a 500 that shows nothing."""
+"""The id and the log line of a request, and a 500 that discloses nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.processes import Service, command, running, wait_until_listening
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 
 
-def test_a_sane_request_id_is_taken_and_returned(service: Service) -> None:
+def test_a_valid_request_id_is_used_and_returned(service: Service) -> None:
     answer = service.post("/v2/a/b/scores", SCORE, headers={"X-Request-Id": "run-7.a_b:c"})
     assert answer.headers["X-Request-Id"] == "run-7.a_b:c"
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 129, 'a"b', "é"])
-def test_another_request_id_is_replaced(service: Service, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(service: Service, given: str) -> None:
     first = service.send("GET", "/health/live", headers={"X-Request-Id": given})
     second = service.send("GET", "/nowhere", headers={"X-Request-Id": given})
     assert len(first.headers["X-Request-Id"]) == 32
@@ -67,7 +67,7 @@ def test_every_line_on_stdout_is_json(tmp_path: Path) -> None:
     assert [line["path"] for line in lines if line["message"] == "request"] == ["/health/live"]
 
 
-def test_a_defect_is_a_500_with_the_request_id_and_nothing_else(
+def test_an_unexpected_error_is_a_500_with_only_the_request_id(
     app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:

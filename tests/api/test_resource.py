@@ -1,4 +1,4 @@
-"""The rest of Weave's score resource: read, list, delete, and batches."""
+"""Read, list and delete scores, and create them in batches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _projects = iter(range(10**9))
 
 @pytest.fixture
 def scores() -> str:
-    """The path of an empty project of this test's own."""
+    """Return the path of a new, empty project."""
     return f"/v2/acme/resource-{next(_projects)}/scores"
 
 
@@ -53,7 +53,7 @@ def ids(answer: Answer) -> list[str]:
 
 
 def next_page(answer: Answer) -> str | None:
-    """The query of the Link to what follows, if there is one: a reference relative to the list."""
+    """Return the query of the Link to the next page, if there is one."""
     link = answer.headers["Link"]
     if link is None:
         return None
@@ -65,7 +65,7 @@ def next_page(answer: Answer) -> str | None:
 # Read
 
 
-def test_a_score_reads_as_weave_and_scoreline_say(any_service: Service, scores: str) -> None:
+def test_a_score_is_read_as_documented(any_service: Service, scores: str) -> None:
     score_id = add(any_service, scores, value={"b": None, "a": [1, 1.0]}, evaluation_run_id="r")
     answer = any_service.send("GET", f"{scores}/{score_id}")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
@@ -83,7 +83,7 @@ def test_a_score_reads_as_weave_and_scoreline_say(any_service: Service, scores: 
 
 
 @pytest.mark.parametrize("score_id", ["nope", "01a20901-1208-700a-886d-bd665d10c4ec", "%C3%BC%00"])
-def test_a_score_that_is_not_there_is_404_with_a_reason(
+def test_a_missing_score_is_404_with_a_reason(
     any_service: Service, scores: str, score_id: str
 ) -> None:
     answer = any_service.send("GET", f"{scores}/{score_id}")
@@ -91,7 +91,7 @@ def test_a_score_that_is_not_there_is_404_with_a_reason(
     assert (answer.status, answer.json) == (404, {"detail": "Not Found", "reason": reason})
 
 
-def test_a_score_of_another_project_is_not_there(any_service: Service, scores: str) -> None:
+def test_a_score_of_another_project_is_not_found(any_service: Service, scores: str) -> None:
     score_id = add(any_service, scores)
     for elsewhere in ("/v2/acme/other/scores", scores.replace("acme", "else")):
         answer = any_service.send("GET", f"{elsewhere}/{score_id}")
@@ -132,7 +132,7 @@ def nested(levels: int) -> Any:
         {"z": 1, "a": 2, "m": 3},
     ],
 )
-def test_awkward_values_come_back_exactly(any_service: Service, scores: str, value: Any) -> None:
+def test_unusual_values_come_back_exactly(any_service: Service, scores: str, value: Any) -> None:
     score_id = add(any_service, scores, value=value)
     one = any_service.send("GET", f"{scores}/{score_id}").json["value"]
     (line,) = listed(any_service.send("GET", scores))
@@ -149,7 +149,7 @@ def test_900_levels_of_nesting_come_back(any_service: Service, scores: str) -> N
 # List
 
 
-def test_an_empty_project_lists_as_nothing(any_service: Service, scores: str) -> None:
+def test_an_empty_project_has_an_empty_list(any_service: Service, scores: str) -> None:
     answer = any_service.send("GET", scores)
     assert (answer.status, answer.body, answer.headers["Link"]) == (200, b"", None)
 
@@ -193,7 +193,7 @@ def test_filters_narrow_a_list(any_service: Service, scores: str) -> None:
     assert get("evaluation_run_id=&prediction_id=&scorer=") == list(range(12))
 
 
-def test_created_after_and_before_leave_their_moment_out(any_service: Service, scores: str) -> None:
+def test_created_after_and_before_are_exclusive(any_service: Service, scores: str) -> None:
     add(any_service, scores)
     (first,) = listed(any_service.send("GET", scores))
     at = datetime.fromisoformat(first["created_at"])
@@ -233,7 +233,7 @@ def test_consecutive_windows_hold_every_score_exactly_once(
         return [score["value"] for score in listed(page)]
 
     def since(text: str) -> list[int]:
-        """What begins at `text`; what ends there is the rest, and nothing else."""
+        """Return the scores from the time `text` on, and check that the others are before it."""
         later = found(created_at_from=text)
         assert [*found(created_at_to=text), *later] == [-1, -1, 0, 0, 1, 1, 2, 2]
         return later[::2]
@@ -266,7 +266,7 @@ def test_consecutive_windows_hold_every_score_exactly_once(
 
 
 def walk(service: Service, path: str) -> Iterator[list[str]]:
-    """Pages of ids by Link, to the end."""
+    """Yield pages of ids by following each Link."""
     following: str | None = path
     while following:
         answer = service.send("GET", following)
@@ -286,16 +286,14 @@ def test_a_link_leads_to_the_next_page_and_the_last_page_has_none(
     assert any_service.send("GET", scores).headers["Link"] is None
 
 
-def test_a_cursor_of_a_deleted_score_still_holds_its_place(
-    any_service: Service, scores: str
-) -> None:
+def test_the_cursor_of_a_deleted_score_still_works(any_service: Service, scores: str) -> None:
     sent = [add(any_service, scores) for _ in range(6)]
     any_service.send("DELETE", f"{scores}?score_ids={sent[2]}")
     assert ids(any_service.send("GET", f"{scores}?after={sent[2]}")) == sent[3:]
 
 
 @pytest.mark.parametrize("limit", [3, 700, 1_500])
-def test_a_walk_misses_and_repeats_nothing_while_others_write(
+def test_following_links_misses_and_repeats_nothing_while_others_write(
     service: Service, scores: str, limit: int
 ) -> None:
     total = 4_000
@@ -323,7 +321,7 @@ def test_a_walk_misses_and_repeats_nothing_while_others_write(
     assert [each for each in seen if each in set(sent)] == sent[: len(seen)][: len(sent)]
 
 
-def test_a_long_list_is_streamed_with_flat_memory(tmp_path: Path) -> None:
+def test_a_long_list_is_streamed_in_constant_memory(tmp_path: Path) -> None:
     with running(tmp_path, WEB_CONCURRENCY="1") as service:
         big = {"scores": [{**SCORE, "value": "x" * 3_000}] * 2_000}
         for _ in range(12):
@@ -349,9 +347,7 @@ def _resident_kilobytes(service: Service) -> int:
     return int(status.split("VmRSS:")[1].split()[0])
 
 
-def test_a_list_that_breaks_off_is_not_taken_for_a_whole_one(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_list_is_recognisable(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     client = app.test_client()
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     body = {"scores": [{**SCORE, "value": "x" * 1_000}] * 500}
@@ -387,7 +383,7 @@ def test_only_scores_of_the_project_are_deleted_and_counted(
     assert ids(any_service.send("GET", elsewhere)) == [theirs]
 
 
-def test_a_thousand_ids_are_deleted_at_once_and_not_one_more(service: Service, scores: str) -> None:
+def test_at_most_a_thousand_ids_are_deleted_at_once(service: Service, scores: str) -> None:
     sent = service.post(f"{scores}/batch", {"scores": [SCORE] * 1_001}).json["score_ids"]
     query = "&".join(f"score_ids={each}" for each in sent)
     refused = service.send("DELETE", f"{scores}?{query}")
@@ -399,14 +395,14 @@ def test_a_thousand_ids_are_deleted_at_once_and_not_one_more(service: Service, s
 # Queries
 
 
-def test_golden_answers_to_queries_are_fastapis(any_service: Service) -> None:
+def test_golden_responses_to_queries_are_fastapis(any_service: Service) -> None:
     rows = golden_rows("query.jsonl")
     found = {row["name"]: difference(row, send_row(any_service, row)) for row in rows}
     assert {name: text for name, text in found.items() if text} == {}
     assert len(rows) > 100
 
 
-def test_a_read_a_list_and_a_delete_of_real_clients_are_taken(service: Service) -> None:
+def test_a_read_a_list_and_a_delete_of_real_clients_work(service: Service) -> None:
     rows = [row for row in golden_rows("weave_clients.jsonl") if row["method"] != "POST"]
     for row in rows:
         headers = {**dict(row["headers"]), "Authorization": f"Bearer {service.key}"}
@@ -442,7 +438,7 @@ def test_a_batch_of_lines_is_stored_in_the_order_sent(
 
 
 def bad_batch() -> list[Any]:
-    """Good scores at 0 and 4; what is wrong with the others differs."""
+    """Return scores of which only those at 0 and 4 are valid."""
     return [
         SCORE,
         {"prediction_id": "p", "scorer": 3},
@@ -458,7 +454,7 @@ BAD += [(3, "evaluation_run_id", "string_type"), (5, "prediction_id", "string_un
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_one_bad_score_and_nothing_is_stored(
+def test_one_invalid_score_prevents_the_whole_batch(
     any_service: Service, scores: str, lines: bool
 ) -> None:
     answer = send_batch(any_service, scores, bad_batch(), lines)
@@ -472,7 +468,7 @@ def test_one_bad_score_and_nothing_is_stored(
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_a_partial_batch_stores_what_is_valid_and_says_what_is_not(
+def test_a_partial_batch_stores_valid_scores_and_reports_invalid_ones(
     any_service: Service, scores: str, lines: bool
 ) -> None:
     answer = send_batch(any_service, f"{scores}", bad_batch(), lines, "?partial=true")
@@ -519,7 +515,7 @@ def send_batch(
         (b"null", "model_attributes_type", ["body", 1]),
     ],
 )
-def test_a_line_that_is_no_score_fails_alone(
+def test_an_invalid_line_fails_alone(
     service: Service, scores: str, line: bytes, type_: str, loc: list[Any]
 ) -> None:
     good = json.dumps(SCORE).encode()
@@ -545,7 +541,7 @@ def test_a_line_that_is_no_score_fails_alone(
         (b'{"scores": [], "x": NaN}', "finite_number", ["body", "x"]),
     ],
 )
-def test_what_is_no_batch_is_refused(
+def test_a_body_that_is_not_a_batch_is_refused(
     service: Service, scores: str, body: bytes, type_: str, loc: list[Any]
 ) -> None:
     for query in ("", "?partial=true"):
@@ -555,7 +551,7 @@ def test_what_is_no_batch_is_refused(
         assert (error["type"], error["loc"]) == (type_, loc)
 
 
-def test_a_number_that_is_no_json_fails_its_own_score(service: Service, scores: str) -> None:
+def test_a_number_that_is_not_json_fails_only_its_score(service: Service, scores: str) -> None:
     good = json.dumps(SCORE)
     bad = good.replace("1}", "[1, -Infinity]}")
     body = f'{{"scores": [{good}, {bad}]}}'.encode()
@@ -567,7 +563,7 @@ def test_a_number_that_is_no_json_fails_its_own_score(service: Service, scores: 
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_a_batch_holds_ten_thousand_scores_and_not_one_more(
+def test_a_batch_has_at_most_ten_thousand_scores(
     service: Service, scores: str, lines: bool
 ) -> None:
     answer = send_batch(service, scores, [SCORE] * 10_000, lines)
@@ -582,7 +578,7 @@ def test_an_empty_batch_stores_nothing(any_service: Service, scores: str) -> Non
     assert (answer.status, answer.body) == (200, b'{"score_ids":[],"num_created":0}')
 
 
-def test_kill_9_in_the_middle_of_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+def test_kill_9_during_a_batch_stores_all_of_it_or_nothing(tmp_path: Path) -> None:
     body = {"scores": [{**SCORE, "value": "x" * 500}] * 8_000}
     sizes = set()
     for delay in (0.2, 0.4):
@@ -617,7 +613,7 @@ def _send_and_be_cut(service: Service, path: str, body: Any) -> None:
         ("admin", (200, 200, 200, 404, 200)),
     ],
 )
-def test_roles_and_scopes_guard_every_call(
+def test_roles_and_scopes_protect_every_call(
     any_service: Service, role: str, statuses: tuple[int, ...]
 ) -> None:
     _, mine = create_key(any_service, role, "acme/guarded")

@@ -1,4 +1,4 @@
-"""`POST /v2/{entity}/{project}/scores`: the golden answers, and what is in the store after it."""
+"""`POST /v2/{entity}/{project}/scores`: the golden responses, and the stored score."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 PARSE_ERROR = {"detail": "There was an error parsing the body"}
 
 
-def test_golden_answers_are_fastapis(any_service: Service) -> None:
+def test_golden_responses_are_fastapis(any_service: Service) -> None:
     rows = golden_rows("create.jsonl")
     found = {row["name"]: difference(row, send_row(any_service, row)) for row in rows}
     assert {name: text for name, text in found.items() if text} == {}
     assert len(rows) > 150
 
 
-def test_a_score_is_stored_as_the_document_says(tmp_path: Path) -> None:
+def test_a_score_is_stored_as_documented(tmp_path: Path) -> None:
     body = {
         "prediction_id": "p-1",
         "scorer": "weave:///acme/demo/object/Accuracy:v0",
@@ -93,7 +93,7 @@ def test_score_ids_are_uuid7_unique_and_ordered(service: Service) -> None:
     ],
     ids=["deep list", "deep open", "4000 digits", "1 MB", "1 MB id", "939 levels", "940 levels"],
 )
-def test_extreme_bodies_are_answered_right(
+def test_extreme_bodies_get_the_right_response(
     any_service: Service, body: bytes, status: int, answer: Any
 ) -> None:
     found = any_service.send("POST", PATH, body)
@@ -115,7 +115,7 @@ def test_extreme_bodies_are_answered_right(
         ),
     ],
 )
-def test_a_number_that_is_no_json_is_refused_by_name(
+def test_a_number_that_is_not_json_is_refused_by_name(
     service: Service, body: str, loc: list[Any], given: str
 ) -> None:
     answer = service.send("POST", PATH, body.encode())
@@ -138,13 +138,13 @@ def test_an_id_with_a_lone_surrogate_is_refused(service: Service) -> None:
     ]
 
 
-def test_a_slash_at_the_end_is_redirected_as_fastapi_does(service: Service) -> None:
+def test_a_trailing_slash_is_redirected_as_in_fastapi(service: Service) -> None:
     answer = service.post("/v2/a%20b/c/scores/?x=1", SCORE)
     assert (answer.status, answer.headers["Location"]) == (307, "/v2/a%20b/c/scores?x=1")
     assert answer.headers["Content-Type"] is None
 
 
-def test_requests_of_four_generations_of_weaves_client_are_taken(service: Service) -> None:
+def test_requests_of_four_generations_of_weaves_client_work(service: Service) -> None:
     basic = base64.b64encode(f"api:{service.key}".encode()).decode()
     rows = [
         row
@@ -158,9 +158,7 @@ def test_requests_of_four_generations_of_weaves_client_are_taken(service: Servic
     assert len({row["client"] for row in rows}) == 4
 
 
-def test_a_score_that_mongodb_cannot_keep_is_refused_for_good(
-    tmp_path: Path, mongodb_uri: str
-) -> None:
+def test_a_score_too_large_for_mongodb_is_413(tmp_path: Path, mongodb_uri: str) -> None:
     large = {"prediction_id": "p" * 9_000_000, "scorer": "s", "value": "v" * 8_000_000}
     names = {**SCORE, "prediction_id": "p" * 9_000_000, "scorer": "s" * 8_000_000}
     detail = {"detail": "The score is too large for the store"}

@@ -1,4 +1,4 @@
-"""A stream that fails after its 200 ends its connection as no whole answer ends."""
+"""A stream that fails after its 200 breaks the connection, so that it does not look complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def failing() -> Iterator[bytes]:
     raise StoreDamaged("a page")
 
 
-def test_a_stream_that_fails_is_reset_where_http_has_no_chunks() -> None:
+def test_a_failed_http_1_0_stream_resets_its_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
@@ -32,7 +32,7 @@ def test_a_stream_that_fails_is_reset_where_http_has_no_chunks() -> None:
             client.recv(1)
 
 
-def test_a_stream_that_fails_without_a_socket_of_its_own_fails() -> None:
+def test_a_failed_stream_without_gunicorns_socket_raises() -> None:
     stream = break_on_error(failing(), {"SERVER_PROTOCOL": "HTTP/1.0"})
     assert next(stream) == b"first"
     with pytest.raises(ConnectionResetError):

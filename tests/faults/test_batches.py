@@ -79,7 +79,7 @@ def sizes(service: Service) -> Counter[str]:
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "mongodb"])
-def test_kill_9_under_batches_tears_and_loses_none(
+def test_kill_9_under_batches_splits_and_loses_none(
     tmp_path: Path, request: pytest.FixtureRequest, engine: str
 ) -> None:
     store = request.getfixturevalue("mongodb_uri") if engine == "mongodb" else ""

@@ -121,7 +121,7 @@ def send_more(service: Service, name: str) -> list[Acknowledged]:
 
 
 @pytest.mark.parametrize("damage", [random_pages, zero_pages, changed_values])
-def test_a_damaged_file_is_refused_where_it_is_damaged_and_answered_from_where_not(
+def test_damaged_scores_are_refused_and_the_others_are_served(
     own_service: Service, database: Path, damage: Callable[[Path], None]
 ) -> None:
     with Load(own_service, calls=CALLS) as load:
@@ -161,7 +161,7 @@ def report_all_but_one(fault: str, service: Service, made: Sequence[Acknowledged
     report(f"{fault}, 1 score refused as damaged", Count(len(made), found["lost"], 0))
 
 
-def test_a_list_that_meets_damage_after_its_200_is_broken_off(
+def test_a_list_with_damage_after_its_200_is_aborted(
     own_service: Service, long_list: list[Acknowledged]
 ) -> None:
     damaged, _ = long_list[-2]
@@ -184,7 +184,7 @@ def receive_all(connection: socket.socket) -> None:
         pass
 
 
-def test_a_list_that_meets_damage_is_broken_off_also_where_http_has_no_chunks(
+def test_a_list_with_damage_is_aborted_with_http_1_0_too(
     own_service: Service, long_list: list[Acknowledged]
 ) -> None:
     request = f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {own_service.key}\r\n\r\n"
@@ -213,7 +213,7 @@ def half(file: BinaryIO) -> None:
     file.truncate(20 * PAGE_BYTES)
 
 
-def test_a_start_refuses_a_file_whose_first_pages_are_damaged_and_takes_a_backup(
+def test_a_start_refuses_a_file_with_damaged_first_pages_and_accepts_a_backup(
     own_service: Service, database: Path
 ) -> None:
     with Load(own_service, calls=CALLS) as load:

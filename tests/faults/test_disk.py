@@ -64,7 +64,7 @@ def test_a_full_disk_is_503_until_there_is_space_and_loses_nothing(
     report(f"disk full {ROUNDS} times", count(disk_service, load))
 
 
-def test_a_kill_9_on_a_full_disk_loses_nothing_and_the_start_needs_no_space(
+def test_kill_9_on_a_full_disk_loses_nothing_and_a_start_needs_no_space(
     disk_service: Service, small_disk: Path
 ) -> None:
     with Load(disk_service) as load:

@@ -37,7 +37,7 @@ def step_down(members: ReplicaSet, load: Load) -> None:
 
 
 @pytest.mark.parametrize("fault", [kill, step_down])
-def test_the_end_of_a_primary_loses_and_doubles_nothing(tmp_path: Path, fault: Fault) -> None:
+def test_a_failover_loses_and_doubles_nothing(tmp_path: Path, fault: Fault) -> None:
     assert MONGOD
     with replica_set(MONGOD, tmp_path) as members, running(tmp_path, members.uri) as service:
         with Load(service) as load:

@@ -52,7 +52,7 @@ def test_a_file_that_is_moved_away_is_503_until_it_is_back_and_loses_nothing(
 
 
 @pytest.mark.parametrize("end", [Service.kill, Service.stop])
-def test_a_deleted_file_takes_no_score_and_is_not_replaced_by_an_empty_one(
+def test_a_deleted_file_accepts_no_score_and_is_not_replaced_by_an_empty_one(
     own_service: Service, database: Path, end: Callable[[Service], object]
 ) -> None:
     with Load(own_service) as load:
@@ -83,7 +83,7 @@ def read_only(database: Path) -> Iterator[None]:
         subprocess.run([program, undo, str(database)], check=True)
 
 
-def test_a_file_that_is_made_read_only_is_read_and_takes_no_score_until_it_may_be_written(
+def test_a_read_only_file_is_read_and_accepts_no_score_until_it_is_writable(
     own_service: Service, database: Path
 ) -> None:
     with Load(own_service) as load:

@@ -55,7 +55,9 @@ def cuts(*proxies: Proxy) -> int:
     return sum(proxy.cuts[cut] for proxy in proxies for cut in CUTS)
 
 
-def test_calls_with_a_key_over_breaking_connections_are_a_score_each(own_service: Service) -> None:
+def test_calls_with_a_key_over_breaking_connections_create_one_score_each(
+    own_service: Service,
+) -> None:
     with cutting(own_service.port) as proxy:
         with Load(own_service, port=proxy.port, calls=ALONE_CALLS) as load:
             load.finish()
@@ -76,7 +78,7 @@ def send_by_weave(service: Service, port: int, first: int) -> list[Acknowledged]
 
 
 @pytest.mark.skipif(official.is_missing, reason=official.MISSING)
-def test_10_000_calls_of_weaves_client_and_of_one_with_keys_are_exactly_10_000_scores(
+def test_10_000_calls_of_two_clients_create_exactly_10_000_scores(
     own_service: Service, only_loopback: None
 ) -> None:
     with (

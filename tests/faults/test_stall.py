@@ -16,7 +16,7 @@ ROUNDS = 2
 BUSY = "The store cannot keep up"
 
 
-def test_writes_that_another_process_holds_up_are_503_until_it_lets_go(tmp_path: Path) -> None:
+def test_writes_are_503_while_another_process_holds_the_lock(tmp_path: Path) -> None:
     with running(tmp_path) as service, Load(service) as load:
         for _ in range(ROUNDS):
             load.wait_for(acknowledged=200)

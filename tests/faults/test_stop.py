@@ -25,7 +25,7 @@ pytestmark = pytest.mark.faults
 ROUNDS = 5
 
 
-def test_sigterm_under_load_answers_what_it_accepted_and_resets_no_connection(
+def test_sigterm_under_load_answers_accepted_requests_and_resets_no_connection(
     tmp_path: Path,
 ) -> None:
     loads = []

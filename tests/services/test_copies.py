@@ -1,4 +1,4 @@
-"""Copies between stores of every engine: exact, resumable, honest about what differs."""
+"""Copies between stores of every engine: exact, resumable, and checked for differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.stores.test_contract import NOW, a_key, a_score
 
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Store]:
-    """An embedded store; `store` is the target, of each engine in turn."""
+    """Return an embedded store; `store` is the target, of each engine in turn."""
     opened = SqliteStore(tmp_path / "source.db")
     opened.prepare()
     yield opened
@@ -67,7 +67,7 @@ def test_every_score_and_key_is_the_same_there_and_back(
 
 
 @pytest.mark.parametrize(("patience", "ends_well"), [(60.0, True), (-1.0, False)])
-def test_a_page_is_tried_again_while_the_target_does_not_answer(
+def test_a_write_is_retried_while_the_target_does_not_answer(
     source: Store,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +91,7 @@ def test_a_page_is_tried_again_while_the_target_does_not_answer(
             copy(source, store)
 
 
-def test_a_copy_made_again_adds_only_what_is_missing(
+def test_a_repeated_copy_adds_only_missing_scores(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies, "PAGE", 50)
@@ -104,23 +104,23 @@ def test_a_copy_made_again_adds_only_what_is_missing(
     assert copy(source, store).scores == 0
 
 
-def test_a_store_is_not_asked_anew_for_every_part(
+def test_a_source_is_not_scanned_again_for_every_part(
     source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some servers look through all of their scores for each question."""
+    """Some servers scan all of their scores for each page."""
     source.add_missing([a_score() for _ in range(2_500)], partial=False)
     target = SqliteStore(tmp_path / "target.db")
     target.prepare()
-    asked: list[str] = []
+    pages: list[str] = []
 
     def scan_scores(after: str, limit: int) -> Iterator[Score]:
-        asked.append(after)
+        pages.append(after)
         return SqliteStore.scan_scores(source, after, limit)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "scan_scores", scan_scores)
     assert copy(source, target).difference.equal
     target.close()
-    assert len(asked) == 4  # To copy and to compare: all of them, and that there are no more.
+    assert len(pages) == 4  # A full and an empty page, to copy and to compare.
 
 
 def test_a_score_that_becomes_durable_late_is_not_missed(
@@ -133,7 +133,7 @@ def test_a_score_that_becomes_durable_late_is_not_missed(
     def add(page: Any, *, partial: bool) -> Any:
         outcomes = add_missing(page, partial=partial)
         if late not in page:
-            source.add_score(late)  # Its id is lower than those that are copied by now.
+            source.add_score(late)  # Its id is lower than those already copied.
         return outcomes
 
     monkeypatch.setattr(store, "add_missing", add)
@@ -141,7 +141,7 @@ def test_a_score_that_becomes_durable_late_is_not_missed(
     assert (copied.scores, copied.difference.equal) == (10, True)
 
 
-def test_a_copy_ends_while_the_source_is_written(
+def test_a_copy_ends_while_the_source_is_written_to(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.add_missing([a_score() for _ in range(5)], partial=False)
@@ -150,7 +150,7 @@ def test_a_copy_ends_while_the_source_is_written(
     reads = iter(range(20))
 
     def scan_and_write(after: str, limit: int) -> Iterator[Score]:
-        assert next(reads, None) is not None, "it follows what comes for ever"
+        assert next(reads, None) is not None, "the copy follows new scores for ever"
         source.add_missing([a_score() for _ in range(1_000)], partial=False)
         return scan_scores(after, limit)
 
@@ -160,7 +160,7 @@ def test_a_copy_ends_while_the_source_is_written(
     assert copied.came_since == source.extent().scores - 5
 
 
-def test_a_score_that_is_another_in_the_target_is_named_and_left_alone(
+def test_a_score_that_differs_in_the_target_is_named_and_not_changed(
     source: Store, store: Store
 ) -> None:
     score = a_score()
@@ -172,7 +172,7 @@ def test_a_score_that_is_another_in_the_target_is_named_and_left_alone(
     assert scan(store) == [other]
 
 
-def test_an_idempotency_key_that_another_score_of_the_target_has_is_told(
+def test_an_idempotency_key_that_another_score_of_the_target_has_is_reported(
     source: Store, store: Store
 ) -> None:
     score, other = a_score(idempotency_key="k"), a_score(idempotency_key="k")
@@ -193,7 +193,9 @@ def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongod
     target.close()
 
 
-def test_what_only_the_target_has_is_deleted_only_when_asked(source: Store, store: Store) -> None:
+def test_extra_scores_of_the_target_are_deleted_only_on_request(
+    source: Store, store: Store
+) -> None:
     extra = [a_score(project=name) for name in ("a", "b", "b")]
     scores = [a_score() for _ in range(3)]
     later = a_score()
@@ -205,7 +207,7 @@ def test_what_only_the_target_has_is_deleted_only_when_asked(source: Store, stor
     assert len(scan(store)) == 7
     copied = copy(source, store, delete_extra=True)
     assert (copied.deleted, copied.difference.equal) == (3, True)
-    assert scan(store) == [*scores, later]  # Newer than the source: the target's own.
+    assert scan(store) == [*scores, later]  # It is newer than the newest score of the source.
 
 
 def test_a_key_that_is_revoked_in_the_source_is_revoked_in_the_target(
@@ -223,7 +225,7 @@ def test_a_key_that_is_revoked_in_the_source_is_revoked_in_the_target(
     }
 
 
-def test_a_key_that_may_more_in_the_target_is_an_error(source: Store, store: Store) -> None:
+def test_a_key_with_another_role_in_the_target_is_an_error(source: Store, store: Store) -> None:
     key = a_key()
     source.add_key(key)
     store.add_key(replace(key, role="admin"))

@@ -1,4 +1,4 @@
-"""When keys were last used: noted without asking the store, written seldom, never in the way."""
+"""The last use of keys is noted in memory, and written to the store at most once a minute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 30.0
 
 
 class FakeStore:
-    """Takes uses, and says so; `away` lets it answer nothing, `gate` lets it wait."""
+    """Records uses; it fails while `away` is set, and waits while `gate` is cleared."""
 
     def __init__(self) -> None:
         self.written: queue.Queue[dict[str, datetime]] = queue.Queue()
@@ -48,7 +48,7 @@ def uses(store: FakeStore) -> KeyUses:
 
 
 class Pauses:
-    """The writing thread's pauses: a test is told of each that begins, and ends it."""
+    """Replaces `sleep` of the writing thread: a test waits for each pause to begin, and ends it."""
 
     def __init__(self) -> None:
         self.begun: queue.Queue[float] = queue.Queue()
@@ -59,7 +59,7 @@ class Pauses:
         self._ended.get()
 
     def wait(self) -> None:
-        """Return when the thread pauses, as long as it promises."""
+        """Return when the thread pauses, and check for how long."""
         assert self.begun.get(timeout=SECONDS) == 60.0
 
     def end(self) -> None:
@@ -73,7 +73,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     return made
 
 
-def test_uses_are_written_at_once_and_then_not_before_a_minute_is_over(
+def test_uses_are_written_immediately_and_then_once_a_minute(
     store: FakeStore, uses: KeyUses, pauses: Pauses
 ) -> None:
     uses.note("a")
@@ -87,17 +87,19 @@ def test_uses_are_written_at_once_and_then_not_before_a_minute_is_over(
     pauses.wait()
 
 
-def test_a_use_waits_for_no_store(store: FakeStore, uses: KeyUses, pauses: Pauses) -> None:
+def test_noting_a_use_does_not_wait_for_the_store(
+    store: FakeStore, uses: KeyUses, pauses: Pauses
+) -> None:
     store.gate.clear()
     uses.note("a")
-    store.asked.get(timeout=SECONDS)  # The thread is in the store, and stays there.
+    store.asked.get(timeout=SECONDS)  # The thread is blocked in the store.
     for _ in range(100):
         uses.note("b")
     store.gate.set()
     assert list(store.written.get(timeout=SECONDS)) == ["a"]
 
 
-def test_a_store_that_is_away_is_told_when_it_is_back(
+def test_uses_are_kept_until_the_store_answers_again(
     store: FakeStore,
     uses: KeyUses,
     pauses: Pauses,
@@ -117,7 +119,7 @@ def test_a_store_that_is_away_is_told_when_it_is_back(
     assert "is not written yet: gone" in warnings[0].getMessage()
 
 
-def test_an_end_in_order_writes_what_is_noted(
+def test_a_clean_exit_writes_the_noted_uses(
     store: FakeStore, uses: KeyUses, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_exit: list[Any] = []
@@ -136,13 +138,13 @@ def test_an_end_in_order_writes_what_is_noted(
 
 def _note_in_a_child(uses: KeyUses, answers: Any) -> None:
     store: Any = uses._store
-    uses.write()  # What an end in order calls: the parent's uses are not the child's.
+    uses.write()  # As at exit: the child must not write its parent's uses.
     assert store.written.empty()
     uses.note("child")
     answers.put(list(store.written.get(timeout=SECONDS)))
 
 
-def test_a_child_of_a_fork_writes_its_own_uses_only(
+def test_a_forked_child_writes_only_its_own_uses(
     store: FakeStore, uses: KeyUses, pauses: Pauses
 ) -> None:
     uses.note("parent")
@@ -151,7 +153,7 @@ def test_a_child_of_a_fork_writes_its_own_uses_only(
     uses.note("parent again")
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
-    with uses._lock:  # Held while it forks, as a thread of the parent might.
+    with uses._lock:  # Another thread of the parent may hold it during a fork.
         child = fork.Process(target=_note_in_a_child, args=(uses, answers), daemon=True)
         child.start()
     child.join(SECONDS)

@@ -1,4 +1,4 @@
-"""API keys: what they look like, how they are kept, how they are recognised."""
+"""API keys: how they are created, stored, recognised, revoked and audited."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from app.stores.sqlite.store import SqliteStore
 
 
 class CountingStore:
-    """Counts how often a key is looked up in the store behind it."""
+    """Counts how often keys are looked up in a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -66,7 +66,7 @@ def test_the_owner_is_the_name_unless_it_is_given(store: Store) -> None:
         ("n", "read", "*/x"),
     ],
 )
-def test_a_key_that_means_nothing_is_not_made(
+def test_a_key_with_invalid_settings_is_not_created(
     store: Store, name: str, role: str, scope: str
 ) -> None:
     with pytest.raises(InvalidKeySetting):
@@ -74,7 +74,7 @@ def test_a_key_that_means_nothing_is_not_made(
     assert store.list_keys() == []
 
 
-def test_a_known_key_is_not_looked_up_again_while_it_is_fresh(store: Store) -> None:
+def test_a_known_key_is_cached_while_it_is_fresh(store: Store) -> None:
     key, secret = create_key(store, name="n", role="read", scope="*")
     counting = CountingStore(store)
     ring = KeyRing(counting)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_every_wrong_key_costs_one_lookup(store: Store) -> None:
         assert counting.lookups == number
 
 
-def test_a_revoked_key_stops_when_it_is_no_longer_fresh(
+def test_a_revoked_key_stops_working_when_it_is_no_longer_fresh(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, secret = create_key(store, name="n", role="read", scope="*")
@@ -118,7 +118,7 @@ def test_memory_for_known_keys_is_bounded(store: Store, monkeypatch: pytest.Monk
         assert len(ring._known) <= 3
 
 
-def test_the_first_administrators_key_is_made_once(store: Store, tmp_path: Path) -> None:
+def test_the_first_administrators_key_is_created_once(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "var" / "admin.key"
     assert ensure_admin_key(store, file)
     secret = file.read_text().strip()
@@ -130,9 +130,7 @@ def test_the_first_administrators_key_is_made_once(store: Store, tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"sl_short\n", b"\xff" * 50, b"sl_" + b"x y" * 20])
-def test_a_file_that_holds_no_key_opens_nothing(
-    store: Store, tmp_path: Path, content: bytes
-) -> None:
+def test_a_key_file_without_a_key_is_refused(store: Store, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "admin.key"
     file.write_bytes(content)
     with pytest.raises(StoreRefused, match="holds no API key"):
@@ -140,13 +138,13 @@ def test_a_file_that_holds_no_key_opens_nothing(
     assert store.list_keys() == []
 
 
-def test_an_empty_key_is_nobodys_even_if_a_store_holds_its_hash(store: Store) -> None:
+def test_an_empty_key_is_invalid_even_if_a_store_holds_its_hash(store: Store) -> None:
     key, _ = create_key(store, name="n", role="admin", scope="*")
     store.add_key(replace(key, key_id="empty", key_hash=hashlib.sha256(b"").hexdigest()))
     assert KeyRing(store).find("") is None
 
 
-def test_a_key_file_that_others_could_read_is_closed(store: Store, tmp_path: Path) -> None:
+def test_a_key_file_that_others_could_read_is_made_private(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "admin.key"
     file.write_text(f"sl_{'x' * 43}\n")
     file.chmod(0o644)
@@ -160,7 +158,7 @@ def _ensure_together(path: Path, barrier: Any) -> None:
     ensure_admin_key(store, path / "admin.key")
 
 
-def test_starts_at_the_same_time_make_one_administrator(tmp_path: Path) -> None:
+def test_concurrent_starts_create_one_administrators_key(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     for number in range(10):
         place = tmp_path / str(number)
@@ -179,7 +177,7 @@ def test_starts_at_the_same_time_make_one_administrator(tmp_path: Path) -> None:
         assert {file.name for file in place.iterdir() if "admin" in file.name} == {"admin.key"}
 
 
-def test_no_new_key_is_made_when_all_are_revoked(store: Store, tmp_path: Path) -> None:
+def test_no_new_key_is_created_when_all_are_revoked(store: Store, tmp_path: Path) -> None:
     key, _ = create_key(store, name="n", role="admin", scope="*")
     revoke_key(store, key.key_id)
     assert not ensure_admin_key(store, tmp_path / "admin.key")
@@ -217,7 +215,7 @@ def test_the_roles_of_the_schema_are_the_roles() -> None:
         ("acme/demo", "*", False),
     ],
 )
-def test_an_administrator_manages_keys_of_its_own_scope_only(
+def test_an_administrator_manages_only_keys_in_its_scope(
     store: Store, own: str, scope: str, granted: bool
 ) -> None:
     caller = admin(own)
@@ -235,7 +233,7 @@ def test_an_administrator_manages_keys_of_its_own_scope_only(
 
 
 def family(store: Store) -> dict[str, ApiKey]:
-    """Keys by name: a boss made a son, who made a grandson; a stranger made another."""
+    """Return keys by name: boss created son, son created grandson, stranger created other."""
     boss, stranger = make(store, role="admin"), make(store, role="admin")
     son = make(store, boss, role="admin")
     return {
@@ -252,7 +250,7 @@ def in_use(store: Store, made: dict[str, ApiKey]) -> set[str]:
     return {name for name, key in made.items() if not stored[key.key_id].revoked_at}
 
 
-def test_who_made_a_key_is_known(store: Store) -> None:
+def test_a_key_names_its_creator(store: Store) -> None:
     made = family(store)
     assert made["boss"].created_by == "cli"
     assert made["grandson"].created_by == made["son"].key_id
@@ -261,7 +259,7 @@ def test_who_made_a_key_is_known(store: Store) -> None:
     }
 
 
-def test_a_cascade_revokes_what_was_made_with_a_key_and_what_was_made_with_that(
+def test_a_cascade_revokes_keys_created_with_a_key_directly_or_not(
     store: Store,
 ) -> None:
     made = family(store)
@@ -270,14 +268,14 @@ def test_a_cascade_revokes_what_was_made_with_a_key_and_what_was_made_with_that(
     assert in_use(store, made) == {"stranger", "other"}
 
 
-def test_without_a_cascade_it_is_known_what_stays_in_use(store: Store) -> None:
+def test_without_a_cascade_the_keys_left_in_use_are_counted(store: Store) -> None:
     made = family(store)
     revoked = revoke_key(store, made["boss"].key_id)
     assert (revoked.also_revoked, revoked.left_in_use) == (0, 2)
     assert in_use(store, made) == {"son", "grandson", "stranger", "other"}
 
 
-def test_a_cascade_may_come_after_the_revocation_and_past_a_revoked_key(store: Store) -> None:
+def test_a_cascade_works_after_the_revocation_and_across_revoked_keys(store: Store) -> None:
     made = family(store)
     for name in ("boss", "son"):
         revoke_key(store, made[name].key_id)
@@ -298,14 +296,14 @@ def test_each_key_of_a_cascade_is_in_the_audit_log(
     assert logged == [made[name].key_id for name in ("boss", "son", "grandson")]
 
 
-def test_a_key_that_was_revoked_a_moment_ago_makes_no_keys(store: Store) -> None:
+def test_a_key_that_was_just_revoked_cannot_create_keys(store: Store) -> None:
     made = family(store)
     revoke_key(store, made["boss"].key_id)
     with pytest.raises(NotAuthenticated):
-        make(store, made["boss"])  # As a process that still remembers it would call it.
+        make(store, made["boss"])  # As in a process that still has it in its cache.
 
 
-def test_keys_in_use_and_keys_in_all_have_a_bound(
+def test_the_numbers_of_keys_in_use_and_of_all_keys_are_bounded(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "MAX_KEYS_IN_USE", 2)
@@ -333,14 +331,14 @@ def test_keys_are_listed_in_pages_of_the_callers_scope(
 
 
 @pytest.mark.parametrize("role", ["create", "read", "write"])
-def test_nobody_grants_a_role_with_more_than_the_own(store: Store, role: str) -> None:
+def test_a_caller_cannot_grant_a_role_beyond_its_own(store: Store, role: str) -> None:
     caller = admin("*", role=role)
     assert make(store, caller, role=role).role == role
     with pytest.raises(Forbidden):
         make(store, caller, role="admin")
 
 
-def test_a_key_never_outlives_the_key_that_made_it(store: Store) -> None:
+def test_a_key_never_outlives_its_creator(store: Store) -> None:
     end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
     caller = admin("*", expires_at=end)
     assert make(store, caller).expires_at == end
@@ -358,15 +356,13 @@ def test_a_key_never_outlives_the_key_that_made_it(store: Store) -> None:
         datetime.max.replace(tzinfo=timezone(-timedelta(hours=23))),
     ],
 )
-def test_an_end_that_is_past_or_beyond_all_calendars_is_refused(
-    store: Store, end: datetime
-) -> None:
+def test_an_expiry_in_the_past_or_out_of_range_is_refused(store: Store, end: datetime) -> None:
     with pytest.raises(InvalidKeySetting, match="ends in the future"):
         make(store, expires_at=end)
     assert store.list_keys() == []
 
 
-def test_an_end_is_kept_in_utc_and_whole_milliseconds(store: Store) -> None:
+def test_an_expiry_is_stored_in_utc_and_whole_milliseconds(store: Store) -> None:
     end = datetime(2999, 1, 1, 1, 0, 0, 123_456, timezone(timedelta(hours=1)))
     key = make(store, expires_at=end)
     assert key.expires_at == datetime(2999, 1, 1, 0, 0, 0, 123_000, UTC)
@@ -374,7 +370,7 @@ def test_an_end_is_kept_in_utc_and_whole_milliseconds(store: Store) -> None:
 
 
 class Clock(datetime):
-    """`datetime` with a `now` that a test sets."""
+    """A `datetime` whose `now` a test can set."""
 
     moment: ClassVar[datetime]
 
@@ -383,7 +379,7 @@ class Clock(datetime):
         return cls.moment
 
 
-def test_an_expired_key_is_as_wrong_as_any_also_while_it_is_remembered(
+def test_an_expired_key_is_invalid_even_while_it_is_cached(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = datetime(2999, 1, 1, tzinfo=UTC)
@@ -400,7 +396,7 @@ def test_an_expired_key_is_as_wrong_as_any_also_while_it_is_remembered(
         assert counting.lookups == lookups
 
 
-def test_a_use_is_told_when_a_key_is_looked_up_and_never_of_a_wrong_one(store: Store) -> None:
+def test_a_use_is_noted_when_a_valid_key_is_looked_up(store: Store) -> None:
     key, secret = create_key(store, name="n", role="read", scope="*")
     revoked, wrong = create_key(store, name="n", role="read", scope="*")
     revoke_key(store, revoked.key_id)
@@ -412,7 +408,7 @@ def test_a_use_is_told_when_a_key_is_looked_up_and_never_of_a_wrong_one(store: S
 
 
 def audit_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """The audit log's lines without what every line has."""
+    """Return the lines of the audit log without the fields of all log lines."""
     lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     common = {"time", "level", "logger", "message", "request_id"}
     assert {line["logger"] for line in lines} <= {"scoreline.audit"}
@@ -454,7 +450,7 @@ def test_every_change_of_a_key_is_in_the_audit_log(
     assert key.key_hash not in caplog.text
 
 
-def test_a_change_that_the_store_did_not_answer_is_in_the_audit_log_as_unknown(
+def test_a_change_without_an_answer_of_the_store_is_audited_as_unknown(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Limits: what a bucket gives, and a count that is shared, or is not while its store is away."""
+"""Rate limits in one process, and shared by several through a store that may fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.processes import free_port, running, wait_until_listening
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.nanoseconds = 10**15
@@ -43,9 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.parametrize(("amount", "seconds"), [(1, 1), (3, 1), (7, 60), (999, 1), (1000, 1)])
-def test_a_bucket_gives_what_it_holds_and_not_one_more(
-    clock: Clock, amount: int, seconds: int
-) -> None:
+def test_a_bucket_allows_exactly_its_amount(clock: Clock, amount: int, seconds: int) -> None:
     bucket = Buckets(amount, seconds)
     assert not any(bucket.take("a") for _ in range(amount))
     assert bucket.take("a") == pytest.approx(seconds / amount, rel=0.01)
@@ -63,7 +61,7 @@ def test_a_bucket_refills_evenly(clock: Clock) -> None:
     assert [bucket.take("a") > 0 for _ in range(5)] == [False] * 4 + [True]
 
 
-def test_who_is_refused_loses_nothing_by_asking(clock: Clock) -> None:
+def test_refused_calls_do_not_delay_the_next_allowed_one(clock: Clock) -> None:
     bucket = Buckets(1, 1)
     assert bucket.take("a") == 0.0
     for _ in range(9):
@@ -75,14 +73,14 @@ def test_who_is_refused_loses_nothing_by_asking(clock: Clock) -> None:
 
 @pytest.fixture
 def hasty_threads() -> Iterator[None]:
-    """Threads take turns as often as they can."""
+    """Switch between threads as often as possible."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-7)
     yield
     sys.setswitchinterval(usual)
 
 
-def test_threads_together_take_no_more_than_there_is(clock: Clock, hasty_threads: None) -> None:
+def test_concurrent_threads_do_not_exceed_the_limit(clock: Clock, hasty_threads: None) -> None:
     bucket = Buckets(10_000, 1)
     barrier = threading.Barrier(8)
 
@@ -101,7 +99,7 @@ def test_buckets_of_many_names_are_bounded(clock: Clock) -> None:
         assert len(bucket._full_at) <= limits.MAX_NAMES
 
 
-def test_no_rate_is_no_limit() -> None:
+def test_without_a_rate_there_is_no_limit() -> None:
     assert open_limit(None, "redis://127.0.0.1") is None
     assert isinstance(open_limit((1, 1), ""), Buckets)
 
@@ -114,7 +112,7 @@ HOUR = 3600
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Opens shared limits of so many an hour, and ends their connections after the test."""
+    """Return a function that opens a shared hourly limit; its connections are closed at the end."""
     clients = []
 
     def open_shared(url: str, amount: int) -> SharedLimit:
@@ -129,7 +127,7 @@ def opened() -> Iterator[Open]:
 
 @contextmanager
 def started(program: str, *arguments: str, port: int) -> Iterator[None]:
-    """A server of this test's own on loopback; skips where it is not installed."""
+    """Run a server on loopback; skip the test if it is not installed."""
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/bin")
     if path is None:
         pytest.skip(f"{program} is not installed: a rate limit shared by it is not tested")
@@ -159,7 +157,7 @@ def memcached() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("store", ["redis", "memcached"])
-def test_what_shares_a_store_counts_together(
+def test_limits_with_the_same_store_count_together(
     request: pytest.FixtureRequest, opened: Open, store: str
 ) -> None:
     url = request.getfixturevalue(store)
@@ -172,7 +170,7 @@ def test_what_shares_a_store_counts_together(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "memcached"])
-def test_each_counts_alone_while_the_store_is_away(
+def test_each_process_counts_alone_while_the_store_does_not_answer(
     opened: Open, scheme: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = opened(f"{scheme}://127.0.0.1:{free_port()}", 2)
@@ -181,16 +179,14 @@ def test_each_counts_alone_while_the_store_is_away(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "memcached"])
-def test_a_store_that_takes_a_connection_and_says_nothing_is_away(
-    opened: Open, scheme: str
-) -> None:
+def test_a_silent_store_counts_as_not_answering(opened: Open, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limit = opened(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}", 1)
         assert [limit.take("a") > 0 for _ in range(2)] == [False, True]
     assert limit._away_until > time.monotonic()
 
 
-def test_a_store_that_is_back_counts_again(redis: str, opened: Open) -> None:
+def test_a_store_that_answers_again_is_used_again(redis: str, opened: Open) -> None:
     limit = opened(redis, 1)
     limit._away_until = time.monotonic() + limits.AWAY_SECONDS
     assert [limit.take("back") > 0 for _ in range(2)] == [False, True]

@@ -1,4 +1,4 @@
-"""Making a score from what was sent."""
+"""Create a score from a request's body."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.stores.base import Kept, Outcome, Score, Store
 
 
 class Scores(list[Score]):
-    """A store that keeps scores in a list."""
+    """A store that holds scores in a list."""
 
     def add_score(self, score: Score) -> Outcome:
         self.append(score)
@@ -24,7 +24,7 @@ def create(**changes: Any) -> Score:
     return kept[0]
 
 
-def test_the_same_content_has_the_same_hash_and_other_content_another() -> None:
+def test_only_the_same_content_has_the_same_hash() -> None:
     assert create().body_hash == create().body_hash
     others = [
         create(value=1.0),

@@ -1,4 +1,4 @@
-"""Group commit: what waits is committed together, and each caller hears of its own item."""
+"""Group commit: waiting items are committed together, and each caller gets its own result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.stores.commits import GroupCommit
 
 
 class Gate:
-    """A writer that holds its first commit until it is opened."""
+    """A writer whose commits wait until the gate is opened."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -28,7 +28,7 @@ class Gate:
         return [Conflict(str(item)) if item == 13 else None for item in items]
 
 
-def test_what_queues_up_during_a_commit_is_the_next_commit() -> None:
+def test_items_queued_during_a_commit_are_the_next_commit() -> None:
     gate = Gate()
     commits = GroupCommit(gate.write)
     with ThreadPoolExecutor(8) as pool:
@@ -45,14 +45,14 @@ def test_what_queues_up_during_a_commit_is_the_next_commit() -> None:
     assert len(gate.batches) == 2
 
 
-def test_a_lone_caller_waits_for_nobody() -> None:
+def test_a_single_caller_never_waits() -> None:
     gate = Gate()
     gate.opened.set()
     GroupCommit(gate.write).submit(1)
     assert gate.batches == [[1]]
 
 
-def test_each_caller_hears_of_its_own_item() -> None:
+def test_each_caller_gets_the_result_of_its_own_item() -> None:
     gate = Gate()
     gate.opened.set()
     commits = GroupCommit(gate.write)
@@ -67,7 +67,7 @@ def test_each_caller_hears_of_its_own_item() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError("a defect")])
-def test_a_commit_that_fails_fails_all_of_it_and_not_the_next(error: Exception) -> None:
+def test_a_failed_commit_fails_all_its_items_and_not_the_next_commit(error: Exception) -> None:
     failing = True
 
     def write(items: Sequence[int]) -> list[ScorelineError | None]:
@@ -82,7 +82,7 @@ def test_a_commit_that_fails_fails_all_of_it_and_not_the_next(error: Exception) 
     commits.submit(2)
 
 
-def test_nobody_waits_for_ever_when_the_writer_has_a_defect() -> None:
+def test_no_caller_waits_for_ever_after_an_unexpected_error() -> None:
     gate = Gate()
 
     def write(items: Sequence[int]) -> list[ScorelineError | None]:
@@ -102,7 +102,7 @@ def test_nobody_waits_for_ever_when_the_writer_has_a_defect() -> None:
 
 
 class SlowExit:
-    """A lock whose user is held up just after it has let go, the first time that it is told to."""
+    """A lock that blocks its user once, just after the release, if `holds_up` is set."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class SlowExit:
             assert self.goes_on.wait(10)
 
 
-def test_a_caller_that_is_chosen_before_it_waits_makes_the_next_commit() -> None:
+def test_a_caller_that_leads_before_it_waits_makes_the_next_commit() -> None:
     gate = Gate()
     commits = GroupCommit(gate.write)
     lock = SlowExit()
@@ -139,7 +139,9 @@ def test_a_caller_that_is_chosen_before_it_waits_makes_the_next_commit() -> None
     assert gate.batches == [[0], [1]]
 
 
-def test_what_waits_too_long_is_refused_and_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_that_waits_too_long_is_refused_and_never_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "QUEUE_SECONDS", 0.2)
     gate = Gate()
     commits = GroupCommit(gate.write)
@@ -148,7 +150,7 @@ def test_what_waits_too_long_is_refused_and_never_written(monkeypatch: pytest.Mo
         assert gate.entered.wait(10)
         waits = pool.submit(commits.submit, 1)
         assert isinstance(waits.exception(10), StoreBusy)
-        late = pool.submit(commits.submit, 2)  # It need not wait to know.
+        late = pool.submit(commits.submit, 2)  # It is refused without a wait.
         assert isinstance(late.exception(10), StoreBusy)
         gate.opened.set()
         first.result(10)
@@ -156,7 +158,7 @@ def test_what_waits_too_long_is_refused_and_never_written(monkeypatch: pytest.Mo
     assert gate.batches == [[0], [3]]
 
 
-def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_refuses_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     gate = Gate()
     commits = GroupCommit(gate.write)
@@ -174,7 +176,7 @@ def test_a_queue_that_is_full_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(item for batch in gate.batches for item in batch) == [0, 1, 2]
 
 
-def test_a_commit_that_does_not_end_leaves_its_callers_in_doubt_but_not_waiting(
+def test_callers_do_not_wait_for_ever_for_a_commit_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "COMMIT_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""One contract, every engine: SQLite, MongoDB over TCP, and mongomock for the quick loop."""
+"""The contract of a store, for every engine: SQLite, MongoDB over TCP, and mongomock."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def new(**changes: Any) -> Score:
     return a_score(score_id=UNASSIGNED, **changes)
 
 
-def test_a_score_id_is_taken_once(store: Store) -> None:
+def test_a_score_id_is_used_once(store: Store) -> None:
     score = a_score()
     assert store.add_score(score) == Outcome(Kept.CREATED, score.score_id)
     assert store.add_score(score) == Outcome(Kept.PRESENT, score.score_id)
@@ -79,7 +79,7 @@ def test_a_score_id_is_taken_once(store: Store) -> None:
     assert store.find_score("acme", "demo", score.score_id) == score
 
 
-def test_an_idempotency_key_is_taken_once_in_a_project(store: Store) -> None:
+def test_an_idempotency_key_is_used_once_in_a_project(store: Store) -> None:
     first = store.add_score(new(idempotency_key="k", body_hash="1"))
     assert first.kept is Kept.CREATED
     again = store.add_score(new(idempotency_key="k", body_hash="1"))
@@ -91,7 +91,7 @@ def test_an_idempotency_key_is_taken_once_in_a_project(store: Store) -> None:
         assert store.add_score(score).kept is Kept.CREATED
 
 
-def test_a_new_score_gets_an_id_that_has_its_time(store: Store) -> None:
+def test_a_new_score_gets_an_id_with_its_time(store: Store) -> None:
     ids = [store.add_score(new()).score_id for _ in range(20)]
     ids += [each.score_id for each in store.add_missing([new() for _ in range(20)], partial=False)]
     assert sorted(set(ids)) == ids
@@ -99,7 +99,7 @@ def test_a_new_score_gets_an_id_that_has_its_time(store: Store) -> None:
         assert score.created_at == id_time(score.score_id)
 
 
-def test_one_refused_score_holds_back_its_call(store: Store) -> None:
+def test_without_partial_one_refused_score_prevents_the_others(store: Store) -> None:
     first = store.add_score(new(idempotency_key="k", body_hash="1")).score_id
     call = [new(), new(idempotency_key="k", body_hash="2"), new(idempotency_key="k", body_hash="1")]
     outcomes = store.add_missing(call, partial=False)
@@ -107,7 +107,7 @@ def test_one_refused_score_holds_back_its_call(store: Store) -> None:
     assert store.list_score_ids(query()) == [first]
 
 
-def test_a_partial_call_leaves_out_the_refused(store: Store) -> None:
+def test_a_partial_call_skips_refused_scores(store: Store) -> None:
     taken = a_score()
     store.add_score(taken)
     mine = a_score()
@@ -152,7 +152,7 @@ def test_changes_follow_new_scores_of_their_project(store: Store) -> None:
     mine = [store.add_score(new()).score_id for _ in range(3)]
     store.add_score(new(project="other"))
     past = a_score(score_id="01900000-0000-7000-8000-000000000000")
-    store.add_missing([past], partial=True)  # An import has an id of its own time.
+    store.add_missing([past], partial=True)  # An import keeps its own id and time.
     seen: list[str] = []
     cursor = now
     while len(seen) < 4:
@@ -165,7 +165,7 @@ def test_changes_follow_new_scores_of_their_project(store: Store) -> None:
     assert follow(store, cursor).scores == []
 
 
-def test_changes_from_the_start_bring_what_was_there(store: Store) -> None:
+def test_changes_from_the_start_include_existing_scores(store: Store) -> None:
     can_follow(store)
     ids = [store.add_score(new()).score_id for _ in range(5)]
     seen: list[str] = []
@@ -193,12 +193,12 @@ def test_closing_the_store_ends_the_wait_of_a_reader(store: Store) -> None:
     now = follow(store, None).cursor
 
     def read() -> None:
-        with suppress(StoreUnavailable):  # The close may also meet it before it waits.
+        with suppress(StoreUnavailable):  # The close may also come before the wait.
             assert follow(store, now, wait=30.0).scores == []
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
-        for _ in range(50):  # Until it has begun to wait.
+        for _ in range(50):  # Until the wait has begun.
             store.close()
             if wait([reading], timeout=0.1).done:
                 break
@@ -214,7 +214,7 @@ def test_a_store_may_be_used_after_it_was_closed(store: Store) -> None:
     assert store.add_score(a_score()).kept is Kept.CREATED
 
 
-def test_a_reader_is_answered_while_others_write_all_the_time(store: Store) -> None:
+def test_a_reader_gets_a_page_while_others_keep_writing(store: Store) -> None:
     can_follow(store)
     now = follow(store, None).cursor
     stop = threading.Event()
@@ -233,7 +233,7 @@ def test_a_reader_is_answered_while_others_write_all_the_time(store: Store) -> N
         writing.result(20)
 
 
-def test_a_cursor_of_nobody_is_refused(store: Store) -> None:
+def test_an_invalid_cursor_is_refused(store: Store) -> None:
     can_follow(store)
     for cursor in (
         "x",
@@ -247,7 +247,7 @@ def test_a_cursor_of_nobody_is_refused(store: Store) -> None:
             follow(store, cursor)
 
 
-def test_any_text_is_kept(store: Store) -> None:
+def test_any_text_is_stored(store: Store) -> None:
     odd = 'a\0b$.é😀"\\\n' + "x" * 100_000
     store.add_score(
         a_score(
@@ -269,7 +269,7 @@ def test_many_threads_may_write_at_the_same_time(store: Store) -> None:
     assert len(store.list_score_ids(query(limit=1_000))) == 200
 
 
-def test_a_refused_neighbour_is_refused_alone(store: Store) -> None:
+def test_a_refused_score_does_not_affect_others_in_its_commit(store: Store) -> None:
     taken = a_score()
     store.add_score(taken)
 
@@ -287,7 +287,7 @@ def test_a_key_is_found_by_its_hash(store: Store) -> None:
     assert store.find_key("no such hash") is None
 
 
-def test_a_key_id_and_a_hash_are_taken_once(store: Store) -> None:
+def test_a_key_id_and_a_key_hash_are_used_once(store: Store) -> None:
     key = a_key()
     store.add_key(key)
     for other in (replace(key, key_hash="other"), replace(key, key_id="other")):
@@ -320,7 +320,7 @@ def test_all_keys_and_those_in_use_are_counted(store: Store) -> None:
     assert store.count_keys(in_use_at=later) == 1
 
 
-def test_who_made_a_key_is_kept(store: Store) -> None:
+def test_the_creator_of_a_key_is_stored(store: Store) -> None:
     key = a_key(created_by="a key")
     store.add_key(key)
     assert store.find_key(key.key_hash) == key
@@ -337,7 +337,7 @@ def test_a_key_is_revoked_once_and_stays_listed(store: Store) -> None:
     assert store.list_keys() == [replace(key, revoked_at=later)]
 
 
-def test_a_keys_end_and_last_use_are_kept(store: Store) -> None:
+def test_the_expiry_and_last_use_of_a_key_are_stored(store: Store) -> None:
     keys = [
         a_key(),
         a_key(expires_at=NOW + timedelta(days=90)),
@@ -443,7 +443,7 @@ def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:
     assert list(store.read_scores([])) == []
 
 
-def test_only_what_was_there_counts_as_deleted(store: Store) -> None:
+def test_only_existing_scores_count_as_deleted(store: Store) -> None:
     mine, theirs = [a_score() for _ in range(3)], a_score(project="other")
     store.add_missing([*mine, theirs], partial=False)
     ids = [score.score_id for score in mine[:2]]
@@ -479,7 +479,7 @@ def findings(store: Store) -> dict[str, CheckResult]:
     return {finding.check: finding for finding in store.check()}
 
 
-def test_an_examination_finds_a_new_store_well_and_changes_nothing(store: Store) -> None:
+def test_a_check_of_a_new_store_succeeds_and_changes_nothing(store: Store) -> None:
     if isinstance(store, MongoStore) and isinstance(store._client, mongomock.MongoClient):
         pytest.skip("mongomock knows no hello")
     store.add_score(a_score(score_id="01900000-0000-7000-8000-000000000000"))
@@ -489,7 +489,7 @@ def test_an_examination_finds_a_new_store_well_and_changes_nothing(store: Store)
     assert store.extent().scores == 1
 
 
-def test_a_clock_behind_the_newest_score_must_be_set(store: Store) -> None:
+def test_a_clock_behind_the_newest_score_fails_a_check(store: Store) -> None:
     if isinstance(store, MongoStore) and isinstance(store._client, mongomock.MongoClient):
         pytest.skip("mongomock knows no hello")
     store.add_score(a_score(score_id="ffffffff-0000-7000-8000-000000000000"))

@@ -1,4 +1,4 @@
-"""The embedded store answers nothing from a row that is not what was written."""
+"""The embedded store returns nothing from a row that differs from what was written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEY = a_key(expires_at=NOW + timedelta(days=90))
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The file of a store that holds one score and one API key, and is closed."""
+    """Return the file of a closed store with one score and one API key."""
     path = tmp_path / "s.db"
     store = SqliteStore(path)
     store.prepare()
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def execute(path: Path, statement: str) -> list[tuple[int, ...]]:
-    """Run one statement behind the store's back."""
+    """Run one statement directly on the file."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         return connection.execute(statement).fetchall()
 
@@ -82,16 +82,14 @@ def test_every_field_of_a_score_is_among_the_changes_below() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_score_that_has_changed_is_not_answered_and_only_its_id_is_told(
-    path: Path, change: str
-) -> None:
+def test_a_changed_score_is_refused_with_only_its_id(path: Path, change: str) -> None:
     execute(path, f"UPDATE scores SET {CHANGES[change]}")
     with pytest.raises(StoreDamaged, match=DAMAGED):
         find_score(SqliteStore(path))
 
 
 @pytest.mark.parametrize("read", READS)
-def test_no_read_answers_from_a_score_that_has_changed(path: Path, read: str) -> None:
+def test_no_read_returns_a_changed_score(path: Path, read: str) -> None:
     assert READS[read](SqliteStore(path))
     execute(path, "UPDATE scores SET value_json = '2'")
     with pytest.raises(StoreDamaged, match=DAMAGED):
@@ -99,19 +97,19 @@ def test_no_read_answers_from_a_score_that_has_changed(path: Path, read: str) ->
 
 
 @pytest.mark.parametrize("read", READS)
-def test_a_text_that_is_not_utf_8_any_more_is_damage_and_not_told(path: Path, read: str) -> None:
+def test_text_that_is_no_longer_utf_8_is_damage_and_not_disclosed(path: Path, read: str) -> None:
     execute(path, "UPDATE scores SET value_json = CAST(x'736563726574ff' AS TEXT)")
     with pytest.raises(StoreDamaged, match=r"^a text is not UTF-8$"):
         READS[read](SqliteStore(path))
 
 
-def test_a_score_under_anothers_id_is_damage(path: Path) -> None:
+def test_a_score_with_a_changed_id_is_damage(path: Path) -> None:
     execute(path, "UPDATE scores SET _id = '0'")
     with pytest.raises(StoreDamaged, match="'0' is not what was written"):
         SqliteStore(path).find_score("acme", "demo", "0")
 
 
-def test_a_score_that_an_index_has_lost_is_damage_and_not_unknown(path: Path) -> None:
+def test_a_score_missing_from_an_index_is_damage_and_not_unknown(path: Path) -> None:
     ((root,),) = execute(
         path, "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_scores_1'"
     )
@@ -138,7 +136,7 @@ def test_a_score_that_an_index_has_lost_is_damage_and_not_unknown(path: Path) ->
         "checksum = 0",
     ],
 )
-def test_an_api_key_that_has_changed_opens_nothing(path: Path, change: str) -> None:
+def test_a_changed_api_key_is_refused(path: Path, change: str) -> None:
     execute(path, f"UPDATE api_keys SET {change}")
     store = SqliteStore(path)
     with pytest.raises(StoreDamaged, match=KEY.key_id):
@@ -147,7 +145,7 @@ def test_an_api_key_that_has_changed_opens_nothing(path: Path, change: str) -> N
         store.list_keys()
 
 
-def test_a_key_without_an_end_that_gets_one_has_changed(path: Path) -> None:
+def test_a_key_that_got_an_expiry_is_damaged(path: Path) -> None:
     store = SqliteStore(path)
     store.add_key(a_key(key_id="endless", key_hash="h"))
     assert store.find_key("h")
@@ -156,7 +154,7 @@ def test_a_key_without_an_end_that_gets_one_has_changed(path: Path) -> None:
         store.find_key("h")
 
 
-def test_a_revocation_and_a_use_are_no_damage(path: Path) -> None:
+def test_a_revocation_and_a_use_are_not_damage(path: Path) -> None:
     store = SqliteStore(path)
     store.note_key_uses({KEY.key_id: NOW})
     revoked_at = NOW + timedelta(days=1)
@@ -166,12 +164,12 @@ def test_a_revocation_and_a_use_are_no_damage(path: Path) -> None:
     assert (found.revoked_at, found.last_used_at) == (revoked_at, NOW)
 
 
-def test_what_is_too_large_to_be_read_is_damage_for_it_was_written() -> None:
+def test_data_too_large_to_be_read_is_damage() -> None:
     with pytest.raises(StoreDamaged, match="too big"), read_errors():
         raise sqlite3.DataError("string or blob too big")
 
 
-def test_rows_from_before_there_were_checksums_are_read(tmp_path: Path) -> None:
+def test_rows_without_checksums_are_read(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     store = SqliteStore(path)
     with pytest.MonkeyPatch.context() as patch:

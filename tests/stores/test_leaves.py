@@ -1,4 +1,4 @@
-"""Leaves as stores read them, on every engine: score by score, and counted."""
+"""Leaves are read score by score or counted, on every engine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def text(leaf: Leaf) -> str:
 
 
 def counted(tallies: Iterable[Tally]) -> dict[Key, tuple[int, Counter[str]]]:
-    """All tallies of a key together: how many scores, and how often each leaf."""
+    """Return the number of scores and of each leaf for each key, summed over all tallies."""
     found: dict[Key, tuple[int, Counter[str]]] = {}
     for tally in tallies:
         scores, seen = found.setdefault(tally.key, (0, Counter()))
@@ -52,7 +52,7 @@ def counted(tallies: Iterable[Tally]) -> dict[Key, tuple[int, Counter[str]]]:
     return found
 
 
-def test_leaves_are_read_with_what_is_asked_in_the_order_of_the_ids(store: Store) -> None:
+def test_leaves_are_read_with_fields_in_the_order_of_the_ids(store: Store) -> None:
     fill(store, VALUES)
     fields = ("prediction_id", "evaluation_run_id", "scorer")
     keys: list[Key] = []
@@ -77,7 +77,7 @@ def test_days_and_hours_are_those_of_created_at(store: Store) -> None:
 
 
 @pytest.mark.parametrize("fields", [(), ("scorer",), ("scorer", "evaluation_run_id"), FIELDS])
-def test_counted_leaves_are_those_that_are_read(store: Store, fields: tuple[str, ...]) -> None:
+def test_counted_leaves_are_the_same_as_read_ones(store: Store, fields: tuple[str, ...]) -> None:
     fill(store, VALUES * 3)
     expected: dict[Key, tuple[int, Counter[str]]] = {}
     for keys, page in store.read_leaves(ALL, fields):
@@ -88,7 +88,7 @@ def test_counted_leaves_are_those_that_are_read(store: Store, fields: tuple[str,
     assert counted(store.tally_leaves(ALL, fields)) == expected
 
 
-def test_only_what_a_query_asks_for_is_read(store: Store) -> None:
+def test_only_leaves_that_match_the_query_are_read(store: Store) -> None:
     fill(store, [1, 2, 3])
     store.add_score(a_score(project="other"))
     query = replace(ALL, scorer="s0")
@@ -106,7 +106,7 @@ nasty = st.text(alphabet='{}[],:"\\path\n\x00é', max_size=30)
 
 @settings(max_examples=200)
 @given(st.lists(any_json | st.dictionaries(nasty, nasty | st.floats(0, 1), max_size=4), max_size=9))
-def test_any_leaves_are_parted_as_json_parts_them(values: list[Any]) -> None:
+def test_any_leaves_are_split_as_json_would(values: list[Any]) -> None:
     given_rows = rows(values)
     pages = [given_rows[:3], given_rows[3:]] if given_rows[3:] else [given_rows]
     found = counted(Tallies().of(page for page in pages if page))
@@ -121,7 +121,7 @@ def test_any_leaves_are_parted_as_json_parts_them(values: list[Any]) -> None:
         assert found.get((name,), (0, Counter())) == (number, seen)
 
 
-def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
+def test_leaves_that_are_mostly_distinct_are_not_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sqlite_leaves, "MAX_DISTINCT", 10)
@@ -132,17 +132,17 @@ def test_leaves_that_are_mostly_different_are_handed_on_uncounted(
     assert found["s0",][0] == found["s1",][0] == 45
     assert len(found["s0",][1]) == 45
     assert list(found["s1",][1].values()) == [45]
-    # Of the first page each different leaf once; then one tally a page of what differs.
+    # The first page is counted; the next two are not, and have one tally each.
     assert [len(each.leaves) for each in tallies if each.key == ("s0",)] == [15, 15, 15]
 
 
-def test_no_tally_stands_for_very_many_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tally_covers_a_bounded_number_of_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_leaves, "MAX_COUNTED", 10)
     tallies = list(Tallies().of([rows([1] * 12), rows([1] * 12)]))
     assert [sum(tally.counts) for tally in tallies] == [6] * 4
 
 
-def test_no_more_keys_are_counted_than_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_counted_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_leaves, "MAX_DISTINCT", 10)
     pages = iter([[(f"s{page}-{place}", "[]") for place in range(12)] for page in range(9)])
     assert next(Tallies().of(pages)).key == ("s0-0",)
@@ -150,6 +150,6 @@ def test_no_more_keys_are_counted_than_leaves(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("leaves_text", ['[{"path":"","kind":', "nonsense", "[1],[2]", None])
-def test_leaves_that_are_no_lists_are_damage(leaves_text: str | None) -> None:
+def test_leaves_that_are_not_lists_are_damage(leaves_text: str | None) -> None:
     with pytest.raises(StoreDamaged):
         to_leaves([("s", leaves_text)])

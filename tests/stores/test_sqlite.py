@@ -1,4 +1,4 @@
-"""What only the embedded store promises: its file, its durability settings, its errors."""
+"""What only the embedded store promises: its file, its durability, its errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_file_is_marked_and_versioned(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
-def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_newer_file_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     prepared(path).close()
     with sqlite3.connect(path) as connection:
@@ -94,7 +94,7 @@ def test_an_empty_database_of_another_program_is_refused(tmp_path: Path) -> None
         SqliteStore(path).prepare()
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(b"these are my notes\n" * 100)
     with pytest.raises(StoreRefused, match=r"notes\.txt"):
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/proc/nowhere/s.db", "/dev/null/s.db", "/"])
-def test_a_place_that_cannot_hold_a_file_is_refused(path: str) -> None:
+def test_a_path_that_cannot_be_a_file_is_refused(path: str) -> None:
     with pytest.raises(StoreRefused):
         SqliteStore(path).prepare()
 
@@ -139,7 +139,7 @@ def test_processes_share_one_file_and_a_store_works_after_a_fork(tmp_path: Path)
     assert count(tmp_path / "s.db") == 1 + 5 * 50
 
 
-def test_threads_read_on_connections_of_their_own(tmp_path: Path) -> None:
+def test_each_thread_reads_on_its_own_connection(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     key = ApiKey("id", "n", "read", "*", "o", "hash", NOW)
     store.add_key(key)
@@ -150,7 +150,7 @@ def test_threads_read_on_connections_of_their_own(tmp_path: Path) -> None:
     assert found == key
 
 
-def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_an_error_rolls_back_the_transaction(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
 
     def fail() -> None:
@@ -190,7 +190,7 @@ def coded(error: sqlite3.Error, code: int) -> sqlite3.Error:
         (OSError(errno.EIO, "Input/output error"), StoreUnavailable),
     ],
 )
-def test_every_error_of_the_driver_becomes_ours(raised: Exception, ours: type[Exception]) -> None:
+def test_every_error_of_the_driver_is_mapped(raised: Exception, ours: type[Exception]) -> None:
     with pytest.raises(ours) as found, our_errors():
         raise raised
     assert type(found.value) is ours
@@ -200,20 +200,18 @@ def test_every_kind_of_driver_error_is_in_the_list_above() -> None:
     kinds = {kind for kind in vars(sqlite3).values() if isinstance(kind, type)}
     listed = {
         argument[0].__class__
-        for argument in test_every_error_of_the_driver_becomes_ours.pytestmark[0].args[1]  # type: ignore[attr-defined]
+        for argument in test_every_error_of_the_driver_is_mapped.pytestmark[0].args[1]  # type: ignore[attr-defined]
     }
     assert {kind for kind in kinds if issubclass(kind, sqlite3.Error)} <= listed
 
 
-def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
+def test_a_missing_directory_is_created(tmp_path: Path) -> None:
     prepared(tmp_path / "a" / "b" / "s.db")
     assert (tmp_path / "a" / "b" / "s.db").exists()
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
-def test_a_file_that_is_deleted_beneath_the_store_is_not_used_any_more(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_a_deleted_file_is_no_longer_used(tmp_path: Path, suffix: str) -> None:
     store = prepared(tmp_path / "s.db")
     store.add_score(a_score())
     Path(f"{tmp_path}/s.db{suffix}").unlink()
@@ -221,12 +219,12 @@ def test_a_file_that_is_deleted_beneath_the_store_is_not_used_any_more(
         store.add_score(a_score())
     with pytest.raises(StoreUnavailable):
         store.ping()
-    with ThreadPoolExecutor(1) as pool:  # A thread that has no connection yet.
+    with ThreadPoolExecutor(1) as pool:  # A thread without a connection.
         assert isinstance(pool.submit(store.ping).exception(), StoreUnavailable)
     assert not Path(f"{tmp_path}/s.db{suffix}").exists()
 
 
-def test_another_database_in_the_place_of_ours_is_not_used(tmp_path: Path) -> None:
+def test_a_database_that_replaced_the_file_is_not_used(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     store.add_score(a_score())
     prepared(tmp_path / "other.db").close()
@@ -237,13 +235,13 @@ def test_another_database_in_the_place_of_ours_is_not_used(tmp_path: Path) -> No
         store.ping()
 
 
-def test_a_write_that_ends_up_in_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
+def test_a_write_to_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     with pytest.raises(StoreUnavailable), store._db().transaction():
         (tmp_path / "s.db").unlink()
 
 
-def test_a_database_that_is_gone_without_its_wal_is_refused_and_the_wal_left_alone(
+def test_a_wal_without_its_database_is_refused_and_not_changed(
     tmp_path: Path,
 ) -> None:
     store = prepared(tmp_path / "s.db")
@@ -265,7 +263,7 @@ QUERIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("bounds", [{}, {"after": "0"}, {"after": "0", "before": "f"}])
 @pytest.mark.parametrize("index", QUERIES)
-def test_every_list_is_answered_in_order_from_an_index_alone(
+def test_every_list_uses_a_covering_index_in_its_order(
     tmp_path: Path, index: str, bounds: dict[str, Any]
 ) -> None:
     store = prepared(tmp_path / "s.db")
@@ -319,7 +317,7 @@ def test_scores_are_read_one_by_one(tmp_path: Path) -> None:
     reading.close()  # type: ignore[attr-defined]
 
 
-def test_a_key_from_before_keys_could_expire_works_on(tmp_path: Path) -> None:
+def test_a_key_from_before_keys_could_expire_still_works(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     added = next(
         version for version, statements in enumerate(MIGRATIONS) if "expires_at" in str(statements)

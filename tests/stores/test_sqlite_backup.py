@@ -1,4 +1,4 @@
-"""Backups of the embedded store: whole and checked, restored only where nobody is in the way."""
+"""Backups of the embedded store are complete and checked, and restored only if it is not in use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.stores.test_contract import a_key, a_score
 
 
 def note(_done: int, _of: int) -> None:
-    """Nobody watches."""
+    """Do nothing."""
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqliteStore:
-    """A store of three scores and a key."""
+    """Return a store with three scores and a key."""
     made = SqliteStore(tmp_path / "s.db")
     made.prepare()
     made.add_missing([a_score() for _ in range(3)], partial=False)
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> SqliteStore:
 
 @pytest.fixture
 def backup(store: SqliteStore, tmp_path: Path) -> Path:
-    """A backup of that store, which is closed."""
+    """Return a backup of that store, which is closed."""
     file = tmp_path / "backup.db"
     assert back_up(tmp_path / "s.db", file, note) == 3
     store.close()
@@ -50,7 +50,7 @@ def test_a_backup_is_one_file_that_only_its_owner_may_read(backup: Path, tmp_pat
         assert opened.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-def test_a_backup_is_of_one_moment_while_others_write(
+def test_a_backup_is_a_snapshot_while_others_write(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.stores.sqlite.backup.PAGES", 1)
@@ -58,7 +58,7 @@ def test_a_backup_is_of_one_moment_while_others_write(
 
     def write(done: int, of: int) -> None:
         steps.append((done, of))
-        assert len(steps) < 200, "it began anew"
+        assert len(steps) < 200, "the backup started again"
         store.add_score(a_score(value_json=f'"{"x" * 10_000}"'))
 
     assert back_up(tmp_path / "s.db", tmp_path / "b.db", write) == 3
@@ -67,7 +67,7 @@ def test_a_backup_is_of_one_moment_while_others_write(
     assert store.extent().scores == 3 + len(steps)
 
 
-def test_a_backup_that_fails_leaves_the_one_before(
+def test_a_failed_backup_keeps_the_previous_one(
     store: SqliteStore, backup: Path, tmp_path: Path
 ) -> None:
     before = backup.read_bytes()
@@ -81,7 +81,7 @@ def test_a_backup_that_fails_leaves_the_one_before(
     assert not Path(f"{backup}.partial").exists()
 
 
-def test_a_backup_that_does_not_hold_every_score_is_none(
+def test_an_incomplete_backup_is_refused(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.stores.sqlite.backup.check_backup", lambda _: 2)
@@ -90,7 +90,7 @@ def test_a_backup_that_does_not_hold_every_score_is_none(
     assert list(tmp_path.glob("b.db*")) == []
 
 
-def test_a_backup_is_on_disk_before_it_has_its_name(
+def test_a_backup_is_synced_before_it_is_renamed(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "b.db"
@@ -107,7 +107,7 @@ def test_a_backup_is_on_disk_before_it_has_its_name(
     assert (tmp_path.stat().st_ino, True) in synced
 
 
-def test_a_restore_that_breaks_off_leaves_the_store_that_stood_there(
+def test_an_interrupted_restore_keeps_the_previous_store(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
@@ -125,7 +125,7 @@ def test_a_restore_that_breaks_off_leaves_the_store_that_stood_there(
     assert check_backup(path) == 3
 
 
-def test_a_restored_store_holds_the_backups_scores_and_keys_and_the_other_is_kept(
+def test_a_restored_store_has_the_backups_scores_and_keys_and_the_previous_one_is_kept(
     store: SqliteStore, backup: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "s.db"
@@ -145,7 +145,7 @@ def test_a_restored_store_holds_the_backups_scores_and_keys_and_the_other_is_kep
     again.close()
 
 
-def test_a_store_may_be_restored_where_there_is_none(backup: Path, tmp_path: Path) -> None:
+def test_a_backup_can_be_restored_where_there_is_no_store(backup: Path, tmp_path: Path) -> None:
     assert restore(backup, tmp_path / "new" / "s.db", note) == (3, None)
     assert check_backup(tmp_path / "new" / "s.db") == 3
 
@@ -156,7 +156,7 @@ def _serve(path: Path, serving: Event, stop: Event) -> None:
     stop.wait(30)
 
 
-def test_a_store_is_not_restored_while_a_service_holds_it_even_an_idle_one(
+def test_a_store_is_not_restored_while_an_idle_service_uses_it(
     backup: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "s.db"
@@ -191,9 +191,7 @@ def spoil(path: Path, offset: int) -> None:
         file.write(b"\xff" * 600)
 
 
-def test_a_damaged_store_makes_room_for_its_backup_and_its_log_goes_with_it(
-    backup: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_store_is_replaced_and_kept_with_its_wal(backup: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     spoil(path, 0)
     Path(f"{path}-wal").write_bytes(b"what was not yet in it")
@@ -205,7 +203,7 @@ def test_a_damaged_store_makes_room_for_its_backup_and_its_log_goes_with_it(
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "theirs", "newer", "damaged", "cut", "missing"])
-def test_what_is_no_sound_backup_is_refused_and_the_store_left_alone(
+def test_an_invalid_backup_is_refused_and_the_store_not_changed(
     backup: Path, tmp_path: Path, kind: str
 ) -> None:
     path, file = tmp_path / "s.db", tmp_path / "file.db"

@@ -27,7 +27,7 @@ NEWER_FIELDS = {"retry_hash", "checksum", "expires_at", "last_used_at"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_file_of_every_schema_is_kept_with_these_tests(version: int) -> None:
+def test_there_is_a_file_of_every_schema_version(version: int) -> None:
     file = HERE / f"schema-{version}.db"
     assert file.stat().st_size < 100_000
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
@@ -36,7 +36,7 @@ def test_a_file_of_every_schema_is_kept_with_these_tests(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_store_of_every_schema_is_served_as_it_was_and_takes_scores(
+def test_a_store_of_every_schema_version_is_served_unchanged_and_accepts_scores(
     tmp_path: Path, version: int
 ) -> None:
     database = tmp_path / "scoreline.db"
@@ -67,9 +67,7 @@ def retried(listed: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_file_that_is_brought_up_has_the_tables_of_a_new_one(
-    tmp_path: Path, version: int
-) -> None:
+def test_a_migrated_file_has_the_tables_of_a_new_one(tmp_path: Path, version: int) -> None:
     path = tmp_path / "s.db"
     shutil.copyfile(HERE / f"schema-{version}.db", path)
     store = open_store(f"sqlite:///{path}")
@@ -79,7 +77,7 @@ def test_a_file_that_is_brought_up_has_the_tables_of_a_new_one(
     assert found["indexes"].verdict == "ok", found["indexes"]
 
 
-def test_an_older_program_refuses_a_newer_store_and_leaves_it_alone(
+def test_an_older_version_refuses_a_newer_store_and_does_not_change_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "s.db"
