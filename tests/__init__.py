@@ -1,1 +1,1 @@
-"""The tests mirror app/; a test's name is the promise that it holds."""
+"""The tests mirror app/. A test is named after the behaviour that it checks."""

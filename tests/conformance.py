@@ -16,7 +16,7 @@ from tests.processes import running
 
 
 def check(directory: Path, store: str) -> int:
-    """Replay the golden rows against a service on `store`; the checker's exit code."""
+    """Replay the golden rows against a service on `store`, and return the checker's exit code."""
     with tempfile.TemporaryDirectory() as place, running(Path(place), store) as service:
         program = [sys.executable, str(directory / "check.py"), str(directory / "golden.jsonl")]
         arguments = ["--url", service.url, "--key", service.key]
@@ -24,7 +24,7 @@ def check(directory: Path, store: str) -> int:
 
 
 def main() -> int:
-    """Check every engine at hand; the number of those that differ."""
+    """Check every available engine, and return how many differ."""
     directory = Path(sys.argv[1])
     print("embedded store:", flush=True)
     failed = check(directory, "")

@@ -25,13 +25,13 @@ settings.load_profile("scoreline")
 
 
 def pytest_report_header() -> str:
-    """Say which MongoDB server the run uses, or why it has none."""
+    """Report which MongoDB server the run uses, or why there is none."""
     return f"MongoDB server: {mongodb.choice() or mongodb.NONE}"
 
 
 @pytest.fixture(scope="session")
 def mongodb_server() -> Iterator[str]:
-    """The URI of a server that speaks MongoDB's protocol; skips where there is none."""
+    """Return the URI of a server that speaks MongoDB's protocol, or skip the test."""
     if mongodb.choice() is None:
         pytest.skip(mongodb.NONE)
     with mongodb.server() as uri:
@@ -40,7 +40,7 @@ def mongodb_server() -> Iterator[str]:
 
 @pytest.fixture
 def mongodb_uri(mongodb_server: str) -> Iterator[str]:
-    """The URI of an empty database of this test's own."""
+    """Return the URI of a new, empty database."""
     uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
     yield uri
     mongodb.drop_database(uri)
@@ -48,7 +48,7 @@ def mongodb_uri(mongodb_server: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "mongomock", "mongodb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty, prepared store of each engine in turn."""
+    """Return an empty, prepared store of each engine in turn."""
     opened: Store
     if request.param == "sqlite":
         opened = SqliteStore(tmp_path / "scoreline.db")
@@ -64,7 +64,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A real service on the embedded store, for tests that leave it as it was."""
+    """Run a service on the embedded store, which the tests of a session share."""
     with running(tmp_path_factory.mktemp("service")) as started:
         yield started
 
@@ -73,7 +73,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def mongodb_service(
     mongodb_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A real service on the MongoDB server."""
+    """Run a service on the MongoDB server."""
     uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
     with running(tmp_path_factory.mktemp("mongodb-service"), uri) as started:
         yield started
@@ -82,7 +82,7 @@ def mongodb_service(
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def any_service(request: pytest.FixtureRequest) -> Service:
-    """A real service on each engine in turn."""
+    """Return a service on each engine in turn."""
     name = "service" if request.param == "sqlite" else "mongodb_service"
     found: Service = request.getfixturevalue(name)
     return found
@@ -90,7 +90,7 @@ def any_service(request: pytest.FixtureRequest) -> Service:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    """An application in this process, on an embedded store of its own."""
+    """Return an application in this process, on a new embedded store."""
     environ = {
         "SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db",
         "SCORELINE_ADMIN_KEY": ADMIN_KEY,

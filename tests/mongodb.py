@@ -1,4 +1,4 @@
-"""A server that speaks MongoDB's protocol: which one the tests use, and how it is started.
+"""Find or start a server that speaks MongoDB's protocol.
 
 The one that SCORELINE_TEST_MONGODB names, else a `mongod` on PATH as a one-node replica set, else
 SecantusDB; else none, with the reason.
@@ -27,17 +27,17 @@ NONE = (
 )
 OPTIONS = "w=majority&journal=true"
 ALREADY_INITIALIZED = 23
-"""MongoDB's error code of a replSetInitiate that was made before."""
+"""MongoDB's error code if replSetInitiate was called before."""
 
 
 def _secantus() -> str | None:
-    """SecantusDB's program: beside this Python, or on PATH."""
+    """Return the path of SecantusDB's program, next to this Python or on PATH."""
     beside = Path(sys.executable).parent / "secantusd-py"
     return str(beside) if beside.exists() else shutil.which("secantusd-py")
 
 
 def choice() -> str | None:
-    """Which server the tests use, in words; None when there is none."""
+    """Return a description of the server that the tests use, or None."""
     if os.environ.get("SCORELINE_TEST_MONGODB"):
         return "the server that SCORELINE_TEST_MONGODB names"
     if mongod := shutil.which("mongod"):
@@ -49,7 +49,7 @@ def choice() -> str | None:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The URI of the chosen server, started for the length of the block where need be.
+    """Yield the URI of the chosen server, which is started for the block if necessary.
 
     The URI names no database.
     """
@@ -67,7 +67,7 @@ def server() -> Iterator[str]:
 
 
 def start_server(port: int, directory: str) -> subprocess.Popen[bytes]:
-    """Start the server at hand on the data in `directory`, old or new, and wait until it serves."""
+    """Start the server on the data in `directory`, and wait until it accepts commands."""
     mongod = shutil.which("mongod")
     process = _start_mongod(mongod, port, directory) if mongod else _start_secantus(port, directory)
     wait_until_listening(port, process)
@@ -77,7 +77,7 @@ def start_server(port: int, directory: str) -> subprocess.Popen[bytes]:
 
 
 def server_uri(port: int) -> str:
-    """The URI of a server that `start_server` started; it names no database."""
+    """Return the URI of a server that `start_server` started, without a database."""
     replica_set = "replicaSet=tests&" if shutil.which("mongod") else ""
     return f"mongodb://127.0.0.1:{port}/?{replica_set}{OPTIONS}"
 
@@ -100,7 +100,7 @@ def _quiet(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _initiate(port: int) -> None:
-    """Make the lone mongod a replica set, unless it is one, and wait for its primary."""
+    """Make a mongod a replica set of one member, unless it is one, and wait for its primary."""
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     with _client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
         try:
@@ -117,7 +117,7 @@ def _client(uri: str) -> pymongo.MongoClient[dict[str, Any]]:
 
 
 def with_database(uri: str, name: str) -> str:
-    """`uri` naming the database `name`."""
+    """Return `uri` with the database `name`."""
     head, question, options = uri.partition("?")
     scheme, _, rest = head.partition("://")
     hosts = rest.partition("/")[0]
@@ -125,7 +125,7 @@ def with_database(uri: str, name: str) -> str:
 
 
 def drop_database(uri: str) -> None:
-    """Remove what a test left on a server that others use too; one of our own goes as a whole."""
+    """Drop a test's database on a server that is not only for the tests."""
     if not os.environ.get("SCORELINE_TEST_MONGODB"):
         return
     with _client(uri) as client:

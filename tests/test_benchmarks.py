@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: like with like, and only what was answered. No timing."""
+"""The benchmarks compare like with like, and count only successful requests. No timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys as text: what a new one looks like, and what is around one in files and variables."""
+"""API keys as text: new ones, and those read from files and variables."""
 
 from __future__ import annotations
 

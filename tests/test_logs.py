@@ -1,4 +1,4 @@
-"""Log lines: JSON, one a line, with the request's id; and a reader that stalls stops nothing."""
+"""Log lines are JSON with the request's id, and a reader that stalls blocks nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_exception_is_logged_completely_on_one_line() -> None:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe that nobody reads, unless the test does: its two ends."""
+    """Return both ends of a pipe, which only the test reads."""
     ends = os.pipe()
     yield ends
     for end in ends:

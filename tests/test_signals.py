@@ -1,4 +1,4 @@
-"""The signals that gunicorn documents, to a real service under `scoreline serve`."""
+"""The signals that gunicorn documents, with a service under `scoreline serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first start, the later ones, the end: real processes."""
+"""The first start, later starts and the stop of real processes."""
 
 from __future__ import annotations
 

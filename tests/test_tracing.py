@@ -1,4 +1,4 @@
-"""Traces: what they hold, what they never hold, and when there are none."""
+"""Traces: what they contain, what they never contain, and when there are none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BASIC = base64.b64encode(f"api:{ADMIN_KEY}".encode()).decode()
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a variable of OpenTelemetry, and end as the test began."""
+    """Remove OpenTelemetry's variables and restore its state after the test."""
     for name in list(os.environ):
         if name.startswith("OTEL_"):
             monkeypatch.delenv(name)
@@ -62,7 +62,7 @@ def test_a_request_is_a_span_without_the_key(app: Flask, monkeypatch: pytest.Mon
 
 
 class Collector(ThreadingHTTPServer):
-    """What takes traces over OTLP/HTTP, and remembers their spans."""
+    """A server that accepts traces over OTLP/HTTP, and stores their spans."""
 
     def __init__(self) -> None:
         self.services: set[str] = set()
@@ -94,7 +94,7 @@ class _Taking(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_standard_variables_send_the_traces_of_every_worker(
 
 
 def imported(*statements: str, **variables: str) -> list[str]:
-    """Which modules of OpenTelemetry a process has imported after these statements."""
+    """Return the modules of OpenTelemetry that a process has imported after these statements."""
     program = (
         "import sys, json, app;"
         + ";".join(statements)

@@ -1,4 +1,4 @@
-"""The worker: clients that are silent, stall, or go away."""
+"""The worker with clients that are silent, stall or disconnect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THREADS = 4
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of one worker with few threads."""
+    """Run a service of one worker with few threads."""
     settings = {"WEB_CONCURRENCY": "1", "SCORELINE_THREADS": str(THREADS)}
     with running(tmp_path_factory.mktemp("few"), **settings) as started:
         yield started

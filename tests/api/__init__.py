@@ -1,1 +1,1 @@
-"""HTTP: see tests/__init__.py."""
+"""Tests of app/api."""

@@ -123,9 +123,9 @@ def test_slow_senders_of_large_bodies_are_long_requests(
     size = 300_000
     with ExitStack() as senders:
         deadline = time.monotonic() + SECONDS
-        # The GET may take a place before a sender does, which is then refused: add another.
+        # The GET may be accepted before a sender, which is then refused: add another.
         while b" 503 " not in head_of(narrow, f"{PATH}?limit=1"):
-            assert time.monotonic() < deadline, "the senders took no place"
+            assert time.monotonic() < deadline, "the senders did not count as long requests"
             length = f"Content-Length: {size}"
             sender = begin(narrow, "POST", f"{PATH}{route}", ADMIN_KEY, length)
             senders.enter_context(sender)

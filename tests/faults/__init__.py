@@ -1,4 +1,4 @@
-"""Faults under load, with real processes: what was acknowledged is there, and there once.
+"""Faults under load, with real processes: each acknowledged score is stored exactly once.
 
 `make test-faults` runs them, `make test` does not: they kill, fill and damage.
 """

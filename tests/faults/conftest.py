@@ -1,4 +1,4 @@
-"""What the faults of one file share: a service of the test's own, and where its store is."""
+"""Fixtures of the fault tests: a service per test, and the file of its store."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.processes import Service, running
 
 @pytest.fixture
 def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service on a store of this test's own."""
+    """Run a service on a new store."""
     with running(tmp_path) as service:
         yield service
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """The file of that store."""
+    """Return the file of that store."""
     return tmp_path / "scoreline.db"

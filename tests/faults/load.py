@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 120.0
 
 
 Acknowledged = tuple[str, dict[str, Any]]
-"""A score id, and what was sent for it."""
+"""A score id, and the content that was sent."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Count:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is lost or doubled."""
+        """Whether no score is lost or doubled."""
         return not (self.lost or self.doubled)
 
     def __str__(self) -> str:
@@ -61,9 +61,9 @@ class Load:
     ) -> None:
         self.acknowledged: list[Acknowledged] = []
         self.refusals: Counter[str] = Counter()
-        """Answers of 503 by what they say."""
+        """503 responses by their detail."""
         self.breaks: Counter[str] = Counter()
-        """Attempts without an answer, by the error."""
+        """Attempts without a response, by error."""
         self.unexpected: list[Answer] = []
         self._name = name
         self._key = service.key
@@ -92,7 +92,7 @@ class Load:
         assert error or not self.unexpected, self.unexpected[:3]
 
     def wait_for(self, *, acknowledged: int = 0, refused: int = 0) -> None:
-        """Wait until so many more calls are acknowledged, and so many more attempts refused."""
+        """Wait until that many more calls are acknowledged and attempts are refused."""
         acknowledged += len(self.acknowledged)
         refused += self.refusals.total()
 
@@ -105,7 +105,7 @@ class Load:
         assert found, (len(self.acknowledged), self.refusals, self.breaks)
 
     def finish(self) -> None:
-        """Wait until each of its `calls` is acknowledged."""
+        """Wait until all `calls` are acknowledged."""
         for client in self._clients:
             client.join(TIMEOUT_SECONDS)
         unfinished = sum(client.is_alive() for client in self._clients)
@@ -122,7 +122,7 @@ class Load:
         connection.close()
 
     def _attempt(self, connection: http.client.HTTPConnection, name: str) -> bool:
-        """Send the call `name` once; return whether it is finished."""
+        """Send the call `name` once, and return whether it is done."""
         sent = content(name)
         try:
             answer = post(connection, sent, self._key, name)
@@ -170,19 +170,19 @@ def post(
 
 
 def read_back(service: Service) -> list[dict[str, Any]]:
-    """Return all scores of the project, read by the API."""
+    """Read all scores of the project from the API."""
     answer = service.send("GET", PATH)
     assert answer.status == 200, answer.body
     return [json.loads(line) for line in answer.body.splitlines()]
 
 
 def count(service: Service, *loads: Load) -> Count:
-    """Compare what these loads have had acknowledged with what is stored."""
+    """Compare the acknowledged scores of several loads with the stored ones."""
     return count_of(service, [each for load in loads for each in load.acknowledged])
 
 
 def count_of(service: Service, acknowledged: Sequence[Acknowledged]) -> Count:
-    """Compare what has been acknowledged with what is stored."""
+    """Compare the acknowledged scores with the stored ones."""
     stored = read_back(service)
     by_id = {score["score_id"]: score for score in stored}
     lost = sum(not holds(by_id.get(score_id), sent) for score_id, sent in acknowledged)
@@ -191,14 +191,14 @@ def count_of(service: Service, acknowledged: Sequence[Acknowledged]) -> Count:
 
 
 def holds(score: dict[str, Any] | None, sent: dict[str, Any]) -> bool:
-    """Return whether a stored score is what was sent; as text, because 1 == 1.0 in Python."""
+    """Return whether a stored score equals what was sent; as text, because 1 == 1.0 in Python."""
     if score is None:
         return False
     return json.dumps({name: score[name] for name in sent}) == json.dumps(sent)
 
 
 def report(fault: str, found: Count) -> None:
-    """Print what a fault has cost, and fail if anything is lost or doubled."""
+    """Print how many scores a fault has lost or doubled, and fail if there are any."""
     print(f"\n{fault}: {found}")
     assert found.acknowledged
     assert found.clean

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 SEED = 5
 CUTS = ("before", "during", "after")
-"""Where a connection is cut once its request has been forwarded: relative to the answer."""
+"""When to cut a connection, relative to the response."""
 
 SHARE = 0.4
-"""How many answers have their connection cut."""
+"""How many connections are cut."""
 
 
 class Proxy:
@@ -70,7 +70,7 @@ class Proxy:
                 client.sendall(answer)
 
     def _draw(self, request: bytes) -> str | None:
-        """Return where this request's connection is to be cut, or None."""
+        """Return when to cut this request's connection, or None."""
         with self._lock:
             cut = self._random.choice(CUTS) if self._random.random() < SHARE else None
             if cut and self._attempts:
@@ -81,7 +81,7 @@ class Proxy:
             return cut
 
     def _part(self, cut: str | None, answer: bytes) -> int:
-        """Return how much of an answer gets through before the cut."""
+        """Return the part of a response to forward before the cut."""
         if cut != "during":
             return 0 if cut == "before" else len(answer)
         with self._lock:
@@ -89,7 +89,7 @@ class Proxy:
 
 
 def _message(file: BinaryIO) -> bytes:
-    """Return the next whole request or answer; empty at the end of the connection."""
+    """Return the next complete request or response, or nothing at the end of the connection."""
     head, length = b"", 0
     while line := file.readline():
         head += line
@@ -102,7 +102,7 @@ def _message(file: BinaryIO) -> bytes:
 
 @contextmanager
 def cutting(port: int, attempts: int | None = None) -> Iterator[Proxy]:
-    """Run a proxy in front of `port` for the length of a block."""
+    """Run a proxy in front of `port` during a block."""
     proxy = Proxy(port, attempts)
     thread = threading.Thread(target=proxy.serve)
     thread.start()

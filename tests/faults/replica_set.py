@@ -15,13 +15,13 @@ from tests.processes import free_port, wait_until_listening
 MEMBERS = 3
 NAME = "faults"
 ELECTION_MILLISECONDS = 2_000
-"""How long the others miss a primary before they elect another; MongoDB's default is 10 s."""
+"""After how long without a primary the others elect one; MongoDB's default is 10 s."""
 
 STEP_DOWN_SECONDS = 10
 
 
 class ReplicaSet:
-    """Three members on loopback, each with its own data in `directory`."""
+    """Three members on loopback, each with its own data below `directory`."""
 
     def __init__(self, mongod: str, directory: Path) -> None:
         self._mongod = mongod
@@ -30,7 +30,7 @@ class ReplicaSet:
 
     @property
     def uri(self) -> str:
-        """Where all members are; it names no database."""
+        """The URI of all members, without a database."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self._members)
         return f"mongodb://{hosts}/?replicaSet={NAME}&w=majority&journal=true"
 
@@ -53,7 +53,7 @@ class ReplicaSet:
         self.primary()
 
     def start_member(self, port: int) -> None:
-        """Start the member at `port` on its data, old or new."""
+        """Start the member at `port`, on existing data if there is any."""
         data = self._directory / f"member-{port}"
         data.mkdir(exist_ok=True)
         arguments = ["--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(port)]
@@ -65,21 +65,21 @@ class ReplicaSet:
         wait_until_listening(port, self._members[port])
 
     def primary(self) -> int:
-        """The port of the primary, once there is one."""
+        """Wait for a primary, and return its port."""
         with pymongo.MongoClient[dict[str, object]](self.uri) as client:
             client.admin.command("ping")  # Waits until a primary is known.
             assert client.primary, "the primary was lost again"
             return client.primary[1]
 
     def kill_primary(self) -> int:
-        """Kill -9 the primary; the port of the member that it was."""
+        """Kill -9 the primary, and return its port."""
         port = self.primary()
         self._members[port].kill()
         self._members[port].wait()
         return port
 
     def step_down(self) -> None:
-        """Have the primary step down, at once."""
+        """Make the primary step down immediately."""
         # Servers before 4.2 close their connections as they step down.
         with pymongo.MongoClient[dict[str, object]](self.uri) as client, suppress(AutoReconnect):
             client.admin.command("replSetStepDown", STEP_DOWN_SECONDS, force=True)
@@ -94,7 +94,7 @@ class ReplicaSet:
 
 @contextmanager
 def replica_set(mongod: str, directory: Path) -> Iterator[ReplicaSet]:
-    """A replica set for the length of a block."""
+    """Run a replica set during a block."""
     made = ReplicaSet(mongod, directory)
     try:
         made.start()

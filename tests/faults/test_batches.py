@@ -22,7 +22,7 @@ pytestmark = pytest.mark.faults
 ROUNDS = 4
 CLIENTS = 4
 SIZE = 200
-"""How many scores a batch has."""
+"""The number of scores in a batch."""
 
 
 class Batches:
@@ -49,7 +49,7 @@ class Batches:
             client.join(TIMEOUT_SECONDS)
 
     def wait_for(self, acknowledged: int) -> None:
-        """Wait until so many batches are acknowledged."""
+        """Wait until that many batches are acknowledged."""
         for _ in range(acknowledged):
             self._noted.get(timeout=TIMEOUT_SECONDS)
 
@@ -68,7 +68,7 @@ class Batches:
 
 
 def sizes(service: Service) -> Counter[str]:
-    """How many scores of each batch are stored."""
+    """Return how many scores of each batch are stored."""
     found: Counter[str] = Counter()
     after = "00000000-0000-7000-8000-000000000000"
     while lines := service.send("GET", f"{PATH}?limit=1000&after={after}").body.splitlines():

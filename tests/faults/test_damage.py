@@ -1,4 +1,4 @@
-"""Pages and bytes of the embedded store's file that are not any more what was written."""
+"""Damage pages and bytes in the file of the embedded store."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _random = random.Random(5)
 
 
 def checkpoint(database: Path) -> None:
-    """Bring everything into the file itself; who has it open reads it anew."""
+    """Write the -wal file into the database, so that its pages are read from there."""
     with closing(sqlite3.connect(database)) as connection:
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert not busy
 
 
 def overwrite(database: Path, page: Callable[[], bytes]) -> None:
-    """Put something else in the place of some pages."""
+    """Overwrite some pages."""
     pages = database.stat().st_size // PAGE_BYTES
     with database.open("r+b") as file:
         for number in _random.sample(range(pages // 4, pages * 3 // 4), PAGES):
@@ -55,7 +55,7 @@ def zero_pages(database: Path) -> None:
 
 
 def change(database: Path, name: str) -> None:
-    """Change a letter in the value of one call's score: SQLite cannot notice that."""
+    """Change a letter in the value of one call's score, which SQLite cannot notice."""
     whole = database.read_bytes()
     value = f'{{"of":"{name}","is"'.encode()
     assert whole.count(value) == 1
@@ -68,12 +68,12 @@ def changed_values(database: Path) -> None:
 
 
 def is_refusal(answer: Answer) -> bool:
-    """Whether an answer says that the store is damaged, and nothing else."""
+    """Return whether a response reports only that the store is damaged."""
     return answer.status == 503 and answer.json == {"detail": "The store is damaged"}
 
 
 def read_each(service: Service, acknowledged: Sequence[Acknowledged]) -> Counter[str]:
-    """How many scores are read as they were sent, how many refused as damaged; the rest is lost."""
+    """Return how many scores are read as sent, and how many are refused as damaged."""
     found: Counter[str] = Counter()
     for score_id, sent in acknowledged:
         answer = service.send("GET", f"{PATH}/{score_id}")
@@ -85,7 +85,7 @@ def read_each(service: Service, acknowledged: Sequence[Acknowledged]) -> Counter
 
 
 def assert_lists_nothing_else(service: Service, acknowledged: Sequence[Acknowledged]) -> None:
-    """Fail unless the list is refused, broken off or whole, and what of it arrives is as sent."""
+    """Fail unless the list is refused, aborted or complete, and its scores are as sent."""
     try:
         answer = service.send("GET", PATH)
     except http.client.IncompleteRead:
@@ -97,7 +97,7 @@ def assert_lists_nothing_else(service: Service, acknowledged: Sequence[Acknowled
 
 
 def send_again(service: Service, acknowledged: Sequence[Acknowledged]) -> int:
-    """Make the same calls with the same keys; how many have another answer than the first."""
+    """Repeat the calls with their keys, and return how many get another response."""
     doubled = 0
     with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
         for score_id, sent in acknowledged:
@@ -108,7 +108,7 @@ def send_again(service: Service, acknowledged: Sequence[Acknowledged]) -> int:
 
 
 def send_more(service: Service, name: str) -> list[Acknowledged]:
-    """New calls, each of which is acknowledged or refused; those that are acknowledged."""
+    """Make new calls, and return those that are acknowledged; the others must be refused."""
     made = []
     with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
         for number in range(MORE_CALLS):
@@ -145,7 +145,7 @@ def test_damaged_scores_are_refused_and_the_others_are_served(
 
 @pytest.fixture
 def long_list(own_service: Service, database: Path) -> list[Acknowledged]:
-    """The scores of a list of several chunks; the value of the last but one is changed."""
+    """Store a list of several chunks, and change the value of the last score but one."""
     scores = [{**content(f"call-{number}"), "scorer": "s" * 1_000} for number in range(CALLS)]
     answer = own_service.post(f"{PATH}/batch", {"scores": scores})
     assert answer.status == 200
@@ -155,7 +155,7 @@ def long_list(own_service: Service, database: Path) -> list[Acknowledged]:
 
 
 def report_all_but_one(fault: str, service: Service, made: Sequence[Acknowledged]) -> None:
-    """Fail unless every score is read but the damaged one, which is refused."""
+    """Fail unless the damaged score is refused and all others are read."""
     found = read_each(service, made)
     assert found["refused"] == 1
     report(f"{fault}, 1 score refused as damaged", Count(len(made), found["lost"], 0))

@@ -1,4 +1,4 @@
-"""A disk that is full: refusals that say so, nothing lost, and writes again when there is space."""
+"""A full disk: writes are refused until there is space, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL = "The store is full"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of a few megabytes; skips where it may not be mounted."""
+    """Mount a file system of a few megabytes; skip the test where that is not allowed."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)]
@@ -34,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(ballast: Path) -> None:
-    """Take all the space that is left."""
+    """Fill the disk."""
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -42,7 +42,7 @@ def fill(ballast: Path) -> None:
 
 @pytest.fixture
 def disk_service(tmp_path: Path, small_disk: Path) -> Iterator[Service]:
-    """A service whose store is on the small disk."""
+    """Run a service whose store is on the small disk."""
     with running(tmp_path, f"sqlite:///{small_disk}/scoreline.db") as service:
         yield service
 

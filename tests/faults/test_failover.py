@@ -24,14 +24,14 @@ pytestmark = [
 
 
 def kill(members: ReplicaSet, load: Load) -> None:
-    """Kill the primary, wait until another takes writes, and bring the dead member back."""
+    """Kill the primary, wait until another accepts writes, and restart the dead member."""
     port = members.kill_primary()
     load.wait_for(acknowledged=100)
     members.start_member(port)
 
 
 def step_down(members: ReplicaSet, load: Load) -> None:
-    """Have the primary step down, and wait until another takes writes."""
+    """Make the primary step down, and wait until another accepts writes."""
     members.step_down()
     load.wait_for(acknowledged=100)
 

@@ -1,4 +1,4 @@
-"""The embedded store's file taken away or made read-only while it is served from."""
+"""Move, delete or write-protect the file of the embedded store while the service runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 
 
 def assert_takes_no_score(service: Service) -> None:
-    """Fail when any worker of a service takes a score, or says anything but 503."""
+    """Fail unless every worker of a service responds with 503 to a new score."""
     answers = [service.post(PATH, SCORE) for _ in range(20)]
     assert {answer.status for answer in answers} == {503}
     assert {answer.json["detail"] for answer in answers} == {"The store does not answer"}
 
 
 def assert_refuses_to_start(service: Service, reason: str) -> None:
-    """Fail unless a start ends with exit code 2 and a line that says why."""
+    """Fail unless a start exits with 2 and a line with the reason."""
     with pytest.raises(AssertionError, match="the process ended with 2") as found:
         service.start_again()
     line = str(found.value).splitlines()[-1]
@@ -71,7 +71,7 @@ def test_a_deleted_file_accepts_no_score_and_is_not_replaced_by_an_empty_one(
 
 @contextmanager
 def read_only(database: Path) -> Iterator[None]:
-    """Make a file read-only: for the superuser, whom no mode stops, by its immutable flag."""
+    """Make a file read-only; for the superuser, with the immutable flag."""
     program, make, undo = ("chmod", "444", "644") if os.geteuid() else ("chattr", "+i", "-i")
     try:
         subprocess.run([program, make, str(database)], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Connections that break at any moment, on the way to a service that is well."""
+"""Connections to a healthy service that break at any moment."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ ALONE_CALLS = 2_000
 KEYED_CALLS = 8_000
 WEAVE_CALLS = 2_000
 ATTEMPTS = 3
-"""How often Weave's client 0.54 makes a call before it gives up."""
+"""How often Weave's client 0.54 tries a call."""
 
 
 @pytest.fixture
 def own_service(tmp_path: Path) -> Iterator[Service]:
-    """A service on a store of this test's own."""
+    """Run a service on a new store."""
     with running(tmp_path) as service:
         yield service
 
 
 @pytest.fixture
 def only_loopback() -> Iterator[None]:
-    """Weave's settings, and no connection beyond loopback when the test ends."""
+    """Set Weave's variables, and check that there were no connections beyond loopback."""
     with official.settings_of_weave(), loopback_only() as tried:
         yield
     assert tried == []
 
 
 def cuts(*proxies: Proxy) -> int:
-    """How many connections were cut; each proxy's before, during and after answers, and often."""
+    """Return how many connections were cut, and check that each proxy cut some at each moment."""
     for proxy in proxies:
         assert all(proxy.cuts[cut] > proxy.cuts.total() / 20 for cut in CUTS), proxy.cuts
     return sum(proxy.cuts[cut] for proxy in proxies for cut in CUTS)
@@ -67,7 +67,7 @@ def test_calls_with_a_key_over_breaking_connections_create_one_score_each(
 
 
 def send_by_weave(service: Service, port: int, first: int) -> list[Acknowledged]:
-    """Every so many of WEAVE_CALLS, one after the other, by an official client."""
+    """Make one client's part of WEAVE_CALLS with Weave's client."""
     made = []
     with official.weave_client(f"http://127.0.0.1:{port}", service.key) as client:
         for number in range(first, WEAVE_CALLS, CONNECTIONS):

@@ -1,4 +1,4 @@
-"""SIGTERM under load: every request that was accepted is answered, and no connection is reset."""
+"""SIGTERM under load: every accepted request is answered, and no connection is reset."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_sigterm_under_load_answers_accepted_requests_and_resets_no_connection(
 
 
 def send(service: Service, connection: http.client.HTTPConnection, name: str) -> Acknowledged:
-    """Make a call on a kept-alive connection; its answer must be a score."""
+    """Make a call on a kept-alive connection, and check that it returns a score."""
     sent = content(name)
     answer = post(connection, sent, service.key, name)
     assert answer.status == 200

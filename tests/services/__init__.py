@@ -1,1 +1,1 @@
-"""Services: see tests/__init__.py."""
+"""Tests of app/services."""

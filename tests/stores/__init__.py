@@ -1,1 +1,1 @@
-"""Stores: see tests/__init__.py."""
+"""Tests of app/stores."""

@@ -1,1 +1,1 @@
-"""Files that earlier versions wrote: see tests/__init__.py."""
+"""Files that earlier versions wrote."""

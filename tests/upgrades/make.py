@@ -1,4 +1,4 @@
-"""Write what one version of Scoreline keeps: `python tests/upgrades/make.py CHECKOUT`.
+"""Write the store of one version of Scoreline: `python tests/upgrades/make.py CHECKOUT`.
 
 CHECKOUT is a checkout of that version; the Python needs its dependencies. Its own service is
 started there, and is sent ODD; written beside this file are schema-N.db (the embedded store),
@@ -36,11 +36,11 @@ ODD: list[tuple[str, dict[str, str]]] = [
     ('{"a.b": {"$c": [1, 1.0, null]}, "": [], "é😀": 5e-324}', {}),
     (json.dumps({"text": "x" * 2_000, "scores": [each / 7 for each in range(120)]}), {}),
 ]
-"""Values as JSON, and the headers that they are sent with."""
+"""Values as JSON, and the headers with which they are sent."""
 
 
 def main(checkout: Path) -> None:
-    """Start the version in `checkout`, and keep what it keeps."""
+    """Start the version in `checkout`, send scores and save its store."""
     with tempfile.TemporaryDirectory() as directory:
         var = Path(directory) / "var"
         port = free_port()
@@ -69,7 +69,7 @@ def main(checkout: Path) -> None:
 
 
 def send(port: int, key: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-    """One call; what was answered."""
+    """Make a call, and return the response."""
     sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
     request = urllib.request.Request(f"http://127.0.0.1:{port}{SCORES}", body, sent)
     with urllib.request.urlopen(request) as answer:
@@ -78,7 +78,7 @@ def send(port: int, key: str, body: bytes | None, headers: dict[str, str]) -> by
 
 
 def keep(database: Path, listed: bytes, key: str) -> None:
-    """Write the files, the store as one."""
+    """Write the files; the store as a single one."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]

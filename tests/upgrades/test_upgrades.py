@@ -1,4 +1,4 @@
-"""A store that an earlier version wrote is brought up, read exactly and written to."""
+"""A store of an earlier version is migrated, and read and written as before."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 VERSIONS = range(1, len(MIGRATIONS) + 1)
 SCORES = "/v2/acme/demo/scores"
 NEWER_FIELDS = {"retry_hash", "checksum", "expires_at", "last_used_at"}
-"""Fields that documents of earlier versions have not."""
+"""Fields that documents of earlier versions lack."""
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -59,7 +59,7 @@ def test_a_store_of_every_schema_version_is_served_unchanged_and_accepts_scores(
 
 
 def retried(listed: bytes) -> tuple[bytes, dict[str, str]]:
-    """The sixth call that make.py made, which had an idempotency key, made again."""
+    """Repeat the sixth call of make.py, which had an idempotency key."""
     score = json.loads(listed.splitlines()[5])
     body = {name: score[name] for name in ("prediction_id", "scorer", "evaluation_run_id", "value")}
     headers = {"Content-Type": "application/json", "Idempotency-Key": "a-key-5"}
