@@ -86,7 +86,7 @@ def _start_secantus(port: int, directory: str) -> subprocess.Popen[bytes]:
     program = _secantus()
     assert program, NONE
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", f"{directory}/data"]
-    # Without it SecantusDB takes j=true and does not wait for its journal.
+    # Without it, SecantusDB accepts j=true but does not wait for its journal.
     return _quiet([program, *arguments, "--sync-on-commit"])
 
 

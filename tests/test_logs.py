@@ -93,10 +93,10 @@ def test_unread_lines_block_nothing_and_dropped_lines_are_counted(
         num_dropped = 0
         while len(numbers) + num_dropped < count:
             line = json.loads(reader.readline())
-            told = re.match(r"(\d+) log lines were dropped, 0 of them", line["message"])
-            if told:
+            match = re.match(r"(\d+) log lines were dropped, 0 of them", line["message"])
+            if match:
                 assert line["level"] == "error"
-                num_dropped += int(told[1])
+                num_dropped += int(match[1])
             else:
                 numbers.append(int(line["message"].removeprefix("line ")))
     assert num_dropped > 0

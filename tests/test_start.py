@@ -32,16 +32,16 @@ def plain_output(service: Service) -> str:
 
 def test_the_first_start_prints_a_curl_line_that_works(tmp_path: Path) -> None:
     with running(tmp_path, **FIRST) as service:
-        told = plain_output(service)
+        output = plain_output(service)
         file = tmp_path / "var" / "admin.key"
         key = file.read_text().strip()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert re.fullmatch(r"sl_[A-Za-z0-9]{43}", key)
-        assert "var/admin.key" in told
+        assert "var/admin.key" in output
         assert key not in service.log.read_text()
         (audited,) = [line for line in service.log_lines() if line["logger"] == "scoreline.audit"]
         assert (audited["action"], audited["by_key_id"]) == ("key.create", "start")
-        curl = told[told.index("curl ") :]
+        curl = output[output.index("curl ") :]
         shown = subprocess.run(
             ["sh", "-c", curl], check=False, cwd=tmp_path, capture_output=True, text=True
         )
@@ -132,9 +132,9 @@ def test_every_start_says_where_it_listens_and_where_the_docs_are(
         for _ in range(2):
             service.stop()
             service.start_again()
-    told = plain_output(service).splitlines()
+    output = plain_output(service).splitlines()
     url = f"{service.url}{prefix}"
-    assert told == [f"Scoreline listens on {url}; API documentation: {url}/docs"] * 3
+    assert output == [f"Scoreline listens on {url}; API documentation: {url}/docs"] * 3
 
 
 def test_every_route_has_the_prefix_and_probes_work_without_it(tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def test_a_list_ends_after_a_hundred_errors(service: Service, empty: int) -> Non
     answer = service.post(f"{SCORES}/batch", {"scores": [{}] * empty})
     detail = answer.json["detail"]
     assert answer.status == 422
-    told = min(3 * empty, MAX_ERRORS)
-    places = [(number, name) for number in range(empty) for name in GOOD][:told]
-    assert [error["loc"] for error in detail[:told]] == [
+    num_listed = min(3 * empty, MAX_ERRORS)
+    places = [(number, name) for number in range(empty) for name in GOOD][:num_listed]
+    assert [error["loc"] for error in detail[:num_listed]] == [
         ["body", "scores", number, name] for number, name in places
     ]
-    assert detail[told:] == ([more(3 * empty - told)] if 3 * empty > told else [])
+    assert detail[num_listed:] == ([more(3 * empty - num_listed)] if 3 * empty > num_listed else [])
     assert list(detail[-1]) == ["type", "loc", "msg", "input"]
 
 
@@ -101,8 +101,8 @@ def test_echoed_input_is_bounded(service: Service, path: str) -> None:
     assert answer.status in (200, 422)
     assert len(answer.body) < 2 * MAX_ECHOED
     left_out = sum(int(found) for found in re.findall(rb"([0-9]+) more error", answer.body))
-    told = answer.body.count(b'"type":"missing"')
-    assert told + left_out == len(texts) * (5 if path == "/import" else 3)
+    num_listed = answer.body.count(b'"type":"missing"')
+    assert num_listed + left_out == len(texts) * (5 if path == "/import" else 3)
 
 
 def test_the_first_error_is_never_cut(service: Service) -> None:

@@ -482,7 +482,7 @@ def test_a_large_export_is_streamed_in_constant_memory(tmp_path: Path) -> None:
             fill(service, "/v2/a/b/scores", ["x" * 3_000] * 2_000)
         for format_ in formats:
             path = f"/v2/a/b/scores/export?format={format_}"
-            service.send("GET", f"{path}&limit=3000")  # Import what the format needs.
+            service.send("GET", f"{path}&limit=3000")  # Import the modules that the format needs.
             before = _resident_kilobytes(service)
             connection = http.client.HTTPConnection("127.0.0.1", service.port)
             connection.request("GET", path, headers={"Authorization": f"Bearer {service.key}"})

@@ -127,7 +127,7 @@ def test_behind_a_trusted_proxy_the_origin_is_compared_with_x_forwarded_host(
         ({"X-Forwarded-Host": "SCORES.example"}, 200),
         ({"X-Forwarded-Host": "scores.example:8443"}, 403),
         ({"X-Forwarded-Host": "other.example"}, 403),
-        # What a client put there comes before what the proxy adds.
+        # The client's own values come before the one that the proxy adds.
         ({"X-Forwarded-Host": "scores.example, other.example"}, 403),
         ({"Host": "scores.example"}, 200),
     ):

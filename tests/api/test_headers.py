@@ -66,16 +66,16 @@ def test_a_response_over_https_has_strict_transport_security(service: Service) -
     assert (status, headers["strict-transport-security"]) == (200, "max-age=31536000")
 
 
-@pytest.mark.parametrize(("proxies", "told"), [("0", False), ("1", True)])
+@pytest.mark.parametrize(("proxies", "has_hsts"), [("0", False), ("1", True)])
 def test_the_scheme_is_taken_only_from_a_trusted_proxy(
-    tmp_path: Path, proxies: str, told: bool
+    tmp_path: Path, proxies: str, has_hsts: bool
 ) -> None:
     with running(tmp_path, SCORELINE_TRUSTED_PROXIES=proxies) as service:
         connection = HTTPConnection("127.0.0.1", service.port, source_address=("127.0.0.2", 0))
         connection.request("GET", "/health/live", headers={"X-Forwarded-Proto": "https"})
         answer = connection.getresponse()
         connection.close()
-    assert ("Strict-Transport-Security" in answer.headers) is told
+    assert ("Strict-Transport-Security" in answer.headers) is has_hsts
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -87,12 +87,12 @@ def test_a_page_may_set_its_own_policy(scheme: str) -> None:
         start_response("200 OK", own)
         return []
 
-    told: list[tuple[str, str]] = []
+    sent: list[tuple[str, str]] = []
 
     def start_response(_status: str, headers: list[tuple[str, str]], *_exc_info: Any) -> Any:
-        told.extend(headers)
+        sent.extend(headers)
 
     with_security_headers(application)(environ, start_response)
     added = [header for header in SECURITY_HEADERS.items() if header[0] not in dict(own)]
     hsts = [("Strict-Transport-Security", "max-age=31536000")] * (scheme == "https")
-    assert told == own + added + hsts
+    assert sent == own + added + hsts

@@ -23,25 +23,25 @@ KEYS = "/v1/keys"
 SECONDS = 60.0
 
 
-def create(service: Service, by: str = "", **changes: Any) -> Answer:
+def create(service: Service, secret: str = "", **changes: Any) -> Answer:
     wanted = {"name": "n", "role": "create", "scope": "acme/*", **changes}
-    return service.post(KEYS, wanted, key=by)
+    return service.post(KEYS, wanted, key=secret)
 
 
-def created(service: Service, by: str = "", **changes: Any) -> dict[str, Any]:
-    answer = create(service, by, **changes)
+def created(service: Service, secret: str = "", **changes: Any) -> dict[str, Any]:
+    answer = create(service, secret, **changes)
     assert answer.status == 200, answer.body
     return dict(answer.json)
 
 
-def listed(service: Service, by: str = "") -> dict[str, dict[str, Any]]:
-    answer = service.send("GET", KEYS, key=by)
+def listed(service: Service, secret: str = "") -> dict[str, dict[str, Any]]:
+    answer = service.send("GET", KEYS, key=secret)
     assert answer.status == 200, answer.body
     return {key["key_id"]: key for key in answer.json["keys"]}
 
 
-def revoke(service: Service, key_id: str, by: str = "") -> Answer:
-    return service.send("DELETE", f"{KEYS}/{key_id}", key=by)
+def revoke(service: Service, key_id: str, secret: str = "") -> Answer:
+    return service.send("DELETE", f"{KEYS}/{key_id}", key=secret)
 
 
 def send_score(service: Service, key: str, path: str = "/v2/acme/eval/scores") -> int:

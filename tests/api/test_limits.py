@@ -134,7 +134,7 @@ def test_failures_are_limited_while_a_valid_key_from_the_same_address_works(tmp_
         assert [answer.status for answer in answers[: FAILURES[0]]] == [401] * FAILURES[0]
         assert {answer.body for answer in refused} == {TOO_MANY_FAILURES}
         assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
-        # A key that this process has not seen before, and in the middle of it all.
+        # A key that is not in this process's cache, while the failures go on.
         _, key = create(service, "create", "*")
         for _ in range(20):
             wrong(service)

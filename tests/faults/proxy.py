@@ -63,8 +63,8 @@ class Proxy:
                     return
                 answer = _message(answers)
                 if cut or not answer:
-                    # With the end of the connection, in one piece: the client must not take the
-                    # connection for one that its next call can go on.
+                    # Send it together with the end of the connection, so that the client does not
+                    # use the connection for its next call.
                     client.sendall(answer[: self._part(cut, answer)], socket.MSG_MORE)
                     return
                 client.sendall(answer)

@@ -170,8 +170,8 @@ def test_a_list_with_damage_after_its_200_is_aborted(
     assert 0 < broken.value.partial.count(b"\n") <= CALLS - 2
     assert damaged.encode() not in broken.value.partial
     (line,) = [line for line in own_service.log_lines() if line["level"] == "error"]
-    told = f"a response was broken off: '{damaged}' is not what was written"
-    assert line["message"] == told
+    message = f"a response was broken off: '{damaged}' is not what was written"
+    assert line["message"] == message
     around = own_service.send("GET", f"{PATH}?limit=2&offset={CALLS - 3}")
     assert is_refusal(around)
     before, after = (f"{PATH}?limit=1&offset={CALLS - number}" for number in (3, 1))
@@ -188,7 +188,7 @@ def test_a_list_with_damage_is_aborted_with_http_1_0_too(
     own_service: Service, long_list: list[Acknowledged]
 ) -> None:
     request = f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {own_service.key}\r\n\r\n"
-    for _ in range(3):  # The worker goes on to take connections.
+    for _ in range(3):  # The worker still accepts connections.
         with socket.create_connection(("127.0.0.1", own_service.port), timeout=30) as connection:
             connection.sendall(request.encode())
             with pytest.raises(ConnectionResetError):

@@ -35,7 +35,7 @@ def test_sigterm_under_load_answers_accepted_requests_and_resets_no_connection(
                 load.wait_for(acknowledged=random.randint(1, 500))
                 assert service.stop() == 0
             loads.append(load)
-            # A client that was told to close connects anew, and is refused: nobody listens.
+            # After `Connection: close`, a client connects again and is refused.
             assert set(load.breaks) <= {"ConnectionRefusedError"}
             service.start_again()
         stored = {score["prediction_id"] for score in read_back(service)}
