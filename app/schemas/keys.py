@@ -11,9 +11,9 @@ ROLES = ("create", "read", "write", "admin")
 SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
 """entity/project, entity/* or *; the service holds every key to it."""
 
-MOST_SCOPE_CHARACTERS = 8_192
-MOST_NAME_CHARACTERS = 255
-_NAME = {"pattern": r"\S", "maxLength": MOST_NAME_CHARACTERS}
+MAX_SCOPE_CHARACTERS = 8_192
+MAX_NAME_CHARACTERS = 255
+_NAME = {"pattern": r"\S", "maxLength": MAX_NAME_CHARACTERS}
 
 
 class KeyCreateBody(Shape):
@@ -28,7 +28,7 @@ class KeyCreateBody(Shape):
         metadata={
             "description": "Where: entity/project, entity/* or * for all.",
             "pattern": SCOPE,
-            "maxLength": MOST_SCOPE_CHARACTERS,
+            "maxLength": MAX_SCOPE_CHARACTERS,
         },
     )
     owner = Text(

@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.ids import new_id, utc_text
 from app.keytext import new_secret
-from app.schemas.keys import MOST_NAME_CHARACTERS, MOST_SCOPE_CHARACTERS, SCOPE
+from app.schemas.keys import MAX_NAME_CHARACTERS, MAX_SCOPE_CHARACTERS, SCOPE
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 
@@ -346,7 +346,7 @@ def new_key(
     """Return a new key with this secret, which is not stored yet. Raises InvalidKeySetting."""
     now = utc_now()
     for field, text in (("name", name), ("owner", owner)):
-        if not text.strip() or len(text) > MOST_NAME_CHARACTERS:
+        if not text.strip() or len(text) > MAX_NAME_CHARACTERS:
             raise InvalidKeySetting(
                 field, text, f"a key's {field} has 1 to 255 characters, not all blank"
             )
@@ -390,7 +390,7 @@ def _settings_key(secret: str) -> ApiKey:
 
 
 def _check_scope(scope: str) -> None:
-    if len(scope) > MOST_SCOPE_CHARACTERS or not re.fullmatch(SCOPE, scope):
+    if len(scope) > MAX_SCOPE_CHARACTERS or not re.fullmatch(SCOPE, scope):
         meant = f"a scope is entity/project, entity/* or *, not {scope!r}"
         raise InvalidKeySetting("scope", scope, meant)
 

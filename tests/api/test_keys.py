@@ -409,7 +409,7 @@ def test_the_routes_are_documented_and_below_the_prefix(tmp_path: Path) -> None:
 def test_a_key_over_the_limit_is_refused_with_the_reason(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.keys.MOST_IN_USE", 0)
+    monkeypatch.setattr("app.services.keys.MAX_KEYS_IN_USE", 0)
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     wanted = {"name": "n", "role": "read", "scope": "*"}
     answer = app.test_client().post(KEYS, json=wanted, headers=headers)

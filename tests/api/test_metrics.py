@@ -211,7 +211,7 @@ def test_counts_never_fall_when_workers_are_killed_or_replaced(own_service: Serv
         while before & set(own_service.workers()) or len(own_service.workers()) < 2:
             assert known()
         assert known()
-    # A worker continues in the files of the one that it replaces; there are no more, and none grows.
+    # A worker continues in the files of the one it replaces: there are no more, and none grows.
     sizes = {file.name: file.stat().st_size for file in directory_of(own_service).iterdir()}
     assert set(sizes.values()) == {128 * 1024, 512 * 1024, 4 * 1024}
     assert len(sizes) <= 3 * 4  # While workers are replaced, old and new ones live together.
