@@ -161,7 +161,7 @@ class LineHandler(logging.Handler):
         self._lines.put((f"{self.format(record)}\n".encode(), None))
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print text to stderr, unless that would block because its reader has stalled."""
     if sys.stderr and select.select([], [sys.stderr], [], 0)[1]:
         sys.stderr.write(f"{text}\n")

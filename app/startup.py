@@ -18,7 +18,7 @@ from gunicorn.app.base import Application
 from app import create_app
 from app.errors import Conflict, ScorelineError, StoreDamaged, StoreRefused, StoreUnavailable
 from app.keytext import decode_key, has_short_last_part, new_secret
-from app.logs import say
+from app.logs import print_message
 from app.services.audit import audited
 from app.services.keys import ADMINISTRATOR, FIRST_START, describe, new_key
 from app.services.limits import open_limit
@@ -110,7 +110,7 @@ def _prepare(settings: Settings) -> None:
         if settings.admin_key:
             _warn_of_short_key(settings.admin_key)
         elif ensure_admin_key(store, Path(settings.admin_key_file)):
-            say(_welcome(settings))
+            print_message(_welcome(settings))
     finally:
         store.close()
 
@@ -144,9 +144,9 @@ def _welcome(settings: Settings) -> str:
     return _WELCOME.format(file=settings.admin_key_file, url=_url(settings))
 
 
-def say_where(settings: Settings) -> None:
+def print_urls(settings: Settings) -> None:
     """Print the URLs of the service and of its documentation."""
-    say(_LISTENING.format(url=_url(settings)))
+    print_message(_LISTENING.format(url=_url(settings)))
 
 
 def _url(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from gunicorn.glogging import Logger
 
 from app import metrics
 from app.logs import configure_logging
-from app.startup import close_store, first_start, say_where
+from app.startup import close_store, first_start, print_urls
 from app.worker import Worker
 from config.settings import SettingsError, read_settings
 
@@ -51,7 +51,7 @@ def on_starting(_arbiter: Arbiter) -> None:
 
 def when_ready(_arbiter: Arbiter) -> None:
     """Print where the service listens."""
-    say_where(settings)
+    print_urls(settings)
 
 
 def pre_fork(arbiter: Arbiter, worker: Worker) -> None:

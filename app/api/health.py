@@ -1,4 +1,4 @@
-"""What probes and monitors read: `/health/live`, `/health/ready`, `/version` and `/metrics`."""
+"""`/health/live`, `/health/ready`, `/version` and `/metrics`, for probes and monitoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v2/{entity}/{project}/scores`: Weave's score resource, and batches and changes beside it."""
+"""`/v2/{entity}/{project}/scores`: Weave's score resource, with batches and changes."""
 
 from __future__ import annotations
 

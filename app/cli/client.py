@@ -90,18 +90,18 @@ class Client:
     def delete(self, score_ids: Sequence[str]) -> int:
         """Delete scores; return how many existed."""
         query = urlencode([("score_ids", score_id) for score_id in score_ids])
-        answer = _document(self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted")
-        return int(answer["num_deleted"])
+        content = _document(self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted")
+        return int(content["num_deleted"])
 
     def add(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines as one batch, each with an idempotency key; return the result of each."""
-        answer = self._send_lines("batch?partial=true", lines)
-        return _document(answer, "results", "num_replayed")
+        content = self._send_lines("batch?partial=true", lines)
+        return _document(content, "results", "num_replayed")
 
     def import_lines(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines of an export; return the result of each."""
-        answer = self._send_lines("import", lines)
-        return _document(answer, "results", "num_created", "num_present")
+        content = self._send_lines("import", lines)
+        return _document(content, "results", "num_created", "num_present")
 
     def _send_lines(self, path: str, lines: Sequence[bytes]) -> bytes:
         body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
@@ -157,12 +157,12 @@ def not_scoreline(status: int) -> ServiceError:
 def _document(text: bytes, *names: str) -> dict[str, Any]:
     """Parse a response that must be an object with these fields. Raises ServiceError."""
     try:
-        answer = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         raise not_scoreline(200) from None
-    if not isinstance(answer, dict) or any(name not in answer for name in names):
+    if not isinstance(content, dict) or any(name not in content for name in names):
         raise not_scoreline(200)
-    return answer
+    return content
 
 
 def _cause(error: Exception) -> str:
@@ -174,12 +174,12 @@ def _cause(error: Exception) -> str:
 def _detail(response: urllib3.BaseHTTPResponse) -> str:
     """Return the service's error message in one line."""
     try:
-        answer = json.loads(response.data)
+        content = json.loads(response.data)
     except (ValueError, urllib3.exceptions.HTTPError):
         return str(response.reason)
-    if not isinstance(answer, dict):
+    if not isinstance(content, dict):
         return str(response.reason)
-    detail = answer.get("reason") or answer.get("detail")
+    detail = content.get("reason") or content.get("detail")
     return error_text(detail) if isinstance(detail, list) else str(detail)
 
 

@@ -60,29 +60,29 @@ def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | fl
     """
     query = {name: str(value) for name, value in given.items() if value is not None}
     try:
-        text, answer = client.gate(query)
-        rows = _rows(answer)
-        missing = _missing(client, query) if not answer["passed"] else []
+        text, result = client.gate(query)
+        rows = _rows(result)
+        missing = _missing(client, query) if not result["passed"] else []
     except (ServiceError, ServiceUnreachable) as error:
         _write_junit(junit, [Case(_name(query), "gate", "error", str(error))])
         fail(str(error), 2)
-    _write_junit(junit, [_case(_name(query), check) for check in answer["checks"]])
+    _write_junit(junit, [_case(_name(query), check) for check in result["checks"]])
     for why in missing:
         note(why)
     if as_json:
         write(text + b"\n")
     else:
         table(HEADER, rows)
-    sys.exit(0 if answer["passed"] else 1)
+    sys.exit(0 if result["passed"] else 1)
 
 
-def _rows(answer: dict[str, Any]) -> list[list[str]]:
+def _rows(result: dict[str, Any]) -> list[list[str]]:
     """Return a table row for each check. Raises ServiceError for a response of another program."""
     try:
-        rows = [_row(check) for check in answer["checks"]]
+        rows = [_row(check) for check in result["checks"]]
     except (TypeError, KeyError, ValueError):
         raise not_scoreline(200) from None
-    if not rows or not isinstance(answer["passed"], bool):
+    if not rows or not isinstance(result["passed"], bool):
         raise not_scoreline(200)
     return rows
 

@@ -23,10 +23,10 @@ Exit codes:
 """
 
 COMMANDS = {
-    "doctor": ("app.cli.doctor:doctor", "Check settings, store and keys."),
-    "export": ("app.cli.exports:export", "Export scores as JSON lines, CSV or Parquet."),
+    "doctor": ("app.cli.store:doctor", "Check settings, store and keys."),
+    "export": ("app.cli.transfers:export", "Export scores as JSON lines, CSV or Parquet."),
     "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
-    "import": ("app.cli.imports:import_", "Import exports of Scoreline and other services."),
+    "import": ("app.cli.transfers:import_", "Import exports of Scoreline and other services."),
     "keys": ("app.cli.keys:keys", "Create, list and revoke API keys, directly in the store."),
     "scores": ("app.cli.scores:scores", "Add, list, follow, get and delete scores."),
     "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),

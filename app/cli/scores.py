@@ -36,7 +36,10 @@ ROWS = 100
 """The most scores in a table without --limit; `--json` prints all."""
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
-FIELDS = {"prediction_id", "scorer", "value", "evaluation_run_id"}
+FIELDS = {
+    *("prediction_id", "scorer", "value", "evaluation_run_id"),
+    *("reason", "error", "metadata", "annotator"),
+}
 """The fields of a score in a file; others are ignored."""
 
 KEY = "idempotency_key"
@@ -155,7 +158,7 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
     """Add the scores in a file of JSON lines, and report why each rejected line was rejected.
 
     Each line is one JSON object with prediction_id, scorer, value and optionally
-    evaluation_run_id. The file may have any name.
+    evaluation_run_id, reason, error, metadata and annotator. The file may have any name.
 
     Adding a file again stores nothing twice: each line is sent with an idempotency key made from
     its content and how often that content occurs before it in the file. A line with the same
@@ -226,8 +229,8 @@ def next_lines(lines: Iterator[Line], most: int) -> list[Line]:
     return batch
 
 
-def _num_replayed(answer: dict[str, Any]) -> int:
-    return int(answer["num_replayed"])
+def _num_replayed(response: dict[str, Any]) -> int:
+    return int(response["num_replayed"])
 
 
 @scores.command("follow")

@@ -161,7 +161,7 @@ def send(
     if not lines:
         return
     try:
-        answer = call([line for _, line in lines])
+        response = call([line for _, line in lines])
     except ServiceError as error:
         if error.status != 413:
             raise
@@ -173,19 +173,19 @@ def send(
             send(call, count_present, half, progress)
         return
     # Send again the lines whose errors were left out, few enough to get all their errors.
-    again = _count(answer, count_present, lines, progress)
+    again = _count(response, count_present, lines, progress)
     for start in range(0, len(again), MAX_ERRORS):
         send(call, count_present, again[start : start + MAX_ERRORS], progress)
 
 
 def _count(
-    answer: dict[str, Any],
+    response: dict[str, Any],
     count_present: Callable[[dict[str, Any]], int],
     lines: Sequence[Outgoing],
     progress: Progress,
 ) -> list[Outgoing]:
     """Count the results of lines; return the rejected lines whose errors were left out."""
-    results = answer["results"]
+    results = response["results"]
     if not isinstance(results, list) or len(results) != len(lines):
         raise not_scoreline(200)
     rejected = [
@@ -193,7 +193,7 @@ def _count(
         for line, result in zip(lines, results, strict=True)
         if "detail" in result
     ]
-    present = count_present(answer)
+    present = count_present(response)
     progress.present += present
     progress.created += len(lines) - len(rejected) - present
     unexplained = []

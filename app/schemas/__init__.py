@@ -1,1 +1,1 @@
-"""The shapes of what is sent and answered; they never read a store or a request."""
+"""Schemas of requests and responses; they use neither a store nor a request."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.exports import FORMATS
+from app.cli.transfers import FORMATS
 from app.schemas import transfers
 from tests.cli.test_exports import run
 from tests.cli.test_scores import SCORE, path_of

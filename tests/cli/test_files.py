@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from app.cli.scores import FIELDS, KEY
+from app.cli.transfers import OWN_FIELDS
+from app.schemas.scores import ScoreBatchLine
+from app.schemas.transfers import ScoreImportLine
 from tests.cli.test_scores import SCORE, path_of, run, stored, write_lines
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment, free_port
@@ -187,6 +191,11 @@ def test_a_journal_that_cannot_be_written_is_reported_once(
         "f.jsonl.progress cannot be written: Is a directory; continuing without it"
     )
     assert message[1] == "created 5, already present 0, rejected 0"
+
+
+def test_the_fields_that_are_sent_are_those_of_the_service() -> None:
+    assert FIELDS | {KEY} == set(ScoreBatchLine().fields)
+    assert OWN_FIELDS - {"wb_user_id"} == set(ScoreImportLine().fields)
 
 
 def test_unknown_fields_are_listed_once(service: Service, project: str, tmp_path: Path) -> None:
