@@ -22,6 +22,7 @@ from app.api.inputs import (
     Loc,
     bounded,
     load_object,
+    name_ignored,
     read_content,
     too_many_errors,
     validation_error,
@@ -198,6 +199,7 @@ def _listed(most: int) -> tuple[list[Any], bool]:
     loc = ("body", "scores")
     if "scores" not in content:
         raise Invalid([validation_error(MISSING, loc, content)])
+    name_ignored(content, {"scores"})
     scores = content["scores"]
     if not isinstance(scores, list):
         raise Invalid([validation_error(NOT_A_LIST, loc, scores)])

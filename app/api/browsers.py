@@ -31,7 +31,9 @@ Headers = list[tuple[str, str]]
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, X-Weave-Retry-Id"
-EXPOSED_HEADERS = "Idempotent-Replayed, Link, Retry-After, Scoreline-Cursor, X-Request-Id"
+EXPOSED_HEADERS = (
+    "Idempotent-Replayed, Link, Retry-After, Scoreline-Cursor, Scoreline-Ignored, X-Request-Id"
+)
 PREFLIGHT_SECONDS = 600
 
 FOREIGN_PAGE = "Pages of other origins may not write, unless SCORELINE_CORS_ORIGINS lists them"

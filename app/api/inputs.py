@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import wraps
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
-from flask import request
-from marshmallow import Schema, ValidationError
+from flask import Response, after_this_request, g, request
+from marshmallow import EXCLUDE, Schema, ValidationError
 
 from app import jsontext
 from app.api.bodies import read_body, reject_encoded
@@ -35,6 +35,14 @@ def validation_error(reason: Reason, loc: Loc, value: Any) -> dict[str, Any]:
 MAX_ERRORS = 100
 MAX_ECHOED = 4 * 1024 * 1024
 """About how many characters of input the errors of a response echo; the first is never cut."""
+
+
+IGNORED = "Scoreline-Ignored"
+"""The header that names the fields of a body that were ignored."""
+
+MAX_IGNORED = 20
+MAX_IGNORED_CHARACTERS = 100
+"""The length to which an ignored field's name is cut: proxies limit the size of headers."""
 
 
 def too_many_errors(num_more: int) -> dict[str, Any]:
@@ -183,11 +191,34 @@ def load_object(loader: Schema, content: Any, loc: Loc, *, finite: bool) -> Any:
 def _load_fields(loader: Schema, content: Any, loc: Loc) -> Any:
     if not isinstance(content, dict):
         raise Invalid([validation_error(NOT_AN_OBJECT, loc, content)])
+    if loader.unknown == EXCLUDE:
+        name_ignored(content, loader.load_fields.keys())
     try:
         return loader.load(content)
     except ValidationError as error:
         # FastAPI returns the parent of a missing field as its input.
         raise Invalid(_field_errors(error, loc, content, content)) from None
+
+
+def name_ignored(content: dict[str, Any], known: Set[str]) -> None:
+    """Name the fields of `content` that are not `known` in this response's header IGNORED.
+
+    At most MAX_IGNORED names, each once, percent-encoded and separated by commas.
+    """
+    ignored = content.keys() - known
+    if not ignored:
+        return
+    if "ignored" not in g:
+        g.ignored = {}
+        after_this_request(_add_ignored)
+    for name in content:
+        if name in ignored and len(g.ignored) < MAX_IGNORED:
+            g.ignored[quote(name[:MAX_IGNORED_CHARACTERS], safe="", errors="replace")] = None
+
+
+def _add_ignored(response: Response) -> Response:
+    response.headers[IGNORED] = ",".join(g.ignored)
+    return response
 
 
 def _field_errors(

@@ -151,3 +151,37 @@ def test_a_failed_judgement_is_counted_and_never_averaged(service: Service, scor
     (summary,) = service.send("GET", f"{scores}/summary").json["groups"]
     assert (summary["attempted"], summary["number"]["mean"]) == (2, 1.0)
     assert summary["coverage"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, None),
+        (EXTENSIONS, None),
+        ({"run_id": "r"}, "run_id"),
+        ({"résumé, é": 1, "": 2}, "r%C3%A9sum%C3%A9%2C%20%C3%A9,"),
+        ({"\ud800": 1, "x" * 101: 2}, f"%3F,{'x' * 100}"),
+        ({f"f{number}": 0 for number in range(30)}, ",".join(f"f{n}" for n in range(20))),
+    ],
+)
+def test_ignored_fields_are_named_in_a_header(
+    service: Service, scores: str, fields: dict[str, Any], named: str | None
+) -> None:
+    answer = service.post(scores, {**SCORE, **fields})
+    assert answer.status == 200, answer.body
+    assert answer.headers["Scoreline-Ignored"] == named
+
+
+def test_a_batch_and_an_import_name_the_ignored_fields_of_all_their_scores(
+    service: Service, scores: str
+) -> None:
+    sent = [{**SCORE, "b": 1}, {**SCORE, "a": 1, "b": 2}, {"c": 1}]
+    for route in ("batch?partial=true", "import"):
+        answer = service.post(f"{scores}/{route}", {"scores": sent, "d": 1})
+        assert answer.status == 200, answer.body
+        assert answer.headers["Scoreline-Ignored"] == "d,b,a,c"
+
+
+def test_a_key_is_made_with_the_ignored_fields_named(service: Service) -> None:
+    answer = service.post("/v1/keys", {"name": "n", "role": "read", "scope": "a/*", "expires": 1})
+    assert answer.headers["Scoreline-Ignored"] == "expires"
