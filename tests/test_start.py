@@ -189,6 +189,7 @@ def test_the_wal_of_a_killed_worker_is_in_the_file_after_the_next_stop(
         service.kill()
         assert scores_in_a_copy_of(tmp_path) == 0
         service.start_again()
+        assert service.send("GET", "/health/live").status == 200  # There is a worker now.
         (worker,) = service.workers()
         os.kill(worker, signal.SIGKILL)
         service.stop()

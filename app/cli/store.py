@@ -18,7 +18,7 @@ from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable
 from app.services import doctor as service
 from app.services.copies import Copied, copy_store
 from app.services.limits import open_limit
-from app.stores import embedded_file, open_store, shown
+from app.stores import embedded_file, open_store, printable_url
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, CheckResult
 from app.stores.sqlite.backup import back_up
@@ -120,7 +120,7 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
     if as_json:
         _report_json(copied)
     else:
-        _report(copied, shown(source_url), shown(target_url))
+        _report(copied, printable_url(source_url), printable_url(target_url))
 
 
 def _print(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
@@ -203,7 +203,7 @@ def _embedded(command: str, file: Path) -> Path:
         fail(str(error), 2)
     path = embedded_file(url)
     if path is None:
-        sides = (shown(url), f"sqlite:///{file}")
+        sides = (printable_url(url), f"sqlite:///{file}")
         source, target = sides if command == "backup" else sides[::-1]
         fail(
             f"{command} works only with the embedded store; use mongodump and mongorestore, or "
@@ -260,7 +260,7 @@ def _checks() -> Iterator[CheckResult]:
         yield CheckResult("settings", FAIL, str(error), "see docs/settings.md")
         return
     yield CheckResult(
-        "settings", OK, f"all settings are valid; the store is {shown(settings.store)}"
+        "settings", OK, f"all settings are valid; the store is {printable_url(settings.store)}"
     )
     try:
         yield from service.check(store, settings.admin_key, Path(settings.admin_key_file))

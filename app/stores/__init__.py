@@ -31,6 +31,6 @@ def embedded_file(url: str) -> Path | None:
     return Path(path.removeprefix("/")).absolute() if scheme == "sqlite" else None
 
 
-def shown(url: str) -> str:
+def printable_url(url: str) -> str:
     """Return a store's URL without user, password and options, which may be printed."""
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
