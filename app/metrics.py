@@ -60,6 +60,12 @@ class Metrics:
         )
         self.created = self._counter("scores_created", "Scores stored.")
         self.deleted = self._counter("scores_deleted", "Scores deleted.")
+        self.documents_created = self._counter(
+            "documents_created", "Predictions and evaluation runs stored.", ("kind",)
+        )
+        self.documents_deleted = self._counter(
+            "documents_deleted", "Predictions and evaluation runs deleted.", ("kind",)
+        )
         self.replayed = self._counter(
             "scores_replayed",
             "Scores in repeated calls that were already stored.",

@@ -108,7 +108,7 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
         source = opened.enter_context(_opened("FROM_URL", source_url))
         target = opened.enter_context(_opened("TO_URL", target_url))
         # Each score is read once to copy it and once to compare it.
-        done, total = 0, 2 * source.extent().scores
+        done, total = 0, 2 * source.extent().count
         with progress("copying and comparing", total) as advance:
 
             def count(more: int) -> None:

@@ -110,7 +110,7 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Pr
         if not found.missing and not (delete_extra and found.extra):
             break
         _repair(source, target, copied, delete_extra=delete_extra)
-    copied.came_since = max(0, source.extent().scores - copied.difference.source.scores)
+    copied.came_since = max(0, source.extent().count - copied.difference.source.scores)
     return copied
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from app.ids import id_time
 from app.stores.checks import CheckResult
 
 Leaf = dict[str, Any]
@@ -17,7 +18,7 @@ Leaves = list[Leaf]
 
 
 UNASSIGNED = ""
-"""The `score_id` of a score that gets its id from the store."""
+"""The id of a score or a document that gets its id from the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +52,112 @@ class Score:
     """The person who judged, where a person did."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What predictions and evaluation runs have in common.
+
+    `id` names the document in its project. `sort_id`, a UUIDv7, has the time of its creation, and
+    lists are in its order. The store makes both if they are UNASSIGNED, and then they are the same.
+    """
+
+    collection: ClassVar[str]
+    """The name of all documents of this kind."""
+    changing: ClassVar[frozenset[str]]
+    """The fields that `change_document` may change."""
+
+    id: str = UNASSIGNED
+    sort_id: str = UNASSIGNED
+    entity: str
+    project: str
+    wb_user_id: str | None = None
+    idempotency_key: str | None = None
+    body_hash: str
+    retry_hash: str | None = None
+    """The hash of API key and content, which identifies a retry without an idempotency key."""
+
+    @property
+    def created_at(self) -> datetime:
+        """The time in `sort_id`, in whole milliseconds of UTC."""
+        return id_time(self.sort_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction(Document):
+    """One output of a model for one example.
+
+    `inputs_json` (an object) and `output_json` are JSON text, as are the objects `usage_json` and
+    `metadata_json`. Times are UTC in microseconds.
+    """
+
+    collection = "predictions"
+    changing = frozenset({"ended_at"})
+
+    predict_and_score_call_id: str
+    """A UUIDv7, by which Weave knows the prediction together with its scores."""
+    evaluation_run_id: str | None = None
+    model: str
+    inputs_json: str
+    output_json: str
+    example_id: str | None = None
+    trial: int | None = None
+    """Which of several predictions of the example it is, where that was given."""
+    error: str | None = None
+    """Why there is no output."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    """When the prediction began and was made, where that was given."""
+    ended_at: datetime | None = None
+    """When it was declared finished."""
+    usage_json: str | None = None
+    metadata_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRun(Document):
+    """One execution of an evaluation.
+
+    `status` is running, completed or failed. `summary_json` and `attributes_json` are objects as
+    JSON text. Times are UTC in microseconds.
+    """
+
+    collection = "evaluation_runs"
+    changing = frozenset({"status", "finished_at", "summary_json"})
+
+    evaluation: str
+    model: str
+    source_evaluation_run_id: str | None = None
+    """The run whose predictions it scores again."""
+    status: str = "running"
+    started_at: datetime
+    finished_at: datetime | None = None
+    summary_json: str | None = None
+    name: str | None = None
+    description: str | None = None
+    dataset: str | None = None
+    attributes_json: str | None = None
+    expected: int | None = None
+    """How many predictions are to come in all."""
+
+
+AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+DOCUMENTS: tuple[type[Document], ...] = (EvaluationRun, Prediction)
+"""Every kind of document."""
+
+
 class Kept(Enum):
-    """What a store did with a score."""
+    """What a store did with a score or a document."""
 
     CREATED = "created"
     PRESENT = "present"
-    """The same score is stored already, under the same id or idempotency key."""
+    """The same is stored already, under the same id or idempotency key."""
     ID_TAKEN = "id taken"
-    """Another score has its id."""
+    """Another one has its id."""
     KEY_TAKEN = "key taken"
-    """A score with other content has its idempotency key."""
+    """One with other content has its idempotency key."""
     TOO_LARGE = "too large"
     HELD_BACK = "held back"
-    """It was not stored because another score of the same call was refused."""
+    """It was not stored because another one of the same call was refused."""
 
 
 REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
@@ -79,6 +173,17 @@ class Outcome:
 
     kept: Kept
     score_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOutcome:
+    """What a store did with one document, and the id of the stored one.
+
+    `id` is that of the new document or of the existing one that it was compared with.
+    """
+
+    kept: Kept
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +214,23 @@ class ScoreQuery:
     before: str | None = None
     offset: int = 0
     limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentQuery:
+    """Filters and bounds for the documents of one kind, in the order of their `sort_id`.
+
+    Without entity and project it is for all projects. `filters` has the allowed values of fields by
+    name. `after` and `before` are exclusive bounds of `sort_id`. A `limit` of None is none.
+    """
+
+    entity: str | None = None
+    project: str | None = None
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    after: str | None = None
+    before: str | None = None
+    offset: int = 0
+    limit: int | None = None
 
 
 FIELDS = ("score_id", "prediction_id", "scorer", "evaluation_run_id", "day", "hour")
@@ -155,14 +277,14 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """About how many scores a store holds, and the highest id among them."""
+    """About how many scores or documents a store holds, and the highest id among them."""
 
-    scores: int
+    count: int
     newest_id: str | None
 
 
 class Store(Protocol):
-    """Where scores and API keys are kept.
+    """Where scores, predictions, evaluation runs and API keys are kept.
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes
     returns when its data is durable. All methods may be called from any thread, and a store that
@@ -238,11 +360,53 @@ class Store(Protocol):
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         """Delete scores of one project and return how many of them existed."""
 
-    def extent(self) -> Extent:
-        """Return about how many scores all projects hold, and the highest id."""
+    def extent(self, kind: type[Score | Document] = Score) -> Extent:
+        """Return about how many scores or documents all projects hold, and the highest id.
+
+        The id of a document is its `sort_id` here.
+        """
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         """Yield at most `limit` durable scores of all projects with ids above `after`, in order."""
+
+    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+        """Add documents of one kind, all or none of them; return an outcome for each.
+
+        A document whose idempotency key is stored in its project is PRESENT if the `body_hash` is
+        the same, and otherwise KEY_TAKEN. A document whose id is stored in its project is PRESENT
+        if the content is the same, apart from fields that change, and otherwise ID_TAKEN. If
+        several documents of a call have the same id or key, the first is added and the others are
+        compared with it. If one is refused, none is added, and the new ones are HELD_BACK. On a
+        store without transactions, some may have been added when StoreUnavailable is raised.
+        """
+
+    def find_document(
+        self, kind: type[AnyDocument], entity: str, project: str, document_id: str
+    ) -> AnyDocument | None:
+        """Return one document of one project, or None."""
+
+    def find_retried_document(
+        self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
+    ) -> AnyDocument | None:
+        """Return the newest durable document with this hash and a `sort_id` above `after`."""
+
+    def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
+        """Return the `sort_id` of the documents of a query, in order."""
+
+    def read_documents(
+        self, kind: type[AnyDocument], query: DocumentQuery
+    ) -> Iterator[AnyDocument]:
+        """Yield the documents of a query, in order; those of all projects if they are durable."""
+
+    def change_document(
+        self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
+    ) -> bool:
+        """Set some of the `changing` fields of a document; return False if there is none."""
+
+    def delete_documents(
+        self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
+    ) -> int:
+        """Delete documents of one project and return how many of them existed."""
 
     def add_key(self, key: ApiKey) -> None:
         """Add one API key. Raises Conflict if its id or hash exists."""

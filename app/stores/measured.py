@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.metrics import Metrics
 from app.stores.base import (
+    AnyDocument,
     ApiKey,
     Changes,
+    Document,
+    DocumentOutcome,
+    DocumentQuery,
     Extent,
     Kept,
     Key,
@@ -134,12 +138,55 @@ class MeasuredStore:
         self._metrics.deleted.inc(deleted)
         return deleted
 
-    def extent(self) -> Extent:
+    def extent(self, kind: type[Score | Document] = Score) -> Extent:
         with self._timed("extent"):
-            return self._store.extent()
+            return self._store.extent(kind)
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         return self._timed_items("scan_scores", self._store.scan_scores(after, limit))
+
+    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+        with self._write("add_documents"):
+            outcomes = self._store.add_documents(documents)
+        for document, outcome in zip(documents, outcomes, strict=True):
+            if outcome.kept is Kept.CREATED:
+                self._metrics.documents_created.labels(document.collection).inc()
+        return outcomes
+
+    def find_document(
+        self, kind: type[AnyDocument], entity: str, project: str, document_id: str
+    ) -> AnyDocument | None:
+        with self._timed("find_document"):
+            return self._store.find_document(kind, entity, project, document_id)
+
+    def find_retried_document(
+        self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
+    ) -> AnyDocument | None:
+        with self._timed("find_retried_document"):
+            return self._store.find_retried_document(kind, entity, project, retry_hash, after)
+
+    def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
+        with self._timed("list_sort_ids"):
+            return self._store.list_sort_ids(kind, query)
+
+    def read_documents(
+        self, kind: type[AnyDocument], query: DocumentQuery
+    ) -> Iterator[AnyDocument]:
+        return self._timed_items("read_documents", self._store.read_documents(kind, query))
+
+    def change_document(
+        self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
+    ) -> bool:
+        with self._write("change_document"):
+            return self._store.change_document(kind, entity, project, document_id, **changes)
+
+    def delete_documents(
+        self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
+    ) -> int:
+        with self._write("delete_documents"):
+            deleted = self._store.delete_documents(kind, entity, project, document_ids)
+        self._metrics.documents_deleted.labels(kind.collection).inc(deleted)
+        return deleted
 
     def add_key(self, key: ApiKey) -> None:
         with self._write("add_key"):

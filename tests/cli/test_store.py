@@ -167,11 +167,11 @@ def test_a_killed_copy_is_completed_by_the_next_one(tmp_path: Path, mongodb_uri:
         process = subprocess.Popen(
             command("store", "copy", url, mongodb_uri), cwd=tmp_path, env=environment()
         )
-        while not target.extent().scores:
+        while not target.extent().count:
             assert process.poll() is None
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        stored = target.extent().scores
+        stored = target.extent().count
     assert 0 < stored < 6_000
     again = run(tmp_path, "store", "copy", url, mongodb_uri)
     assert again.returncode == 0, again.stderr

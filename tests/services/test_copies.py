@@ -157,7 +157,7 @@ def test_a_copy_ends_while_the_source_is_written_to(
     monkeypatch.setattr(source, "scan_scores", scan_and_write)
     copied = copy(source, store)
     assert (copied.scores, copied.difference.equal) == (5, True)
-    assert copied.came_since == source.extent().scores - 5
+    assert copied.came_since == source.extent().count - 5
 
 
 def test_a_score_that_differs_in_the_target_is_named_and_not_changed(

@@ -486,7 +486,7 @@ def test_a_check_of_a_new_store_succeeds_and_changes_nothing(store: Store) -> No
     found = findings(store)
     assert [each for each in found.values() if each.verdict == FAIL] == []
     assert "2024" in found["clock"].says
-    assert store.extent().scores == 1
+    assert store.extent().count == 1
 
 
 def test_a_clock_behind_the_newest_score_fails_a_check(store: Store) -> None:

@@ -175,6 +175,7 @@ def test_rows_without_checksums_are_read(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("store", "schema"):
             patch.setattr(f"app.stores.sqlite.{module}.MIGRATIONS", MIGRATIONS[:2])
+        patch.setattr("app.stores.sqlite.store.FIRST_PAGES", ())
         store.prepare()
         store.close()
     scores = (
@@ -195,7 +196,9 @@ def test_rows_without_checksums_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"\0", b"\xa5"])
-@pytest.mark.parametrize("name", ["sqlite_master", "scores", "api_keys"])
+@pytest.mark.parametrize(
+    "name", ["sqlite_master", "scores", "predictions", "evaluation_runs", "api_keys"]
+)
 def test_a_start_refuses_a_file_whose_first_pages_are_damaged(
     path: Path, name: str, damage: bytes
 ) -> None:

@@ -64,7 +64,7 @@ def test_a_backup_is_a_snapshot_while_others_write(
     assert back_up(tmp_path / "s.db", tmp_path / "b.db", write) == 3
     assert check_backup(tmp_path / "b.db") == 3
     assert len(steps) == steps[-1][1]
-    assert store.extent().scores == 3 + len(steps)
+    assert store.extent().count == 3 + len(steps)
 
 
 def test_a_failed_backup_keeps_the_previous_one(
@@ -140,7 +140,7 @@ def test_a_restored_store_has_the_backups_scores_and_keys_and_the_previous_one_i
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     again = SqliteStore(path)
     again.prepare()
-    assert again.extent().scores == 3
+    assert again.extent().count == 3
     assert len(again.list_keys()) == 1
     again.close()
 

@@ -4,7 +4,7 @@ CHECKOUT is a checkout of that version; the Python needs its dependencies. Its o
 started there, and is sent ODD; written beside this file are schema-N.db (the embedded store),
 schema-N.jsonl (its list of all scores, as it answered) and schema-N.key (its administrator's key),
 where N is the schema's version. They are made once, before a migration is added: schema 1 of commit
-234912b, schema 2 of commit a9723d1, schema 3 of commit 9e2c246, schemas 4 to 6 when they were new.
+234912b, schema 2 of commit a9723d1, schema 3 of commit 9e2c246, schemas 4 to 7 when they were new.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from app.stores.checks import (
     check_clock,
     check_space,
 )
-from app.stores.mongo.documents import KEY_INDEXES, SCORE_INDEXES, Index
+from app.stores.mongo.documents import DOCUMENT_INDEXES, KEY_INDEXES, SCORE_INDEXES, Index
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.schema import SCHEMA, schema_version
 
@@ -54,6 +54,8 @@ def _check(
     yield _write_concern(scores)
     yield _read_preference(scores)
     yield _indexes(scores, SCORE_INDEXES)
+    for name, indexes in DOCUMENT_INDEXES.items():
+        yield _indexes(scores.database[name], indexes)
     yield _indexes(keys, KEY_INDEXES)
     yield from _space(scores.database.command("dbStats"))
     newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)

@@ -38,6 +38,38 @@ SCORE_INDEXES = (
         {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
     ),
 )
+
+
+def _document_indexes(name: str) -> tuple[Index, ...]:
+    """Return the indexes of a collection of documents, `predictions` or `evaluation_runs`."""
+    return (
+        Index(f"{name}_by_id", ("entity", "project", "id"), {"unique": True}),
+        Index(f"{name}_by_project", ("entity", "project", "_id")),
+        Index(
+            f"{name}_by_idempotency_key",
+            ("entity", "project", "idempotency_key"),
+            {
+                "unique": True,
+                "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
+            },
+        ),
+        Index(
+            f"{name}_by_retry_hash",
+            ("entity", "project", "retry_hash", "_id"),
+            {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
+        ),
+    )
+
+
+DOCUMENT_INDEXES = {
+    "predictions": (
+        *_document_indexes("predictions"),
+        Index("predictions_by_run", ("entity", "project", "evaluation_run_id", "_id")),
+    ),
+    "evaluation_runs": _document_indexes("evaluation_runs"),
+}
+"""The indexes of predictions and evaluation runs, by collection."""
+
 KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 

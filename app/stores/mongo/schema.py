@@ -21,9 +21,10 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
-3: scores may have a reason, an error, metadata and an annotator."""
+3: scores may have a reason, an error, metadata and an annotator. 4: there
+are predictions and evaluation runs."""
 
 LEAVES_RENAMED = 2
 AFTER = f"migrated_to_{LEAVES_RENAMED}"

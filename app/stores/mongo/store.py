@@ -1,4 +1,4 @@
-"""The MongoDB store: a collection of scores and one of API keys, by pymongo.
+"""The MongoDB store: a collection for each kind of document and one for API keys, by pymongo.
 
 A write is acknowledged by a majority of the members, each with the write in its journal
 (w=majority, j=true), unless the URI says otherwise.
@@ -27,8 +27,10 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
+    DOCUMENTS,
     ApiKey,
     Changes,
+    Document,
     Extent,
     Key,
     Leaves,
@@ -41,7 +43,9 @@ from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
+from app.stores.mongo.document_store import MongoDocuments
 from app.stores.mongo.documents import (
+    DOCUMENT_INDEXES,
     KEY_INDEXES,
     SCORE_INDEXES,
     ids_filter,
@@ -77,8 +81,8 @@ def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStor
     return MongoStore(partial(connect, uri), on_commit)
 
 
-class MongoStore:
-    """Scores and API keys in the MongoDB database that `connect` returns."""
+class MongoStore(MongoDocuments):
+    """The documents and API keys in the MongoDB database that `connect` returns."""
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class MongoStore:
         """Make a client: one that was closed cannot be used again."""
         database = self._connect()
         self._client = database.client
+        self._database = database
         self._scores = database["scores"]
         self._keys = database["api_keys"]
         self._meta = database["meta"]
@@ -194,11 +199,13 @@ class MongoStore:
         with our_errors():
             return self._scores.delete_many(wanted).deleted_count
 
-    def extent(self) -> Extent:
+    def extent(self, kind: type[Score | Document] = Score) -> Extent:
+        found = self._collection(kind) if issubclass(kind, Document) else self._scores
+        durable = found.with_options(read_concern=ReadConcern("majority"))
         with our_errors():
-            newest = self._durable().find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
+            newest = durable.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
             newest_id = next((document["_id"] for document in newest), None)
-            return Extent(self._scores.estimated_document_count(), newest_id)
+            return Extent(found.estimated_document_count(), newest_id)
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
         is_whole = False
@@ -253,6 +260,8 @@ class MongoStore:
         with our_errors():
             create_indexes(self._scores, SCORE_INDEXES)
             create_indexes(self._keys, KEY_INDEXES)
+            for kind in DOCUMENTS:
+                create_indexes(self._collection(kind), DOCUMENT_INDEXES[kind.collection])
             migrate(self._meta, self._scores, seconds)
             if not has_transactions(self._client):
                 log.warning(

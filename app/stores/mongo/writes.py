@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo import MongoClient, WriteConcern
@@ -32,6 +32,7 @@ from app.stores.mongo.documents import score_document, to_score
 from app.stores.mongo.driver import is_too_large, outcome_of
 
 Scores = Collection[dict[str, Any]]
+Result = TypeVar("Result")
 
 TRANSACTION_SECONDS = 20.0
 """How long a batch may take with all its repeats; MongoDB ends a transaction after 60 seconds."""
@@ -181,12 +182,22 @@ def add_in_transaction(
             collection.insert_many(documents, session=session)
         return outcomes
 
+    return in_transaction(client, add)
+
+
+def in_transaction(
+    client: MongoClient[dict[str, Any]], add: Callable[[ClientSession], Result]
+) -> Result:
+    """Return what `add` returns, once its transaction is durable; repeat it after a collision.
+
+    Raises StoreUnavailable when that takes too long, and what the driver raises.
+    """
     deadline = time.monotonic() + TRANSACTION_SECONDS
     while time.monotonic() < deadline:
         try:
             return _transact(client, add, deadline)
         except PyMongoError as error:
-            if not (error.has_error_label(TRANSIENT) or _is_duplicate(error)):
+            if not (error.has_error_label(TRANSIENT) or is_duplicate(error)):
                 raise
             time.sleep(REPEAT_SECONDS)
     raise StoreUnavailable(f"a batch was not stored within {TRANSACTION_SECONDS:g} seconds")
@@ -194,9 +205,9 @@ def add_in_transaction(
 
 def _transact(
     client: MongoClient[dict[str, Any]],
-    add: Callable[[ClientSession], list[Outcome]],
+    add: Callable[[ClientSession], Result],
     deadline: float,
-) -> list[Outcome]:
+) -> Result:
     """Return what `add` returns, when its transaction is committed; abort it when it fails.
 
     The driver's own `with_transaction` aborts within the timeout that has just passed, and so not
@@ -204,9 +215,9 @@ def _transact(
     """
     with client.start_session() as session, session.start_transaction(SNAPSHOT, MAJORITY):
         with _until(deadline):
-            outcomes = add(session)
+            result = add(session)
         _commit(session, deadline)
-        return outcomes
+        return result
 
 
 def _until(deadline: float) -> AbstractContextManager[Any]:
@@ -224,7 +235,7 @@ def _commit(session: ClientSession, deadline: float) -> None:
                 raise
 
 
-def _is_duplicate(error: PyMongoError) -> bool:
+def is_duplicate(error: PyMongoError) -> bool:
     """Return whether another request has just stored one of the scores, or of their keys."""
     if not isinstance(error, BulkWriteError | DuplicateKeyError):
         return False

@@ -166,7 +166,7 @@ def to_score(row: Row) -> Score:
     try:
         leaves, created_at = json.loads(values[6]), datetime.fromisoformat(values[12])
     except (TypeError, ValueError) as error:
-        raise _damaged(row[11]) from error
+        raise damaged(row[11]) from error
     entity, project, run, prediction, scorer, value, _, user, key, body, retry = values[:11]
     score_id, extensions = values[11], values[13:]
     return Score(
@@ -196,7 +196,7 @@ def to_keyed(row: Row) -> tuple[str, str, str]:
 def _checked_score(row: Row) -> Row:
     *values, expected, _sequence = row
     if not _is_sound((*values[:13], *_given(tuple(values[13:]))), expected):
-        raise _damaged(row[11])
+        raise damaged(row[11])
     return tuple(values)
 
 
@@ -207,7 +207,7 @@ def _is_sound(values: Sequence[Any], expected: int | None) -> bool:
         return False
 
 
-def _damaged(name: object) -> StoreDamaged:
+def damaged(name: object) -> StoreDamaged:
     """Return an error that names a row by its id, and discloses nothing else of it."""
     return StoreDamaged(f"{str(name)[:36]!r} is not what was written")
 
@@ -263,10 +263,10 @@ def to_key(row: Row) -> ApiKey:
     """Return the API key of a row of SELECT_KEY. Raises StoreDamaged."""
     values, (expected, revoked_at, expires_at, last_used_at, created_by) = row[:7], row[7:]
     if not _is_sound(_checked_of_key(values, expires_at, created_by), expected):
-        raise _damaged(row[0])
+        raise damaged(row[0])
     times = (values[6], revoked_at, expires_at, last_used_at)
     try:
         found = [each if each is None else datetime.fromisoformat(each) for each in times]
     except (TypeError, ValueError) as error:
-        raise _damaged(row[0]) from error
+        raise damaged(row[0]) from error
     return ApiKey(*(*values[:6], *found, created_by))

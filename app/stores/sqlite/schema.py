@@ -188,6 +188,83 @@ _REASONS_ERRORS_METADATA_AND_ANNOTATORS = (
     "ALTER TABLE scores ADD COLUMN annotator TEXT",
 )
 
+_PREDICTIONS_AND_EVALUATION_RUNS = (
+    """
+    CREATE TABLE predictions (
+        _id TEXT NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        project TEXT NOT NULL,
+        wb_user_id TEXT,
+        idempotency_key TEXT,
+        body_hash TEXT NOT NULL,
+        retry_hash TEXT,
+        predict_and_score_call_id TEXT NOT NULL,
+        evaluation_run_id TEXT,
+        model TEXT NOT NULL,
+        inputs_json TEXT NOT NULL,
+        output_json TEXT NOT NULL,
+        example_id TEXT,
+        trial INTEGER,
+        error TEXT,
+        started_at TEXT,
+        finished_at TEXT,
+        ended_at TEXT,
+        usage_json TEXT,
+        metadata_json TEXT,
+        checksum INTEGER NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX predictions_by_id ON predictions (entity, project, id)",
+    "CREATE INDEX predictions_by_project ON predictions (entity, project, _id)",
+    "CREATE INDEX predictions_by_run ON predictions (entity, project, evaluation_run_id, _id)",
+    """
+    CREATE UNIQUE INDEX predictions_by_idempotency_key
+    ON predictions (entity, project, idempotency_key) WHERE idempotency_key IS NOT NULL
+    """,
+    """
+    CREATE INDEX predictions_by_retry_hash ON predictions (entity, project, retry_hash, _id)
+    WHERE retry_hash IS NOT NULL
+    """,
+    """
+    CREATE TABLE evaluation_runs (
+        _id TEXT NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        project TEXT NOT NULL,
+        wb_user_id TEXT,
+        idempotency_key TEXT,
+        body_hash TEXT NOT NULL,
+        retry_hash TEXT,
+        evaluation TEXT NOT NULL,
+        model TEXT NOT NULL,
+        source_evaluation_run_id TEXT,
+        status TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        finished_at TEXT,
+        summary_json TEXT,
+        name TEXT,
+        description TEXT,
+        dataset TEXT,
+        attributes_json TEXT,
+        expected INTEGER,
+        checksum INTEGER NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX evaluation_runs_by_id ON evaluation_runs (entity, project, id)",
+    "CREATE INDEX evaluation_runs_by_project ON evaluation_runs (entity, project, _id)",
+    """
+    CREATE UNIQUE INDEX evaluation_runs_by_idempotency_key
+    ON evaluation_runs (entity, project, idempotency_key) WHERE idempotency_key IS NOT NULL
+    """,
+    """
+    CREATE INDEX evaluation_runs_by_retry_hash
+    ON evaluation_runs (entity, project, retry_hash, _id) WHERE retry_hash IS NOT NULL
+    """,
+)
+WITH_DOCUMENTS = 7
+"""The first schema version with predictions and evaluation runs."""
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -197,11 +274,14 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _KEY_EXPIRY_AND_LAST_USE,
     _SEQUENCE_AND_CREATORS,
     _REASONS_ERRORS_METADATA_AND_ANNOTATORS,
+    _PREDICTIONS_AND_EVALUATION_RUNS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 
 FIRST_PAGES = (
     "SELECT rowid FROM scores NOT INDEXED LIMIT 1",
+    "SELECT rowid FROM predictions NOT INDEXED LIMIT 1",
+    "SELECT rowid FROM evaluation_runs NOT INDEXED LIMIT 1",
     "SELECT rowid FROM api_keys NOT INDEXED LIMIT 1",
 )
 """Queries that show at the start that the tables can be read; they read only a few pages."""

@@ -33,6 +33,7 @@ from app.stores.base import (
     UNASSIGNED,
     ApiKey,
     Changes,
+    Document,
     Extent,
     Kept,
     Key,
@@ -54,6 +55,7 @@ from app.stores.missing import (
 )
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.documents import SqliteDocuments
 from app.stores.sqlite.files import make_database, make_private
 from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_leaves
 from app.stores.sqlite.rows import (
@@ -103,8 +105,8 @@ CURSOR = re.compile("([0-9a-f]{16})-([0-9]{1,18})")
 """A cursor of `changes`, which is the store's id and a sequence number."""
 
 
-class SqliteStore:
-    """Scores and API keys in the SQLite file at `path`."""
+class SqliteStore(SqliteDocuments):
+    """The documents and API keys in the SQLite file at `path`."""
 
     def __init__(self, path: str | Path, on_commit: OnCommit = ignore_commit) -> None:
         self._path = Path(path).absolute()
@@ -115,6 +117,7 @@ class SqliteStore:
     def _begin(self) -> None:
         self._connections = SqliteConnections(self._path)
         self._commits = GroupCommit(self._add_together, self._on_commit)
+        self._begin_documents()
 
     def _db(self) -> SqliteConnections:
         """Return the connections of this process; a child must not use those of its parent."""
@@ -283,8 +286,9 @@ class SqliteStore:
                 connection.execute(NOTE_HIGHEST_ID, (highest,))
             return connection.execute(statement, (*score_ids, entity, project)).rowcount
 
-    def extent(self) -> Extent:
-        found = self._db().read_one("SELECT count(*), max(_id) FROM scores")
+    def extent(self, kind: type[Score | Document] = Score) -> Extent:
+        table = kind.collection if issubclass(kind, Document) else "scores"
+        found = self._db().read_one(f"SELECT count(*), max(_id) FROM {table}")
         return Extent(*(found or (0, None)))
 
     def scan_scores(self, after: str, limit: int) -> Iterator[Score]:

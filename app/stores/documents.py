@@ -1,0 +1,189 @@
+"""What the engines share for predictions and evaluation runs: fields, pages, and what is new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app import jsontext
+from app.stores.base import (
+    REFUSED,
+    UNASSIGNED,
+    AnyDocument,
+    Document,
+    DocumentOutcome,
+    DocumentQuery,
+    Kept,
+)
+
+PAGE = 1_000
+"""How many documents are read at a time."""
+
+PRIMARY_KEY = "_id"
+"""The name of `sort_id` in every engine."""
+
+_TIMES = frozenset({"started_at", "finished_at", "ended_at"})
+_NOT_CONTENT = frozenset({"sort_id", "wb_user_id", "body_hash", "retry_hash"})
+
+
+def columns(kind: type[Document]) -> tuple[str, ...]:
+    """Return the names under which an engine keeps the fields of a kind of document."""
+    names = (each.name for each in fields(kind))
+    return tuple(PRIMARY_KEY if name == "sort_id" else name for name in names)
+
+
+def encode(document: Document) -> dict[str, Any]:
+    """Return texts and integers by column, None where a field is not given."""
+    values = {each.name: getattr(document, each.name) for each in fields(document)}
+    values[PRIMARY_KEY] = values.pop("sort_id")
+    return encode_changes(values)
+
+
+def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return some fields as an engine keeps them: times are texts."""
+    return {
+        name: _time_text(value) if isinstance(value, datetime) else value
+        for name, value in changes.items()
+    }
+
+
+def characters(document: Document) -> int:
+    """Return how many characters the texts of a document have."""
+    return sum(len(value) for value in encode(document).values() if isinstance(value, str))
+
+
+def _time_text(moment: datetime) -> str:
+    """Return UTC in ISO 8601 with microseconds, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def decode(kind: type[AnyDocument], values: Mapping[str, Any]) -> AnyDocument:
+    """Return the document of what `encode` returned, perhaps without its Nones.
+
+    Raises ValueError, TypeError and KeyError if it is something else.
+    """
+    given = dict(values)
+    sort_id = given.pop(PRIMARY_KEY)
+    for name in _TIMES & given.keys():
+        if given[name] is not None:
+            given[name] = datetime.fromisoformat(given[name])
+    return kind(sort_id=sort_id, **given)
+
+
+def read_in_pages(
+    read: Callable[[DocumentQuery], tuple[list[AnyDocument], bool]], query: DocumentQuery
+) -> Iterator[AnyDocument]:
+    """Yield the documents of a query, by a function that reads the first ones of a query.
+
+    The function returns as many as it may hold, and whether more of the query were not reached.
+    """
+    left = query.limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(left, PAGE)
+        page, cut_off = read(replace(query, limit=size))
+        yield from page
+        if not page or not (cut_off or len(page) == size):
+            return
+        query = replace(query, after=page[-1].sort_id, offset=0)
+        left = None if left is None else left - len(page)
+
+
+# What is new
+
+Key = tuple[str, str, str]
+"""Entity, project, and an id or an idempotency key."""
+
+
+def with_ids(documents: Iterable[AnyDocument], make: Callable[[], str]) -> list[AnyDocument]:
+    """Return the documents with the ids that they lack, made by `make`."""
+    return [_with_id(document, make) for document in documents]
+
+
+def _with_id(document: AnyDocument, make: Callable[[], str]) -> AnyDocument:
+    sort_id = make() if document.sort_id == UNASSIGNED else document.sort_id
+    given = sort_id if document.id == UNASSIGNED else document.id
+    return replace(document, id=given, sort_id=sort_id)
+
+
+def id_key(document: Document) -> Key:
+    """Return entity, project and id."""
+    return (document.entity, document.project, document.id)
+
+
+def idempotency_key(document: Document) -> Key | None:
+    """Return entity, project and idempotency key, or None without a key."""
+    key = document.idempotency_key
+    return None if key is None else (document.entity, document.project, key)
+
+
+def by_project(keys: Iterable[Key | None]) -> dict[tuple[str, str], list[str]]:
+    """Return the distinct ids or idempotency keys, by entity and project."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for key in keys:
+        if key is not None:
+            found.setdefault(key[:2], {})[key[2]] = None
+    return {project: list(texts) for project, texts in found.items()}
+
+
+@dataclass
+class Stored:
+    """The stored documents that the documents of a call are compared with."""
+
+    by_id: dict[Key, str] = field(default_factory=dict)
+    """Digests of their content."""
+    by_key: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    """Their ids and body hashes."""
+
+    def add(self, document: Document) -> None:
+        """Add one document."""
+        self.by_id[id_key(document)] = _digest(document)
+        if key := idempotency_key(document):
+            self.by_key[key] = (document.id, document.body_hash)
+
+
+def _digest(document: Document) -> str:
+    """Return the SHA-256 of the content that never changes."""
+    left_out = document.changing | _NOT_CONTENT
+    content = {name: value for name, value in encode(document).items() if name not in left_out}
+    del content[PRIMARY_KEY]
+    return hashlib.sha256(jsontext.write(content).encode()).hexdigest()
+
+
+def outcomes_of(
+    documents: Sequence[Document], stored: Stored, is_too_large: Callable[[Document], bool]
+) -> list[DocumentOutcome]:
+    """Return what becomes of the documents of a call, which have ids; CREATED are those to add.
+
+    The new ones are added to `stored`.
+    """
+    outcomes = [_outcome(document, stored, is_too_large) for document in documents]
+    if not any(outcome.kept in REFUSED for outcome in outcomes):
+        return outcomes
+    new = {outcome.id for outcome in outcomes if outcome.kept is Kept.CREATED}
+    return [
+        replace(outcome, kept=Kept.HELD_BACK)
+        if outcome.id in new and outcome.kept not in REFUSED
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _outcome(
+    document: Document, stored: Stored, is_too_large: Callable[[Document], bool]
+) -> DocumentOutcome:
+    key = idempotency_key(document)
+    if key in stored.by_key:
+        first, body_hash = stored.by_key[key]
+        same = document.body_hash == body_hash
+        return DocumentOutcome(Kept.PRESENT if same else Kept.KEY_TAKEN, first)
+    digest = stored.by_id.get(id_key(document))
+    if digest is not None:
+        same = _digest(document) == digest
+        return DocumentOutcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
+    if is_too_large(document):
+        return DocumentOutcome(Kept.TOO_LARGE, document.id)
+    stored.add(document)
+    return DocumentOutcome(Kept.CREATED, document.id)

@@ -1,0 +1,247 @@
+"""Predictions and evaluation runs in the MongoDB store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from app.errors import StoreDamaged, StoreUnavailable
+from app.ids import new_id
+from app.stores.base import AnyDocument, Document, DocumentOutcome, DocumentQuery, Kept
+from app.stores.documents import (
+    PRIMARY_KEY,
+    Stored,
+    by_project,
+    decode,
+    encode,
+    encode_changes,
+    id_key,
+    idempotency_key,
+    outcomes_of,
+    read_in_pages,
+    with_ids,
+)
+from app.stores.mongo.driver import is_too_large, our_errors, read_page
+from app.stores.mongo.writes import (
+    REPEAT_SECONDS,
+    REPEATS,
+    STILL_STORED,
+    has_transactions,
+    in_transaction,
+)
+
+Documents = Collection[dict[str, Any]]
+MAJORITY = ReadConcern("majority")
+
+
+class MongoDocuments:
+    """The part of the MongoDB store that keeps documents, each kind in a collection of its own."""
+
+    _client: MongoClient[dict[str, Any]]
+    _database: Database[dict[str, Any]]
+
+    def _prepare_once(self) -> None:
+        raise NotImplementedError
+
+    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+        self._prepare_once()
+        if not documents:
+            return []
+        collection = self._collection(type(documents[0]))
+        made = with_ids(documents, new_id)
+
+        def add(session: ClientSession) -> list[DocumentOutcome]:
+            outcomes = _compare(collection, made, session)
+            new = _new(made, outcomes)
+            if new:
+                collection.insert_many([_to_bson(each) for each in new], session=session)
+            return outcomes
+
+        with our_errors():
+            if len(made) == 1:  # One document is written whole without a transaction, and faster.
+                return [_add_one(collection, made[0])]
+            if has_transactions(self._client):
+                return in_transaction(self._client, add)
+            return _add_one_by_one(collection, made)
+
+    def _collection(self, kind: type[Document]) -> Documents:
+        return self._database[kind.collection]
+
+    def find_document(
+        self, kind: type[AnyDocument], entity: str, project: str, document_id: str
+    ) -> AnyDocument | None:
+        with our_errors():
+            found = self._collection(kind).find_one(_named(entity, project, document_id))
+        return _to_document(kind, found) if found else None
+
+    def find_retried_document(
+        self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
+    ) -> AnyDocument | None:
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "retry_hash": retry_hash,
+            PRIMARY_KEY: {"$gt": after},
+        }
+        collection = self._collection(kind).with_options(read_concern=MAJORITY)
+        with our_errors():
+            newest = collection.find(wanted).sort(PRIMARY_KEY, DESCENDING).limit(1)
+            return next((_to_document(kind, each) for each in newest), None)
+
+    def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
+        self._prepare_once()  # The index that is hinted at must be there.
+        if query.limit == 0:  # To MongoDB it is no limit.
+            return []
+        found = _find(self._collection(kind), query, {PRIMARY_KEY: 1})
+        with our_errors():
+            return [each[PRIMARY_KEY] for each in found.limit(query.limit or 0)]
+
+    def read_documents(
+        self, kind: type[AnyDocument], query: DocumentQuery
+    ) -> Iterator[AnyDocument]:
+        self._prepare_once()
+        collection = self._collection(kind)
+        if query.entity is None:
+            collection = collection.with_options(read_concern=MAJORITY)
+
+        def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
+            most = page.limit or 0
+            documents, is_whole = read_page(_find(collection, page), most)
+            cut_off = not is_whole and len(documents) < most
+            return [_to_document(kind, each) for each in documents], cut_off
+
+        return read_in_pages(read, query)
+
+    def change_document(
+        self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
+    ) -> bool:
+        encoded = encode_changes(changes)
+        given = {name: value for name, value in encoded.items() if value is not None}
+        unset = dict.fromkeys(encoded.keys() - given.keys(), "")
+        update = {"$set": given} if given else {}
+        if unset:
+            update["$unset"] = unset
+        with our_errors():
+            named = _named(entity, project, document_id)
+            return self._collection(kind).update_one(named, update).matched_count == 1
+
+    def delete_documents(
+        self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
+    ) -> int:
+        wanted = {"entity": entity, "project": project, "id": {"$in": list(document_ids)}}
+        with our_errors():
+            return self._collection(kind).delete_many(wanted).deleted_count
+
+
+def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
+    """Add a document, or compare it with the one that has its id or key, once that is durable."""
+    bson = _to_bson(document)
+    if is_too_large(bson):
+        (outcome,) = _compare(collection, [document])
+        return outcome
+    for _ in range(REPEATS):
+        try:
+            _insert(collection, bson)
+        except DuplicateKeyError:
+            (outcome,) = _compare(collection, [document])
+            if outcome.kept is not Kept.CREATED:
+                return outcome
+            time.sleep(REPEAT_SECONDS)
+        else:
+            return DocumentOutcome(Kept.CREATED, document.id)
+    raise StoreUnavailable(STILL_STORED)
+
+
+def _insert(collection: Documents, bson: dict[str, Any]) -> None:
+    """Insert a document; if the connection breaks, insert it again, and take it for our own."""
+    try:
+        collection.insert_one(dict(bson))
+    except AutoReconnect:
+        try:
+            collection.insert_one(dict(bson))
+        except DuplicateKeyError:
+            if collection.find_one({PRIMARY_KEY: bson[PRIMARY_KEY]}) != bson:
+                raise
+
+
+def _add_one_by_one(collection: Documents, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    """Add what is new on a server without transactions. Raises StoreUnavailable."""
+    outcomes = _compare(collection, documents)
+    for document in _new(documents, outcomes):
+        if _add_one(collection, document).kept is not Kept.CREATED:
+            raise StoreUnavailable(STILL_STORED)
+    return outcomes
+
+
+def _new(documents: Sequence[Document], outcomes: Sequence[DocumentOutcome]) -> list[Document]:
+    pairs = zip(documents, outcomes, strict=True)
+    return [document for document, outcome in pairs if outcome.kept is Kept.CREATED]
+
+
+def _compare(
+    collection: Documents, documents: Sequence[Document], session: ClientSession | None = None
+) -> list[DocumentOutcome]:
+    """Compare documents with what is stored; without a session, with what a majority has."""
+    if session is None:
+        collection = collection.with_options(read_concern=MAJORITY)
+    stored = Stored()
+    wanted = {
+        "id": by_project(map(id_key, documents)),
+        "idempotency_key": by_project(map(idempotency_key, documents)),
+    }
+    kind = type(documents[0])
+    for name, projects in wanted.items():
+        for (entity, project), texts in projects.items():
+            named = {"entity": entity, "project": project, name: {"$in": texts}}
+            for each in collection.find(named, session=session):
+                stored.add(_to_document(kind, each))
+    return outcomes_of(documents, stored, lambda document: is_too_large(_to_bson(document)))
+
+
+def _named(entity: str, project: str, document_id: str) -> dict[str, Any]:
+    return {"entity": entity, "project": project, "id": document_id}
+
+
+def _find(
+    collection: Documents, query: DocumentQuery, fields: dict[str, int] | None = None
+) -> Cursor[dict[str, Any]]:
+    found = collection.find(_filter(query), fields).sort(PRIMARY_KEY, ASCENDING).skip(query.offset)
+    if query.project is None:
+        return found
+    # Without a hint a server may walk all projects by `_id`.
+    by = "run" if "evaluation_run_id" in query.filters else "project"
+    return found.hint(f"{collection.name}_by_{by}")
+
+
+def _filter(query: DocumentQuery) -> dict[str, Any]:
+    """Return MongoDB's filter for a query; what users sent stands in it as values only."""
+    allowed = {"entity": query.entity, "project": query.project}
+    conditions: dict[str, Any]
+    conditions = {name: value for name, value in allowed.items() if value is not None}
+    for name, texts in query.filters.items():
+        conditions[name] = texts[0] if len(texts) == 1 else {"$in": list(texts)}
+    bounds = {"$gt": query.after, "$lt": query.before}
+    if given := {name: value for name, value in bounds.items() if value is not None}:
+        conditions[PRIMARY_KEY] = given
+    return conditions
+
+
+def _to_bson(document: Document) -> dict[str, Any]:
+    """Return a document as MongoDB keeps it, without what is not given."""
+    return {name: value for name, value in encode(document).items() if value is not None}
+
+
+def _to_document(kind: type[AnyDocument], bson: dict[str, Any]) -> AnyDocument:
+    try:
+        return decode(kind, bson)
+    except (ValueError, TypeError) as error:
+        raise StoreDamaged(f"{bson[PRIMARY_KEY]!r} is not what was written") from error

@@ -1,0 +1,205 @@
+"""Predictions and evaluation runs in the embedded store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.ids import next_id
+from app.stores.base import (
+    AnyDocument,
+    Document,
+    DocumentOutcome,
+    DocumentQuery,
+    Kept,
+)
+from app.stores.commits import GroupCommit
+from app.stores.documents import (
+    PRIMARY_KEY,
+    Stored,
+    by_project,
+    characters,
+    columns,
+    decode,
+    encode,
+    id_key,
+    idempotency_key,
+    outcomes_of,
+    read_in_pages,
+    with_ids,
+)
+from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.rows import Row, checksum, damaged, marks
+
+NO_LIMIT = -1
+
+
+class SqliteDocuments:
+    """The part of the embedded store that keeps documents, each kind in a table of its own."""
+
+    def _begin_documents(self) -> None:
+        self._document_commits = GroupCommit(self._add_groups)
+
+    def _db(self) -> SqliteConnections:
+        raise NotImplementedError
+
+    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+        self._db()
+        return self._document_commits.submit(documents) if documents else []
+
+    def _add_groups(self, groups: Sequence[Sequence[Document]]) -> list[list[DocumentOutcome]]:
+        """Add the documents of several calls in one transaction, each call all or none of them."""
+        with self._db().transaction() as connection:
+            return [_add(connection, documents) for documents in groups]
+
+    def find_document(
+        self, kind: type[AnyDocument], entity: str, project: str, document_id: str
+    ) -> AnyDocument | None:
+        found = self._db().read_one(_select_one(kind), entity, project, document_id)
+        return _to_document(kind, found) if found else None
+
+    def find_retried_document(
+        self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
+    ) -> AnyDocument | None:
+        statement = (
+            f"{_select(kind)} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ? "
+            "ORDER BY _id DESC LIMIT 1"
+        )
+        found = self._db().read_one(statement, entity, project, retry_hash, after)
+        return _to_document(kind, found) if found else None
+
+    def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
+        rest, values = _conditions(query)
+        statement = f"SELECT _id FROM {kind.collection} {rest}"
+        return [row[0] for row in self._db().read_all(statement, values)]
+
+    def read_documents(
+        self, kind: type[AnyDocument], query: DocumentQuery
+    ) -> Iterator[AnyDocument]:
+        def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
+            rest, values = _conditions(page)
+            rows, is_whole = self._db().read_page(f"{_select(kind)} {rest}", values, _size)
+            return [_to_document(kind, row) for row in rows], not is_whole
+
+        return read_in_pages(read, query)
+
+    def change_document(
+        self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
+    ) -> bool:
+        with self._db().transaction() as connection:
+            found = connection.execute(_select_one(kind), (entity, project, document_id)).fetchone()
+            if found is None:
+                return False
+            document: Document = replace(_to_document(kind, found), **changes)
+            names = ", ".join(f"{name} = ?" for name in (*columns(kind), "checksum"))
+            statement = f"UPDATE {kind.collection} SET {names} WHERE _id = ?"
+            connection.execute(statement, (*_row(document), document.sort_id))
+            return True
+
+    def delete_documents(
+        self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
+    ) -> int:
+        statement = (
+            f"DELETE FROM {kind.collection} "
+            f"WHERE entity = ? AND project = ? AND id IN ({marks(document_ids)})"
+        )
+        with self._db().transaction() as connection:
+            return connection.execute(statement, (entity, project, *document_ids)).rowcount
+
+
+def _add(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    kind = type(documents[0])
+    newest = connection.execute(f"SELECT max(_id) FROM {kind.collection}").fetchone()[0]
+
+    def make() -> str:
+        nonlocal newest
+        newest = next_id(newest)
+        return str(newest)
+
+    made = with_ids(documents, make)
+    # A character has at most 4 bytes, and SQLite counts some more bytes than the texts have.
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) // 4 - 1_000
+    stored = _find_stored(connection, kind, made)
+    outcomes = outcomes_of(made, stored, lambda document: characters(document) > most)
+    rows = [
+        _row(document)
+        for document, outcome in zip(made, outcomes, strict=True)
+        if outcome.kept is Kept.CREATED
+    ]
+    names = ", ".join((*columns(kind), "checksum"))
+    places = ", ".join("?" * (len(columns(kind)) + 1))
+    connection.executemany(f"INSERT INTO {kind.collection} ({names}) VALUES ({places})", rows)
+    return outcomes
+
+
+def _find_stored(
+    connection: sqlite3.Connection, kind: type[Document], documents: Sequence[Document]
+) -> Stored:
+    stored = Stored()
+    wanted = {
+        "id": by_project(map(id_key, documents)),
+        "idempotency_key": by_project(map(idempotency_key, documents)),
+    }
+    for name, projects in wanted.items():
+        for (entity, project), texts in projects.items():
+            statement = (
+                f"{_select(kind)} WHERE entity = ? AND project = ? AND {name} IN ({marks(texts)})"
+            )
+            for row in connection.execute(statement, (entity, project, *texts)):
+                stored.add(_to_document(kind, row))
+    return stored
+
+
+def _select(kind: type[Document]) -> str:
+    return f"SELECT {', '.join((*columns(kind), 'checksum'))} FROM {kind.collection}"
+
+
+def _select_one(kind: type[Document]) -> str:
+    return f"{_select(kind)} WHERE entity = ? AND project = ? AND id = ?"
+
+
+def _conditions(query: DocumentQuery) -> tuple[str, list[str | int]]:
+    """Return what follows the table's name in SQL, and the values to bind."""
+    allowed = {"entity": query.entity, "project": query.project}
+    filters = {name: [value] for name, value in allowed.items() if value is not None}
+    conditions, values = [], list[str | int]()
+    for name, texts in {**filters, **query.filters}.items():
+        # With `=` SQLite reads an index in its order, and need not sort.
+        conditions.append(f"{name} = ?" if len(texts) == 1 else f"{name} IN ({marks(texts)})")
+        values += texts
+    for condition, bound in ((f"{PRIMARY_KEY} > ?", query.after), ("_id < ?", query.before)):
+        if bound is not None:
+            conditions.append(condition)
+            values.append(bound)
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    limit = NO_LIMIT if query.limit is None else query.limit
+    return f"{where}ORDER BY _id LIMIT ? OFFSET ?", [*values, limit, query.offset]
+
+
+def _row(document: Document) -> Row:
+    """Return the values of the columns, and their checksum."""
+    values = encode(document)
+    return (*(values[name] for name in columns(type(document))), _checksum(values))
+
+
+def _checksum(values: dict[str, Any]) -> int:
+    """Return the checksum of names and values of what is given, so that columns can be added."""
+    given = [(name, value) for name, value in values.items() if value is not None]
+    return checksum([text for name, value in sorted(given) for text in (name, str(value))])
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if isinstance(value, str))
+
+
+def _to_document(kind: type[AnyDocument], row: Row) -> AnyDocument:
+    """Return the document of a row. Raises StoreDamaged."""
+    values = dict(zip(columns(kind), row, strict=False))
+    try:
+        if _checksum(values) == row[-1]:
+            return decode(kind, values)
+    except (ValueError, TypeError) as error:
+        raise damaged(values[PRIMARY_KEY]) from error
+    raise damaged(values[PRIMARY_KEY])
