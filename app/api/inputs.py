@@ -133,8 +133,8 @@ def body(
 ) -> Callable[[View], View]:
     """Pass the JSON body to the view as `body`, loaded by `schema`. Raises Invalid and Encoded.
 
-    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does. `documented` stands
-    in the OpenAPI document in place of `schema`.
+    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does. `documented`
+    replaces `schema` in the OpenAPI document.
     """
     loader = schema()
 

@@ -219,9 +219,9 @@ def make_score(
     run: str | None,
     **extensions: str | None,
 ) -> dict[str, Any]:
-    """Return a score to import; `kind` is the kind of judge, where the export names it.
+    """Return a score to import; `kind` is the kind of judge, if the export has it.
 
-    `extensions` are the score's reason, error and annotator, as far as there are any.
+    `extensions` are the reason, error and annotator of the score, if any.
     """
     return {
         "score_id": score_id(origin, own_id, created_at),

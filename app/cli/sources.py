@@ -122,13 +122,13 @@ def _phoenix_value(fields: Fields) -> dict[str, Any] | None:
 
 
 def _phoenix_result(fields: Fields) -> Fields:
-    """Return the fields of the annotation's result, which a dataframe has as columns."""
+    """Return the fields of the annotation's result, which are columns in a dataframe."""
     result = fields.json("result")
     return fields if result is None else Fields(result)
 
 
 def _phoenix_explanation(fields: Fields) -> str | None:
-    """Return the explanation, which the value holds too unless there is neither score nor label."""
+    """Return the explanation, also if there is neither a score nor a label."""
     explanation = _phoenix_result(fields).get("explanation", "result.explanation")
     return explanation if isinstance(explanation, str) else None
 
@@ -197,7 +197,7 @@ def _mlflow_value(fields: Fields) -> Any:
 
 
 def _mlflow_error(fields: Fields) -> str | None:
-    """Return the message of the error with which the feedback failed, or its code."""
+    """Return the message or code of the error in a failed feedback, or None."""
     feedback = fields.json("feedback")
     error = fields.json("error")
     if error is None and isinstance(feedback, dict):

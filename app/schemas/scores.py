@@ -51,13 +51,13 @@ ERROR_AND_VALUE = Reason(
 class ScoreBody(ScoreCreateBody):
     """The body that creates a score, with the fields that Scoreline adds to Weave's."""
 
-    reason = Text(load_default=None, metadata={"description": "Why the scorer judged so."})
+    reason = Text(load_default=None, metadata={"description": "Why the scorer gave this value."})
     error = Text(
         load_default=None,
         metadata={"description": "Why the judgement failed; `value` is null then."},
     )
     metadata = JsonObject(
-        load_default=None, metadata={"description": "Whatever else belongs to the score."}
+        load_default=None, metadata={"description": "Any other data about the score."}
     )
     annotator = Text(
         load_default=None, metadata={"description": "The person who judged, if one did."}
@@ -65,7 +65,7 @@ class ScoreBody(ScoreCreateBody):
 
     @post_load
     def _check_error(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Reject a judgement that failed and has a value all the same."""
+        """Reject a score that has both an error and a value."""
         if loaded["error"] is not None and loaded["value"] is not None:
             raise ValidationError({"error": [ERROR_AND_VALUE]})
         return loaded
@@ -115,9 +115,11 @@ class ScoreReadRes(Shape):
             "format": "date-time",
         },
     )
-    reason = Text(metadata={"description": "Why the scorer judged so, if it was sent."})
+    reason = Text(metadata={"description": "Why the scorer gave this value, if it was sent."})
     error = Text(metadata={"description": "Why the judgement failed, if it did."})
-    metadata = JsonObject(metadata={"description": "Whatever else belongs to it, if it was sent."})
+    metadata = JsonObject(
+        metadata={"description": "Any other data about the score, if it was sent."}
+    )
     annotator = Text(metadata={"description": "The person who judged, if one did."})
 
     def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
@@ -133,7 +135,7 @@ class ScoreReadRes(Shape):
 
 
 def _extensions(score: Score) -> str:
-    """Return the JSON text of the extension fields that a score has, each after a comma."""
+    """Return the JSON text of the extension fields of a score, each after a comma."""
     texts = {
         "reason": score.reason,
         "error": score.error,

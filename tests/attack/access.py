@@ -1,7 +1,7 @@
-"""Who may call what, as data: one row for each route and method, read by test_access.py.
+"""The access matrix: one row for each route and method, used by test_access.py.
 
-A new route needs a row here. A route of a project says what a key gets whose scope covers the
-project; a key whose scope does not is refused with 403, whether there is such a project or not.
+A new route needs a row here. The row of a project's route is for keys whose scope covers the
+project. Other keys must get a 403, whether or not the project exists.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ COVERS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What one call answers to each caller.
+    """The expected status of a call for each caller.
 
-    `stranger` is what those get who have no key, a wrong or a revoked one. `roles` may call it:
-    they get `status`, and `empty` where the project holds no score; other roles get 403. `scopes`
-    are those that suffice on a route that names no project. `query` and `body` make a call that is
-    in order, `{score_id}` in it is a score of the project.
+    `stranger` is for callers without a key or with a wrong or revoked one. The roles in `roles` get
+    `status`, or `empty` if the project has no scores; other roles get a 403. `scopes` are the
+    scopes that suffice for a route without a project. `query` and `body` make the call valid;
+    `{score_id}` in them is replaced by a score of the project.
     """
 
     stranger: int

@@ -1,6 +1,6 @@
 """Fuzz the parsing of JSON with atheris; `make fuzz` runs it for a minute.
 
-What it finds fails `reading.check`, and lies in a file `crash-…`, which goes into the corpus.
+An input that fails `reading.check` is written to a file `crash-…`; add it to the corpus.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A running service does what `/openapi.json` says, according to schemathesis.
 
-SCORELINE_TEST_CASES is how many cases there are at least on each engine, SCORELINE_TEST_SEED what
-they are drawn from.
+SCORELINE_TEST_CASES is the minimum number of cases on each engine, and SCORELINE_TEST_SEED their
+seed.
 """
 
 from __future__ import annotations

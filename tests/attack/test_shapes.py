@@ -1,7 +1,7 @@
 """Requests that two servers might interpret differently are rejected and disconnected.
 
-Behind each stands a second request. It must never be answered: that is what smuggling a request
-past a proxy is for. gunicorn's parser refuses them; these tests hold it to that.
+Each is followed by a second request, which must never get a response: otherwise it could be
+smuggled past a proxy. gunicorn's parser rejects such requests, which these tests verify.
 """
 
 from __future__ import annotations

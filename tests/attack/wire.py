@@ -40,7 +40,7 @@ def exchange(service: Service, request: bytes) -> bytes:
 def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
     """Split `data` into responses, none of them to a HEAD, with header names in lower case.
 
-    Fails where `data` holds anything else.
+    Fails if `data` contains anything else.
     """
     at = 0
     while at < len(data):
