@@ -62,7 +62,7 @@ def test_a_deleted_file_accepts_no_score_and_is_not_replaced_by_an_empty_one(
         database.unlink()
         assert_takes_no_score(own_service)
         end(own_service)
-        assert_refuses_to_start(own_service, f"{database} is gone")
+        assert_refuses_to_start(own_service, f"{database} is missing")
         backup.rename(database)
         own_service.start_again()
         load.wait_for(acknowledged=200)

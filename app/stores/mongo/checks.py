@@ -70,7 +70,7 @@ def _schema(meta: Documents) -> CheckResult:
         return CheckResult("schema", FAIL, str(error), "install the newer release")
     says = f"version {version} of {SCHEMA}"
     if version < SCHEMA:
-        advice = "the next start brings it up, or goes on with it; make a backup before"
+        advice = "the next start migrates it, or continues to; make a backup first"
         return CheckResult("schema", WARN, says, advice)
     return CheckResult("schema", OK, says)
 

@@ -152,7 +152,7 @@ def make_database(path: Path) -> None:
         if _size(wal):
             # SQLite would treat the database as new and delete its -wal file.
             raise StoreRefused(
-                f"{path} is missing, but {wal} exists: restore it, or remove both to start anew"
+                f"{path} is missing, but {wal} exists: restore it, or remove both for a new store"
             )
         make_directory(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
