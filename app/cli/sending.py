@@ -221,7 +221,7 @@ def report(progress: Progress, ignored: set[str], *, as_json: bool) -> None:
     if ignored:
         names = sorted(ignored)
         more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-        note(f"ignored fields: {', '.join(names[:MAX_NAMES])}{more}")
+        note(f"ignored: {', '.join(names[:MAX_NAMES])}{more}")
     if as_json:
         write_json(
             {
@@ -232,8 +232,8 @@ def report(progress: Progress, ignored: set[str], *, as_json: bool) -> None:
         )
     else:
         click.echo(
-            f"created {progress.created}, already present {progress.present}, "
-            f"rejected {progress.rejected}",
+            f"new {progress.created}, already there {progress.present}, "
+            f"refused {progress.rejected}",
             err=True,
         )
     if progress.rejected:

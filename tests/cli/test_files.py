@@ -39,13 +39,13 @@ def test_adding_or_removing_lines_stores_nothing_twice(
 ) -> None:
     items = [{**SCORE, "prediction_id": name} for name in "aabc"]
     file = write_lines(tmp_path / "f.jsonl", items)
-    assert add(service, project, file) == "created 4, already present 0, rejected 0\n"
+    assert add(service, project, file) == "new 4, already there 0, refused 0\n"
     write_lines(file, [{**SCORE, "prediction_id": "d"}, *items])
-    assert add(service, project, file) == "created 1, already present 4, rejected 0\n"
+    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
     write_lines(file, items[1:])
-    assert add(service, project, file) == "created 0, already present 3, rejected 0\n"
+    assert add(service, project, file) == "new 0, already there 3, refused 0\n"
     write_lines(file, [items[0], *items])
-    assert add(service, project, file) == "created 1, already present 4, rejected 0\n"
+    assert add(service, project, file) == "new 1, already there 4, refused 0\n"
     found = Counter(score["prediction_id"] for score in stored(service, project))
     assert found == {"a": 3, "b": 1, "c": 1, "d": 1}
 
@@ -56,10 +56,10 @@ def test_white_space_and_the_order_of_keys_do_not_matter(
     file = tmp_path / "f.jsonl"
     items = [{**SCORE, "value": {"a": number, "b": [1, 2]}} for number in range(150)]
     write_lines(file, items)
-    assert add(service, project, file) == "created 150, already present 0, rejected 0\n"
+    assert add(service, project, file) == "new 150, already there 0, refused 0\n"
     line = ' {"value": {"b" : [1,2], "a" : %d}, "scorer" :"s",  "prediction_id":"p"} \r\n'
     file.write_text("".join(line % number for number in range(150)))
-    assert add(service, project, file) == "created 0, already present 150, rejected 0\n"
+    assert add(service, project, file) == "new 0, already there 150, refused 0\n"
     assert len(stored(service, project)) == 150
 
 
@@ -79,7 +79,7 @@ def test_idempotency_keys_are_the_same_after_an_interruption(
     (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
     write_lines(file, [SCORE] * 7)
     message = add(service, project, file, "--batch-size", "2")
-    assert message == "resuming after line 4\ncreated 7, already present 0, rejected 0\n"
+    assert message == "resuming after line 4\nnew 7, already there 0, refused 0\n"
     assert len(stored(service, project)) == 7
     assert list(tmp_path.iterdir()) == [file]
 
@@ -89,7 +89,7 @@ def test_every_rejected_line_has_its_reason_however_many_there_are(
 ) -> None:
     items: list[Any] = [SCORE if n % 3 else {**SCORE, "scorer": n} for n in range(750)]
     message = add(service, project, write_lines(tmp_path / "f.jsonl", items)).splitlines()
-    assert message[-1] == "created 500, already present 0, rejected 250"
+    assert message[-1] == "new 500, already there 0, refused 250"
     assert message[:-1] == [
         f"line {n + 1}: scorer: Input should be a valid string" for n in range(0, 750, 3)
     ]
@@ -111,7 +111,7 @@ def test_positions_refer_to_the_original_file(
         "line 5, column 1: JSON, but not an object",
         "line 6, column 4: not JSON: unexpected text after the object",
         "line 7, column 8: not JSON: a string is not closed or contains a control character",
-        "created 2, already present 0, rejected 5",
+        "new 2, already there 0, refused 5",
     ]
 
 
@@ -119,15 +119,13 @@ def test_standard_input_and_pipes_can_be_read(
     service: Service, project: str, tmp_path: Path
 ) -> None:
     text = f"{LINE}\n{LINE}\n"
-    assert add(service, project, "-", stdin=text) == "created 2, already present 0, rejected 0\n"
-    assert add(service, project, "/dev/stdin", stdin=text).startswith(
-        "created 0, already present 2"
-    )
+    assert add(service, project, "-", stdin=text) == "new 2, already there 0, refused 0\n"
+    assert add(service, project, "/dev/stdin", stdin=text).startswith("new 0, already there 2")
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
     writer = threading.Thread(target=lambda: fifo.write_text(text))
     writer.start()
-    assert add(service, project, fifo).startswith("created 0, already present 2")
+    assert add(service, project, fifo).startswith("new 0, already there 2")
     writer.join()
     assert list(tmp_path.iterdir()) == [fifo]
 
@@ -190,7 +188,7 @@ def test_a_journal_that_cannot_be_written_is_reported_once(
     assert message[0].endswith(
         "f.jsonl.progress cannot be written: Is a directory; continuing without it"
     )
-    assert message[1] == "created 5, already present 0, rejected 0"
+    assert message[1] == "new 5, already there 0, refused 0"
 
 
 def test_the_fields_that_are_sent_are_those_of_the_service() -> None:
@@ -201,11 +199,11 @@ def test_the_fields_that_are_sent_are_those_of_the_service() -> None:
 def test_unknown_fields_are_listed_once(service: Service, project: str, tmp_path: Path) -> None:
     items = [{**SCORE, "run_id": "r", "note": n} for n in range(3)]
     file = write_lines(tmp_path / "f.jsonl", items)
-    message = "ignored fields: note, run_id\ncreated 3, already present 0, rejected 0\n"
+    message = "ignored: note, run_id\nnew 3, already there 0, refused 0\n"
     assert add(service, project, file) == message
     again = run(service, "add", "--project", project, "--file", str(file), "--json")
     counts = {"num_created": 0, "num_replayed": 3, "num_failed": 0}
-    assert (json.loads(again.stdout), again.stderr) == (counts, "ignored fields: note, run_id\n")
+    assert (json.loads(again.stdout), again.stderr) == (counts, "ignored: note, run_id\n")
 
 
 def test_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:

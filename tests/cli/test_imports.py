@@ -40,10 +40,10 @@ def test_an_export_is_imported_into_another_service(
         arguments = ("import", "--project", project, "--file", str(file))
         first = run(other, *arguments)
         assert (first.returncode, first.stdout) == (0, "")
-        assert first.stderr == "created 5, already present 0, rejected 0\n"
+        assert first.stderr == "new 5, already there 0, refused 0\n"
         assert other.send("GET", path_of(project)).body == lines
         again = run(other, *arguments)
-        assert again.stderr == "created 0, already present 5, rejected 0\n"
+        assert again.stderr == "new 0, already there 5, refused 0\n"
         assert not (tmp_path / "scores.jsonl.progress").exists()
 
 
@@ -62,7 +62,7 @@ def test_rejected_lines_are_reported_and_the_others_stored(
         "line 3, column 1: JSON, but not an object",
         "line 4: scorer: Input should be a valid string",
         "line 7, column 2: not JSON: Expecting property name enclosed in double quotes",
-        "created 2, already present 0, rejected 4",
+        "new 2, already there 0, refused 4",
     ]
     assert len(stored(service, project)) == 2
 
@@ -75,7 +75,7 @@ def test_a_batch_that_is_too_large_is_sent_in_parts(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.splitlines() == [
             "line 3: 413 The body is over the limit of 1500 bytes",
-            "created 3, already present 0, rejected 1",
+            "new 3, already there 0, refused 1",
         ]
 
 
@@ -89,7 +89,7 @@ def test_an_interrupted_import_resumes(tmp_path: Path) -> None:
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
         assert first.startswith("resuming after line ")
-        counted = re.fullmatch(r"created (\d+), already present (\d+), rejected 0", last)
+        counted = re.fullmatch(r"new (\d+), already there (\d+), refused 0", last)
         assert counted, last
         assert sum(map(int, counted.groups())) == 6_000
         values = [score["value"] for score in stored(service, "a/b")]
@@ -108,9 +108,9 @@ def test_scores_of_another_service_are_imported_once(
     arguments = ("import", "--project", project, "--file", str(file), "--from", "langfuse")
     first = run(service, *arguments)
     assert first.returncode == 1
-    assert first.stderr == f"{refused}created 3, already present 0, rejected 2\n"
+    assert first.stderr == f"{refused}new 3, already there 0, refused 2\n"
     again = run(service, *arguments)
-    assert again.stderr == f"{refused}created 0, already present 3, rejected 2\n"
+    assert again.stderr == f"{refused}new 0, already there 3, refused 2\n"
     found = {json.dumps(score["value"]) for score in stored(service, project)}
     assert found == {"0.9", "true", "null"}
     assert {score["created_at"] for score in stored(service, project)} == {
@@ -132,9 +132,9 @@ def test_json_and_csv_are_detected_by_file_extension(
     )
     options = ("import", "--project", project, "--from", "langfuse", "--file")
     shown = run(service, *options, str(page))
-    assert shown.stderr == "row 2: no traceId\ncreated 1, already present 0, rejected 1\n"
+    assert shown.stderr == "row 2: no traceId\nnew 1, already there 0, refused 1\n"
     shown = run(service, *options, str(table))
-    counts = "created 1, already present 0, rejected 1\n"
+    counts = "new 1, already there 0, refused 1\n"
     assert shown.stderr == f"line 4: value is not a number\n{counts}"
     assert {(score["scorer"], score["value"]) for score in stored(service, project)} == {
         ("langfuse:EVAL/accuracy", 0.9),

@@ -74,7 +74,7 @@ def test_a_file_is_added_and_listed_again_exactly(
     assert (added.returncode, added.stdout, added.stderr) == (
         0,
         "",
-        "created 5, already present 0, rejected 0\n",
+        "new 5, already there 0, refused 0\n",
     )
     assert json.dumps([score["value"] for score in stored(service, project)]) == json.dumps(values)
     assert list(tmp_path.iterdir()) == [file]
@@ -92,11 +92,11 @@ def test_adding_a_corrected_file_stores_only_the_corrections(
         "line 1201: prediction_id: Field required; scorer: Input should be a valid string; "
         "value: Field required",
         "line 2501, column 1: JSON, but not an object",
-        "created 2499, already present 0, rejected 2",
+        "new 2499, already there 0, refused 2",
     ]
     write_lines(file, items)
     again = run(service, "add", "--project", project, "--file", str(file))
-    assert (again.returncode, again.stderr) == (0, "created 1, already present 2499, rejected 0\n")
+    assert (again.returncode, again.stderr) == (0, "new 1, already there 2499, refused 0\n")
     assert sorted(score["value"] for score in stored(service, project)) == list(range(2_500))
 
 
@@ -107,12 +107,12 @@ def test_blank_lines_and_a_missing_final_newline_are_accepted(
     file = tmp_path / "scores.jsonl"
     file.write_text(f"\n{line}\r\n   \n{line}")
     added = run(service, "add", "--project", project, "--file", str(file), "--batch-size", "1")
-    assert (added.returncode, added.stderr) == (0, "created 2, already present 0, rejected 0\n")
+    assert (added.returncode, added.stderr) == (0, "new 2, already there 0, refused 0\n")
     file.write_text("")
     empty = run(service, "add", "--project", project, "--file", str(file))
     assert (empty.returncode, empty.stderr) == (
         0,
-        f"{file} is empty\ncreated 0, already present 0, rejected 0\n",
+        f"{file} is empty\nnew 0, already there 0, refused 0\n",
     )
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_add_resumes(tmp_path: Path) -> None:
         assert again.returncode == 0, again.stderr
         first, last = again.stderr.splitlines()
         assert first.startswith("resuming after line ")
-        counts = re.fullmatch(r"created (\d+), already present (\d+), rejected 0", last)
+        counts = re.fullmatch(r"new (\d+), already there (\d+), refused 0", last)
         assert counts, last
         assert sum(map(int, counts.groups())) == 6_000
         assert sorted(score["value"] for score in stored(service, "a/b")) == list(range(6_000))
@@ -144,7 +144,7 @@ def test_progress_of_another_file_is_ignored(
         progress.write_text(left)
         added = run(service, "add", "--project", project, "--file", str(file))
         new = 3 if number == 0 else 0
-        assert added.stderr == f"created {new}, already present {3 - new}, rejected 0\n"
+        assert added.stderr == f"new {new}, already there {3 - new}, refused 0\n"
 
 
 def test_a_batch_that_is_too_large_is_sent_in_parts(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_batch_that_is_too_large_is_sent_in_parts(tmp_path: Path) -> None:
         assert added.returncode == 1
         assert added.stderr.splitlines() == [
             "line 3: 413 The body is over the limit of 1500 bytes",
-            "created 3, already present 0, rejected 1",
+            "new 3, already there 0, refused 1",
         ]
         assert len(stored(service, "a/b")) == 3
 
@@ -273,4 +273,4 @@ def test_progress_is_shown_only_on_a_terminal(
     shown = on_a_terminal(service, "scores", *arguments)
     assert b"adding" in shown
     assert b"100%" in shown
-    assert b"created 300, already present 0, rejected 0" in shown
+    assert b"new 300, already there 0, refused 0" in shown
