@@ -48,9 +48,9 @@ def test_a_stalled_client_is_dropped_and_others_are_served_meanwhile(few: Servic
 
 
 def test_a_connection_closed_by_its_client_is_released(few: Service) -> None:
+    assert_answers(few)  # There is a worker now.
     (worker,) = few.workers()
     files = Path(f"/proc/{worker}/fd")
-    assert_answers(few)
     before = len(list(files.iterdir()))
     for _ in range(30):
         with connect(few) as connection:
