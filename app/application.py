@@ -12,9 +12,11 @@ from app.api import (
     browsers,
     docs,
     errors,
+    evaluation_runs,
     health,
     keys,
     openapi,
+    predictions,
     request_log,
     scores,
     transfers,
@@ -82,6 +84,8 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     prefix = settings.url_prefix
     for resource in (scores, transfers, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
+    for documents in (predictions, evaluation_runs):
+        app.register_blueprint(documents.blueprint, url_prefix=f"{prefix}{documents.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)

@@ -103,6 +103,15 @@ class TooManyKeys(ScorelineError):
     """The store holds as many API keys as it may; the message says what to do."""
 
 
+class IdTaken(ScorelineError):
+    """Another document has the id that was sent; `field` is its field, `given` the id."""
+
+    def __init__(self, field: str, given: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.given = given
+
+
 class KeyReused(ScorelineError):
     """The idempotency key was sent before with other content."""
 

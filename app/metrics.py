@@ -66,6 +66,9 @@ class Metrics:
         self.documents_deleted = self._counter(
             "documents_deleted", "Predictions and evaluation runs deleted.", ("kind",)
         )
+        for kind in ("predictions", "evaluation_runs"):  # So that both are there from the start.
+            self.documents_created.labels(kind)
+            self.documents_deleted.labels(kind)
         self.replayed = self._counter(
             "scores_replayed",
             "Scores in repeated calls that were already stored.",

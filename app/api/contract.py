@@ -21,6 +21,7 @@ class Contract:
     """The input and output of a view, as declared by its decorators and read by `openapi.py`."""
 
     body: type[Schema] | None = None
+    body_is_optional: bool = False
     line: type[Schema] | None = None
     query: type[Schema] | None = None
     response: type[Schema] | None = None

@@ -22,6 +22,7 @@ from app.errors import (
     Encoded,
     Forbidden,
     ForeignPage,
+    IdTaken,
     Invalid,
     InvalidKeySetting,
     InvalidParameter,
@@ -61,6 +62,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     InvalidKeySetting: (422, None),
     InvalidParameter: (422, None),
     KeyReused: (422, None),
+    IdTaken: (422, None),
     Unsupported: (422, None),
     TooManyKeys: (422, None),
     Unreadable: (400, None),
@@ -142,6 +144,9 @@ def _unexpected_error(error: Exception) -> Response:
 
 def _value_errors(error: ScorelineError) -> list[dict[str, Any]]:
     """Return FastAPI's list for an error that no schema finds, as a pydantic validator's error."""
+    if isinstance(error, IdTaken):
+        taken = Reason(f"{error.field}_taken", str(error))
+        return [validation_error(taken, ("body", error.field), error.given)]
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
     if isinstance(error, InvalidKeySetting):
         return [validation_error(reason, ("body", error.field), error.given)]

@@ -71,11 +71,16 @@ def mark_replayed(created: Created) -> None:
     if created.num_replayed:
         state().metrics.replayed.inc(created.num_replayed)
     if created.replayed:
+        mark_response()
 
-        @after_this_request
-        def mark(response: Response) -> Response:
-            response.headers["Idempotent-Replayed"] = "true"
-            return response
+
+def mark_response() -> None:
+    """Mark the response as one that repeats the first one."""
+
+    @after_this_request
+    def mark(response: Response) -> Response:
+        response.headers["Idempotent-Replayed"] = "true"
+        return response
 
 
 def reused(loc: Loc, key: str | None) -> dict[str, Any]:

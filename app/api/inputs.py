@@ -129,18 +129,22 @@ def _reject_repeated(given: dict[str, list[str]]) -> None:
 
 
 def body(
-    schema: type[Schema], *, encoded: bool = False, documented: type[Schema] | None = None
+    schema: type[Schema],
+    *,
+    encoded: bool = False,
+    optional: bool = False,
+    documented: type[Schema] | None = None,
 ) -> Callable[[View], View]:
     """Pass the JSON body to the view as `body`, loaded by `schema`. Raises Invalid and Encoded.
 
-    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does. `documented`
-    replaces `schema` in the OpenAPI document.
+    A Content-Encoding is an error, or with `encoded` ignored, as FastAPI does. With `optional`, no
+    body is an empty object. `documented` replaces `schema` in the OpenAPI document.
     """
     loader = schema()
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
-        contract.body = documented or schema
+        contract.body, contract.body_is_optional = documented or schema, optional
         if not encoded:
             contract.errors += (Encoded,)
 
@@ -149,6 +153,7 @@ def body(
             if not encoded:
                 reject_encoded(request)
             content, finite = read_content()
+            content = {} if content is None and optional else content
             return view(**rest, body=_load(loader, content, finite=finite))
 
         return wrapper  # type: ignore[return-value]

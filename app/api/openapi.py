@@ -111,7 +111,7 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
         content = _json(contract.body)
         if contract.line:
             content["application/jsonl"] = lines_of(contract.line)
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not contract.body_is_optional, "content": content}
     if contract.action:
         operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return operation
@@ -210,7 +210,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Link": {
-        "description": 'The next page (`rel="next"`), if there are more scores.',
+        "description": 'The next page (`rel="next"`), if there is one.',
         "schema": {"type": "string"},
     },
 }

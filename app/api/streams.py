@@ -42,10 +42,10 @@ def lines(schema: type[Schema], header: str = "Link") -> Callable[[View], View]:
 
         @wraps(view)
         def wrapper(**rest: Any) -> Response:
-            page: Page = view(**rest)
+            page: Page[Any] = view(**rest)
             if page.next_after:
                 link_to_page_after(page.next_after)
-            pieces = (f"{dumper.dumps(score)}\n".encode() for score in page.scores)
+            pieces = (f"{dumper.dumps(each)}\n".encode() for each in page.items)
             return stream(pieces, contract.mimetype)
 
         return wrapper  # type: ignore[return-value]

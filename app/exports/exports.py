@@ -40,9 +40,7 @@ def export_scores(
     if export_format == "jsonl":
         if columns is not None:
             raise InvalidParameter("columns", columns, "only csv and parquet have columns")
-        return Export(
-            export_format, _json_lines(list_scores(store, entity, project, wanted).scores)
-        )
+        return Export(export_format, _json_lines(list_scores(store, entity, project, wanted).items))
     if export_format == "parquet" and not parquet.is_installed():
         raise InvalidParameter(
             "format",

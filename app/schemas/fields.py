@@ -45,6 +45,23 @@ NO_ZONE = Reason("timezone_aware", "Input should have timezone info")
 NOT_IN_THE_FUTURE = Reason("datetime_future", "Input should be in the future")
 NOT_IN_THE_PAST = Reason("datetime_past", "Input should be in the past")
 
+MAX_COUNT = 2**53 - 1
+"""The largest integer that every JSON reader reads exactly (RFC 8259, section 6)."""
+
+MAX_ID_CHARACTERS = 1_000
+
+NOT_AN_INTEGER = Reason("int_type", "Input should be a valid integer")
+NEGATIVE = Reason("greater_than_equal", "Input should be greater than or equal to 0", {"ge": 0})
+TOO_MANY = Reason(
+    "less_than_equal", f"Input should be less than or equal to {MAX_COUNT}", {"le": MAX_COUNT}
+)
+TOO_SHORT = Reason("string_too_short", "String should have at least 1 character", {"min_length": 1})
+TOO_LONG = Reason(
+    "string_too_long",
+    f"String should have at most {MAX_ID_CHARACTERS} characters",
+    {"max_length": MAX_ID_CHARACTERS},
+)
+
 CLOCKS_DIFFER = timedelta(minutes=1)
 """How far the clock of another machine may be ahead."""
 
@@ -126,6 +143,20 @@ class Text(fields.String):
         super().__init__(validate=[check_unicode, *validators], **options)
 
 
+class Identifier(Text):
+    """A string that can name something: not empty, and of at most MAX_ID_CHARACTERS."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_check_length, **options)
+
+
+def _check_length(text: str) -> None:
+    if not text:
+        raise ValidationError(TOO_SHORT)
+    if len(text) > MAX_ID_CHARACTERS:
+        raise ValidationError(TOO_LONG)
+
+
 class Pattern(Text):
     """A string that matches a regular expression."""
 
@@ -151,7 +182,26 @@ class Anything(fields.Raw):
 class JsonObject(fields.Dict):
     """A JSON object."""
 
-    default_error_messages = {"required": MISSING, "invalid": NOT_A_DICTIONARY}
+    default_error_messages = {
+        "required": MISSING,
+        "null": NOT_A_DICTIONARY,
+        "invalid": NOT_A_DICTIONARY,
+    }
+
+
+class Count(fields.Field[int]):
+    """A JSON integer from 0 to MAX_COUNT. Nothing is coerced."""
+
+    shape: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_COUNT}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if type(value) is not int:
+            raise ValidationError(NOT_AN_INTEGER)
+        if value < 0:
+            raise ValidationError(NEGATIVE)
+        if value > MAX_COUNT:
+            raise ValidationError(TOO_MANY)
+        return value
 
 
 class Datetime(fields.Field[datetime]):
@@ -186,6 +236,16 @@ class ZonedDatetime(Datetime):
         if not names_zone(value):
             raise ValidationError(NO_ZONE)
         return moment
+
+
+class Moment(ZonedDatetime):
+    """A datetime in a body, in UTC."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
+        try:
+            return super()._deserialize(value).astimezone(UTC)
+        except OverflowError:  # The first or the last day of all, in another zone.
+            raise ValidationError(NOT_A_DATETIME) from None
 
 
 class FutureDatetime(ZonedDatetime):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
 from app.stores.base import Changes, Score, ScoreQuery, Store
@@ -17,7 +17,9 @@ PAGE = 1_000
 WAIT_SECONDS = 1.0
 """How long a store waits for a change before the reasons to end the wait are checked."""
 
-_MAX_OFFSET = 2**53
+MAX_OFFSET = 2**53
+
+Item = TypeVar("Item")
 
 ClientCheck = Callable[[], None]
 """A function that long work calls between steps; it raises ClientGone once the client is gone."""
@@ -28,14 +30,14 @@ def no_client_check() -> None:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Scores to read one by one, and the id to continue after when more follow."""
+class Page(Generic[Item]):
+    """Scores or documents to read one by one, and the id to continue after when more follow."""
 
-    scores: Iterator[Score]
+    items: Iterator[Item]
     next_after: str | None
 
 
-def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Page:
+def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Page[Score]:
     """Return a page of the scores of one project that pass all filters, oldest first.
 
     `wanted` is a loaded ScoreListQuery. At most PAGE ids are held in memory. The bounds of the page
@@ -52,7 +54,7 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
         more, page = len(score_ids) > limit, score_ids[:limit]
         return Page(store.read_scores(page), page[-1] if page and more else None)
     # The last score of this page and the first of the next, if there is one.
-    boundary = replace(query, offset=min(query.offset + limit - 1, _MAX_OFFSET), limit=2)
+    boundary = replace(query, offset=min(query.offset + limit - 1, MAX_OFFSET), limit=2)
     score_ids = store.list_score_ids(boundary)
     if len(score_ids) < 2:
         return Page(walk(store, query), None)
@@ -104,7 +106,7 @@ def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
         scorer=wanted["scorer"] or None,
         after=max(_given(*lower), default=None),
         before=min(_given(*upper), default=None),
-        offset=min(wanted.get("offset") or 0, _MAX_OFFSET),
+        offset=min(wanted.get("offset") or 0, MAX_OFFSET),
     )
 
 
@@ -116,7 +118,7 @@ def with_fixed_bounds(store: Store, query: ScoreQuery, limit: int | None) -> Sco
     if limit == 0:
         return replace(query, after=AFTER_ALL)
     if limit is not None:
-        following = replace(query, offset=min(limit, _MAX_OFFSET), limit=1)
+        following = replace(query, offset=min(limit, MAX_OFFSET), limit=1)
         query = replace(query, before=next(iter(store.list_score_ids(following)), query.before))
     return query
 

@@ -13,6 +13,7 @@ from tests.processes import Service, running
 
 SEED = json.loads((Path(__file__).parent.parent / "golden" / "seed.openapi.json").read_text())
 SCORES = "/v2/{entity}/{project}/scores"
+PREDICTIONS = "/v2/{entity}/{project}/predictions"
 
 
 def structure(part: Any, *, names: bool = False) -> Any:
@@ -57,6 +58,10 @@ def test_the_create_operation_and_its_schemas_are_exactly_fastapis(service: Serv
         (SCORES, "delete", "200 401 403 414 422 429 503"),
         (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 429 503"),
         (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
+        (PREDICTIONS, "post", "200 400 401 403 408 413 414 415 422 429 503"),
+        (PREDICTIONS, "get", "200 401 403 414 422 429 503"),
+        (f"{PREDICTIONS}/{{prediction_id}}", "get", "200 401 403 404 414 429 503"),
+        (f"{PREDICTIONS}/{{prediction_id}}/finish", "post", "200 401 403 404 414 429 503"),
         ("/health/live", "get", "200"),
         ("/health/ready", "get", "200 503"),
     ],
@@ -67,6 +72,27 @@ def test_an_operation_documents_every_status(
     operation = service.send("GET", "/openapi.json").json["paths"][path][method]
     assert sorted(operation["responses"]) == statuses.split()
     assert all(answer["content"] for answer in operation["responses"].values())
+
+
+def test_an_operation_has_the_name_that_fastapi_gives_it(service: Service) -> None:
+    paths = service.send("GET", "/openapi.json").json["paths"]
+    names = {
+        operation["operationId"]: operation["tags"]
+        for path, operations in paths.items()
+        if "evaluation_run" in path
+        for operation in operations.values()
+    }
+    prefix = "v2__entity___project__evaluation_runs"
+    assert names == {
+        name: ["Evaluation Runs"]
+        for name in (
+            f"evaluation_run_create_{prefix}_post",
+            f"evaluation_run_list_{prefix}_get",
+            f"evaluation_run_delete_{prefix}_delete",
+            f"evaluation_run_read_{prefix}__evaluation_run_id__get",
+            f"evaluation_run_finish_{prefix}__evaluation_run_id__finish_post",
+        )
+    }
 
 
 def test_an_error_documents_its_header(service: Service) -> None:

@@ -60,6 +60,20 @@ SCORE = {**NEW, "evaluation_run_id": "run"}
 """The scores in each project that is not empty."""
 
 
+PREDICTIONS = "/v2/<entity>/<project>/predictions"
+PREDICTION = {"model": "m", "inputs": {}, "output": 1}
+NAMED_PREDICTION = {"<path:prediction_id>": "prediction"}
+
+RUNS = "/v2/<entity>/<project>/evaluation_runs"
+RUN = {"evaluation": "e", "model": "m"}
+NAMED_RUN = {"<path:evaluation_run_id>": "run"}
+
+DOCUMENTS = {
+    "predictions": {**PREDICTION, "prediction_id": "prediction"},
+    "evaluation_runs": {**RUN, "evaluation_run_id": "run"},
+}
+"""The prediction and the run in each project that is not empty."""
+
 PAST = {
     **SCORE,
     "score_id": "018cc251-f400-7000-8000-000000000001",
@@ -86,6 +100,26 @@ ROWS = {
         401, ("read", "write", "admin"), 200, 200, query="cursor=start"
     ),
     ("POST", f"{SCORES}/import"): Row(401, ("write", "admin"), 200, 200, body={"scores": [PAST]}),
+    ("POST", PREDICTIONS): Row(401, ("create", "write", "admin"), 200, 200, body=PREDICTION),
+    ("GET", PREDICTIONS): Row(401, ("read", "write", "admin"), 200, 200),
+    ("DELETE", PREDICTIONS): Row(
+        401, ("write", "admin"), 200, 200, query="prediction_ids=prediction"
+    ),
+    ("GET", f"{PREDICTIONS}/<path:prediction_id>"): Row(
+        401, ("read", "write", "admin"), 200, 404, names=NAMED_PREDICTION
+    ),
+    ("POST", f"{PREDICTIONS}/<path:prediction_id>/finish"): Row(
+        401, ("create", "write", "admin"), 200, 404, names=NAMED_PREDICTION
+    ),
+    ("POST", RUNS): Row(401, ("create", "write", "admin"), 200, 200, body=RUN),
+    ("GET", RUNS): Row(401, ("read", "write", "admin"), 200, 200),
+    ("DELETE", RUNS): Row(401, ("write", "admin"), 200, 200, query="evaluation_run_ids=run"),
+    ("GET", f"{RUNS}/<path:evaluation_run_id>"): Row(
+        401, ("read", "write", "admin"), 200, 404, names=NAMED_RUN
+    ),
+    ("POST", f"{RUNS}/<path:evaluation_run_id>/finish"): Row(
+        401, ("create", "write", "admin"), 200, 404, names=NAMED_RUN
+    ),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}

@@ -14,7 +14,7 @@ from flask import Flask
 from app.services.keys import create_key, revoke_key
 from app.stores import open_store
 from app.stores.base import Store
-from tests.attack.access import COVERS, EMPTY, PROJECTS, ROLES, ROWS, SCOPES, SCORE, Row
+from tests.attack.access import COVERS, DOCUMENTS, EMPTY, PROJECTS, ROLES, ROWS, SCOPES, SCORE, Row
 from tests.processes import Answer, Service
 
 pytestmark = pytest.mark.attack
@@ -42,7 +42,14 @@ class World:
     callers: list[Caller]
 
     def fill(self) -> dict[str, str]:
-        """Store a score in each project that must not stay empty; return the ids by project."""
+        """Store a score, a prediction and a run in each project that must not stay empty.
+
+        Returns the ids of the scores by project.
+        """
+        for project, name in PROJECTS.items():
+            for kind, body in DOCUMENTS.items():
+                if project not in EMPTY:  # What is there already is refused.
+                    self.service.post(f"/v2/{name}/{kind}", body)
         return {
             project: self.service.post(f"/v2/{name}/scores", SCORE).json["score_id"]
             for project, name in PROJECTS.items()
@@ -50,8 +57,12 @@ class World:
         }
 
     def everything(self) -> list[bytes]:
-        """Return all scores of all projects."""
-        return [self.service.send("GET", f"/v2/{name}/scores").body for name in PROJECTS.values()]
+        """Return all scores, predictions and runs of all projects."""
+        return [
+            self.service.send("GET", f"/v2/{name}/{kind}").body
+            for name in PROJECTS.values()
+            for kind in ("scores", *DOCUMENTS)
+        ]
 
 
 @dataclass(frozen=True)

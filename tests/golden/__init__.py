@@ -1,7 +1,8 @@
 """Golden answers: what FastAPI and the real clients said, and how they are replayed.
 
 create.jsonl and query.jsonl are made by make.py; weave_clients.jsonl holds requests as four
-generations of Weave's client sent them; seed.openapi.json is the seed's document.
+generations of Weave's client sent them; weave_documents.jsonl holds calls of predictions and
+evaluation runs with the answers of Weave's own server; seed.openapi.json is the seed's document.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ import pytest
 
 from app.errors import StoreRefused
 from app.stores import open_store
-from app.stores.sqlite.schema import MIGRATIONS
+from app.stores.sqlite.schema import MIGRATIONS, WITH_DOCUMENTS
 from tests.cli.test_keys import run
 from tests.processes import running
 from tests.stores.test_contract import a_key, a_score
+from tests.upgrades.make import PREDICTIONS, RUNS
 
 HERE = Path(__file__).parent
 VERSIONS = range(1, len(MIGRATIONS) + 1)
@@ -45,6 +46,10 @@ def test_a_store_of_every_schema_version_is_served_unchanged_and_accepts_scores(
     key = (HERE / f"schema-{version}.key").read_text().strip()
     with running(tmp_path, SCORELINE_ADMIN_KEY="") as service:
         assert service.send("GET", SCORES, key=key).body == listed
+        if version >= WITH_DOCUMENTS:
+            documents = (HERE / f"schema-{version}.documents.jsonl").read_bytes()
+            found = [service.send("GET", path, key=key).body for path in (RUNS, PREDICTIONS)]
+            assert b"".join(found) == documents
         replayed = service.send("POST", SCORES, *retried(listed), key=key)
         assert replayed.status == 200
         assert replayed.headers["Idempotent-Replayed"] == "true"

@@ -1,0 +1,103 @@
+"""`/v2/{entity}/{project}/evaluation_runs`: Weave's resource of evaluation runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.api.auth import allow, caller, current_owner
+from app.api.contract import raises, response
+from app.api.idempotency import mark_response, retry
+from app.api.inputs import body, query
+from app.api.limits import limit_concurrency
+from app.api.state import state
+from app.api.streams import lines
+from app.errors import NotFound
+from app.schemas.evaluation_runs import (
+    EvaluationRunCreateBody,
+    EvaluationRunCreateRes,
+    EvaluationRunDeleteQuery,
+    EvaluationRunDeleteRes,
+    EvaluationRunFinishBody,
+    EvaluationRunFinishRes,
+    EvaluationRunListQuery,
+    EvaluationRunReadRes,
+)
+from app.services.documents import (
+    create_document,
+    delete_documents,
+    list_documents,
+    read_document,
+)
+from app.services.evaluation_runs import finish_run, new_run
+from app.stores.base import EvaluationRun
+
+blueprint = Blueprint("Evaluation Runs", __name__)
+
+PATH = "/v2/<entity>/<project>/evaluation_runs"
+
+
+@blueprint.post("")
+@allow("create")
+@response(EvaluationRunCreateRes)
+@body(EvaluationRunCreateBody)
+def evaluation_run_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, str]:
+    """Create an evaluation run."""
+    sent = retry()
+    run = new_run(entity, project, current_owner(), body, sent)
+    created = create_document(state().store, run, sent)
+    if created.replayed:
+        mark_response()
+    return {"evaluation_run_id": created.id}
+
+
+@blueprint.get("/<path:evaluation_run_id>")
+@allow("read")
+@response(EvaluationRunReadRes)
+@raises(NotFound)
+def evaluation_run_read(entity: str, project: str, evaluation_run_id: str) -> Any:
+    """Return an evaluation run."""
+    return read_document(state().store, EvaluationRun, entity, project, evaluation_run_id)
+
+
+@blueprint.get("")
+@allow("read")
+@limit_concurrency
+@lines(EvaluationRunReadRes)
+@query(EvaluationRunListQuery)
+def evaluation_run_list(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """List evaluation runs as JSON lines, oldest first."""
+    filters = {
+        "evaluation": query["evaluations"],
+        "model": query["models"],
+        "id": query["evaluation_run_ids"],
+    }
+    return list_documents(state().store, EvaluationRun, entity, project, filters, query)
+
+
+@blueprint.delete("")
+@allow("delete")
+@response(EvaluationRunDeleteRes)
+@query(EvaluationRunDeleteQuery)
+def evaluation_run_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
+    """Delete evaluation runs, but not their predictions and scores."""
+    ids = query["evaluation_run_ids"]
+    return {
+        "num_deleted": delete_documents(
+            state().store, EvaluationRun, entity, project, ids, caller()
+        )
+    }
+
+
+@blueprint.post("/<path:evaluation_run_id>/finish")
+@allow("create")
+@response(EvaluationRunFinishRes)
+@raises(NotFound)
+@body(EvaluationRunFinishBody, optional=True)
+def evaluation_run_finish(
+    entity: str, project: str, evaluation_run_id: str, body: dict[str, Any]
+) -> dict[str, bool]:
+    """Finish an evaluation run, with its summary."""
+    finish_run(state().store, entity, project, evaluation_run_id, body["summary"])
+    return {"success": True}

@@ -1,0 +1,93 @@
+"""`/v2/{entity}/{project}/predictions`: Weave's resource of predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.api.auth import allow, caller, current_owner
+from app.api.contract import raises, response
+from app.api.idempotency import mark_response, retry
+from app.api.inputs import body, query
+from app.api.limits import limit_concurrency
+from app.api.state import state
+from app.api.streams import lines
+from app.errors import NotFound
+from app.schemas.predictions import (
+    PredictionCreateBody,
+    PredictionCreateRes,
+    PredictionDeleteQuery,
+    PredictionDeleteRes,
+    PredictionFinishRes,
+    PredictionListQuery,
+    PredictionReadRes,
+)
+from app.services.documents import (
+    create_document,
+    delete_documents,
+    list_documents,
+    read_document,
+)
+from app.services.predictions import finish_prediction, new_prediction
+from app.stores.base import Prediction
+
+blueprint = Blueprint("Predictions", __name__)
+
+PATH = "/v2/<entity>/<project>/predictions"
+
+
+@blueprint.post("")
+@allow("create")
+@response(PredictionCreateRes)
+@body(PredictionCreateBody)
+def prediction_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, str]:
+    """Create a prediction."""
+    sent = retry()
+    prediction = new_prediction(entity, project, current_owner(), body, sent)
+    created = create_document(state().store, prediction, sent)
+    if created.replayed:
+        mark_response()
+    return {"prediction_id": created.id}
+
+
+@blueprint.get("/<path:prediction_id>")
+@allow("read")
+@response(PredictionReadRes)
+@raises(NotFound)
+def prediction_read(entity: str, project: str, prediction_id: str) -> Any:
+    """Return a prediction."""
+    return read_document(state().store, Prediction, entity, project, prediction_id)
+
+
+@blueprint.get("")
+@allow("read")
+@limit_concurrency
+@lines(PredictionReadRes)
+@query(PredictionListQuery)
+def prediction_list(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """List predictions as JSON lines, oldest first."""
+    filters = {"evaluation_run_id": [query["evaluation_run_id"] or ""]}
+    return list_documents(state().store, Prediction, entity, project, filters, query)
+
+
+@blueprint.delete("")
+@allow("delete")
+@response(PredictionDeleteRes)
+@query(PredictionDeleteQuery)
+def prediction_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
+    """Delete predictions, but not their scores."""
+    ids = query["prediction_ids"]
+    return {
+        "num_deleted": delete_documents(state().store, Prediction, entity, project, ids, caller())
+    }
+
+
+@blueprint.post("/<path:prediction_id>/finish")
+@allow("create")
+@response(PredictionFinishRes)
+@raises(NotFound)
+def prediction_finish(entity: str, project: str, prediction_id: str) -> dict[str, bool]:
+    """Finish a prediction; its output stays as it is."""
+    finish_prediction(state().store, entity, project, prediction_id)
+    return {"success": True}

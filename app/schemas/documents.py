@@ -1,0 +1,75 @@
+"""What the schemas of predictions and evaluation runs share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load
+
+from app.schemas.fields import Moment, Pattern, Reason, Shape, WeaveQuery
+from app.schemas.query_fields import WholeNumber
+from app.schemas.scores import SCORE_ID
+
+MAX_DELETED = 1_000
+MAX_FILTERED = 1_000
+"""How many values a filter may have."""
+
+ENDS_BEFORE_START = Reason(
+    "value_error", "Value error, finished_at is before started_at", {"error": {}}
+)
+
+
+class TimedBody(Shape):
+    """A body with the times of something that began and ended."""
+
+    started_at = Moment(
+        load_default=None,
+        metadata={"description": "When it began, with a time zone or as a Unix timestamp."},
+    )
+    finished_at = Moment(
+        load_default=None,
+        metadata={"description": "When it ended, with a time zone or as a Unix timestamp."},
+    )
+
+    @post_load
+    def _check_times(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        started_at, finished_at = loaded["started_at"], loaded["finished_at"]
+        if started_at and finished_at and finished_at < started_at:
+            raise ValidationError({"finished_at": [ENDS_BEFORE_START]})
+        return loaded
+
+
+class DocumentListQuery(WeaveQuery):
+    """The part of a list that is returned."""
+
+    limit = WholeNumber(
+        least=0, load_default=None, metadata={"description": "The most to return. Default: all."}
+    )
+    offset = WholeNumber(
+        least=0, load_default=None, metadata={"description": "How many of the oldest to skip."}
+    )
+    after = Pattern(
+        SCORE_ID,
+        load_default=None,
+        metadata={"description": "Continue after this position, taken from a Link header."},
+    )
+
+
+class FinishRes(Shape):
+    """The response to finishing something."""
+
+    success = fields.Boolean(required=True, metadata={"description": "Always true."})
+
+
+class DeleteRes(Shape):
+    """The response to deleting."""
+
+    num_deleted = fields.Integer(
+        required=True, metadata={"description": "How many existed and were deleted."}
+    )
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """Return UTC in ISO 8601, with microseconds where there are any, as Weave writes it."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None

@@ -1,0 +1,153 @@
+"""Schemas of predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import jsontext
+from app.schemas.documents import (
+    MAX_DELETED,
+    DeleteRes,
+    DocumentListQuery,
+    FinishRes,
+    TimedBody,
+    time_text,
+)
+from app.schemas.fields import Anything, Count, Identifier, JsonObject, Shape, Text, WeaveQuery
+from app.schemas.query_fields import TextList
+from app.stores.base import Prediction
+
+
+class PredictionCreateBody(TimedBody):
+    """The body that creates a prediction; entity and project are in the path."""
+
+    class Meta(TimedBody.Meta):
+        """marshmallow's options: Weave's fields are checked first."""
+
+        fields = (
+            "model",
+            "inputs",
+            "output",
+            "evaluation_run_id",
+            "prediction_id",
+            "example_id",
+            "trial",
+            "error",
+            "started_at",
+            "finished_at",
+            "usage",
+            "metadata",
+        )
+
+    model = Text(required=True, metadata={"description": "The model, usually a weave:/// URI."})
+    inputs = JsonObject(required=True, metadata={"description": "The inputs of the model."})
+    output = Anything(
+        required=True, allow_none=True, metadata={"description": "The model's output, any JSON."}
+    )
+    evaluation_run_id = Text(
+        load_default=None,
+        metadata={"description": "The evaluation run that it belongs to, if any."},
+    )
+    prediction_id = Identifier(
+        load_default=None,
+        metadata={"description": "The id of the prediction. Default: a new UUIDv7."},
+    )
+    example_id = Identifier(
+        load_default=None,
+        metadata={"description": "The example that it was made from."},
+    )
+    trial = Count(
+        load_default=None,
+        metadata={"description": "Which of several predictions of the example it is."},
+    )
+    error = Text(load_default=None, metadata={"description": "Why the model failed, if it did."})
+    usage = JsonObject(
+        load_default=None, metadata={"description": "The tokens that the model used."}
+    )
+    metadata = JsonObject(
+        load_default=None, metadata={"description": "Whatever else belongs to the prediction."}
+    )
+
+
+class PredictionCreateRes(Shape):
+    """The response to creating a prediction."""
+
+    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
+
+
+class PredictionReadRes(Shape):
+    """A stored prediction. What follows `wb_user_id` is there only if it was sent."""
+
+    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
+    model = Text(required=True, metadata={"description": "The model."})
+    inputs = JsonObject(required=True, metadata={"description": "The inputs, as sent."})
+    output = Anything(required=True, metadata={"description": "The output, as sent."})
+    evaluation_run_id = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The evaluation run that it belongs to, if any."},
+    )
+    wb_user_id = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The owner of the API key that it was sent with."},
+    )
+    example_id = Text(metadata={"description": "The example that it was made from."})
+    trial = Count(metadata={"description": "Which of several predictions of the example it is."})
+    error = Text(metadata={"description": "Why the model failed."})
+    started_at = Text(metadata={"description": "When it began.", "format": "date-time"})
+    finished_at = Text(metadata={"description": "When it was made.", "format": "date-time"})
+    usage = JsonObject(metadata={"description": "The tokens that the model used."})
+    metadata = JsonObject(metadata={"description": "Whatever else belongs to the prediction."})
+
+    def dumps(self, obj: Prediction, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a prediction; what was sent as JSON is not parsed."""
+        write = jsontext.write
+        return (
+            f'{{"prediction_id":{write(obj.id)},"model":{write(obj.model)},'
+            f'"inputs":{obj.inputs_json},"output":{obj.output_json},'
+            f'"evaluation_run_id":{write(obj.evaluation_run_id)},'
+            f'"wb_user_id":{write(obj.wb_user_id)}{_extensions(obj)}}}'
+        )
+
+
+def _extensions(obj: Prediction) -> str:
+    """Return the JSON text of the fields beyond Weave's that were sent, each after a comma."""
+    plain = {
+        "example_id": obj.example_id,
+        "trial": obj.trial,
+        "error": obj.error,
+        "started_at": time_text(obj.started_at),
+        "finished_at": time_text(obj.finished_at),
+    }
+    texts = {name: jsontext.write(value) for name, value in plain.items() if value is not None}
+    objects = {"usage": obj.usage_json, "metadata": obj.metadata_json}
+    given = texts | {name: text for name, text in objects.items() if text is not None}
+    return "".join(f',"{name}":{text}' for name, text in given.items())
+
+
+class PredictionListQuery(DocumentListQuery):
+    """The query of a list of predictions."""
+
+    evaluation_run_id = Text(
+        load_default=None,
+        metadata={"description": "Only predictions of this evaluation run; empty: of all."},
+    )
+
+
+class PredictionDeleteQuery(WeaveQuery):
+    """The query that deletes predictions."""
+
+    prediction_ids = TextList(
+        most=MAX_DELETED,
+        required=True,
+        metadata={"description": f"The ids of the predictions, at most {MAX_DELETED}."},
+    )
+
+
+class PredictionDeleteRes(DeleteRes):
+    """The response to deleting predictions."""
+
+
+class PredictionFinishRes(FinishRes):
+    """The response to finishing a prediction."""

@@ -1,0 +1,172 @@
+"""Create, read, list and delete predictions and evaluation runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app import jsontext
+from app.errors import IdTaken, KeyReused, NotFound, TooLarge
+from app.ids import last_id_before
+from app.services.audit import audited
+from app.services.lists import MAX_OFFSET, Page
+from app.services.scores import AUDITED_IDS, RETRY_WINDOW, Retry, hash_of
+from app.stores.base import (
+    UNASSIGNED,
+    AnyDocument,
+    ApiKey,
+    Document,
+    DocumentQuery,
+    EvaluationRun,
+    Kept,
+    Prediction,
+    Store,
+)
+
+NOUNS: dict[type[Document], str] = {Prediction: "prediction", EvaluationRun: "evaluation run"}
+ID_FIELDS: dict[type[Document], str] = {
+    Prediction: "prediction_id",
+    EvaluationRun: "evaluation_run_id",
+}
+
+AUDITED_CHARACTERS = 100
+"""The length to which an id is cut in the audit log."""
+
+
+@dataclass(frozen=True)
+class CreatedDocument:
+    """The id of a document, and whether an earlier call stored it."""
+
+    id: str
+    replayed: bool
+
+
+def common_fields(
+    entity: str, project: str, owner: str | None, body: Mapping[str, Any], retry: Retry
+) -> dict[str, Any]:
+    """Return the fields that every new document has, with the hashes of a loaded body."""
+    body_hash = hash_of(jsontext.write({name: _plain(body[name]) for name in given(body)}))
+    recognised_by_content = retry.api_key_id is not None and retry.idempotency_key is None
+    retry_hash = hash_of(f"{retry.api_key_id} {body_hash}") if recognised_by_content else None
+    return {
+        "entity": entity,
+        "project": project,
+        "wb_user_id": owner,
+        "idempotency_key": retry.idempotency_key,
+        "body_hash": body_hash,
+        "retry_hash": retry_hash,
+    }
+
+
+def given(body: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that are not null; others are not hashed.
+
+    So a retry still matches after an upgrade that adds fields.
+    """
+    return sorted(name for name, value in body.items() if value is not None)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return a JSON object as text, or None if there is none."""
+    return None if value is None else jsontext.write(value)
+
+
+def create_document(store: Store, document: Document, retry: Retry) -> CreatedDocument:
+    """Store one document, or return the one that an earlier call stored.
+
+    Raises KeyReused, IdTaken, TooLarge and StoreUnavailable.
+    """
+    kind = type(document)
+    if retry.is_repeated and document.retry_hash is not None:
+        after = last_id_before(datetime.now(UTC) - RETRY_WINDOW)
+        place = (document.entity, document.project)
+        if first := store.find_retried_document(kind, *place, document.retry_hash, after):
+            return CreatedDocument(first.id, replayed=True)
+    (outcome,) = store.add_documents([document])
+    if outcome.kept is Kept.KEY_TAKEN:
+        raise KeyReused
+    if outcome.kept is Kept.TOO_LARGE:
+        raise TooLarge(f"The {NOUNS[kind]} is too large for the store")
+    present = outcome.kept is Kept.PRESENT
+    # Without a key, the same id and content is no retry.
+    is_replay = present and document.idempotency_key is not None
+    if outcome.kept is Kept.ID_TAKEN or (present and not is_replay):
+        name = ID_FIELDS[kind]
+        raise IdTaken(name, document.id, f"Another {NOUNS[kind]} has this {name}")
+    return CreatedDocument(outcome.id, replayed=is_replay)
+
+
+def read_document(
+    store: Store, kind: type[AnyDocument], entity: str, project: str, document_id: str
+) -> AnyDocument:
+    """Return one document of one project. Raises NotFound, also if it is in another project."""
+    found = store.find_document(kind, entity, project, document_id)
+    if found is None:
+        raise not_found(kind, document_id)
+    return found
+
+
+def not_found(kind: type[Document], document_id: str) -> NotFound:
+    """Return the error for a document that does not exist."""
+    return NotFound(f"{NOUNS[kind].capitalize()} {document_id} not found")
+
+
+def list_documents(
+    store: Store,
+    kind: type[AnyDocument],
+    entity: str,
+    project: str,
+    filters: Mapping[str, Sequence[str]],
+    wanted: Mapping[str, Any],
+) -> Page[AnyDocument]:
+    """Return a page of the documents of one project that pass all filters, oldest first.
+
+    `wanted` is a loaded DocumentListQuery. A filter without a value other than "" matches all. The
+    bounds of the page are determined before it is read, as for scores.
+    """
+    some = {name: [text for text in texts if text] for name, texts in filters.items()}
+    query = DocumentQuery(
+        entity,
+        project,
+        filters={name: texts for name, texts in some.items() if texts},
+        after=wanted["after"],
+        offset=min(wanted["offset"] or 0, MAX_OFFSET),
+    )
+    limit = wanted["limit"]
+    if limit is None:
+        return Page(store.read_documents(kind, query), None)
+    if limit == 0:
+        return Page(iter(()), None)
+    # The last document of this page and the first of the next, if there is one.
+    boundary = replace(query, offset=min(query.offset + limit - 1, MAX_OFFSET), limit=2)
+    sort_ids = store.list_sort_ids(kind, boundary)
+    if len(sort_ids) < 2:
+        return Page(store.read_documents(kind, query), None)
+    last, following = sort_ids
+    return Page(store.read_documents(kind, replace(query, before=following)), last)
+
+
+def delete_documents(
+    store: Store,
+    kind: type[Document],
+    entity: str,
+    project: str,
+    document_ids: Sequence[str],
+    caller: ApiKey,
+) -> int:
+    """Delete documents of one project and return how many of them existed."""
+    wanted = sorted(set(document_ids) - {UNASSIGNED})
+    shown = [each[:AUDITED_CHARACTERS] for each in wanted]
+    parts = [shown[start : start + AUDITED_IDS] for start in range(0, len(shown), AUDITED_IDS)]
+    place = {"entity": entity, "project": project}
+    targets = [{**place, f"{ID_FIELDS[kind]}s": part} for part in parts]
+    with audited(f"{kind.collection}.delete", caller, *targets) as results:
+        deleted = store.delete_documents(kind, entity, project, wanted) if wanted else 0
+        results["num_deleted"] = deleted
+    return deleted

@@ -1,0 +1,53 @@
+"""Make and finish evaluation runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app import jsontext
+from app.services.documents import common_fields, not_found, read_document, text_or_none
+from app.services.scores import Retry
+from app.stores.base import UNASSIGNED, EvaluationRun, Store
+
+
+def new_run(
+    entity: str, project: str, owner: str | None, body: dict[str, Any], retry: Retry
+) -> EvaluationRun:
+    """Return the run of a loaded EvaluationRunCreateBody; one that has ended is completed."""
+    finished_at = body["finished_at"]
+    now = datetime.now(UTC)
+    return EvaluationRun(
+        id=body["evaluation_run_id"] or UNASSIGNED,
+        **common_fields(entity, project, owner, body, retry),
+        evaluation=body["evaluation"],
+        model=body["model"],
+        source_evaluation_run_id=body["source_evaluation_run_id"],
+        status="completed" if finished_at else "running",
+        started_at=body["started_at"] or min(now, finished_at or now),
+        finished_at=finished_at,
+        name=body["name"],
+        description=body["description"],
+        dataset=body["dataset"],
+        attributes_json=text_or_none(body["attributes"]),
+        expected=body["expected"],
+    )
+
+
+def finish_run(
+    store: Store, entity: str, project: str, run_id: str, summary: dict[str, Any] | None
+) -> None:
+    """Complete a run, and store its summary if there is one. Raises NotFound.
+
+    A run that is finished again keeps its time, so that a retry changes nothing.
+    """
+    run = read_document(store, EvaluationRun, entity, project, run_id)
+    changes: dict[str, Any] = {}
+    if run.finished_at is None:
+        changes["finished_at"] = max(datetime.now(UTC), run.started_at)
+    if run.status == "running":
+        changes["status"] = "completed"
+    if summary is not None:
+        changes["summary_json"] = jsontext.write(summary)
+    if changes and not store.change_document(EvaluationRun, entity, project, run_id, **changes):
+        raise not_found(EvaluationRun, run_id)

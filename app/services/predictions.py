@@ -1,0 +1,43 @@
+"""Make and finish predictions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app import jsontext
+from app.ids import new_id
+from app.services.documents import common_fields, not_found, read_document, text_or_none
+from app.services.scores import Retry
+from app.stores.base import UNASSIGNED, Prediction, Store
+
+
+def new_prediction(
+    entity: str, project: str, owner: str | None, body: dict[str, Any], retry: Retry
+) -> Prediction:
+    """Return the prediction of a loaded PredictionCreateBody."""
+    return Prediction(
+        id=body["prediction_id"] or UNASSIGNED,
+        **common_fields(entity, project, owner, body, retry),
+        predict_and_score_call_id=new_id(),
+        evaluation_run_id=body["evaluation_run_id"],
+        model=body["model"],
+        inputs_json=jsontext.write(body["inputs"]),
+        output_json=jsontext.write(body["output"]),
+        example_id=body["example_id"],
+        trial=body["trial"],
+        error=body["error"],
+        started_at=body["started_at"],
+        finished_at=body["finished_at"],
+        usage_json=text_or_none(body["usage"]),
+        metadata_json=text_or_none(body["metadata"]),
+    )
+
+
+def finish_prediction(store: Store, entity: str, project: str, prediction_id: str) -> None:
+    """Note that a prediction is finished, once; its output stays. Raises NotFound."""
+    found = read_document(store, Prediction, entity, project, prediction_id)
+    if found.ended_at is None and not store.change_document(
+        Prediction, entity, project, prediction_id, ended_at=datetime.now(UTC)
+    ):
+        raise not_found(Prediction, prediction_id)
