@@ -37,6 +37,9 @@ The administrator's key is in {file} (only you can read it). Create a score:
     -d '{{"prediction_id": "p-1", "scorer": "weave:///acme/demo/object/Exact:v0", "value": 0.5}}' \\
     {url}/v2/acme/demo/scores
 """
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""The address for a browser on this machine, by the address that stands for all addresses."""
+
 _LISTENING = "Scoreline listens on {url}; API documentation: {url}/docs"
 
 
@@ -150,7 +153,7 @@ def print_urls(settings: Settings) -> None:
 
 
 def _url(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    host = _LOOPBACK.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{settings.port}{settings.url_prefix}"
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from app.startup import _url
+from config.settings import read_settings
 from tests.processes import Service, command, environment, free_port, running
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
@@ -135,6 +137,21 @@ def test_every_start_says_where_it_listens_and_where_the_docs_are(
     output = plain_output(service).splitlines()
     url = f"{service.url}{prefix}"
     assert output == [f"Scoreline listens on {url}; API documentation: {url}/docs"] * 3
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("[0:0::0]", "[::1]"),
+        ("::1", "[::1]"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_the_url_of_a_start_works_in_a_browser(host: str, shown: str) -> None:
+    url = _url(read_settings({"SCORELINE_HOST": host, "PORT": "8123"}))
+    assert url == f"http://{shown}:8123"
 
 
 def test_every_route_has_the_prefix_and_probes_work_without_it(tmp_path: Path) -> None:

@@ -189,6 +189,11 @@ def bar(length: int | None, label: str) -> Iterator[Callable[[int], None]]:
         yield shown.update
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 score` or `2 scores`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(text: str) -> str:
     """Return `text` with terminal control characters escaped."""
     return "".join(

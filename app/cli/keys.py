@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from app.cli.base import Group, fail, note, table, write_json
+from app.cli.base import Group, counted, fail, note, table, write_json
 from app.datetimes import InvalidDatetime, names_zone, parse_datetime
 from app.errors import NotFound, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
@@ -120,11 +120,11 @@ def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
         return
     note(f"revoked {key_id}")
     if cascade:
-        note(f"revoked {revoked.also_revoked} keys that were made with it")
+        note(f"revoked {counted(revoked.also_revoked, 'key')} made with it")
     elif revoked.left_in_use:
         note(
-            f"{revoked.left_in_use} keys that were made with it are still in use; "
-            f"scoreline keys revoke --cascade {key_id} revokes them too"
+            f"still in use: {counted(revoked.left_in_use, 'key')} made with it; "
+            f"to revoke all of them: scoreline keys revoke --cascade {key_id}"
         )
 
 

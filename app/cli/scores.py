@@ -18,6 +18,7 @@ from app.cli.base import (
     ServiceError,
     ServiceUnreachable,
     bar,
+    counted,
     fail,
     flush,
     interruptible,
@@ -125,7 +126,7 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool, as_j
         ids = InputFile("-").opened.read().decode(errors="replace").split()
     ids = list(dict.fromkeys(ids))
     if not yes:
-        click.confirm(f"Delete {len(ids)} scores permanently?", abort=True, err=True)
+        click.confirm(f"Delete {counted(len(ids), 'score')} permanently?", abort=True, err=True)
     deleted = 0
     interruption = interruptible("run the same command to delete the rest")
     with interruption, bar(len(ids), "deleting") as advance:

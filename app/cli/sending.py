@@ -29,7 +29,10 @@ MAX_NAMES = 20
 
 @dataclass
 class Progress:
-    """How much of a file was sent to `target`, in bytes and lines, and the results by count."""
+    """How much of a file was sent to `target`, in bytes and lines, and the results by count.
+
+    A command that resumes continues the counts: they and the exit code cover the whole file.
+    """
 
     target: str
     offset: int = 0
@@ -63,7 +66,10 @@ class Journal:
         if self._writes and (progress := self._recover()):
             self.progress = progress
             self.file.opened.seek(progress.offset)
-            note(f"resuming after line {progress.lines}")
+            note(
+                f"resuming after line {progress.lines}; "
+                "the counts at the end include the earlier runs"
+            )
 
     def _recover(self) -> Progress | None:
         """Return the progress that an interrupted command left, if file and target are the same."""

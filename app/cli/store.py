@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from app.cli.base import Command, Group, fail, interruptible, note, progress, write_json
+from app.cli.base import Command, Group, counted, fail, interruptible, note, progress, write_json
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable
 from app.services import doctor as service
 from app.services.copies import Copied, copy_store
@@ -52,7 +52,11 @@ def backup(file: Path, *, force: bool, as_json: bool) -> None:
         fail(f"{file} already exists; use --force to replace it", 2)
     with _failures(), progress("backing up") as advance:
         count = back_up(path, file, advance)
-    _print({"num_scores": count}, f"{file} holds {count} scores, all checked", as_json=as_json)
+    _print(
+        {"num_scores": count},
+        f"{file} holds {counted(count, 'score')}, all checked",
+        as_json=as_json,
+    )
 
 
 @store.command()
@@ -70,7 +74,7 @@ def restore(file: Path, *, as_json: bool) -> None:
     with _failures(), progress("restoring") as advance:
         count, kept = restore_backup(file, path, advance)
     document = {"num_scores": count, "replaced_store": str(kept) if kept else None}
-    _print(document, f"{path} holds {count} scores", as_json=as_json)
+    _print(document, f"{path} holds {counted(count, 'score')}", as_json=as_json)
     if kept:
         note(f"the old store is {kept}; remove it when you no longer need it")
 
@@ -150,13 +154,15 @@ def _report_json(copied: Copied) -> None:
 
 def _report(copied: Copied, source: str, target: str) -> None:
     found = copied.difference
-    click.echo(f"copied {copied.scores} scores and {copied.keys} API keys")
+    click.echo(f"copied {counted(copied.scores, 'score')} and {counted(copied.keys, 'API key')}")
     if copied.deleted:
-        click.echo(f"deleted {copied.deleted} scores that only the target had")
-    click.echo(f"{source}: {found.source.scores} scores, sha256 {found.source.digest}")
-    click.echo(f"{target}: {found.target.scores} scores, sha256 {found.target.digest}")
+        click.echo(f"deleted {counted(copied.deleted, 'score')} that only the target had")
+    click.echo(f"{source}: {counted(found.source.scores, 'score')}, sha256 {found.source.digest}")
+    click.echo(f"{target}: {counted(found.target.scores, 'score')}, sha256 {found.target.digest}")
     if copied.came_since:
-        click.echo(f"about {copied.came_since} scores arrived meanwhile; copy again to add them")
+        click.echo(
+            f"about {counted(copied.came_since, 'score')} arrived meanwhile; copy again to add them"
+        )
     if found.equal:
         click.echo(f"equal up to score {found.horizon}" if found.horizon else "both are empty")
         return

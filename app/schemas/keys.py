@@ -13,7 +13,11 @@ SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
 
 MAX_SCOPE_CHARACTERS = 8_192
 MAX_NAME_CHARACTERS = 255
-_NAME = {"pattern": r"\S", "maxLength": MAX_NAME_CHARACTERS}
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+NAME = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
+"""A line of text that is not blank: no line breaks or other control characters."""
+
+_NAME = {"pattern": NAME, "maxLength": MAX_NAME_CHARACTERS}
 
 
 class KeyCreateBody(Shape):

@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.ids import new_id, utc_text
 from app.keytext import new_secret
-from app.schemas.keys import MAX_NAME_CHARACTERS, MAX_SCOPE_CHARACTERS, SCOPE
+from app.schemas.keys import MAX_NAME_CHARACTERS, MAX_SCOPE_CHARACTERS, NAME, SCOPE
 from app.services.audit import audited
 from app.stores.base import ApiKey, Store
 
@@ -346,9 +346,12 @@ def new_key(
     """Return a new key with this secret, which is not stored yet. Raises InvalidKeySetting."""
     now = utc_now()
     for field, text in (("name", name), ("owner", owner)):
-        if not text.strip() or len(text) > MAX_NAME_CHARACTERS:
+        if len(text) > MAX_NAME_CHARACTERS or not re.fullmatch(NAME, text):
             raise InvalidKeySetting(
-                field, text, f"a key's {field} has 1 to 255 characters, not all blank"
+                field,
+                text,
+                f"a key's {field} has 1 to {MAX_NAME_CHARACTERS} characters, not all blank, "
+                "and no control characters",
             )
     if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
         raise InvalidKeySetting("name", name, "a key's name, owner and scope are text in UTF-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +189,23 @@ def test_delete_without_a_terminal_requires_yes(service: Service, project: str) 
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     done = run(service, *arguments, "--yes", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"num_deleted": 1})
+
+
+def test_a_question_names_the_number_of_scores(service: Service, project: str) -> None:
+    for ids, question in ((["a"], "Delete 1 score permanently?"), (["a", "b"], "Delete 2 scores")):
+        leader, follower = pty.openpty()
+        os.write(leader, b"n\n")
+        ended = subprocess.run(
+            command("scores", "delete", "--project", project, *ids),
+            check=False,
+            env=environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url),
+            stdin=follower,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(leader)
+        os.close(follower)
+        assert (ended.returncode, question in ended.stderr) == (1, True), ended.stderr
 
 
 def test_a_closed_output_prints_no_error(service: Service, project: str) -> None:

@@ -79,9 +79,33 @@ def test_idempotency_keys_are_the_same_after_an_interruption(
     (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
     write_lines(file, [SCORE] * 7)
     message = add(service, project, file, "--batch-size", "2")
-    assert message == "resuming after line 4\nnew 7, already there 0, refused 0\n"
+    assert message == (
+        "resuming after line 4; the counts at the end include the earlier runs\n"
+        "new 7, already there 0, refused 0\n"
+    )
     assert len(stored(service, project)) == 7
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_line_that_was_refused_before_an_interruption_counts_after_it(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "f.jsonl", [{}])
+    left = {
+        "target": f"{service.url}{path_of(project)}",
+        "offset": len(file.read_bytes()),
+        "lines": 1,
+        "rejected": 1,
+        "digest": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "f.jsonl.progress").write_text(json.dumps(left))
+    write_lines(file, [{}, SCORE])
+    added = run(service, "add", "--project", project, "--file", str(file))
+    assert (added.returncode, added.stderr) == (
+        1,
+        "resuming after line 1; the counts at the end include the earlier runs\n"
+        "new 1, already there 0, refused 1\n",
+    )
 
 
 def test_every_rejected_line_has_its_reason_however_many_there_are(

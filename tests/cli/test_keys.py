@@ -89,12 +89,22 @@ def test_a_revocation_says_what_stays_in_use_and_a_cascade_ends_it(tmp_path: Pat
         for _ in range(2):
             create_key(store, name="n", role="create", scope="acme/*", caller=caller)
     revoked = run(tmp_path, "keys", "revoke", boss["key_id"])
-    assert "2 keys that were made with it are still in use" in revoked.stderr
+    assert "still in use: 2 keys made with it; " in revoked.stderr
     cascade = run(tmp_path, "keys", "revoke", "--cascade", "--json", boss["key_id"])
     answer = json.loads(cascade.stdout)
     assert (answer["also_revoked"], answer["left_in_use"]) == (2, 0)
     assert cascade.stderr.count('"key.revoke"') == 2
     assert all(key["revoked_at"] for key in listed(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["--name", "--owner"])
+def test_a_name_with_a_line_feed_is_refused(tmp_path: Path, option: str) -> None:
+    given = [*CREATE, option, "a\nb"] if option == "--owner" else ["keys", "create", option, "a\nb"]
+    given += [] if option == "--owner" else [*CREATE[4:]]
+    refused = run(tmp_path, *given)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "control characters" in refused.stderr
+    assert listed(tmp_path) == []
 
 
 def test_json_has_the_names_of_the_api(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def check(path: Path) -> Iterator[CheckResult]:
         with our_errors(), closing(open_read_only(path)) as connection:
             version = schema_version(connection, path)
             count = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-            yield CheckResult("store", OK, f"{path} is a store of Scoreline with {count} scores")
+            yield CheckResult("store", OK, f"{path} is a store of Scoreline; scores: {count}")
             yield _schema(version)
             yield _integrity(connection)
             if version == len(MIGRATIONS):
