@@ -15,6 +15,9 @@ from typing import Any, NoReturn
 import click
 
 INTERRUPTED = 128 + signal.SIGINT
+UNIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
+"""Modules of Python that Windows lacks, and that the service and its store need."""
+
 CLOSED = 141
 """128 + SIGPIPE, the exit code that a shell reports; Windows has no `signal.SIGPIPE`."""
 
@@ -93,6 +96,17 @@ def failures() -> Iterator[None]:
         if error.errno == errno.EPIPE:
             sys.exit(CLOSED)
         fail(f"{error.filename or 'the output'}: {error.strerror or error}", 2)
+
+
+@contextmanager
+def missing_modules() -> Iterator[None]:
+    """Exit with one line if the command needs a module that only Linux and macOS have."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in UNIX_ONLY:
+            raise
+        fail(f"this command needs Linux or macOS; here, Python has no module {error.name}", 2)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from app.cli.base import Command, Group, failures, flush
+from app.cli.base import Command, Group, failures, flush, missing_modules
 
 EXIT_CODES = """\b
 Exit codes:
@@ -69,7 +69,7 @@ class Root(Group):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # Escape what the terminal's encoding cannot show.
                 stream.reconfigure(errors="backslashreplace")
-        with failures():
+        with failures(), missing_modules():
             try:
                 return super().invoke(ctx)
             finally:

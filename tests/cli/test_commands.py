@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from app.cli.base import UNIX_ONLY
 from app.cli.transfers import FORMATS
 from app.schemas import transfers
 from tests.cli.test_exports import run
 from tests.cli.test_scores import SCORE, path_of
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
-from tests.processes import Service, command, environment, free_port
+from tests.processes import ROOT, Service, command, environment, free_port
 
 SERVER = [
     *["flask", "gunicorn", "marshmallow", "pymongo", "numpy", "scipy", "werkzeug", "sqlite3"],
-    *["app.stores", "app.services", "app.api", "config", "fcntl", "resource"],
+    *["app.stores", "app.services", "app.api", "config", *UNIX_ONLY],
 ]
 """Modules that commands for a running service must not import; some do not exist on Windows."""
 
@@ -31,14 +33,13 @@ for name in {SERVER!r}:
 for name in ("epoll", "poll"):
     if hasattr(select, name):
         delattr(select, name)
-from app.cli import main
-main()
 """
+_MAIN = "from app.cli import main; main()"
 
 
 def without_server(service: Service, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-c", _BLOCK, *arguments],
+        [sys.executable, "-c", f"{_BLOCK}{_MAIN}", *arguments],
         check=False,
         env=environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url),
         capture_output=True,
@@ -56,6 +57,8 @@ def test_commands_for_a_running_service_import_no_server_code(
     of = ("--project", project)
     file, out = tmp_path / "f.jsonl", tmp_path / "out.jsonl"
     file.write_text(json.dumps({**SCORE, "evaluation_run_id": "r"}))
+    for group in ((), ("scores",), ("export",)):
+        assert "Usage: " in without_server(service, *group, "--help")
     without_server(service, "scores", "add", *of, "--file", str(file))
     line = without_server(service, "scores", "list", *of, "--json")
     score_id = json.loads(line)["score_id"]
@@ -64,6 +67,28 @@ def test_commands_for_a_running_service_import_no_server_code(
     without_server(service, "import", *of, "--file", str(out))
     without_server(service, "gate", *of, "--run", "r", "--scorer", "s", "--min", "0")
     without_server(service, "scores", "delete", *of, "--yes", score_id)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *["serve", "doctor", "keys list", "keys revoke x", "store --help"],
+        *["store backup x.db", "store restore x.db", "store copy a b"],
+    ],
+)
+def test_a_command_that_needs_unix_says_so_elsewhere(tmp_path: Path, arguments: str) -> None:
+    script = f"import sys; sys.modules.update(dict.fromkeys({sorted(UNIX_ONLY)})); {_MAIN}"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments.split()],
+        check=False,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert re.fullmatch("scoreline: this command needs Linux or macOS; .*\n", ended.stderr)
 
 
 def test_the_help_imports_no_command(tmp_path: Path) -> None:
