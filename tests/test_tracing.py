@@ -178,7 +178,7 @@ def test_tracing_that_is_configured_but_not_installed_ends_the_start(tmp_path: P
     )
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("scoreline: the variables OTEL_* ask for traces, and 'zipkin'")
+    assert line.startswith("scoreline: the variables OTEL_* request traces, but 'zipkin'")
     assert "pip install 'scoreline[otel]'" in line
     assert list(tmp_path.iterdir()) == []
 
