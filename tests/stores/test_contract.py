@@ -179,6 +179,18 @@ def test_changes_from_the_start_include_existing_scores(store: Store) -> None:
     assert [each.score_id for each in follow(store, cursor, wait=10.0).scores] == ids[-1:]
 
 
+def test_a_reader_that_has_caught_up_sees_no_score_twice(store: Store) -> None:
+    can_follow(store)
+    store.add_score(new())
+    cursor = follow(store, "start").cursor
+    for _ in range(3):
+        added = store.add_score(new()).score_id
+        changes = follow(store, cursor)
+        assert [score.score_id for score in changes.scores] == [added]
+        cursor = changes.cursor
+    assert follow(store, cursor).scores == []
+
+
 def test_a_reader_waits_for_a_change(store: Store) -> None:
     can_follow(store)
     now = follow(store, None).cursor

@@ -250,6 +250,52 @@ def test_every_list_and_read_uses_an_index(
         assert [stage for stage in stages if "IXSCAN" in stage or stage == "IDHACK"]
 
 
+class Commands(pymongo.monitoring.CommandListener):
+    """The `find` commands of a client, and the names of the commands that succeeded."""
+
+    def __init__(self) -> None:
+        self.finds: list[dict[str, Any]] = []
+        self.done: list[str] = []
+
+    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
+        """Note a `find`, as far as it decides about indexes."""
+        if event.command_name == "find":
+            parts = ("find", "filter", "projection", "sort", "hint", "limit")
+            self.finds.append(
+                {part: event.command[part] for part in parts if part in event.command}
+            )
+
+    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
+        """Note the command."""
+        self.done.append(event.command_name)
+
+    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
+        """Do nothing."""
+
+
+def test_every_find_of_a_write_and_of_a_retry_uses_an_index(mongodb_uri: str) -> None:
+    commands = Commands()
+    client: MongoClient[dict[str, Any]]
+    client = MongoClient(mongodb_uri, tz_aware=True, event_listeners=[commands])
+    database = client.get_default_database()
+    store = MongoStore(lambda: database)
+    store.prepare()
+    store.add_missing([a_score() for _ in range(200)], partial=False)
+    commands.finds.clear()
+    keyed = [a_score(score_id=UNASSIGNED, idempotency_key=f"{n}") for n in range(3)]
+    store.add_missing(keyed, partial=False)
+    store.add_score(keyed[0])
+    store.add_score(a_score(retry_hash="x"))
+    assert store.find_retried("acme", "demo", "x", "")
+    asked = [command for command in commands.finds if command["find"] == "scores"]
+    assert len(asked) >= 3
+    for command in asked:
+        plan = database.command({"explain": command, "verbosity": "queryPlanner"})
+        stages = plan_stages(plan["queryPlanner"]["winningPlan"])
+        assert "COLLSCAN" not in stages, command
+    client.close()
+
+
 def plan_stages(plan: Any) -> list[str]:
     """The name of every stage of a winning plan, whatever the server's way of nesting them."""
     if isinstance(plan, dict):
@@ -304,23 +350,6 @@ def test_a_batch_that_fails_halfway_leaves_nothing(
     with pytest.raises(StoreUnavailable):
         store.add_missing([a_score() for _ in range(10)], partial=True)
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == []
-
-
-class Commands(pymongo.monitoring.CommandListener):
-    """The names of the commands that the server has carried out."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
-        """Do nothing."""
-
-    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
-        """Note the command."""
-        self.done.append(event.command_name)
-
-    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
-        """Do nothing."""
 
 
 def test_a_batch_whose_time_is_up_is_aborted_on_the_server(

@@ -64,9 +64,14 @@ def read_changes(
         with _watch(collection, project, None, 0) as stream:
             cursor["token"] = stream.resume_token
     if "after" in cursor:
-        scores = _walk(collection, project, cursor["after"], limit)
+        scores, is_whole = _walk(collection, project, cursor["after"], limit)
+        if is_whole:
+            # Later scores are in the stream, so that a walk ends where others always write.
+            del cursor["after"]
+        elif scores:
+            cursor["after"] = scores[-1].score_id
         if scores:
-            return Changes(scores, _encoded({**cursor, "after": scores[-1].score_id}))
+            return Changes(scores, _encoded(cursor))
     documents: list[dict[str, Any]] = []
     read = 0
     with _watch(collection, project, cursor["token"], wait) as stream:
@@ -78,12 +83,14 @@ def read_changes(
         return Changes([*map(to_score, documents)], _encoded({"token": stream.resume_token}))
 
 
-def _walk(collection: Scores, project: tuple[str, str], after: str, limit: int) -> list[Score]:
-    """Return the next stored scores in the order of their ids."""
+def _walk(
+    collection: Scores, project: tuple[str, str], after: str, limit: int
+) -> tuple[list[Score], bool]:
+    """Return the next stored scores in the order of their ids, and whether those are the last."""
     wanted = {"entity": project[0], "project": project[1], "_id": {"$gt": after}}
     found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project")
-    documents, _ = read_page(found, limit)
-    return [to_score(document) for document in documents]
+    documents, is_whole = read_page(found, limit)
+    return [to_score(document) for document in documents], is_whole
 
 
 def _incoming(

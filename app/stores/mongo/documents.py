@@ -19,6 +19,9 @@ class Index:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+IS_TEXT = {"$type": "string"}
+"""The condition of partial indexes; a server uses one only for a filter that repeats it."""
+
 SCORE_INDEXES = (
     Index("scores_by_project", ("entity", "project", "_id")),
     Index("scores_by_run", ("entity", "project", "evaluation_run_id", "_id")),
@@ -29,13 +32,13 @@ SCORE_INDEXES = (
         ("entity", "project", "idempotency_key"),
         {
             "unique": True,
-            "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
+            "partialFilterExpression": {"idempotency_key": IS_TEXT},
         },
     ),
     Index(
         "scores_by_retry_hash",
         ("entity", "project", "retry_hash", "_id"),
-        {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
+        {"partialFilterExpression": {"retry_hash": IS_TEXT}},
     ),
 )
 

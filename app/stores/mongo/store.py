@@ -46,6 +46,7 @@ from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import MongoDocuments
 from app.stores.mongo.documents import (
     DOCUMENT_INDEXES,
+    IS_TEXT,
     KEY_INDEXES,
     SCORE_INDEXES,
     ids_filter,
@@ -183,12 +184,13 @@ class MongoStore(MongoDocuments):
         wanted = {
             "entity": entity,
             "project": project,
-            "retry_hash": retry_hash,
+            "retry_hash": {"$eq": retry_hash, **IS_TEXT},
             "_id": {"$gt": after},
         }
         with our_errors():
-            found = self._durable().find(wanted, {"_id": 1}).sort("_id", DESCENDING).limit(1)
-            return next((document["_id"] for document in found), None)
+            found = self._durable().find(wanted, {"_id": 1}).hint("scores_by_retry_hash")
+            newest = found.sort("_id", DESCENDING).limit(1)
+            return next((document["_id"] for document in newest), None)
 
     def _durable(self) -> Collection[dict[str, Any]]:
         """Return the collection of scores, read as a majority has it: others may still be lost."""

@@ -28,7 +28,7 @@ from app.stores.missing import (
     outcomes_of,
     plan_missing,
 )
-from app.stores.mongo.documents import score_document, to_score
+from app.stores.mongo.documents import IS_TEXT, score_document, to_score
 from app.stores.mongo.driver import is_too_large, outcome_of
 
 Scores = Collection[dict[str, Any]]
@@ -143,9 +143,14 @@ def _find_keyed(
 ) -> dict[Key, Keyed]:
     found: dict[Key, Keyed] = {}
     for (entity, project), keys in keys_by_project(scores).items():
-        wanted = {"entity": entity, "project": project, "idempotency_key": {"$in": keys}}
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "idempotency_key": {"$in": keys, **IS_TEXT},
+        }
         fields = {"idempotency_key": 1, "body_hash": 1}
-        for each in collection.find(wanted, fields, session=session):
+        found_documents = collection.find(wanted, fields, session=session)
+        for each in found_documents.hint("scores_by_idempotency_key"):
             key = (entity, project, each["idempotency_key"])
             found[key] = Keyed(each["_id"], each["body_hash"])
     return found
