@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -292,3 +293,26 @@ def test_heavy_modules_are_not_imported_at_the_start(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+def test_a_start_succeeds_while_another_program_holds_the_lock(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    with (tmp_path / "scoreline.db.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with running(tmp_path) as service:
+            assert service.send("GET", "/v2/a/b/scores").status == 200
+            assert service.send("GET", "/health/live").status == 200
+            assert service.send("GET", "/health/ready").status == 503
+
+
+def test_a_start_says_that_it_waits_for_a_restore(tmp_path: Path) -> None:
+    with (tmp_path / "scoreline.db.serving").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environ = environment(SCORELINE_STORE=f"sqlite:///{tmp_path}/scoreline.db")
+        with subprocess.Popen(
+            command("serve"), cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert "waiting for the restore of a backup" in process.stdout.readline()
+            process.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -221,3 +222,13 @@ def test_changes_by_command_are_audited_on_stderr_whatever_the_level(tmp_path: P
         assert (line["action"], line["by_key_id"], line["by_owner"]) == (action, "cli", "cli")
         assert (line["key_id"], line["name"], line["scope"]) == (key_id, "ci", "acme/*")
     assert created.stdout.strip() not in created.stderr
+
+
+def test_a_held_lock_stops_writes_in_seconds_and_reads_not_at_all(tmp_path: Path) -> None:
+    assert run(tmp_path, *CREATE).returncode == 0
+    with (tmp_path / "var" / "scoreline.db.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert len(listed(tmp_path)) == 1
+        refused = run(tmp_path, *CREATE)  # `run` ends after 30 seconds.
+        assert (refused.returncode, refused.stdout) == (3, "")
+        assert "another program holds" in refused.stderr

@@ -6,6 +6,7 @@ SQLite would keep writing to a file that was deleted or replaced, and these writ
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from app.errors import StoreBusy, StoreRefused, StoreUnavailable
 
+log = logging.getLogger("scoreline.store")
+
 TICK_NANOSECONDS = 100_000_000
 """Longer than the timestamp resolution of any file system."""
 
@@ -23,6 +26,11 @@ SERVING = ".serving"
 
 LOCK_SECONDS = 5.0
 """How long a write waits for the lock file."""
+
+RESTORE_SECONDS = 600.0
+"""How long a start waits for the restore of a backup."""
+
+RESTORE_PAUSE_SECONDS = 0.1
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -204,14 +212,29 @@ def open_serving(path: Path) -> int:
 def note_serving(path: Path) -> None:
     """Mark the store as in use for as long as this process or one of its children runs.
 
-    Waits while a backup is being restored. Raises StoreRefused.
+    Waits up to RESTORE_SECONDS while a backup is being restored. Raises StoreRefused.
     """
     try:
         make_directory(path.parent)
-        # Never closed; the kernel unlocks it when the last process ends.
-        fcntl.flock(open_serving(path), fcntl.LOCK_SH)
+        descriptor = open_serving(path)  # Never closed; the last process to end unlocks it.
+        if _share(descriptor):
+            return
+        log.warning("%s%s is locked: waiting for the restore of a backup", path, SERVING)
+        deadline = time.monotonic() + RESTORE_SECONDS
+        while not _share(descriptor):
+            if time.monotonic() > deadline:
+                raise StoreRefused(f"another program holds {path}{SERVING}")
+            time.sleep(RESTORE_PAUSE_SECONDS)
     except OSError as error:
         raise StoreRefused(f"cannot make {path}{SERVING}: {error.strerror}") from error
+
+
+def _share(descriptor: int) -> bool:
+    """Lock a file together with other services; return False if a restore has locked it."""
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def sync_directory(directory: Path) -> None:

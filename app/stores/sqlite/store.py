@@ -22,6 +22,7 @@ from app.errors import (
     Conflict,
     CursorExpired,
     InvalidParameter,
+    StoreBusy,
     StoreDamaged,
     StoreRefused,
     StoreUnavailable,
@@ -54,9 +55,9 @@ from app.stores.missing import (
     plan_missing,
 )
 from app.stores.sqlite.checks import check
-from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.connections import SqliteConnections, read_errors
 from app.stores.sqlite.documents import SqliteDocuments
-from app.stores.sqlite.files import make_database, make_private
+from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_leaves
 from app.stores.sqlite.rows import (
     INSERT_KEY,
@@ -340,18 +341,31 @@ class SqliteStore(SqliteDocuments):
     def prepare(self) -> None:
         make_database(self._path)
         try:
-            with self._db().transaction(MIGRATION_SECONDS) as connection:
-                version = schema_version(connection, self._path)
-                # Otherwise write nothing, so that a start succeeds on a full disk.
-                if version < len(MIGRATIONS):
-                    migrate(connection, version)
-                for statement in FIRST_PAGES:
-                    connection.execute(statement).fetchone()
+            with read_errors():
+                version = schema_version(self._db().reader(), self._path)
+            # Otherwise write nothing: a start succeeds on a full disk, or while others write.
+            if version < len(MIGRATIONS):
+                self._migrate()
+            for statement in FIRST_PAGES:
+                self._db().read_one(statement)
             make_private(self._path)
         except StoreDamaged as error:
             raise StoreRefused(f"{self._path} is damaged, or not a database: {error}") from error
         except StoreUnavailable as error:
             raise StoreRefused(f"cannot use {self._path} as a store: {error}") from error
+
+    def _migrate(self) -> None:
+        try:
+            self._migrate_within(LOCK_SECONDS)
+        except StoreBusy as error:
+            log.warning("%s: waiting for it to migrate the store", error)
+            self._migrate_within(MIGRATION_SECONDS)
+
+    def _migrate_within(self, seconds: float) -> None:
+        with self._db().transaction(seconds) as connection:
+            version = schema_version(connection, self._path)
+            if version < len(MIGRATIONS):  # Another process may just have done it.
+                migrate(connection, version)
 
     def ping(self) -> None:
         self._db().read_one("SELECT _id FROM scores LIMIT 1")
