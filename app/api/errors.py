@@ -119,11 +119,17 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _no_route(_error: NoRoute) -> Response:
-    """Return 404, or like FastAPI a redirect to the route without a trailing slash."""
+    """Return 404, or like FastAPI a redirect to the route without a trailing slash.
+
+    Without one slash the location is a relative reference (RFC 3986), right also behind a prefix
+    that a proxy strips. Clients disagree on how to resolve one against several slashes.
+    """
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):
+        is_one = request.path == f"{path}/"
+        location = quote(f"../{path.rpartition('/')[2]}" if is_one else path, safe=PATH_SAFE)
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        redirect = Response(status=307, headers={"Location": quote(path, safe=PATH_SAFE) + query})
+        redirect = Response(status=307, headers={"Location": location + query})
         del redirect.headers["Content-Type"]  # There is no content, and the default is HTML.
         return redirect
     return _detail(404, "Not Found")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import RAISE, fields
 
-from app.schemas.fields import Choice, FutureDatetime, Query, Shape, Text, UtcText
+from app.schemas.fields import UNKNOWN, Choice, FutureDatetime, Query, Shape, Text, UtcText
 from app.schemas.query_fields import Flag, WholeNumber
 
 ROLES = ("create", "read", "write", "admin")
@@ -21,7 +21,14 @@ _NAME = {"pattern": NAME, "maxLength": MAX_NAME_CHARACTERS}
 
 
 class KeyCreateBody(Shape):
-    """What an administrator says of a new key."""
+    """The body that creates an API key, which rejects unknown fields: one may be a misspelt end."""
+
+    class Meta(Shape.Meta):
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages = {"unknown": UNKNOWN}
 
     name = Text(
         required=True, metadata={"description": "What the key is for; shown in lists.", **_NAME}

@@ -180,8 +180,3 @@ def test_a_batch_and_an_import_name_the_ignored_fields_of_all_their_scores(
         answer = service.post(f"{scores}/{route}", {"scores": sent, "d": 1})
         assert answer.status == 200, answer.body
         assert answer.headers["Scoreline-Ignored"] == "d,b,a,c"
-
-
-def test_a_key_is_made_with_the_ignored_fields_named(service: Service) -> None:
-    answer = service.post("/v1/keys", {"name": "n", "role": "read", "scope": "a/*", "expires": 1})
-    assert answer.headers["Scoreline-Ignored"] == "expires"

@@ -224,6 +224,7 @@ def literal(given: Any) -> dict[str, Any]:
         ("scope", "a/" + "x" * 8191, "value_error"),
         ("role", "root", "literal_error"),
         ("role", {}, "literal_error"),
+        ("expire_at", "2999-01-01T00:00:00Z", "extra_forbidden"),
         ("expires_at", 4e9, "datetime_type"),
         ("expires_at", "soon", "datetime_from_date_parsing"),
         ("expires_at", "2999-01-01", "timezone_aware"),

@@ -9,6 +9,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -139,9 +140,13 @@ def test_an_id_with_a_lone_surrogate_is_refused(service: Service) -> None:
 
 
 def test_a_trailing_slash_is_redirected_as_in_fastapi(service: Service) -> None:
-    answer = service.post("/v2/a%20b/c/scores/?x=1", SCORE)
-    assert (answer.status, answer.headers["Location"]) == (307, "/v2/a%20b/c/scores?x=1")
-    assert answer.headers["Content-Type"] is None
+    for slashes, location in (("/", "../scores?x=1"), ("///", "/v2/a%20b/c/scores?x=1")):
+        path = f"/v2/a%20b/c/scores{slashes}?x=1"
+        answer = service.post(path, SCORE)
+        assert (answer.status, answer.headers["Location"]) == (307, location)
+        assert answer.headers["Content-Type"] is None
+    behind_a_prefix = urljoin("http://x/prefix/v2/a%20b/c/scores/?x=1", "../scores?x=1")
+    assert behind_a_prefix == "http://x/prefix/v2/a%20b/c/scores?x=1"
 
 
 def test_requests_of_four_generations_of_weaves_client_work(service: Service) -> None:
