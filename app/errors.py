@@ -142,3 +142,7 @@ class StoreDamaged(StoreUnavailable):
 
 class StoreRefused(ScorelineError):
     """The store must not be opened: it is not Scoreline's, of a newer version, or damaged."""
+
+
+class StoreInaccessible(StoreRefused):
+    """The user who runs this process may not read or write a file of the store."""

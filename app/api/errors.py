@@ -33,6 +33,7 @@ from app.errors import (
     StoreBusy,
     StoreDamaged,
     StoreFull,
+    StoreInaccessible,
     StoreRefused,
     StoreUnavailable,
     TooLarge,
@@ -77,6 +78,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     StoreFull: (503, "The store is full"),
     StoreDamaged: (503, "The store is damaged"),
     StoreRefused: (503, "The store cannot be used"),
+    StoreInaccessible: (503, "The store cannot be used"),
 }
 """The status of each error, and the sentence to return instead of the error's own message."""
 

@@ -50,7 +50,7 @@ def backup(file: Path, *, force: bool, as_json: bool) -> None:
     path = _embedded("backup", file)
     if file.exists() and not force:
         fail(f"{file} already exists; use --force to replace it", 2)
-    with _failures(), progress("backing up") as advance:
+    with _failures("to start over"), progress("backing up") as advance:
         count = back_up(path, file, advance)
     _print(
         {"num_scores": count},
@@ -71,7 +71,7 @@ def restore(file: Path, *, as_json: bool) -> None:
     Example: scoreline store restore /srv/backups/scores.db
     """
     path = _embedded("restore", file)
-    with _failures(), progress("restoring") as advance:
+    with _failures("to start over"), progress("restoring") as advance:
         count, kept = restore_backup(file, path, advance)
     document = {"num_scores": count, "replaced_store": str(kept) if kept else None}
     _print(document, f"{path} holds {counted(count, 'score')}", as_json=as_json)
@@ -102,7 +102,7 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
 
     Example: scoreline store copy sqlite:////srv/scoreline.db @mongodb.url
     """
-    with _failures(), ExitStack() as opened:
+    with _failures("to continue"), ExitStack() as opened:
         source_url, target_url = _url("FROM_URL", from_url), _url("TO_URL", to_url)
         if source_url == target_url:
             fail("FROM_URL and TO_URL are the same store", 2)
@@ -222,10 +222,13 @@ def _embedded(command: str, file: Path) -> Path:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """Turn every failure of a store into one line and an exit code."""
+def _failures(again: str) -> Iterator[None]:
+    """Turn every failure of a store into one line and an exit code.
+
+    `again` says what running the command again does after Ctrl-C.
+    """
     try:
-        with interruptible("run the same command to continue"):
+        with interruptible(f"run the same command {again}"):
             yield
     except Conflict as error:
         fail(str(error), 1)

@@ -11,6 +11,7 @@ from app.keytext import decode_key, has_short_last_part
 from app.services.keys import KeyRing
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, WARN, CheckResult
+from app.stores.sqlite.files import user_name
 
 
 def check(store: Store, admin_key: str, admin_key_file: Path) -> Iterator[CheckResult]:
@@ -32,10 +33,18 @@ def _check_key_setting(admin_key: str) -> CheckResult:
 
 
 def _check_key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
-    if not file.exists():
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
         yield CheckResult("admin key", OK, f"there is no file {file}: the key is kept elsewhere")
         return
-    others = stat.S_IMODE(file.stat().st_mode) & 0o077
+    except OSError as error:
+        yield _unreadable(file, error)
+        return
+    yield from _check_found_key_file(store, file, others=mode & 0o077)
+
+
+def _check_found_key_file(store: Store | None, file: Path, *, others: int) -> Iterator[CheckResult]:
     if others:
         says, advice = f"other users may access {file}", f"chmod 600 {file}"
         yield CheckResult("admin key", FAIL, says, advice)
@@ -46,7 +55,10 @@ def _check_key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
         advice = "remove the file, or write the valid key to it"
         yield CheckResult("admin key", WARN, f"{file} {error}", advice)
         return
-    except (OSError, StoreUnavailable) as error:
+    except OSError as error:
+        yield _unreadable(file, error)
+        return
+    except StoreUnavailable as error:
         yield CheckResult(
             "admin key", WARN, f"{file} cannot be checked: {error}", "check it by hand"
         )
@@ -58,6 +70,11 @@ def _check_key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
         yield _short_last_part(f"the key in {file}")
     elif not others:
         yield CheckResult("admin key", OK, f"only its owner may access {file}")
+
+
+def _unreadable(file: Path, error: OSError) -> CheckResult:
+    says = f"{file} cannot be read by the user {user_name()}: {error.strerror}"
+    return CheckResult("admin key", WARN, says, "run this as the user of the service")
 
 
 def _short_last_part(key: str) -> CheckResult:

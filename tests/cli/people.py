@@ -1,14 +1,15 @@
-"""Run commands on a terminal, and interrupt them."""
+"""Run commands on a terminal or as another user, and interrupt them."""
 
 from __future__ import annotations
 
 import os
 import pty
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
-from tests.processes import Service, command, environment
+from tests.processes import ROOT, Service, command, environment
 
 
 def on_a_terminal(service: Service, *arguments: str) -> bytes:
@@ -36,3 +37,32 @@ def killed_once_there_is(progress: Path, service: Service, *arguments: str) -> N
         threading.Event().wait(0.005)
     process.kill()
     process.wait()
+
+
+AS_ANOTHER_USER = """
+import os
+import click._termui_impl, click._textwrap
+import app.cli.keys, app.cli.root, app.cli.store, app.stores.sqlite.store
+if os.geteuid() == 0:  # Permissions do not restrict root.
+    os.chroot(".")
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+app.cli.main()
+"""
+"""Imports first, because another user may not be able to read the packages."""
+
+
+def as_another_user(
+    directory: Path, *arguments: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user for whom the permissions of the files in `directory` count."""
+    directory.chmod(0o755)
+    return subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_USER, *arguments],
+        check=False,
+        cwd=directory,
+        env=environment(PYTHONPATH=str(ROOT), **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

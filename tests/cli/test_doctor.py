@@ -316,3 +316,4 @@ def test_a_mongodb_server_that_does_not_answer_fails(tmp_path: Path) -> None:
     assert (code, found["store"]["verdict"]) == (1, FAIL)
     assert "hush" not in str(found)
     assert "TopologyDescription" not in str(found)
+    assert "ServerSelectionTimeoutError" not in str(found)

@@ -9,6 +9,7 @@ import select
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from app.stores import open_store
 from app.stores.base import Score
 from tests.faults.load import Load, count
-from tests.processes import ADMIN_KEY, command, environment, running
+from tests.processes import ADMIN_KEY, ROOT, command, environment, running
 from tests.stores.test_contract import a_score
 
 
@@ -105,6 +106,40 @@ def test_an_existing_file_is_overwritten_only_with_force(tmp_path: Path) -> None
     assert "holds 3 scores" in forced.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "again"),
+    [
+        ("backup b.db", "to start over"),
+        ("restore b.db", "to start over"),
+        ("copy sqlite:///s.db sqlite:///t.db", "to continue"),
+    ],
+)
+def test_ctrl_c_says_what_the_same_command_does_then(
+    tmp_path: Path, arguments: str, again: str
+) -> None:
+    url = a_store(tmp_path / "s.db")
+    (tmp_path / "b.db").write_bytes((tmp_path / "s.db").read_bytes())
+    script = (
+        "import signal, app.cli, app.cli.store as store\n"
+        "store.back_up = store.restore_backup = store.copy_store = (\n"
+        "    lambda *_, **__: signal.raise_signal(signal.SIGINT))\n"
+        "app.cli.main()"
+    )
+    force = ["--force"] if arguments.startswith("backup") else []
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "store", *arguments.split(), *force],
+        check=False,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT), SCORELINE_STORE=url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 130, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert last == f"scoreline: interrupted; run the same command {again}"
+
+
 @pytest.mark.parametrize("name", ["backup", "restore"])
 def test_backups_of_mongodb_name_the_alternative_without_the_password(
     tmp_path: Path, name: str
@@ -129,11 +164,17 @@ def test_wrong_usage_exits_with_code_2_and_a_dead_server_with_3(tmp_path: Path) 
         (("store", "copy", url, dead), 3),
         (("store", "restore", "missing.db"), 2),
         (("store", "backup", str(tmp_path / "s.db")), 2),
-        (("store", "backup", str(tmp_path / "no" / "directory.db")), 3),
+        (("store", "backup", str(tmp_path / "no" / "directory.db")), 2),
+        (("keys", "list"), 3),
     ):
-        ended = run(tmp_path, *arguments, SCORELINE_STORE=url)
+        store = dead if arguments[0] == "keys" else url
+        ended = run(tmp_path, *arguments, SCORELINE_STORE=store)
         assert ended.returncode == code, (arguments, ended.stderr)
         assert "Traceback" not in ended.stderr
+        if code == 3:
+            assert ended.stderr.splitlines()[-1] == (
+                "scoreline: MongoDB does not answer: 127.0.0.1:1: [Errno 111] Connection refused"
+            )
         assert "hush" not in ended.stdout + ended.stderr
     assert not (tmp_path / "missing.db").exists()
 

@@ -37,8 +37,7 @@ def check(
             yield from _check(client, scores, keys, meta)
     except ScorelineError as error:
         advice = "see that the server runs, that its address is right and that the user may read it"
-        says = str(error).partition(" (configured timeouts")[0]  # What follows is for developers.
-        yield CheckResult("store", FAIL, says, advice)
+        yield CheckResult("store", FAIL, str(error), advice)
 
 
 def _check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
+    ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
     InvalidURI,
@@ -77,6 +79,9 @@ def read_page(found: Cursor[dict[str, Any]], most: int) -> tuple[list[dict[str, 
     return documents, len(documents) < most
 
 
+_FOR_DEVELOPERS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
+"""What the driver adds to the message of a server that cannot be reached."""
+
 # MongoDB's error codes.
 _DUPLICATE_KEY = 11000
 _BSON_OBJECT_TOO_LARGE = 10334
@@ -103,6 +108,8 @@ def _ours(error: Exception) -> ScorelineError:
         return Conflict("a document with this id or key is stored already")
     if isinstance(error, DocumentTooLarge):
         return TooLarge(_TOO_LARGE)
+    if isinstance(error, ConnectionFailure):
+        return StoreUnavailable(f"MongoDB does not answer: {_FOR_DEVELOPERS.sub('', str(error))}")
     return StoreUnavailable(f"{type(error).__name__}: {error}")
 
 

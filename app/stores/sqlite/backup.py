@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,13 +15,22 @@ from pathlib import Path
 from app.errors import Conflict, StoreRefused
 from app.stores.sqlite.checks import open_read_only
 from app.stores.sqlite.connections import our_errors
-from app.stores.sqlite.files import make_directory, open_serving, sync_directory, write_lock
+from app.stores.sqlite.files import (
+    inaccessible,
+    make_directory,
+    open_serving,
+    sync_directory,
+    write_lock,
+)
 from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, schema_version
 
 PAGES = 4096
 """How many pages of the database are copied at a time, which is 16 MiB."""
 
 LOCK_SECONDS = 1.0
+NOT_USABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+"""Errors of a file that trying again does not mend."""
+
 DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 Progress = Callable[[int, int], None]
@@ -31,19 +41,32 @@ def back_up(path: Path, file: Path, progress: Progress) -> int:
     """Copy the store at `path` as it is now to `file`, and return how many scores it holds.
 
     One read transaction spans the copy; in WAL mode it blocks no writer. `file` appears complete
-    and checked, or not at all. Raises StoreRefused, StoreFull and StoreUnavailable.
+    and checked, or not at all. Raises StoreRefused, StoreInaccessible, StoreFull and
+    StoreUnavailable.
     """
     partial = Path(f"{file}.partial")
-    try:
-        with our_errors():
+    with _file_errors():
+        try:
             count = _copy(path, partial, progress)
             if check_backup(partial) != count:
                 raise StoreRefused(f"{partial} is incomplete; make it again")
             partial.replace(file)
             sync_directory(file.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
     return count
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Do as `our_errors`, but raise StoreInaccessible for a file that this user may not use."""
+    with our_errors():
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NOT_USABLE:
+                raise
+            raise inaccessible(error.filename, error.strerror) from error
 
 
 def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
@@ -88,11 +111,12 @@ def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | Non
     """Replace the store at `path`, which must not be in use, with the backup `file`.
 
     Returns how many scores the backup holds, and where the previous store is kept. Raises
-    StoreRefused if `file` is not a valid backup, and Conflict if the store is in use.
+    StoreRefused if `file` is not a valid backup, StoreInaccessible if this user may not use a file,
+    and Conflict if the store is in use.
     """
     check_backup(file)
     fresh = Path(f"{path}.restoring")
-    with our_errors():
+    with _file_errors():
         make_directory(path.parent)
         try:
             with _exclusive(path):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from app.errors import ScorelineError, StoreRefused
+from app.errors import ScorelineError, StoreInaccessible, StoreRefused
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
 from app.stores.sqlite.connections import our_errors
-from app.stores.sqlite.files import OTHERS, DatabaseFiles, write_lock
+from app.stores.sqlite.files import OTHERS, DatabaseFiles, inaccessible, write_lock
 from app.stores.sqlite.schema import MIGRATIONS, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
@@ -38,24 +39,61 @@ def check(path: Path) -> Iterator[CheckResult]:
         yield _privacy(path)
         yield check_clock(newest)
     except ScorelineError as error:
-        yield CheckResult("store", FAIL, str(error), _advice(path))
-    if path.parent.is_dir():
+        yield CheckResult("store", FAIL, str(error), _advice(path, error))
+    yield from _disk(path)
+
+
+def _disk(path: Path) -> Iterator[CheckResult]:
+    try:
         usage = shutil.disk_usage(path.parent)
-        yield check_space(usage.free, usage.total, f"at {path.parent}")
-        yield _file_system(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # The check of the store has said so.
+    yield check_space(usage.free, usage.total, f"at {path.parent}")
+    yield _file_system(path)
 
 
-def _advice(path: Path) -> str:
+def _advice(path: Path, error: ScorelineError) -> str:
+    if isinstance(error, StoreInaccessible):
+        return "run this as the user of the service, or let this user read and write the directory"
     if path.exists():
         return "repair it, or restore a backup: scoreline store restore"
     return "start the service once to create it, or set SCORELINE_STORE to where it is"
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open an existing database. Raises StoreRefused if it does not exist or is empty."""
-    if not path.is_file() or not path.stat().st_size:
-        raise StoreRefused(f"there is no store at {path}")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    """Open an existing database.
+
+    Raises StoreRefused if it does not exist or is empty, and StoreInaccessible if this user may not
+    read it.
+    """
+    try:
+        if not _has_content(path):
+            raise StoreRefused(f"there is no store at {path}")
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    except (PermissionError, sqlite3.OperationalError) as error:
+        raise inaccessible(path, getattr(error, "strerror", str(error))) from error
+    try:
+        connection.execute("SELECT * FROM sqlite_master")  # Opens the files next to it too.
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        why = "SQLite may not open or create the files next to it"
+        raise inaccessible(path, why) from error
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _has_content(path: Path) -> bool:
+    """Return whether there is a file that is not empty. Raises PermissionError."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def _schema(version: int) -> CheckResult:

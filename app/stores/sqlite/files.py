@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import pwd
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from app.errors import StoreBusy, StoreRefused, StoreUnavailable
+from app.errors import StoreBusy, StoreInaccessible, StoreRefused, StoreUnavailable
 
 log = logging.getLogger("scoreline.store")
 
@@ -150,12 +151,14 @@ class DatabaseFiles:
 def make_database(path: Path) -> None:
     """Create the database file and its directory if they are missing, and make them private.
 
-    Raises StoreRefused.
+    Raises StoreRefused, and StoreInaccessible if this user may not read the file.
     """
     wal = Path(f"{path}-wal")
     try:
         if _size(path):
             make_private(path)
+            if not os.access(path, os.R_OK):
+                raise inaccessible(path, "Permission denied")
             return
         if _size(wal):
             # SQLite would treat the database as new and delete its -wal file.
@@ -167,6 +170,18 @@ def make_database(path: Path) -> None:
         make_private(path)
     except OSError as error:
         raise StoreRefused(f"cannot make {path}: {error.strerror}") from error
+
+
+def inaccessible(path: Path | str, why: str | None) -> StoreInaccessible:
+    """Return the error for a file that this user may not use."""
+    return StoreInaccessible(f"{path} cannot be used by the user {user_name()}: {why}")
+
+
+def user_name() -> str:
+    """Return the name of the user who runs this process, or the number of a user without one."""
+    with suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return str(os.geteuid())
 
 
 def make_directory(directory: Path) -> None:
