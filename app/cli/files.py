@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,12 +32,14 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
 
 _PLAIN_MESSAGES = {
-    "Extra data": "unexpected text after the object",
-    "Expecting value": "a value is missing",
+    "Extra data": "unexpected text after the JSON value",
     "Invalid control character at": "a string is not closed or contains a control character",
     "Unterminated string starting at": "a string is not closed",
 }
 """Plainer words for some messages of `json`."""
+
+_WORD = re.compile(r'[^\s,:"\[\]{}]{1,40}')
+"""What a message quotes of a text that is not JSON."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,20 @@ def read_line(raw: bytes, number: int) -> Line:
     return Line(number, raw, *_read_object(text))
 
 
+def syntax_error(error: json.JSONDecodeError) -> str:
+    """Return what is wrong at the position of an error of `json`."""
+    if error.msg != "Expecting value":
+        return _PLAIN_MESSAGES.get(error.msg, error.msg)
+    word = _WORD.match(error.doc, error.pos)
+    return f"{word[0]!r} is not a JSON value" if word else "a value is missing"
+
+
 def _read_object(text: str) -> tuple[dict[str, Any] | None, str | None]:
     """Return the JSON object in `text`, or the error in it."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        message = _PLAIN_MESSAGES.get(error.msg, error.msg)
-        return None, f"column {error.pos + 1}: not JSON: {message}"
+        return None, f"column {error.pos + 1}: not JSON: {syntax_error(error)}"
     except RecursionError:
         return None, "column 1: nested too deeply to be read"
     except ValueError:
@@ -169,8 +179,8 @@ def _other_json(head: bytes) -> str | None:
         return "a JSON array, not one object per line: `jq -c '.[]' FILE > NEW`"
     try:
         content, end = json.JSONDecoder().raw_decode(first)
-    except (ValueError, RecursionError):
-        return _no_line_is_json(text)
+    except (ValueError, RecursionError) as error:
+        return _no_line_is_json(text, first[: getattr(error, "pos", 0)])
     if not isinstance(content, dict):
         return _no_line_is_json(text)
     lists = [name for name, value in content.items() if _is_rows(value)]
@@ -189,20 +199,21 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _no_line_is_json(text: str) -> str | None:
+def _no_line_is_json(text: str, valid: str = "") -> str | None:
     """Return a message if none of the first lines is JSON.
 
-    A single line is not enough: it is reported like any other line with an error.
+    `valid` is the part of the text that begins one JSON value. A single line is not enough: it is
+    reported like any other line with an error.
     """
-    lines = [line for line in text.split("\n")[:100] if line.strip()]
-    read = [read_line(line.encode(errors="replace"), 2) for line in lines]
+    lines = [(n, line) for n, line in enumerate(text.split("\n")[:100], 1) if line.strip()]
+    read = [read_line(line.encode(errors="replace"), n) for n, line in lines]
     if len(lines) < 2 or any(isinstance(line.content, dict) for line in read):
         return None
     if not any("not JSON" in (line.error or "") for line in read):
         return None
-    if lines[0].strip().startswith("{") and "\n" in text:
+    if "\n" in valid.strip():  # The value goes on in a second line.
         return (
             "not one JSON object per line: if its JSON goes over several lines, "
             "`jq -c . FILE > NEW`"
         )
-    return f"not JSON lines: line 1, {read[0].error}"
+    return f"not JSON lines: {read[0].position}, {read[0].error}"

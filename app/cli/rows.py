@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from app.cli.files import InputFile, Line
+from app.cli.files import InputFile, Line, syntax_error
 from app.datetimes import InvalidDatetime, parse_datetime
 from app.ids import utc_text
 
@@ -141,7 +141,7 @@ def _json(opened: BinaryIO) -> Iterator[Row]:
     try:
         rows = _list_rows(json.loads(data))
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        where = f"line {error.lineno}, column {error.colno}: {syntax_error(error)}"
         raise NotRows(f"not JSON: {where}; a file of JSON lines must be named .jsonl") from None
     except UnicodeDecodeError:
         raise NotRows("not JSON in UTF-8") from None

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from app.cli.files import read_line
 from app.cli.scores import FIELDS, KEY
 from app.cli.transfers import OWN_FIELDS
 from app.schemas.scores import ScoreBatchLine
@@ -25,6 +26,7 @@ from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixtur
 from tests.processes import Service, command, environment, free_port
 
 LINE = json.dumps(SCORE)
+DEEP = f'{{"a": {"[" * 200_000}{"]" * 200_000}}}'
 
 
 def add(service: Service, project: str, file: Path | str, *more: str, **options: Any) -> str:
@@ -133,10 +135,25 @@ def test_positions_refer_to_the_original_file(
         "line 3, column 26: not JSON: Expecting property name enclosed in double quotes",
         "line 4, column 9: not UTF-8",
         "line 5, column 1: JSON, but not an object",
-        "line 6, column 4: not JSON: unexpected text after the object",
+        "line 6, column 4: not JSON: unexpected text after the JSON value",
         "line 7, column 8: not JSON: a string is not closed or contains a control character",
         "new 2, already there 0, refused 5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"bad", "column 1: not JSON: 'bad' is not a JSON value"),
+        (b'{"value": nope, "a": 1}', "column 11: not JSON: 'nope' is not a JSON value"),
+        (b'{"value": True}', "column 11: not JSON: 'True' is not a JSON value"),
+        (b'{"value": }', "column 11: not JSON: a value is missing"),
+        (b'{"value":', "column 10: not JSON: a value is missing"),
+        (b"2030-01-31,x", "column 5: not JSON: unexpected text after the JSON value"),
+    ],
+)
+def test_a_line_that_is_not_json_says_what_is_wrong_where(text: bytes, message: str) -> None:
+    assert read_line(text, 1).error == message
 
 
 def test_standard_input_and_pipes_can_be_read(
@@ -166,9 +183,16 @@ def test_standard_input_and_pipes_can_be_read(
         (json.dumps(SCORE, indent=2), "JSON over several lines, not one object per line: `jq -c ."),
         (json.dumps({"scores": [SCORE]}), "one JSON object with a list"),
         (b"\x7fELF\0\0\1", "binary, not text"),
-        ("a,b\n1,2\n", "not JSON lines: line 1, column 1: not JSON: a value is missing"),
+        ("a,b\n1,2\n", "not JSON lines: line 1, column 1: not JSON: 'a' is not a JSON value"),
+        ("\nbad\n{}{}\n", "not JSON lines: line 2, column 1: not JSON: 'bad' is not a JSON value"),
+        (f"{DEEP}\nbad\n", "not JSON lines: line 1, column 1: nested too deeply to be read"),
+        ('{"a": 1\n{"a": 2\n', "not JSON lines: line 1, column 8: not JSON: Expecting ','"),
+        ('{"a": nope}\n' * 2, "not JSON lines: line 1, column 7: not JSON: 'nope' is not a JSON"),
+        ('{\n"a": 1,\n"b": [\n', "not one JSON object per line: if its JSON goes over several"),
     ],
-    ids=str.split("array gzip utf-16 utf-16-le utf-16-be pretty object binary csv"),
+    ids=str.split(
+        "array gzip utf-16 utf-16-le utf-16-be pretty object binary csv word deep brace value cut"
+    ),
 )
 def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
     service: Service,
