@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ import click
 from app.cli.base import Command, Group, counted, fail, interruptible, note, progress, write_json
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable
 from app.services import doctor as service
-from app.services.copies import Copied, copy_store
+from app.services.copies import Copied, CopiedDocuments, copy_store
 from app.services.limits import open_limit
 from app.stores import embedded_file, open_store, printable_url
 from app.stores.base import Store
@@ -31,7 +31,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def store() -> None:
-    """Back up, restore and copy a store: its scores and API keys."""
+    """Back up, restore and copy a store: all that it holds."""
 
 
 @store.command()
@@ -51,12 +51,9 @@ def backup(file: Path, *, force: bool, as_json: bool) -> None:
     if file.exists() and not force:
         fail(f"{file} already exists; use --force to replace it", 2)
     with _failures("to start over"), progress("backing up") as advance:
-        count = back_up(path, file, advance)
-    _print(
-        {"num_scores": count},
-        f"{file} holds {counted(count, 'score')}, all checked",
-        as_json=as_json,
-    )
+        counts = back_up(path, file, advance)
+    says = f"{file} holds {_held(counts)}, all checked"
+    _print(_numbers(counts), says, as_json=as_json)
 
 
 @store.command()
@@ -72,9 +69,9 @@ def restore(file: Path, *, as_json: bool) -> None:
     """
     path = _embedded("restore", file)
     with _failures("to start over"), progress("restoring") as advance:
-        count, kept = restore_backup(file, path, advance)
-    document = {"num_scores": count, "replaced_store": str(kept) if kept else None}
-    _print(document, f"{path} holds {counted(count, 'score')}", as_json=as_json)
+        counts, kept = restore_backup(file, path, advance)
+    document = {**_numbers(counts), "replaced_store": str(kept) if kept else None}
+    _print(document, f"{path} holds {_held(counts)}", as_json=as_json)
     if kept:
         note(f"the old store is {kept}; remove it when you no longer need it")
 
@@ -83,7 +80,7 @@ def restore(file: Path, *, as_json: bool) -> None:
 @click.option(
     "--delete-extra",
     is_flag=True,
-    help="Delete scores that only the target has. Do not use it while the target is written to.",
+    help="Delete what only the target has. Do not use it while the target is written to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("from_url")
@@ -91,11 +88,11 @@ def restore(file: Path, *, as_json: bool) -> None:
 def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> None:
     """Copy one store to another, and compare them.
 
-    Copies all scores and API keys. FROM_URL and TO_URL are written like SCORELINE_STORE; @FILE
-    reads a URL from a file, which keeps its password out of the list of processes. Both stores may
-    be in use. To copy scores that arrived meanwhile, or to continue after an interruption, run the
-    same command again. Nothing is overwritten: a score or key that differs in the target is an
-    error.
+    Copies all scores, predictions, evaluation runs and API keys. FROM_URL and TO_URL are written
+    like SCORELINE_STORE; @FILE reads a URL from a file, which keeps its password out of the list of
+    processes. Both stores may be in use. To copy what arrived meanwhile, or to continue after an
+    interruption, run the same command again. What differs in the target is an error, and not
+    overwritten; only the status, summary and end of a prediction or a run are brought up to date.
 
     Exit codes: 0 both stores are equal, up to the last score that the source had at the start;
     1 they differ; 2 wrong usage; 3 a store does not respond: try again.
@@ -127,6 +124,16 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
         _report(copied, printable_url(source_url), printable_url(target_url))
 
 
+def _held(counts: Mapping[str, int]) -> str:
+    """Return what a file holds as text: "3 scores, 2 predictions, 1 evaluation run"."""
+    nouns = {table: table.removesuffix("s").replace("_", " ") for table in counts}
+    return ", ".join(counted(count, nouns[table]) for table, count in counts.items())
+
+
+def _numbers(counts: Mapping[str, int]) -> dict[str, Any]:
+    return {f"num_{table}": count for table, count in counts.items()}
+
+
 def _print(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
     if as_json:
         write_json(document)
@@ -138,18 +145,31 @@ def _report_json(copied: Copied) -> None:
     found = copied.difference
     write_json(
         {
-            "equal": found.equal,
+            "equal": copied.equal,
             "num_copied": copied.scores,
             "num_keys_copied": copied.keys,
             "num_deleted": copied.deleted,
             "num_new": copied.came_since,
             "num_extra": len(found.extra),
-            "source": {"num_scores": found.source.scores, "sha256": found.source.digest},
-            "target": {"num_scores": found.target.scores, "sha256": found.target.digest},
+            "source": {"num_scores": found.source.count, "sha256": found.source.digest},
+            "target": {"num_scores": found.target.count, "sha256": found.target.digest},
+            **{each.kind.collection: _document_counts(each) for each in copied.documents},
         }
     )
-    if not found.equal:
+    if not copied.equal:
         sys.exit(1)
+
+
+def _document_counts(found: CopiedDocuments) -> dict[str, Any]:
+    return {
+        "equal": found.equal,
+        "num_copied": found.added,
+        "num_changed": found.changed,
+        "num_deleted": found.deleted,
+        "num_extra": len(found.extra),
+        "source": {"num": found.source.count, "sha256": found.source.digest},
+        "target": {"num": found.target.count, "sha256": found.target.digest},
+    }
 
 
 def _report(copied: Copied, source: str, target: str) -> None:
@@ -157,13 +177,15 @@ def _report(copied: Copied, source: str, target: str) -> None:
     click.echo(f"copied {counted(copied.scores, 'score')} and {counted(copied.keys, 'API key')}")
     if copied.deleted:
         click.echo(f"deleted {counted(copied.deleted, 'score')} that only the target had")
-    click.echo(f"{source}: {counted(found.source.scores, 'score')}, sha256 {found.source.digest}")
-    click.echo(f"{target}: {counted(found.target.scores, 'score')}, sha256 {found.target.digest}")
+    click.echo(f"{source}: {counted(found.source.count, 'score')}, sha256 {found.source.digest}")
+    click.echo(f"{target}: {counted(found.target.count, 'score')}, sha256 {found.target.digest}")
+    for each in copied.documents:
+        _report_documents(each)
     if copied.came_since:
         click.echo(
             f"about {counted(copied.came_since, 'score')} arrived meanwhile; copy again to add them"
         )
-    if found.equal:
+    if copied.equal:
         click.echo(f"equal up to score {found.horizon}" if found.horizon else "both are empty")
         return
     if found.extra:
@@ -172,6 +194,22 @@ def _report(copied: Copied, source: str, target: str) -> None:
             "use --delete-extra to delete them"
         )
     fail("the stores differ", 1)
+
+
+def _report_documents(found: CopiedDocuments) -> None:
+    """Report what was done with the documents of one kind, if there are any."""
+    if not found.source.count and not found.target.count:
+        return
+    click.echo(
+        f"{found.kind.collection}: copied {found.added}, changed {found.changed}, deleted "
+        f"{found.deleted}; {found.source.count} and {found.target.count} there, sha256 "
+        f"{found.source.digest} and {found.target.digest}"
+    )
+    if found.extra:
+        click.echo(
+            f"{found.kind.collection} that only the target has: {len(found.extra)}, such as "
+            f"{found.extra[0].id}; use --delete-extra to delete them"
+        )
 
 
 def _url(name: str, text: str) -> str:

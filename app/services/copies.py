@@ -1,4 +1,4 @@
-"""Copy all scores and API keys of one store to another, and compare the two."""
+"""Copy everything that one store holds to another, and compare the two."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from itertools import islice
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from itertools import islice, takewhile
+from typing import TypeVar
 
 from app import jsontext
 from app.errors import Conflict, StoreUnavailable, TooLarge
-from app.stores.base import ApiKey, Kept, Outcome, Score, Store
+from app.stores.base import (
+    DOCUMENTS,
+    ApiKey,
+    Document,
+    DocumentQuery,
+    Kept,
+    Score,
+    Store,
+)
+from app.stores.documents import PRIMARY_KEY, characters
+
+Item = TypeVar("Item")
 
 PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
@@ -37,21 +50,29 @@ Progress = Callable[[int], None]
 
 
 class Contents:
-    """The number of scores on one side, and the SHA-256 of them all in the order of their ids."""
+    """The number of scores or documents of one side, and the SHA-256 of them all, in order."""
 
     def __init__(self) -> None:
-        self.scores = 0
+        self.count = 0
         self._hash = hashlib.sha256()
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the scores added so far, in hexadecimal digits."""
+        """The SHA-256 of what was added so far, in hexadecimal digits."""
         return self._hash.hexdigest()
 
-    def add(self, score: Score) -> None:
-        """Add one score."""
-        self.scores += 1
-        self._hash.update(canonical(score).encode())
+    def add(self, item: Score | Document) -> None:
+        """Add one score or document."""
+        self.count += 1
+        self._hash.update(canonical(item).encode())
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two sides hold the same."""
+        if not isinstance(other, Contents):
+            return NotImplemented
+        return (self.count, self.digest) == (other.count, other.digest)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -69,7 +90,7 @@ class StoreDifference:
     @property
     def equal(self) -> bool:
         """Whether both sides hold the same scores."""
-        return (self.source.scores, self.source.digest) == (self.target.scores, self.target.digest)
+        return self.source == self.target
 
 
 @dataclass
@@ -77,27 +98,58 @@ class Copied:
     """The result of a copy: how many scores and keys it added and how many scores it deleted."""
 
     difference: StoreDifference
+    documents: list[CopiedDocuments] = field(default_factory=list)
+    """What was done with the documents of each kind."""
     scores: int = 0
     keys: int = 0
     deleted: int = 0
     came_since: int = 0
     """About how many scores the source got during the copy; the next copy adds them."""
 
+    @property
+    def equal(self) -> bool:
+        """Whether both stores hold the same scores and documents."""
+        return self.difference.equal and all(each.equal for each in self.documents)
 
-def canonical(score: Score) -> str:
-    """Return a score as a line of JSON, which is the same for every kind of store."""
-    values = {each.name: getattr(score, each.name) for each in fields(score)}
-    values["created_at"] = score.created_at.isoformat()
+
+@dataclass
+class CopiedDocuments:
+    """The result of a copy of all documents of one kind, and how the two stores differ then."""
+
+    kind: type[Document]
+    source: Contents = field(default_factory=Contents)
+    target: Contents = field(default_factory=Contents)
+    missing: list[str] = field(default_factory=list)
+    """The `sort_id` of the documents that only the source has."""
+    extra: list[Document] = field(default_factory=list)
+    """What only the target has."""
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides hold the same documents."""
+        return self.source == self.target
+
+
+def canonical(item: Score | Document) -> str:
+    """Return a score or a document as a line of JSON, the same for every kind of store."""
+    values = {each.name: getattr(item, each.name) for each in fields(item)}
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            values[name] = value.isoformat()
     return jsontext.write(values) + "\n"
 
 
 def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Progress) -> Copied:
-    """Copy the scores and keys that `target` lacks from `source`, then compare all scores.
+    """Copy what `target` lacks from `source`, then compare all scores and documents.
 
     Only scores up to the newest one at the beginning are copied, so that the copy ends while the
     source is written to. Nothing is overwritten and ids stay the same, so an interrupted copy can
-    be repeated. With `delete_extra`, scores that only the target has are deleted. Raises Conflict
-    if a score or key differs between the two, and TooLarge if the target cannot store a score.
+    be repeated. Only what has changed of a prediction or a run, such as its status, is changed in
+    the target too. With `delete_extra`, what only the target has is deleted. Raises Conflict if
+    anything else differs between the two, and TooLarge if the target cannot store something.
     """
     difference = StoreDifference(source.extent().newest_id or "")
     copied = Copied(difference, keys=_copy_keys(source, target))
@@ -110,7 +162,10 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Pr
         if not found.missing and not (delete_extra and found.extra):
             break
         _repair(source, target, copied, delete_extra=delete_extra)
-    copied.came_since = max(0, source.extent().count - copied.difference.source.scores)
+    copied.documents = [
+        copy_documents(source, target, kind, delete_extra=delete_extra) for kind in DOCUMENTS
+    ]
+    copied.came_since = max(0, source.extent().count - copied.difference.source.count)
     return copied
 
 
@@ -130,7 +185,10 @@ def compare_stores(
     Raises Conflict if a score differs, naming it.
     """
     found = StoreDifference(horizon)
-    for ours, theirs in _pairs(_scores(source, horizon, progress), _scores(target, horizon)):
+    ours_and_theirs = _pairs(
+        _scores(source, horizon, progress), _scores(target, horizon), lambda score: score.score_id
+    )
+    for ours, theirs in ours_and_theirs:
         if ours:
             found.source.add(ours)
         if theirs:
@@ -145,15 +203,15 @@ def compare_stores(
 
 
 def _pairs(
-    left: Iterator[Score], right: Iterator[Score]
-) -> Iterator[tuple[Score | None, Score | None]]:
-    """Yield the scores of both sides in pairs with the same id, with None for a missing one."""
+    left: Iterator[Item], right: Iterator[Item], id_of: Callable[[Item], str]
+) -> Iterator[tuple[Item | None, Item | None]]:
+    """Yield what both sides have in pairs with the same id, with None for a missing one."""
     ours, theirs = next(left, None), next(right, None)
     while ours or theirs:
-        first = min(score.score_id for score in (ours, theirs) if score)
+        first = min(id_of(each) for each in (ours, theirs) if each)
         pair = (
-            ours if ours and ours.score_id == first else None,
-            theirs if theirs and theirs.score_id == first else None,
+            ours if ours and id_of(ours) == first else None,
+            theirs if theirs and id_of(theirs) == first else None,
         )
         yield pair
         ours = next(left, None) if pair[0] else ours
@@ -187,7 +245,7 @@ def _scores(store: Store, horizon: str, progress: Progress = lambda _: None) -> 
 
 def _put(target: Store, page: list[Score]) -> int:
     """Add the scores that `target` lacks; return how many were added."""
-    outcomes = _add_missing(target, page)
+    outcomes = _retried(lambda: target.add_missing(page, partial=True))
     for score, outcome in zip(page, outcomes, strict=True):
         if outcome.kept is Kept.TOO_LARGE:
             raise TooLarge(f"score {score.score_id}: the target cannot store a score so large")
@@ -201,15 +259,12 @@ def _put(target: Store, page: list[Score]) -> int:
     return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
 
 
-def _add_missing(target: Store, page: list[Score]) -> list[Outcome]:
-    """Add the scores that `target` lacks, and retry for RETRY_SECONDS.
-
-    Raises StoreUnavailable.
-    """
+def _retried(write: Callable[[], Item]) -> Item:
+    """Return what `write` returns, and retry it for RETRY_SECONDS. Raises StoreUnavailable."""
     deadline = time.monotonic() + RETRY_SECONDS
     while True:
         try:
-            return target.add_missing(page, partial=True)
+            return write()
         except StoreUnavailable:
             if time.monotonic() > deadline:
                 raise
@@ -240,6 +295,125 @@ def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> 
         for (entity, project), score_ids in by_project.items():
             deleted += target.delete_scores(entity, project, score_ids)
     return deleted
+
+
+# Documents
+
+
+def copy_documents(
+    source: Store, target: Store, kind: type[Document], *, delete_extra: bool
+) -> CopiedDocuments:
+    """Copy the documents of one kind as `copy_store` does, then compare them."""
+    horizon = source.extent(kind).newest_id or ""
+    copied = CopiedDocuments(kind)
+    for part in _document_parts(_documents(source, kind, horizon)):
+        copied.added += _put_documents(target, part, may_differ=delete_extra)
+    for _ in range(ROUNDS):
+        _compare_documents(source, target, horizon, copied)
+        if not copied.missing and not (delete_extra and copied.extra):
+            break
+        if delete_extra:  # First, because a document may have been made anew under the same id.
+            copied.deleted += _delete_documents(source, target, copied)
+        for first in range(0, len(copied.missing), PART):
+            some = DocumentQuery(filters={PRIMARY_KEY: copied.missing[first : first + PART]})
+            for part in _document_parts(source.read_documents(kind, some)):
+                copied.added += _put_documents(target, part)
+    return copied
+
+
+def _documents(store: Store, kind: type[Document], horizon: str) -> Iterator[Document]:
+    found = store.read_documents(kind, DocumentQuery())
+    return takewhile(lambda document: document.sort_id <= horizon, found)
+
+
+def _document_parts(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Yield parts of PART documents, or of about PAGE_CHARACTERS."""
+    part: list[Document] = []
+    length = 0
+    for document in documents:
+        part.append(document)
+        length += characters(document)
+        if len(part) == PART or length > PAGE_CHARACTERS:
+            yield part
+            part, length = [], 0
+    if part:
+        yield part
+
+
+def _put_documents(target: Store, part: list[Document], *, may_differ: bool = False) -> int:
+    """Add the documents that `target` lacks; return how many were added.
+
+    Raises Conflict if one differs, unless it may: then nothing of the part is added.
+    """
+    outcomes = _retried(lambda: target.add_documents(part))
+    for document, outcome in zip(part, outcomes, strict=True):
+        if outcome.kept is Kept.TOO_LARGE:
+            raise TooLarge(f"{_name(document)}: the target cannot store one so large")
+        if may_differ:
+            continue
+        if outcome.kept is Kept.KEY_TAKEN or outcome.id != document.id:
+            raise Conflict(
+                f"{_name(document)} cannot be added: another one of the target has its "
+                "idempotency key"
+            )
+        if outcome.kept is Kept.ID_TAKEN:
+            raise _document_differs(document)
+    return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
+
+
+def _compare_documents(source: Store, target: Store, horizon: str, copied: CopiedDocuments) -> None:
+    """Compare the documents of two stores, and change in the target what has changed.
+
+    Raises Conflict if something else differs.
+    """
+    copied.source, copied.target = Contents(), Contents()
+    copied.missing, copied.extra = [], []
+    left, right = (_documents(store, copied.kind, horizon) for store in (source, target))
+    for ours, found in _pairs(left, right, lambda document: document.sort_id):
+        theirs = found
+        if ours and theirs and ours != theirs:
+            theirs = ours if _change(target, ours, theirs) else None
+            copied.changed += theirs is not None
+        if ours:
+            copied.source.add(ours)
+        if theirs:
+            copied.target.add(theirs)
+        if ours and not theirs:
+            copied.missing.append(ours.sort_id)
+        if theirs and not ours:
+            copied.extra.append(theirs)
+
+
+def _change(target: Store, ours: Document, theirs: Document) -> bool:
+    """Change a document to what it is in the source; return False if it is no longer there."""
+    changes = {name: getattr(ours, name) for name in ours.changing}
+    if replace(theirs, **changes) != ours:
+        raise _document_differs(ours)
+    place = (ours.entity, ours.project, ours.id)
+    return _retried(lambda: target.change_document(type(ours), *place, **changes))
+
+
+def _delete_documents(source: Store, target: Store, copied: CopiedDocuments) -> int:
+    """Delete documents from `target` after checking once more that `source` does not have them."""
+    deleted = 0
+    for each in copied.extra:
+        place = (each.entity, each.project)
+        found = source.find_document(copied.kind, *place, each.id)
+        if found is None or found.sort_id != each.sort_id:
+            deleted += target.delete_documents(copied.kind, *place, [each.id])
+    return deleted
+
+
+def _document_differs(document: Document) -> Conflict:
+    return Conflict(f"{_name(document)} differs in the target; it was not changed")
+
+
+def _name(document: Document) -> str:
+    noun = document.collection.removesuffix("s").replace("_", " ")
+    return f"{noun} {document.id} of {document.entity}/{document.project}"
+
+
+# API keys
 
 
 def _copy_keys(source: Store, target: Store) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -21,6 +22,7 @@ from app.stores.base import Score
 from tests.faults.load import Load, count
 from tests.processes import ADMIN_KEY, ROOT, command, environment, running
 from tests.stores.test_contract import a_score
+from tests.stores.test_documents import a_prediction, a_run
 
 
 def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -138,6 +140,38 @@ def test_ctrl_c_says_what_the_same_command_does_then(
     assert ended.returncode == 130, ended.stderr
     last = ended.stderr.splitlines()[-1]
     assert last == f"scoreline: interrupted; run the same command {again}"
+
+
+def test_predictions_and_runs_are_backed_up_copied_and_counted(tmp_path: Path) -> None:
+    url, backup, target = a_store(tmp_path / "s.db"), tmp_path / "b.db", tmp_path / "t.db"
+    store = open_store(url)
+    store.add_documents([a_prediction(id="x"), a_prediction()])
+    store.add_documents([a_run()])
+    store.close()
+    taken = run(tmp_path, "store", "backup", "--json", str(backup), SCORELINE_STORE=url)
+    numbers = {"num_scores": 3, "num_predictions": 2, "num_evaluation_runs": 1}
+    assert json.loads(taken.stdout) == numbers
+    restored = run(tmp_path, "store", "restore", "--json", str(backup), SCORELINE_STORE=url)
+    assert numbers.items() <= json.loads(restored.stdout).items()
+    copied = run(tmp_path, "store", "copy", "--json", url, f"sqlite:///{target}")
+    found = json.loads(copied.stdout)
+    assert (copied.returncode, found["equal"]) == (0, True)
+    for kind, number in (("predictions", 2), ("evaluation_runs", 1)):
+        assert (found[kind]["num_copied"], found[kind]["equal"]) == (number, True)
+        assert found[kind]["source"] == found[kind]["target"]
+        assert found[kind]["source"]["num"] == number
+    again = run(tmp_path, "store", "copy", url, f"sqlite:///{target}")
+    assert "predictions: copied 0, changed 0, deleted 0; 2 and 2 there" in again.stdout
+    opened = open_store(f"sqlite:///{target}")
+    opened.add_documents([a_run(id="y", sort_id="018cc251-f400-7000-8000-000000000001")])
+    opened.close()
+    differs = run(tmp_path, "store", "copy", url, f"sqlite:///{target}")
+    assert differs.returncode == 1
+    assert "evaluation_runs that only the target has: 1, such as y" in differs.stdout
+    deleted = run(tmp_path, "store", "copy", "--delete-extra", url, f"sqlite:///{target}")
+    assert deleted.returncode == 0, deleted.stdout
+    checked = run(tmp_path, "doctor", SCORELINE_STORE=f"sqlite:///{target}")
+    assert "; scores: 3, predictions: 2, evaluation runs: 1" in checked.stdout
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])

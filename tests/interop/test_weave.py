@@ -190,6 +190,111 @@ def test_scores_after_a_batch_of_calls_are_scores_of_their_own(
     assert len(set(made)) == 3
 
 
+# Predictions and evaluation runs
+
+MODEL = "weave:///acme/interop/object/Model:v0"
+RUN = {"evaluation": "weave:///acme/interop/object/Evaluation:v0", "model": MODEL}
+PREDICTION = {"model": MODEL, "inputs": {"q": 1}, "output": {"answer": 2.0}}
+
+
+def create_run(server: Any, project: str, **fields: Any) -> str:
+    answer = server.evaluation_run_create({"project_id": project, **RUN, **fields})
+    return str(answer.evaluation_run_id)
+
+
+def create_prediction(server: Any, project: str, **fields: Any) -> str:
+    answer = server.prediction_create({"project_id": project, **PREDICTION, **fields})
+    return str(answer.prediction_id)
+
+
+def test_an_evaluation_is_sent_and_read_back(
+    any_service: Service, connect: Connect, project: str
+) -> None:
+    server = connect(any_service)
+    place = {"project_id": project}
+    run_id = create_run(server, project)
+    named = {**place, "evaluation_run_id": run_id}
+    running_ = server.evaluation_run_read(named)
+    assert type(running_).__name__ == "V2EvaluationRunReadResponse"
+    assert (running_.status, running_.finished_at) == ("running", None)
+    made = [create_prediction(server, project, evaluation_run_id=run_id) for _ in range(2)]
+    for prediction_id in made:
+        create(server, project, prediction_id=prediction_id, evaluation_run_id=run_id)
+        finished = server.prediction_finish({**place, "prediction_id": prediction_id})
+        assert finished.success is True
+    assert server.evaluation_run_finish({**named, "summary": {"mean": 0.5}}).success is True
+    run = server.evaluation_run_read(named)
+    assert (run.status, run.summary["mean"]) == ("completed", 0.5)
+    assert run.summary["weave"]["status"] == "success"
+    assert run.started_at == running_.started_at
+    assert run.finished_at >= run.started_at
+    prediction = server.prediction_read({**place, "prediction_id": made[0]})
+    assert type(prediction).__name__ == "V2PredictionReadResponse"
+    assert (prediction.inputs, prediction.output) == (PREDICTION["inputs"], PREDICTION["output"])
+    assert (prediction.evaluation_run_id, prediction.wb_user_id) == (run_id, "admin")
+    found = list(server.prediction_list(named))
+    assert [each.prediction_id for each in found] == made
+    assert found[0].output == PREDICTION["output"]
+    scores = listed(server, project, evaluation_run_id=run_id)
+    assert [score.prediction_id for score in scores] == made
+
+
+def test_runs_are_filtered_as_the_client_sends_it(
+    any_service: Service, connect: Connect, project: str
+) -> None:
+    server = connect(any_service)
+    made = [
+        create_run(server, project, evaluation=f"e{number % 2}", model=f"m{number % 3}")
+        for number in range(6)
+    ]
+    for query, wanted in (
+        ({}, made),
+        ({"filter": None, "limit": None}, made),
+        ({"limit": 2, "offset": 1}, made[1:3]),
+        ({"filter": {"evaluations": ["e1"]}}, made[1::2]),
+        (
+            {"filter": {"evaluations": ["e0", "e1"], "models": ["m2", "m1"]}},
+            [*made[1:3], *made[4:]],
+        ),
+        ({"filter": {"evaluation_run_ids": [made[4], made[0]]}}, [made[0], made[4]]),
+        ({"filter": {"models": ["no such model"]}}, []),
+    ):
+        found = server.evaluation_run_list({"project_id": project, **query})
+        assert [run.evaluation_run_id for run in found] == wanted, query
+
+
+def test_deleted_predictions_and_runs_are_not_found(
+    any_service: Service, connect: Connect, project: str
+) -> None:
+    server = connect(any_service)
+    place = {"project_id": project}
+    runs = [create_run(server, project) for _ in range(3)]
+    made = [create_prediction(server, project, output=None) for _ in range(3)]
+    deleted = server.evaluation_run_delete({**place, "evaluation_run_ids": [*runs[:2], "nope"]})
+    assert deleted.num_deleted == 2
+    assert server.prediction_delete({**place, "prediction_ids": made[1:]}).num_deleted == 2
+    with pytest.raises(sdk().NotFoundError) as raised:
+        server.evaluation_run_read({**place, "evaluation_run_id": runs[0]})
+    assert raised.value.body["reason"] == f"Evaluation run {runs[0]} not found"
+    with pytest.raises(sdk().NotFoundError) as raised:
+        server.prediction_finish({**place, "prediction_id": made[1]})
+    assert raised.value.body["reason"] == f"Prediction {made[1]} not found"
+    assert [run.evaluation_run_id for run in server.evaluation_run_list(place)] == runs[2:]
+    assert [each.prediction_id for each in server.prediction_list(place)] == made[:1]
+
+
+def test_a_run_with_slashes_in_its_id_is_read_and_finished(
+    any_service: Service, connect: Connect, project: str
+) -> None:
+    server = connect(any_service)
+    run_id = "ci/main/é 1"
+    body = {**RUN, "evaluation_run_id": run_id}
+    assert any_service.post(f"/v2/{project}/evaluation_runs", body).status == 200
+    named = {"project_id": project, "evaluation_run_id": run_id}
+    server.evaluation_run_finish(named)
+    assert server.evaluation_run_read(named).status == "completed"
+
+
 # Values
 
 

@@ -13,9 +13,21 @@ from app.errors import Conflict, StoreUnavailable, TooLarge
 from app.leaves import leaves
 from app.services import copies
 from app.services.copies import Copied, copy_store
-from app.stores.base import Outcome, Score, Store
+from app.stores.base import (
+    DOCUMENTS,
+    Document,
+    DocumentQuery,
+    EvaluationRun,
+    Outcome,
+    Score,
+    Store,
+)
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
+from tests.stores.test_documents import WHOLE, a_prediction, a_run
+
+FIRST = "018cc251-f400-7000-8000-000000000001"
+"""A `sort_id` of the past."""
 
 
 @pytest.fixture
@@ -230,4 +242,92 @@ def test_a_key_with_another_role_in_the_target_is_an_error(source: Store, store:
     source.add_key(key)
     store.add_key(replace(key, role="admin"))
     with pytest.raises(Conflict, match=key.key_id):
+        copy(source, store)
+
+
+# Predictions and evaluation runs
+
+
+def documents(store: Store) -> list[list[Document]]:
+    return [list(store.read_documents(kind, DocumentQuery())) for kind in DOCUMENTS]
+
+
+def test_every_document_is_the_same_there_and_back(
+    source: Store, store: Store, tmp_path: Path
+) -> None:
+    for whole in WHOLE.values():
+        source.add_documents([whole])
+    source.add_documents([a_prediction(project=f"p{number}") for number in range(5)])
+    copied = copy(source, store)
+    assert [each.added for each in copied.documents] == [1, 6]
+    assert copied.equal
+    back = SqliteStore(tmp_path / "back.db")
+    back.prepare()
+    again = copy(store, back)
+    digests = [(each.source.digest, each.target.digest) for each in again.documents]
+    assert digests == [(each.source.digest, each.target.digest) for each in copied.documents]
+    assert documents(store) == documents(back) == documents(source)
+    back.close()
+
+
+def test_a_copy_made_again_adds_and_changes_what_is_new(
+    source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "PART", 7)
+    source.add_documents([a_run(id=str(number)) for number in range(20)])
+    assert copy(source, store).equal
+    source.add_documents([a_run(id="new")])
+    changes = {"status": "completed", "finished_at": NOW, "summary_json": "{}"}
+    assert source.change_document(EvaluationRun, "acme", "demo", "3", **changes)
+    runs, predictions = copy(source, store).documents
+    assert (runs.added, runs.changed, runs.equal) == (1, 1, True)
+    assert (predictions.added, predictions.changed, predictions.equal) == (0, 0, True)
+    assert documents(store) == documents(source)
+
+
+def test_a_document_that_differs_in_the_target_is_named_and_not_changed(
+    source: Store, store: Store
+) -> None:
+    source.add_documents([a_run(id="x")])
+    store.add_documents([a_run(id="x", model="other")])
+    before = documents(store)
+    with pytest.raises(Conflict, match="evaluation run x of acme/demo differs in the target"):
+        copy(source, store)
+    assert documents(store) == before
+
+
+def test_a_document_whose_key_another_one_has_is_named(source: Store, store: Store) -> None:
+    keyed = a_prediction(idempotency_key="k")
+    source.add_documents([keyed])
+    store.add_documents([keyed])
+    with pytest.raises(Conflict, match=r"prediction .* cannot be added: .* its idempotency key"):
+        copy(source, store)
+
+
+def test_documents_that_only_the_target_has_are_deleted_on_request(
+    source: Store, store: Store
+) -> None:
+    source.add_documents([a_run(id="x"), a_run(id="y")])
+    copy(source, store)
+    source.delete_documents(EvaluationRun, "acme", "demo", ["x", "y"])
+    source.add_documents([a_run(id="x", model="made anew")])
+    with pytest.raises(Conflict, match="run x of acme/demo differs"):
+        copy(source, store)
+    copied = copy(source, store, delete_extra=True)
+    assert (copied.documents[0].added, copied.documents[0].deleted, copied.equal) == (1, 2, True)
+    assert documents(store) == documents(source)
+
+
+def test_documents_that_only_the_target_has_are_counted(source: Store, store: Store) -> None:
+    store.add_documents([a_prediction(id="x", sort_id=FIRST)])
+    source.add_documents([a_prediction(id="y")])
+    copied = copy(source, store)
+    assert ([each.id for each in copied.documents[1].extra], copied.equal) == (["x"], False)
+
+
+def test_a_document_too_large_for_the_target_is_named(source: Store, store: Store) -> None:
+    if isinstance(store, SqliteStore):
+        pytest.skip("SQLite stores it")
+    source.add_documents([a_run(id="x", model="x" * (17 << 20))])
+    with pytest.raises(TooLarge, match="run x of acme/demo: the target cannot store"):
         copy(source, store)

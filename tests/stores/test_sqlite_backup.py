@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> SqliteStore:
 def backup(store: SqliteStore, tmp_path: Path) -> Path:
     """Return a backup of that store, which is closed."""
     file = tmp_path / "backup.db"
-    assert back_up(tmp_path / "s.db", file, note) == 3
+    assert back_up(tmp_path / "s.db", file, note)["scores"] == 3
     store.close()
     return file
 
@@ -61,8 +61,8 @@ def test_a_backup_is_a_snapshot_while_others_write(
         assert len(steps) < 200, "the backup started again"
         store.add_score(a_score(value_json=f'"{"x" * 10_000}"'))
 
-    assert back_up(tmp_path / "s.db", tmp_path / "b.db", write) == 3
-    assert check_backup(tmp_path / "b.db") == 3
+    assert back_up(tmp_path / "s.db", tmp_path / "b.db", write)["scores"] == 3
+    assert check_backup(tmp_path / "b.db")["scores"] == 3
     assert len(steps) == steps[-1][1]
     assert store.extent().count == 3 + len(steps)
 
@@ -122,7 +122,7 @@ def test_an_interrupted_restore_keeps_the_previous_store(
     with pytest.raises(ScorelineError):
         restore(backup, path, note)
     assert path.stat().st_ino == before
-    assert check_backup(path) == 3
+    assert check_backup(path)["scores"] == 3
 
 
 def test_a_restored_store_has_the_backups_scores_and_keys_and_the_previous_one_is_kept(
@@ -133,10 +133,10 @@ def test_a_restored_store_has_the_backups_scores_and_keys_and_the_previous_one_i
     later = SqliteStore(path)
     later.add_score(a_score())
     later.close()
-    count, kept = restore(backup, path, note)
-    assert count == 3
+    counts, kept = restore(backup, path, note)
+    assert counts == {"scores": 3, "predictions": 0, "evaluation_runs": 0}
     assert kept
-    assert check_backup(kept) == 4
+    assert check_backup(kept)["scores"] == 4
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     again = SqliteStore(path)
     again.prepare()
@@ -146,8 +146,9 @@ def test_a_restored_store_has_the_backups_scores_and_keys_and_the_previous_one_i
 
 
 def test_a_backup_can_be_restored_where_there_is_no_store(backup: Path, tmp_path: Path) -> None:
-    assert restore(backup, tmp_path / "new" / "s.db", note) == (3, None)
-    assert check_backup(tmp_path / "new" / "s.db") == 3
+    counts, kept = restore(backup, tmp_path / "new" / "s.db", note)
+    assert (counts["scores"], kept) == (3, None)
+    assert check_backup(tmp_path / "new" / "s.db")["scores"] == 3
 
 
 def _serve(path: Path, serving: Event, stop: Event) -> None:
@@ -195,11 +196,11 @@ def test_a_damaged_store_is_replaced_and_kept_with_its_wal(backup: Path, tmp_pat
     path = tmp_path / "s.db"
     spoil(path, 0)
     Path(f"{path}-wal").write_bytes(b"what was not yet in it")
-    count, kept = restore(backup, path, note)
-    assert count == 3
+    counts, kept = restore(backup, path, note)
+    assert counts == {"scores": 3, "predictions": 0, "evaluation_runs": 0}
     assert Path(f"{kept}-wal").read_bytes() == b"what was not yet in it"
     assert not Path(f"{path}-wal").exists()
-    assert check_backup(path) == 3
+    assert check_backup(path)["scores"] == 3
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "theirs", "newer", "damaged", "cut", "missing"])

@@ -45,8 +45,11 @@ def _check(
 ) -> Iterator[CheckResult]:
     version = client.server_info()["version"]
     hello = _hello(client)
-    count = scores.estimated_document_count()
-    says = f"MongoDB {version} answers, with about {count} scores in {scores.database.name}"
+    counts = [
+        f"{scores.database[name].estimated_document_count()} {name.replace('_', ' ')}"
+        for name in (scores.name, *DOCUMENT_INDEXES)
+    ]
+    says = f"MongoDB {version} answers, with about {', '.join(counts)} in {scores.database.name}"
     yield CheckResult("store", OK, says)
     yield _schema(meta)
     yield _deployment(hello)

@@ -22,7 +22,7 @@ from app.stores.sqlite.files import (
     sync_directory,
     write_lock,
 )
-from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, schema_version
+from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, count_all, schema_version
 
 PAGES = 4096
 """How many pages of the database are copied at a time, which is 16 MiB."""
@@ -37,8 +37,8 @@ Progress = Callable[[int, int], None]
 """A callback that gets the number of copied pages and of all pages."""
 
 
-def back_up(path: Path, file: Path, progress: Progress) -> int:
-    """Copy the store at `path` as it is now to `file`, and return how many scores it holds.
+def back_up(path: Path, file: Path, progress: Progress) -> dict[str, int]:
+    """Copy the store at `path` as it is now to `file`, and return what it holds, by table.
 
     One read transaction spans the copy; in WAL mode it blocks no writer. `file` appears complete
     and checked, or not at all. Raises StoreRefused, StoreInaccessible, StoreFull and
@@ -47,14 +47,14 @@ def back_up(path: Path, file: Path, progress: Progress) -> int:
     partial = Path(f"{file}.partial")
     with _file_errors():
         try:
-            count = _copy(path, partial, progress)
-            if check_backup(partial) != count:
+            counts = _copy(path, partial, progress)
+            if check_backup(partial) != counts:
                 raise StoreRefused(f"{partial} is incomplete; make it again")
             partial.replace(file)
             sync_directory(file.parent)
         finally:
             partial.unlink(missing_ok=True)
-    return count
+    return counts
 
 
 @contextmanager
@@ -69,8 +69,8 @@ def _file_errors() -> Iterator[None]:
             raise inaccessible(error.filename, error.strerror) from error
 
 
-def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
-    """Copy a database to a single, durable file, and return how many scores it holds."""
+def _copy(source_path: Path, target_path: Path, progress: Progress) -> dict[str, int]:
+    """Copy a database to a single, durable file, and return what it holds, by table."""
     target_path.unlink(missing_ok=True)
     os.close(os.open(target_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with (
@@ -78,8 +78,7 @@ def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
         closing(sqlite3.connect(target_path, isolation_level=None)) as target,
     ):
         source.execute("BEGIN")
-        schema_version(source, source_path)
-        count = int(source.execute("SELECT count(*) FROM scores").fetchone()[0])
+        counts = count_all(source, schema_version(source, source_path))
         # The file is not used before it is complete and synced below.
         target.execute("PRAGMA synchronous = OFF")
         source.backup(
@@ -88,29 +87,29 @@ def _copy(source_path: Path, target_path: Path, progress: Progress) -> int:
         target.execute("PRAGMA journal_mode = DELETE")
     with target_path.open("rb+") as written:
         os.fsync(written.fileno())
-    return count
+    return counts
 
 
-def check_backup(file: Path) -> int:
-    """Check a backup, and return how many scores it holds.
+def check_backup(file: Path) -> dict[str, int]:
+    """Check a backup, and return how many scores, predictions and runs it holds, by table.
 
     Raises StoreRefused if it is damaged, not a store, or newer than this program.
     """
     try:
         with closing(open_read_only(file)) as connection:
-            schema_version(connection, file)
+            version = schema_version(connection, file)
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             if found != ["ok"]:
                 raise StoreRefused(f"{file} is damaged: {'; '.join(found)}")
-            return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])
+            return count_all(connection, version)
     except sqlite3.Error as error:
         raise StoreRefused(f"{file} cannot be restored: {error}") from error
 
 
-def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | None]:
+def restore(file: Path, path: Path, progress: Progress) -> tuple[dict[str, int], Path | None]:
     """Replace the store at `path`, which must not be in use, with the backup `file`.
 
-    Returns how many scores the backup holds, and where the previous store is kept. Raises
+    Returns what the backup holds, by table, and where the previous store is kept. Raises
     StoreRefused if `file` is not a valid backup, StoreInaccessible if this user may not use a file,
     and Conflict if the store is in use.
     """
@@ -120,7 +119,7 @@ def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | Non
         make_directory(path.parent)
         try:
             with _exclusive(path):
-                count = _copy(file, fresh, progress)
+                counts = _copy(file, fresh, progress)
                 _change_store_id(fresh)
                 with write_lock(path):
                     kept = _keep_aside(path, fresh)
@@ -128,7 +127,7 @@ def restore(file: Path, path: Path, progress: Progress) -> tuple[int, Path | Non
                     sync_directory(path.parent)
         finally:
             fresh.unlink(missing_ok=True)
-    return count, kept
+    return counts, kept
 
 
 def _change_store_id(fresh: Path) -> None:

@@ -14,7 +14,7 @@ from app.errors import ScorelineError, StoreInaccessible, StoreRefused
 from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
 from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.files import OTHERS, DatabaseFiles, inaccessible, write_lock
-from app.stores.sqlite.schema import MIGRATIONS, migrate, schema_version
+from app.stores.sqlite.schema import MIGRATIONS, count_all, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
 """Network file systems, on which SQLite's locks and shared memory do not work."""
@@ -28,8 +28,11 @@ def check(path: Path) -> Iterator[CheckResult]:
     try:
         with our_errors(), closing(open_read_only(path)) as connection:
             version = schema_version(connection, path)
-            count = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-            yield CheckResult("store", OK, f"{path} is a store of Scoreline; scores: {count}")
+            counts = ", ".join(
+                f"{table.replace('_', ' ')}: {count}"
+                for table, count in count_all(connection, version).items()
+            )
+            yield CheckResult("store", OK, f"{path} is a store of Scoreline; {counts}")
             yield _schema(version)
             yield _integrity(connection)
             if version == len(MIGRATIONS):

@@ -299,6 +299,17 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
+def count_all(connection: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Return how many scores, predictions and runs a file of a schema version holds, by table."""
+    tables = ["scores"]
+    if version >= WITH_DOCUMENTS:
+        tables += ["predictions", "evaluation_runs"]
+    return {
+        table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+        for table in tables
+    }
+
+
 def schema_version(connection: sqlite3.Connection, path: Path) -> int:
     """Return the schema version of one of Scoreline's files, or 0 for an empty database.
 
