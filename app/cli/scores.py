@@ -242,7 +242,8 @@ def scores_follow(client: Client, cursor: str | None, *, from_start: bool) -> No
     """Print new scores as JSON lines as they arrive, until Ctrl-C.
 
     Ctrl-C prints the cursor to continue with. If the service restarts, `follow` reconnects: no
-    score is lost or printed twice.
+    score is lost or printed twice. On MongoDB, a score that arrives while `--from-start` still
+    prints existing ones may be printed twice.
 
     Example: scoreline scores follow --project acme/demo >> scores.jsonl
     """
