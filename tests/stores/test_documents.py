@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from uuid_utils import uuid7
 
 from app.errors import StoreDamaged, StoreUnavailable
@@ -29,7 +30,9 @@ from app.stores.base import (
     Prediction,
     Store,
 )
+from app.stores.mongo.store import MongoStore
 from app.stores.sqlite.store import SqliteStore
+from tests.stores.test_mongo import Commands, plan_stages
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 LATER = NOW + timedelta(seconds=1, microseconds=7)
@@ -421,3 +424,57 @@ def test_no_read_and_no_write_relies_on_a_damaged_document(
         with pytest.raises(StoreUnavailable, match="is not what was written"):
             call()
     opened.close()
+
+
+# Indexes
+
+
+def use(store: Store, kind: type[Document]) -> None:
+    """Call every method on one project that reads or changes documents."""
+    made = MAKE[kind](id="x", idempotency_key="k", retry_hash="h")
+    add(store, *[MAKE[kind](id=str(number)) for number in range(50)], made)
+    store.add_documents([made])
+    store.find_document(kind, "acme", "demo", "x")
+    store.find_retried_document(kind, "acme", "demo", "h", "0")
+    filters = {"evaluation_run_id": ["r"]} if kind is Prediction else {"evaluation": ["e"]}
+    for each in (query(), query(filters=filters), query(after="0", before="f", offset=1)):
+        store.list_sort_ids(kind, replace(each, limit=2))
+        list(store.read_documents(kind, each))
+    changes: dict[str, Any] = dict.fromkeys(kind.changing & {"ended_at", "summary_json"})
+    store.change_document(kind, "acme", "demo", "x", **changes)
+    store.delete_documents(kind, "acme", "demo", ["x", "1"])
+
+
+@kinds
+def test_every_statement_uses_an_index(tmp_path: Path, kind: type[Document]) -> None:
+    opened = SqliteStore(tmp_path / "s.db")
+    opened.prepare()
+    statements: list[str] = []
+    for connection in (opened._db().reader(), opened._db()._writer):
+        assert connection is not None
+        connection.set_trace_callback(statements.append)
+    use(opened, kind)
+    asked = [each for each in statements if each.split()[0] in ("SELECT", "UPDATE", "DELETE")]
+    assert len(asked) > 10
+    for statement in asked:
+        plan = [row[3] for row in opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")]
+        assert [step for step in plan if "INDEX" in step], statement
+        assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step], statement
+    opened.close()
+
+
+@kinds
+def test_every_find_on_mongodb_uses_an_index(mongodb_uri: str, kind: type[Document]) -> None:
+    commands = Commands()
+    client: MongoClient[dict[str, Any]]
+    client = MongoClient(mongodb_uri, tz_aware=True, event_listeners=[commands])
+    database = client.get_default_database()
+    store = MongoStore(lambda: database)
+    store.prepare()
+    use(store, kind)
+    asked = [command for command in commands.finds if command["find"] == kind.collection]
+    assert len(asked) > 10
+    for command in asked:
+        plan = database.command({"explain": command, "verbosity": "queryPlanner"})
+        assert "COLLSCAN" not in plan_stages(plan["queryPlanner"]["winningPlan"]), command
+    client.close()

@@ -30,6 +30,7 @@ from app.stores.documents import (
     read_in_pages,
     with_ids,
 )
+from app.stores.mongo.documents import IS_TEXT
 from app.stores.mongo.driver import is_too_large, our_errors, read_page
 from app.stores.mongo.writes import (
     REPEAT_SECONDS,
@@ -89,12 +90,14 @@ class MongoDocuments:
         wanted = {
             "entity": entity,
             "project": project,
-            "retry_hash": retry_hash,
+            "retry_hash": {"$eq": retry_hash, **IS_TEXT},
             PRIMARY_KEY: {"$gt": after},
         }
+        self._prepare_once()
         collection = self._collection(kind).with_options(read_concern=MAJORITY)
         with our_errors():
-            newest = collection.find(wanted).sort(PRIMARY_KEY, DESCENDING).limit(1)
+            found = collection.find(wanted).hint(f"{kind.collection}_by_retry_hash")
+            newest = found.sort(PRIMARY_KEY, DESCENDING).limit(1)
             return next((_to_document(kind, each) for each in newest), None)
 
     def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
@@ -201,8 +204,9 @@ def _compare(
     kind = type(documents[0])
     for name, projects in wanted.items():
         for (entity, project), texts in projects.items():
-            named = {"entity": entity, "project": project, name: {"$in": texts}}
-            for each in collection.find(named, session=session):
+            named = {"entity": entity, "project": project, name: {"$in": texts, **IS_TEXT}}
+            found = collection.find(named, session=session)
+            for each in found.hint(f"{collection.name}_by_{name}"):
                 stored.add(_to_document(kind, each))
     return outcomes_of(documents, stored, lambda document: is_too_large(_to_bson(document)))
 

@@ -53,13 +53,13 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
             ("entity", "project", "idempotency_key"),
             {
                 "unique": True,
-                "partialFilterExpression": {"idempotency_key": {"$type": "string"}},
+                "partialFilterExpression": {"idempotency_key": IS_TEXT},
             },
         ),
         Index(
             f"{name}_by_retry_hash",
             ("entity", "project", "retry_hash", "_id"),
-            {"partialFilterExpression": {"retry_hash": {"$type": "string"}}},
+            {"partialFilterExpression": {"retry_hash": IS_TEXT}},
         ),
     )
 
