@@ -45,7 +45,11 @@ class KeyCreateBody(Shape):
     owner = Text(
         load_default=None,
         allow_none=True,
-        metadata={"description": "Who its scores are attributed to (wb_user_id); or the name."},
+        metadata={
+            "description": "Who its scores are attributed to (wb_user_id); or the name.",
+            "pattern": f"^$|{NAME}",
+            "maxLength": MAX_NAME_CHARACTERS,
+        },
     )
     expires_at = FutureDatetime(
         load_default=None,
