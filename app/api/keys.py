@@ -41,7 +41,7 @@ def _keep_out_of_caches(response: Response) -> Response:
 @no_query
 @body(KeyCreateBody)
 def key_create(body: dict[str, Any]) -> dict[str, Any]:
-    """Make an API key; this answer alone holds the key itself."""
+    """Create an API key. The key itself is only in this response."""
     key, secret = service.create_key(state().store, **body, caller=caller())
     return {**asdict(key), "key": secret}
 
@@ -51,7 +51,7 @@ def key_create(body: dict[str, Any]) -> dict[str, Any]:
 @response(KeyListRes, header="Link")
 @query(KeyListQuery)
 def key_list(query: dict[str, Any]) -> dict[str, Any]:
-    """List the API keys of the caller's scope, oldest first, revoked ones too."""
+    """List the API keys in the caller's scope, oldest first, including revoked ones."""
     limit = query["limit"]
     keys = service.list_keys(state().store, caller(), query["after"], limit + 1)
     if len(keys) > limit:
@@ -65,6 +65,6 @@ def key_list(query: dict[str, Any]) -> dict[str, Any]:
 @response(KeyRevokeRes)
 @query(KeyRevokeQuery)
 def key_revoke(key_id: str, query: dict[str, Any]) -> dict[str, Any]:
-    """Revoke an API key of the caller's scope: it stops within a second."""
+    """Revoke an API key in the caller's scope; it stops working within a second."""
     revoked = service.revoke_key(state().store, key_id, caller(), cascade=query["cascade"])
     return {**asdict(revoked.key), **asdict(revoked)}

@@ -37,7 +37,7 @@ def _moment(_context: click.Context, _option: click.Parameter, text: str | None)
     except InvalidDatetime as error:
         raise click.BadParameter(error.message) from None
     if not names_zone(text):
-        raise click.BadParameter("it names no time zone; end it in Z for UTC")
+        raise click.BadParameter("no time zone; add Z for UTC")
     return moment
 
 
@@ -48,7 +48,7 @@ def _time_from_now(
         return None
     match = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", text, re.ASCII)
     if not match:
-        raise click.BadParameter("a whole number and m, h, d or w, such as 90d")
+        raise click.BadParameter("must be a whole number followed by m, h, d or w, such as 90d")
     return datetime.now(UTC) + timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
@@ -58,13 +58,19 @@ def _time_from_now(
     "--role",
     required=True,
     type=click.Choice(list(service.ROLES)),
-    help="create: POST scores only; read; write: create, read, delete; admin: keys too.",
+    help="create: only create; read: only read; write: also import and delete; admin: also keys.",
 )
-@click.option("--scope", required=True, help="entity/project, entity/* or *")
-@click.option("--owner", help="Who its scores are attributed to (wb_user_id); default: the name.")
-@click.option("--expires-at", callback=_moment, help="When it ends, such as 2030-01-31T12:00:00Z.")
-@click.option("--expires-in", callback=_time_from_now, help="How long it lives, such as 12h, 90d.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, as the API answers it.")
+@click.option(
+    "--scope", required=True, help="Where the key is valid: entity/project, entity/* or *."
+)
+@click.option("--owner", help="The wb_user_id of its scores. Default: the name.")
+@click.option(
+    "--expires-at", callback=_moment, help="When it expires, such as 2030-01-31T12:00:00Z."
+)
+@click.option(
+    "--expires-in", callback=_time_from_now, help="How long it is valid, such as 12h or 90d."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 def keys_create(
     name: str,
     role: str,
@@ -75,9 +81,9 @@ def keys_create(
     *,
     as_json: bool,
 ) -> None:
-    """Create a key and print it: it is shown this once."""
+    """Create a key and print it. It cannot be shown again."""
     if expires_at and expires_in:
-        raise click.UsageError("--expires-at and --expires-in say the same; give one of them")
+        raise click.UsageError("--expires-at and --expires-in cannot be used together")
     end = expires_at or expires_in
     with _opened_store() as store:
         key, secret = service.create_key(
@@ -86,14 +92,19 @@ def keys_create(
     if as_json:
         write_json({**KeyReadRes().dump(key), "key": secret})
         return
-    click.echo(f"created {key.role} key {key.key_id} for {key.scope}; it is shown once:", err=True)
+    click.echo(f"created {key.role} key {key.key_id} for {key.scope}; shown only once:", err=True)
     click.echo(secret)
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object per line, as in the API.",
+)
 def keys_list(*, as_json: bool) -> None:
-    """List all keys, oldest first, revoked ones too."""
+    """List all keys, oldest first, including revoked ones."""
     with _opened_store() as store:
         found = [KeyReadRes().dump(key) for key in service.list_keys(store)]
     if as_json:
@@ -108,11 +119,11 @@ def keys_list(*, as_json: bool) -> None:
 @click.option(
     "--cascade",
     is_flag=True,
-    help="Revoke also the keys that were made with it, those made with these, and so on.",
+    help="Also revoke the keys that were created with it, those created with these, and so on.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, as the API answers it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
-    """Revoke the key with this id: it stops working within a second."""
+    """Revoke the key with this id; it stops working within a second."""
     with _opened_store() as store:
         revoked = service.revoke_key(store, key_id, cascade=cascade)
     if as_json:
@@ -120,19 +131,20 @@ def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
         return
     note(f"revoked {key_id}")
     if cascade:
-        note(f"revoked {counted(revoked.also_revoked, 'key')} made with it")
+        note(f"revoked {counted(revoked.also_revoked, 'key')} created with it")
     elif revoked.left_in_use:
         note(
-            f"still in use: {counted(revoked.left_in_use, 'key')} made with it; "
+            f"still in use: {counted(revoked.left_in_use, 'key')} created with it; "
             f"to revoke all of them: scoreline keys revoke --cascade {key_id}"
         )
 
 
 @contextmanager
 def _opened_store() -> Iterator[Store]:
-    """The store of the settings, ready; every error becomes one line and an exit code.
+    """Open and prepare the store of the settings, and close it at the end of the block.
 
-    Log lines, those of the audit log too, go to stderr: stdout is the command's.
+    Every error becomes one line and an exit code. Log lines, including those of the audit log, go
+    to stderr, because stdout is for the result of the command.
     """
     try:
         settings = read_settings(os.environ)

@@ -1,4 +1,4 @@
-"""The shapes of API keys over HTTP; neither a hash nor, but once, the key itself is in them."""
+"""Schemas of API keys. None has the hash of a key; only KeyCreateRes has the key itself."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from app.schemas.query_fields import Flag, WholeNumber
 
 ROLES = ("create", "read", "write", "admin")
 SCOPE = r"^(\*|([^/*][^/]*|\*[^/]+)/[^/]+)$"
-"""entity/project, entity/* or *; the service holds every key to it."""
+"""The pattern of a scope: entity/project, entity/* or *."""
 
 MAX_SCOPE_CHARACTERS = 8_192
 MAX_NAME_CHARACTERS = 255
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 NAME = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
-"""A line of text that is not blank: no line breaks or other control characters."""
+"""The pattern of a name: not blank, without line breaks and other control characters."""
 
 _NAME = {"pattern": NAME, "maxLength": MAX_NAME_CHARACTERS}
 
 
 class KeyCreateBody(Shape):
-    """The body that creates an API key, which rejects unknown fields: one may be a misspelt end."""
+    """The body that creates an API key.
+
+    It rejects unknown fields, because one of them may be a misspelt `expires_at`.
+    """
 
     class Meta(Shape.Meta):
         """marshmallow's options."""
@@ -33,11 +36,11 @@ class KeyCreateBody(Shape):
     name = Text(
         required=True, metadata={"description": "What the key is for; shown in lists.", **_NAME}
     )
-    role = Choice(ROLES, required=True, metadata={"description": "What it may do."})
+    role = Choice(ROLES, required=True, metadata={"description": "What the key may do."})
     scope = Text(
         required=True,
         metadata={
-            "description": "Where: entity/project, entity/* or * for all.",
+            "description": "Where the key is valid: entity/project, entity/*, or * for all.",
             "pattern": SCOPE,
             "maxLength": MAX_SCOPE_CHARACTERS,
         },
@@ -46,7 +49,7 @@ class KeyCreateBody(Shape):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "Who its scores are attributed to (wb_user_id); or the name.",
+            "description": "The wb_user_id of the key's scores. Default: the name.",
             "pattern": f"^$|{NAME}",
             "maxLength": MAX_NAME_CHARACTERS,
         },
@@ -55,86 +58,100 @@ class KeyCreateBody(Shape):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "When it ends, with a time zone; without it, when the caller's key does."
+            "description": "When the key expires, with a time zone. Default: as the caller's key."
         },
     )
 
 
 class KeyReadRes(Shape):
-    """One API key."""
+    """An API key, without the key itself."""
 
-    key_id = Text(required=True, metadata={"description": "What it is called in logs and calls."})
-    name = Text(required=True, metadata={"description": "What it is for."})
-    role = Text(required=True, metadata={"description": "What it may do.", "enum": list(ROLES)})
-    scope = Text(required=True, metadata={"description": "Where it may do that."})
-    owner = Text(required=True, metadata={"description": "Who its scores are attributed to."})
-    created_at = UtcText(required=True, metadata={"description": "When it was made, UTC."})
+    key_id = Text(required=True, metadata={"description": "The id of the key, in calls and logs."})
+    name = Text(required=True, metadata={"description": "What the key is for."})
+    role = Text(
+        required=True, metadata={"description": "What the key may do.", "enum": list(ROLES)}
+    )
+    scope = Text(required=True, metadata={"description": "Where the key is valid."})
+    owner = Text(required=True, metadata={"description": "The wb_user_id of the key's scores."})
+    created_at = UtcText(
+        required=True, metadata={"description": "When the key was created, in UTC."}
+    )
     created_by = Text(
         required=True,
         allow_none=True,
         metadata={
-            "description": "The key_id of the key that made it; `cli` is the command line, `start` "
-            "the first start, `admin` the key of SCORELINE_ADMIN_KEY, null an older Scoreline."
+            "description": "The key_id of the key that created it; `cli` for the command line, "
+            "`start` for the first start, `admin` for the key of SCORELINE_ADMIN_KEY, null if an "
+            "older Scoreline created it."
         },
     )
     expires_at = UtcText(
-        required=True, allow_none=True, metadata={"description": "When it ends, if ever, UTC."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the key expires, in UTC; null if it does not."},
     )
     last_used_at = UtcText(
         required=True,
         allow_none=True,
-        metadata={"description": "When it was last used, UTC, to about a minute; null if never."},
+        metadata={
+            "description": "When the key was last used, in UTC, to about a minute; null if never."
+        },
     )
     revoked_at = UtcText(
         required=True,
         allow_none=True,
-        metadata={"description": "When it was revoked, UTC; null while it is not."},
+        metadata={"description": "When the key was revoked, in UTC; null if it is not."},
     )
 
 
 class KeyCreateRes(KeyReadRes):
     """A new API key, with the key itself."""
 
-    key = Text(required=True, metadata={"description": "The key: nobody can ask for it again."})
+    key = Text(required=True, metadata={"description": "The key, which cannot be read again."})
 
 
 class KeyListQuery(Query):
-    """Which page of the list of keys."""
+    """The query of a page of API keys."""
 
     limit = WholeNumber(
-        least=1, most=1_000, load_default=1_000, metadata={"description": "At most so many."}
+        least=1,
+        most=1_000,
+        load_default=1_000,
+        metadata={"description": "The most keys to return."},
     )
     after = Text(load_default="", metadata={"description": "Only keys after this key_id."})
 
 
 class KeyRevokeQuery(Query):
-    """What else to revoke."""
+    """The query that revokes an API key."""
 
     cascade = Flag(
         load_default=False,
         metadata={
-            "description": "Revoke also the keys that were made with it, those that were made with "
-            "these, and so on; the key itself may be revoked already."
+            "description": "Also revoke the keys that were created with it, those created with "
+            "these, and so on; the key itself may already be revoked."
         },
     )
 
 
 class KeyRevokeRes(KeyReadRes):
-    """A revoked key, and what became of the keys that were made with it."""
+    """A revoked key, and how many of the keys that were created with it were revoked or not."""
 
     also_revoked = fields.Integer(
         required=True,
-        metadata={"description": "How many keys that were made with it were revoked by this call."},
+        metadata={"description": "How many keys created with it this call revoked too."},
     )
     left_in_use = fields.Integer(
         required=True,
-        metadata={"description": "How many keys that were made with it are still in use."},
+        metadata={"description": "How many keys created with it are still in use."},
     )
 
 
 class KeyListRes(Shape):
-    """The API keys of a scope."""
+    """A page of API keys."""
 
     keys = fields.List(
-        fields.Nested(KeyReadRes), required=True, metadata={"description": "Oldest first."}
+        fields.Nested(KeyReadRes),
+        required=True,
+        metadata={"description": "The keys, oldest first."},
     )

@@ -1,4 +1,4 @@
-"""API keys: create, list, revoke and recognise them, and decide what they may do where."""
+"""Create, list, revoke and recognise API keys, and decide what they may do where."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _check_number(store: Store) -> None:
     if store.count_keys(in_use_at=utc_now()) >= MAX_KEYS_IN_USE:
         raise TooManyKeys(f"{MAX_KEYS_IN_USE:,} API keys are in use; revoke some first")
     if store.count_keys() >= MAX_KEYS:
-        raise TooManyKeys(f"the store holds {MAX_KEYS:,} API keys, revoked ones too")
+        raise TooManyKeys(f"the store holds {MAX_KEYS:,} API keys, including revoked ones")
 
 
 def list_keys(
@@ -227,7 +227,7 @@ def _may_grant(caller: ApiKey, key: ApiKey) -> bool:
 
 
 class KeyRing:
-    """Recognises keys, and caches for FRESH_SECONDS those that the store holds."""
+    """Finds keys in use, and caches those of the store for FRESH_SECONDS."""
 
     def __init__(
         self,
@@ -272,10 +272,10 @@ class KeyRing:
 
 
 class KeyUses:
-    """Notes in memory when keys are used, and writes that to the store once a minute at most.
+    """Records in memory when keys are used, and writes that to the store once a minute at most.
 
     Each process writes on a thread that starts with its first use, so it works before and after a
-    fork. A clean exit writes what is noted; a kill loses the last minute.
+    fork. A clean exit writes what is pending; a kill loses the last minute.
     """
 
     def __init__(self, store: Store) -> None:
@@ -283,7 +283,7 @@ class KeyUses:
         self._begin()
 
     def _begin(self) -> None:
-        """Start empty; a child leaves what its parent noted to the parent."""
+        """Start empty: what a parent process has recorded, the parent itself writes."""
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._noted: dict[str, datetime] = {}
@@ -291,7 +291,7 @@ class KeyUses:
         self._writer: threading.Thread | None = None
 
     def note(self, key_id: str) -> None:
-        """Note that this key is used now, without a call of the store."""
+        """Record that this key is used now, without a call to the store."""
         if self._process != os.getpid():
             self._begin()
         with self._lock:
@@ -311,7 +311,7 @@ class KeyUses:
             time.sleep(WRITE_USES_SECONDS)
 
     def write(self) -> None:
-        """Write all noted uses to the store, and keep them if it does not answer."""
+        """Write all recorded uses to the store, and keep them if it does not answer."""
         if self._process != os.getpid():
             return  # A child that exits without a use of its own has nothing to write.
         with self._lock:
@@ -350,17 +350,19 @@ def new_key(
             raise InvalidKeySetting(
                 field,
                 text,
-                f"a key's {field} has 1 to {MAX_NAME_CHARACTERS} characters, not all blank, "
-                "and no control characters",
+                f"the {field} of a key must have 1 to {MAX_NAME_CHARACTERS} characters, not all "
+                "blank, and no control characters",
             )
     if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
-        raise InvalidKeySetting("name", name, "a key's name, owner and scope are text in UTF-8")
+        raise InvalidKeySetting("name", name, "name, owner and scope must be valid Unicode")
     if role not in ROLES:
-        raise InvalidKeySetting("role", role, f"a role is one of {', '.join(ROLES)}, not {role!r}")
+        raise InvalidKeySetting(
+            "role", role, f"role must be one of {', '.join(ROLES)}, not {role!r}"
+        )
     _check_scope(scope)
     if expires_at and not now < expires_at < NEVER:
         given = expires_at.isoformat()
-        raise InvalidKeySetting("expires_at", given, "a key ends in the future, before 9999")
+        raise InvalidKeySetting("expires_at", given, "a key must expire in the future, before 9999")
     expires_at = _whole_milliseconds(expires_at.astimezone(UTC)) if expires_at else None
     return ApiKey(
         new_id(),
@@ -394,7 +396,7 @@ def _settings_key(secret: str) -> ApiKey:
 
 def _check_scope(scope: str) -> None:
     if len(scope) > MAX_SCOPE_CHARACTERS or not re.fullmatch(SCOPE, scope):
-        meant = f"a scope is entity/project, entity/* or *, not {scope!r}"
+        meant = f"scope must be entity/project, entity/* or *, not {scope!r}"
         raise InvalidKeySetting("scope", scope, meant)
 
 

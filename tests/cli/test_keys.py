@@ -90,7 +90,7 @@ def test_a_revocation_says_what_stays_in_use_and_a_cascade_ends_it(tmp_path: Pat
         for _ in range(2):
             create_key(store, name="n", role="create", scope="acme/*", caller=caller)
     revoked = run(tmp_path, "keys", "revoke", boss["key_id"])
-    assert "still in use: 2 keys made with it; " in revoked.stderr
+    assert "still in use: 2 keys created with it; " in revoked.stderr
     cascade = run(tmp_path, "keys", "revoke", "--cascade", "--json", boss["key_id"])
     answer = json.loads(cascade.stdout)
     assert (answer["also_revoked"], answer["left_in_use"]) == (2, 0)
@@ -125,7 +125,9 @@ def test_an_empty_list_of_keys_prints_nothing(tmp_path: Path) -> None:
 def test_a_scope_that_means_nothing_is_refused(tmp_path: Path, scope: str) -> None:
     refused = run(tmp_path, "keys", "create", "--name", "x", "--role", "read", "--scope", scope)
     assert refused.returncode == 2
-    assert refused.stderr == f"scoreline: a scope is entity/project, entity/* or *, not {scope!r}\n"
+    assert (
+        refused.stderr == f"scoreline: scope must be entity/project, entity/* or *, not {scope!r}\n"
+    )
 
 
 def test_wrong_use_and_wrong_settings_are_code_2(tmp_path: Path) -> None:
@@ -160,12 +162,12 @@ def test_a_key_may_be_given_an_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--expires-at", "2026-01-01T00:00:00Z"], "a key ends in the future"),
-        (["--expires-at", "2999-01-01T00:00:00"], "it names no time zone; end it in Z for UTC"),
+        (["--expires-at", "2026-01-01T00:00:00Z"], "a key must expire in the future"),
+        (["--expires-at", "2999-01-01T00:00:00"], "no time zone; add Z for UTC"),
         (["--expires-at", "soon"], "input is too short"),
-        (["--expires-in", "0d"], "a whole number and m, h, d or w, such as 90d"),
+        (["--expires-in", "0d"], "must be a whole number followed by m, h, d or w, such as 90d"),
         (["--expires-in", "1y"], "such as 90d"),
-        (["--expires-in", "1d", "--expires-at", "2999-01-01T00:00Z"], "give one of them"),
+        (["--expires-in", "1d", "--expires-at", "2999-01-01T00:00Z"], "cannot be used together"),
     ],
 )
 def test_an_end_that_means_nothing_is_refused(
@@ -181,7 +183,7 @@ def test_an_end_that_means_nothing_is_refused(
 def test_a_scope_that_is_none_is_refused_with_a_far_end(tmp_path: Path) -> None:
     refused = run(tmp_path, *CREATE[:-1], "acme", "--expires-in", "99999w")
     assert refused.returncode == 2
-    assert "a scope is entity/project" in refused.stderr
+    assert "scope must be entity/project" in refused.stderr
     assert listed(tmp_path) == []
 
 

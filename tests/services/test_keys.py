@@ -357,7 +357,7 @@ def test_a_key_never_outlives_its_creator(store: Store) -> None:
     ],
 )
 def test_an_expiry_in_the_past_or_out_of_range_is_refused(store: Store, end: datetime) -> None:
-    with pytest.raises(InvalidKeySetting, match="ends in the future"):
+    with pytest.raises(InvalidKeySetting, match="expire in the future"):
         make(store, expires_at=end)
     assert store.list_keys() == []
 

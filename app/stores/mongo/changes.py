@@ -1,4 +1,4 @@
-"""Following the scores of a project by MongoDB's change stream."""
+"""Follow the scores of a project with MongoDB's change stream."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ from app.stores.mongo.driver import PAGE_BYTES, read_page
 
 Scores = Collection[dict[str, Any]]
 Cursor = dict[str, Any]
-"""`token` is the change stream's; `after` is the last id of a walk from the beginning."""
+"""The position of a reader.
+
+`token` is a resume token of the change stream. `after` is the last id that was returned while the
+scores that were stored before the stream began are read, and absent afterwards.
+"""
 
 AWAIT_MILLISECONDS = 250
-"""How long one question to the server waits, at most."""
+"""How long one call of the server waits for a change, at most."""
 
 DRAIN_SECONDS = 0.5
-"""How long a call goes on after its first score."""
+"""How long to go on collecting scores after the first one."""
 
 TOO_OLD = frozenset({136, 260, 280, 286})
 """CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
 MALFORMED = frozenset({9, 40647, 40648, 40649, 50811})
-"""What the server says of a resume token that it cannot read."""
+"""The server's error codes for a resume token that it cannot read."""
 
 NO_CURSOR = "this is not a cursor of this service"
 EXPIRED = (
@@ -54,19 +58,19 @@ def read_changes(
     wait: float,
     closed: threading.Event,
 ) -> Changes:
-    """Return the scores of (entity, project) that came after a cursor; see `Store.read_changes`.
+    """Return the scores of (entity, project) after a cursor, as `Store.read_changes` promises.
 
     The wait ends early when `closed` is set.
     """
     cursor = _decoded(text)
     if cursor["token"] is None:
-        # The stream begins before the walk, so that nothing falls between the two.
+        # The stream begins before the stored scores are read, so that no score is missed.
         with _watch(collection, project, None, 0) as stream:
             cursor["token"] = stream.resume_token
     if "after" in cursor:
         scores, is_whole = _walk(collection, project, cursor["after"], limit)
         if is_whole:
-            # Later scores are in the stream, so that a walk ends where others always write.
+            # Later scores are in the stream. So this part ends even if others keep writing.
             del cursor["after"]
         elif scores:
             cursor["after"] = scores[-1].score_id
@@ -86,7 +90,7 @@ def read_changes(
 def _walk(
     collection: Scores, project: tuple[str, str], after: str, limit: int
 ) -> tuple[list[Score], bool]:
-    """Return the next stored scores in the order of their ids, and whether those are the last."""
+    """Return the stored scores after an id, in the order of ids, and whether they are the last."""
     wanted = {"entity": project[0], "project": project[1], "_id": {"$gt": after}}
     found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project")
     documents, is_whole = read_page(found, limit)
@@ -96,10 +100,10 @@ def _walk(
 def _incoming(
     stream: ChangeStream[dict[str, Any]], wait: float, closed: threading.Event
 ) -> Iterator[dict[str, Any]]:
-    """Yield the documents of what has come in, and wait for the first score where nothing has.
+    """Yield the documents of new scores; if there are none, wait for the first.
 
-    Ends with the server's batch: under steady traffic a call would go on for ever. Raises
-    CursorExpired when the collection was dropped.
+    Ends with the current batch of the server, because it might never end while others keep writing.
+    Raises CursorExpired if the collection was dropped.
     """
     deadline = time.monotonic() + wait
     since: float | None = None
@@ -149,7 +153,7 @@ def _encoded(cursor: Cursor) -> str:
 
 
 def _decoded(text: str | None) -> Cursor:
-    """Return what a cursor says. Raises InvalidParameter."""
+    """Return the position in the text of a cursor. Raises InvalidParameter."""
     if text is None:
         return {"token": None}
     if text == START:
@@ -170,7 +174,7 @@ def _decoded(text: str | None) -> Cursor:
 
 
 def _is_token(token: object) -> bool:
-    """Return whether this is a resume token of MongoDB, whose text is hexadecimal."""
+    """Return whether this has the form of a resume token of MongoDB: hexadecimal text."""
     if not isinstance(token, dict) or not set(token) <= {"_data", "_typeBits"}:
         return False
     data = token.get("_data")

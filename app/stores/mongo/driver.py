@@ -1,4 +1,4 @@
-"""The driver: its client, made of a URI, and its errors in the service's words."""
+"""Connect to MongoDB, read pages of documents, and translate the errors of the driver."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable,
 from app.stores.mongo.documents import size
 
 DATABASE = "scoreline"
-"""The database of a URI that names none."""
+"""The default database, for a URI that names none."""
 
 OPTIONS: Mapping[str, Any] = {
     "w": "majority",
     "journal": True,
-    # A dead server is a 503 within seconds, not a hang.
+    # If a server is down, a call must fail within seconds instead of hanging.
     "serverSelectionTimeoutMS": 2_000,
     "connectTimeoutMS": 2_000,
     "socketTimeoutMS": 20_000,
     "appname": "scoreline",
-    # A client that has not been asked anything yet has no threads that a fork would lose.
+    # Connect on first use, because the threads of a connected client would not survive a fork.
     "connect": False,
 }
-"""The driver's options where the URI does not set them."""
+"""The options of the driver, unless the URI sets them."""
 
 PAGE_BYTES = 4 * 1024 * 1024
-"""About how many bytes of documents are read before they are handed on."""
+"""About how many bytes of documents a page has."""
 
 
 def connect(uri: str) -> Database[dict[str, Any]]:
-    """Return the database that a URI names; its client connects when it is first asked something.
+    """Return the database that a URI names; its client connects on first use.
 
-    Raises StoreRefused on a URI that pymongo does not take.
+    Raises StoreRefused if pymongo does not accept the URI.
     """
     try:
         given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
         options = {name: value for name, value in OPTIONS.items() if name.lower() not in given}
         with warnings.catch_warnings():
-            # pymongo only warns of an option that it does not understand, and goes on without.
+            # pymongo only warns about an option that it does not know, and ignores it.
             warnings.simplefilter("error", UserWarning)
             client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True, **options)
         return client.get_default_database(DATABASE)
@@ -64,9 +64,9 @@ def connect(uri: str) -> Database[dict[str, Any]]:
 
 
 def read_page(found: Cursor[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return score documents of about PAGE_BYTES, `most` of them, and whether those are all.
+    """Return at most `most` documents, of about PAGE_BYTES, and whether those are all.
 
-    The cursor is closed then: the server need not keep it while a client is waited for.
+    The cursor is closed on return, so that the server does not keep it for a slow client.
     """
     documents: list[dict[str, Any]] = []
     read = 0
@@ -80,23 +80,23 @@ def read_page(found: Cursor[dict[str, Any]], most: int) -> tuple[list[dict[str, 
 
 
 _FOR_DEVELOPERS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
-"""What the driver adds to the message of a server that cannot be reached."""
+"""What the driver adds to its message if a server cannot be reached."""
 
 # MongoDB's error codes.
 _DUPLICATE_KEY = 11000
 _BSON_OBJECT_TOO_LARGE = 10334
 
-_TOO_LARGE = "the score is larger than a MongoDB document can be"
+_TOO_LARGE = "the score is too large for a MongoDB document"
 _MOST_BYTES = 16 * 1024 * 1024 - 16 * 1024
-"""What a document may have: 16 MiB, less what a transaction's entry in the oplog adds to it."""
+"""The size limit of a document: 16 MiB, less what the oplog entry of a transaction adds to it."""
 
 _SMALL = 1024 * 1024
-"""So many characters are certainly not too large, whatever they are encoded to."""
+"""A document of so many characters is never too large, however they are encoded."""
 
 
 @contextmanager
 def our_errors() -> Iterator[None]:
-    """Turn what the driver raises into the service's errors."""
+    """Turn the driver's errors into those of app/errors.py."""
     try:
         yield
     except (PyMongoError, BSONError) as error:
@@ -105,7 +105,7 @@ def our_errors() -> Iterator[None]:
 
 def _ours(error: Exception) -> ScorelineError:
     if isinstance(error, DuplicateKeyError):
-        return Conflict("a document with this id or key is stored already")
+        return Conflict("a document with this id or key already exists")
     if isinstance(error, DocumentTooLarge):
         return TooLarge(_TOO_LARGE)
     if isinstance(error, ConnectionFailure):
@@ -114,14 +114,14 @@ def _ours(error: Exception) -> ScorelineError:
 
 
 def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
-    """Return the error of one document of a write, of which the server says why it failed."""
+    """Return the error for a document of a write, given the server's description of the failure."""
     if failure["code"] == _DUPLICATE_KEY:
-        return Conflict("a score with this id or key is stored already")
+        return Conflict("a score with this id or key already exists")
     if failure["code"] == _BSON_OBJECT_TOO_LARGE:
         return TooLarge(_TOO_LARGE)
     return StoreUnavailable(f"{failure['code']}: {failure.get('errmsg')}")
 
 
 def is_too_large(document: dict[str, Any]) -> bool:
-    """Return whether no server takes a document, which would make its neighbours fail too."""
+    """Return whether a document is too large for any server; others in its write would fail too."""
     return size(document) > _SMALL and len(bson.encode(document)) > _MOST_BYTES
