@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
-# pip says what it does: the first time takes minutes on a slow network.
+# pip shows its progress, because the first install takes minutes on a slow network.
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
-# The tests of a module share services: they run in one process.
+# The tests of a module share services, so they run in one process.
 PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
@@ -18,50 +18,50 @@ COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: $(VENV)/.serving  ## Serve on 127.0.0.1:8000, the store at var/scoreline.db.
+run: $(VENV)/.serving  ## Serve on 127.0.0.1:8000, with the store in var/scoreline.db.
 	@exec $(BIN)/scoreline serve
 
 test: $(VENV)/.testing  ## Run every test that this machine can run.
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-coverage: $(VENV)/.testing  ## Run the same, and show the lines that none of them runs.
+coverage: $(VENV)/.testing  ## Run the tests, and show the lines that none of them runs.
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
-test-interop: $(VENV)/.interop  ## Run the official client, the weave package, against the service.
+test-interop: $(VENV)/.interop  ## Test the service with its official client, the weave package.
 	@$(BIN)/python -m pytest tests/interop
 
-test-browser: $(VENV)/.browser  ## Open /docs in a real browser (the machine's chromium).
+test-browser: $(VENV)/.browser  ## Test /docs and CORS in a real browser (the chromium on PATH).
 	@$(BIN)/python -m pytest tests/browser
 
-test-faults: $(VENV)/.interop  ## Kill, fill and damage under load; count what is lost.
+test-faults: $(VENV)/.interop  ## Kill, fill and damage a service under load; count lost scores.
 	@$(BIN)/python -m pytest -m faults -s tests/faults
 
 test-attack: $(VENV)/.attacking  ## Attack a running service (SCORELINE_TEST_CASES=10000 for longer).
 	@$(BIN)/python -m pytest -m attack -s tests/attack
 
-test-minimal: $(VENV)-minimal/.minimal  ## Run the tests on the least releases that setup.cfg allows.
+test-minimal: $(VENV)-minimal/.minimal  ## Run the tests on the oldest releases that setup.cfg allows.
 	@$(VENV)-minimal/bin/python -m pytest $(PARALLEL) $(TESTS)
 
-test-newest:  ## Run the tests on the newest releases that setup.cfg allows, asked for anew.
+test-newest:  ## Run the tests on the newest releases that setup.cfg allows, freshly installed.
 	@rm -rf $(VENV)-newest
 	@$(MAKE) --no-print-directory VENV=$(VENV)-newest $(VENV)-newest/.testing
 	@$(VENV)-newest/bin/python -m pytest $(PARALLEL) $(TESTS)
 
-fuzz: $(VENV)/.fuzzing  ## Fuzz the reading of JSON, for FUZZ_SECONDS=60.
+fuzz: $(VENV)/.fuzzing  ## Fuzz the JSON parser, for FUZZ_SECONDS=60.
 	@$(BIN)/python -m tests.attack.fuzz_json -max_len=2000 -max_total_time=$(FUZZ_SECONDS)
 
-lock: $(VENV)/.locking  ## Renew requirements.lock and tests/minimal.lock from setup.cfg.
+lock: $(VENV)/.locking  ## Write requirements.lock and tests/minimal.lock from setup.cfg.
 	@$(COMPILE) --upgrade --output-file requirements.lock
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra parquet \
 		--output-file tests/minimal.lock
 
-check: $(VENV)/.testing  ## Lint, types, layers.
+check: $(VENV)/.testing  ## Lint, and check formatting, types and layers.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.benching  ## Measure beside other services and raw SQLite (needs wrk; BENCH=--quick).
+bench: $(VENV)/.benching  ## Compare the speed with other services and raw SQLite (needs wrk; BENCH=--quick).
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:  ## Remove the virtual environments and caches; var/ with the store stays.
@@ -71,28 +71,28 @@ clean:  ## Remove the virtual environments and caches; var/ with the store stays
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Scoreline needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
-	@echo "Making a virtual environment in $(VENV)" >&2
+	@echo "Creating a virtual environment in $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serving: $(INPUTS) | $(BIN)/python
-	@echo "Installing what serving needs" >&2
+	@echo "Installing Scoreline and its dependencies" >&2
 	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.testing: $(VENV)/.serving
-	@echo "Installing what the tests need" >&2
+	@echo "Installing the dependencies of the tests" >&2
 	@$(PIP) --editable '.[test,otel]'
 	@$(PIP) --editable '.[secantus]' \
 		|| echo "SecantusDB cannot be installed here: tests of MongoDB need another server" >&2
 	@touch $@
 
 $(VENV)/.interop: $(VENV)/.testing
-	@echo "Installing the official client" >&2
+	@echo "Installing the weave package" >&2
 	@$(PIP) --editable '.[interop]'
 	@touch $@
 
 $(VENV)/.attacking: $(VENV)/.testing
-	@echo "Installing what the attacks need" >&2
+	@echo "Installing the dependencies of the attacks" >&2
 	@$(PIP) --editable '.[attack]'
 	@touch $@
 
@@ -102,22 +102,22 @@ $(VENV)/.fuzzing: $(VENV)/.testing
 	@touch $@
 
 $(VENV)/.locking: $(VENV)/.serving
-	@echo "Installing what pins the dependencies" >&2
+	@echo "Installing the tool that pins the dependencies" >&2
 	@$(PIP) --editable '.[lock]'
 	@touch $@
 
 $(VENV)-minimal/.minimal: $(INPUTS) tests/minimal.lock
 	@$(MAKE) --no-print-directory VENV=$(VENV)-minimal $(VENV)-minimal/.testing
-	@echo "Installing the least releases" >&2
+	@echo "Installing the oldest allowed releases" >&2
 	@$(PIP:$(VENV)/%=$(VENV)-minimal/%) --require-hashes --requirement tests/minimal.lock
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.testing
-	@echo "Installing what drives the browser" >&2
+	@echo "Installing the tool that drives the browser" >&2
 	@$(PIP) --editable '.[browser]'
 	@touch $@
 
 $(VENV)/.benching: $(VENV)/.testing
-	@echo "Installing what the benchmarks need" >&2
+	@echo "Installing the dependencies of the benchmarks" >&2
 	@$(PIP) --editable '.[bench]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Make scores to send, which are like those of an evaluation and all different."""
+"""Create the scores to send, which resemble those of an evaluation and are all different."""
 
 from __future__ import annotations
 

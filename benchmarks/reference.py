@@ -58,7 +58,7 @@ class ScoreCreateRes(BaseModel):
 
 
 def create_app() -> FastAPI:
-    """Make the ASGI application on REFERENCE_DATABASE, which REFERENCE_KEY may write to."""
+    """Create the ASGI application, which stores in REFERENCE_DATABASE and accepts REFERENCE_KEY."""
     store = Store(os.environ["REFERENCE_DATABASE"])
     key = os.environ["REFERENCE_KEY"].encode()
     app = FastAPI()
@@ -78,7 +78,7 @@ def create_app() -> FastAPI:
 class Store:
     """Scores in the SQLite file at `path`, with a connection for each thread.
 
-    Writers take turns by a lock file: with SQLite's own busy handler alone it was slower.
+    Writers take turns with a lock file, because SQLite's own busy handler alone was slower.
     """
 
     def __init__(self, path: str) -> None:
@@ -89,7 +89,7 @@ class Store:
                 migrate(connection, 0)
 
     def add(self, entity: str, project: str, body: ScoreCreateBody) -> str:
-        """Keep one score and return its id when it is durable."""
+        """Store one score, and return its id when it is durable."""
         score_id = str(uuid7())
         value = json.dumps(body.value, ensure_ascii=False, separators=(",", ":"))
         ids = (entity, project, body.evaluation_run_id, body.prediction_id, body.scorer)

@@ -12,7 +12,7 @@ RULE = ("---", "---", "---", "--:", "--:", "--:", "---")
 
 @dataclass(frozen=True)
 class Row:
-    """The values of a side and of what it is compared with, if anything, round by round."""
+    """The values of a side, and of the other side if it is compared with one, round by round."""
 
     what: str
     side: str
