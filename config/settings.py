@@ -112,7 +112,7 @@ def host(text: str) -> str:
 
 
 def rate(text: str) -> tuple[int, int] | str | None:
-    """Parse a rate to calls and seconds, `off` to None, and `auto` to AUTO."""
+    """Parse a rate into calls and seconds, `off` into None, and `auto` into AUTO."""
     if text == AUTO:
         return AUTO
     if text == "off":
@@ -162,8 +162,8 @@ SETTINGS = (
         "host",
         "127.0.0.1",
         host,
-        "The address to listen on. If `PORT` is set, as hosts do that start the Procfile, the "
-        "default is `0.0.0.0`; `scoreline serve` and `make run` still listen on loopback.",
+        "The address to listen on. If `PORT` is set, as hosting platforms do that use the Procfile, "
+        "the default is `0.0.0.0`; `scoreline serve` and `make run` still listen on loopback.",
     ),
     Setting(
         "PORT",
@@ -235,7 +235,7 @@ SETTINGS = (
             "((rediss?|memcached)://.+)?",
             "redis://HOST, rediss://HOST or memcached://HOST",
         ),
-        "The server where all worker processes, also on several machines, count calls together: "
+        "The server on which all worker processes, even on several machines, count calls together: "
         "`redis://…`, `rediss://…` or `memcached://…`.",
     ),
     Setting(
@@ -244,8 +244,8 @@ SETTINGS = (
         "0",
         whole_number(0, 10),
         "How many proxies are in front of the service and add to `X-Forwarded-For`. The address of "
-        "a client is then read from there, and the host to compare a page's `Origin` with from "
-        "`X-Forwarded-Host`. With 0 they are the address that connects and `Host`.",
+        "a client is then read from that header, and the host that a page's `Origin` must match from "
+        "`X-Forwarded-Host`. With 0, the address of the connection and `Host` are used.",
     ),
     Setting(
         "SCORELINE_CORS_ORIGINS",
@@ -276,7 +276,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read all settings from `environ`; an unset or empty variable means the default.
 
     Raises SettingsError for a value that is not valid, and for an unknown variable that begins with
-    SCORELINE_, because that is probably a typing error.
+    SCORELINE_, because that is probably a typo.
     """
     _refuse_unknown(environ)
     values: dict[str, Any] = {}
