@@ -11,6 +11,7 @@ from app.api import (
     analysis,
     browsers,
     docs,
+    documents,
     errors,
     evaluation_runs,
     health,
@@ -76,6 +77,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     # As in FastAPI, paths are not normalised and OPTIONS has no automatic response.
     app.url_map.merge_slashes = False
     app.url_map.converters["score_id"] = scores.ScoreId
+    app.url_map.converters["document_id"] = documents.DocumentId
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     request_log.install(app)
@@ -84,8 +86,8 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     prefix = settings.url_prefix
     for resource in (scores, transfers, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
-    for documents in (predictions, evaluation_runs):
-        app.register_blueprint(documents.blueprint, url_prefix=f"{prefix}{documents.PATH}")
+    for kind in (predictions, evaluation_runs):
+        app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)

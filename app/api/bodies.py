@@ -35,14 +35,14 @@ def reject_encoded(request: Request) -> None:
         raise Encoded(f"Send the body without Content-Encoding: {encoding} is not supported")
 
 
-def read_body(request: Request) -> Any:
-    """Return the parsed body if its type is JSON, otherwise its text; None if it is empty.
+def read_body(request: Request, empty: Any = None) -> Any:
+    """Return the parsed body if its type is JSON, otherwise its text; `empty` if there is none.
 
     Raises the errors of `read_bytes` and `jsontext.read`.
     """
     data = read_bytes(request)
     if not data:
-        return None
+        return empty
     if _is_json(request.environ.get("CONTENT_TYPE")):
         return jsontext.read(data)
     return data.decode("utf-8", "replace")

@@ -8,7 +8,8 @@ from flask import Blueprint
 
 from app.api.auth import allow, caller, current_owner
 from app.api.contract import raises, response
-from app.api.idempotency import mark_response, retry
+from app.api.documents import create
+from app.api.idempotency import retry
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
@@ -25,7 +26,6 @@ from app.schemas.evaluation_runs import (
     EvaluationRunReadRes,
 )
 from app.services.documents import (
-    create_document,
     delete_documents,
     list_documents,
     read_document,
@@ -46,13 +46,10 @@ def evaluation_run_create(entity: str, project: str, body: dict[str, Any]) -> di
     """Create an evaluation run."""
     sent = retry()
     run = new_run(entity, project, current_owner(), body, sent)
-    created = create_document(state().store, run, sent)
-    if created.replayed:
-        mark_response()
-    return {"evaluation_run_id": created.id}
+    return {"evaluation_run_id": create(run, sent)}
 
 
-@blueprint.get("/<path:evaluation_run_id>")
+@blueprint.get("/<document_id:evaluation_run_id>")
 @allow("read")
 @response(EvaluationRunReadRes)
 @raises(NotFound)
@@ -90,7 +87,7 @@ def evaluation_run_delete(entity: str, project: str, query: dict[str, Any]) -> d
     }
 
 
-@blueprint.post("/<path:evaluation_run_id>/finish")
+@blueprint.post("/<document_id:evaluation_run_id>/finish")
 @allow("create")
 @response(EvaluationRunFinishRes)
 @raises(NotFound)

@@ -152,8 +152,7 @@ def body(
         def wrapper(**rest: Any) -> Any:
             if not encoded:
                 reject_encoded(request)
-            content, finite = read_content()
-            content = {} if content is None and optional else content
+            content, finite = read_content(empty={} if optional else None)
             return view(**rest, body=_load(loader, content, finite=finite))
 
         return wrapper  # type: ignore[return-value]
@@ -161,10 +160,13 @@ def body(
     return decorate
 
 
-def read_content() -> tuple[Any, bool]:
-    """Return the parsed body of this request, and whether all its numbers are finite."""
+def read_content(empty: Any = None) -> tuple[Any, bool]:
+    """Return the parsed body of this request, and whether all its numbers are finite.
+
+    `empty` is returned for an empty body.
+    """
     try:
-        return read_body(request), True
+        return read_body(request, empty), True
     except jsontext.NotFinite as error:
         return error.value, False
 

@@ -8,7 +8,8 @@ from flask import Blueprint
 
 from app.api.auth import allow, caller, current_owner
 from app.api.contract import raises, response
-from app.api.idempotency import mark_response, retry
+from app.api.documents import create
+from app.api.idempotency import retry
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
@@ -24,7 +25,6 @@ from app.schemas.predictions import (
     PredictionReadRes,
 )
 from app.services.documents import (
-    create_document,
     delete_documents,
     list_documents,
     read_document,
@@ -45,13 +45,10 @@ def prediction_create(entity: str, project: str, body: dict[str, Any]) -> dict[s
     """Create a prediction."""
     sent = retry()
     prediction = new_prediction(entity, project, current_owner(), body, sent)
-    created = create_document(state().store, prediction, sent)
-    if created.replayed:
-        mark_response()
-    return {"prediction_id": created.id}
+    return {"prediction_id": create(prediction, sent)}
 
 
-@blueprint.get("/<path:prediction_id>")
+@blueprint.get("/<document_id:prediction_id>")
 @allow("read")
 @response(PredictionReadRes)
 @raises(NotFound)
@@ -83,7 +80,7 @@ def prediction_delete(entity: str, project: str, query: dict[str, Any]) -> dict[
     }
 
 
-@blueprint.post("/<path:prediction_id>/finish")
+@blueprint.post("/<document_id:prediction_id>/finish")
 @allow("create")
 @response(PredictionFinishRes)
 @raises(NotFound)

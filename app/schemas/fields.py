@@ -146,6 +146,8 @@ class Text(fields.String):
 class Identifier(Text):
     """A string that can name something: not empty, and of at most MAX_ID_CHARACTERS."""
 
+    shape: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(_check_length, **options)
 

@@ -98,6 +98,9 @@ def test_slow_readers_of_one_key_leave_room_for_others(
             readers.enter_context(read_slowly(narrow, f"{PATH}{route}", one))
         for long in ("", "/summary", "/export", "/gate?run=r&scorer=s&min=0"):
             assert_refused(narrow.send("GET", f"{PATH}{long}", key=one))
+        for documents in ("predictions", "evaluation_runs"):
+            path = PATH.replace("scores", documents)
+            assert_refused(narrow.send("GET", path, key=one))
         assert_refused(narrow.post(f"{PATH}/batch", {"scores": [SCORE]}, key=one))
         assert_short_requests_are_answered(narrow, one)
         assert narrow.send("GET", f"{PATH}/summary?scorer=none", key=other).status == 200

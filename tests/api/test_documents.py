@@ -246,7 +246,9 @@ def test_what_is_missing_is_named_in_weaves_order(
 
 
 @kinds
-@pytest.mark.parametrize("name", ["ci/main/1", "é ü", "a%2Fb", "x/finish", "batch", "../x", "?#"])
+@pytest.mark.parametrize(
+    "name", ["ci/main/1", "é ü", "a%2Fb", "finish", "x/finish/y", "batch", "../x", "?#"]
+)
 def test_an_id_that_is_sent_is_the_id(
     any_service: Service, project: str, kind: str, name: str
 ) -> None:
@@ -462,6 +464,26 @@ def test_a_finish_changes_nothing_of_a_prediction(any_service: Service, project:
         path = f"{project}/predictions/{prediction_id}/finish"
         assert any_service.send("POST", path, b'{"output":3}').json == {"success": True}
     assert read(any_service, project, "predictions", prediction_id) == before
+
+
+@kinds
+def test_the_methods_of_a_path_are_named(service: Service, project: str, kind: str) -> None:
+    for path, allowed in (
+        ("", "DELETE, GET, HEAD, POST"),
+        ("/a/b", "GET, HEAD"),
+        ("/a/b/finish", "POST"),
+    ):
+        answer = service.send("PUT", f"{project}/{kind}{path}")
+        assert answer.status == 405
+        assert ", ".join(sorted(answer.headers["Allow"].split(", "))) == allowed
+
+
+def test_a_body_of_null_does_not_finish_a_run(service: Service, project: str) -> None:
+    run_id = create(service, project, "evaluation_runs")
+    answer = service.send("POST", f"{project}/evaluation_runs/{run_id}/finish", b"null")
+    (error,) = answer.json["detail"]
+    assert (answer.status, error["type"], error["loc"]) == (422, "missing", ["body"])
+    assert read(service, project, "evaluation_runs", run_id)["status"] == "running"
 
 
 @pytest.mark.parametrize("summary", [1, [], "x"])

@@ -62,11 +62,11 @@ SCORE = {**NEW, "evaluation_run_id": "run"}
 
 PREDICTIONS = "/v2/<entity>/<project>/predictions"
 PREDICTION = {"model": "m", "inputs": {}, "output": 1}
-NAMED_PREDICTION = {"<path:prediction_id>": "prediction"}
+NAMED_PREDICTION = {"<document_id:prediction_id>": "prediction"}
 
 RUNS = "/v2/<entity>/<project>/evaluation_runs"
 RUN = {"evaluation": "e", "model": "m"}
-NAMED_RUN = {"<path:evaluation_run_id>": "run"}
+NAMED_RUN = {"<document_id:evaluation_run_id>": "run"}
 
 DOCUMENTS = {
     "predictions": {**PREDICTION, "prediction_id": "prediction"},
@@ -105,19 +105,19 @@ ROWS = {
     ("DELETE", PREDICTIONS): Row(
         401, ("write", "admin"), 200, 200, query="prediction_ids=prediction"
     ),
-    ("GET", f"{PREDICTIONS}/<path:prediction_id>"): Row(
+    ("GET", f"{PREDICTIONS}/<document_id:prediction_id>"): Row(
         401, ("read", "write", "admin"), 200, 404, names=NAMED_PREDICTION
     ),
-    ("POST", f"{PREDICTIONS}/<path:prediction_id>/finish"): Row(
+    ("POST", f"{PREDICTIONS}/<document_id:prediction_id>/finish"): Row(
         401, ("create", "write", "admin"), 200, 404, names=NAMED_PREDICTION
     ),
     ("POST", RUNS): Row(401, ("create", "write", "admin"), 200, 200, body=RUN),
     ("GET", RUNS): Row(401, ("read", "write", "admin"), 200, 200),
     ("DELETE", RUNS): Row(401, ("write", "admin"), 200, 200, query="evaluation_run_ids=run"),
-    ("GET", f"{RUNS}/<path:evaluation_run_id>"): Row(
+    ("GET", f"{RUNS}/<document_id:evaluation_run_id>"): Row(
         401, ("read", "write", "admin"), 200, 404, names=NAMED_RUN
     ),
-    ("POST", f"{RUNS}/<path:evaluation_run_id>/finish"): Row(
+    ("POST", f"{RUNS}/<document_id:evaluation_run_id>/finish"): Row(
         401, ("create", "write", "admin"), 200, 404, names=NAMED_RUN
     ),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
