@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from werkzeug.routing import BaseConverter
 
 from app.api.idempotency import mark_response
 from app.api.state import state
 from app.services.documents import create_document
 from app.services.scores import Retry
+from app.stores.base import Document
 
 
 class DocumentId(BaseConverter):
@@ -19,7 +18,7 @@ class DocumentId(BaseConverter):
     part_isolating = False
 
 
-def create(document: Any, retry: Retry) -> str:
+def create(document: Document, retry: Retry) -> str:
     """Store a document, and return its id; mark the response to a retry as replayed."""
     created = create_document(state().store, document, retry)
     if created.replayed:
