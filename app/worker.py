@@ -27,8 +27,8 @@ STAY_MILLISECONDS = 5
 SEND_SECONDS, RECEIVE_SECONDS = 10, 60
 """How long a client may pause while it sends a request, or while it receives a response.
 
-A slow client pauses long without fault: its system only asks for more once a good part of its
-buffer is free, which takes 20 seconds at 20 KB/s.
+A slow client may pause for long even if it never stops reading: its system only accepts more data
+once a large part of its buffer is free, which takes 20 seconds at 20 KB/s.
 """
 
 CLOSE_SECONDS = 2.0
@@ -48,7 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """Serve requests on threads; see `gunicorn.workers.gthread`, whose methods these refine."""
 
     slot = 0
-    """The number of this worker among the running ones; its replacement gets the same."""
+    """The number of this worker among the running ones; its replacement gets the same number."""
 
     wsgi: Any = None
 
@@ -130,7 +130,7 @@ def _end(sock: socket.socket) -> None:
     deadline = time.monotonic() + CLOSE_SECONDS
     with suppress(OSError):
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET:
-            sock.close()  # After an incomplete response: a clean end would make it look complete.
+            sock.close()  # The response is incomplete, and a clean end would make it look complete.
             return
         sock.shutdown(socket.SHUT_WR)
         while (left := deadline - time.monotonic()) > 0:

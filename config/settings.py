@@ -162,8 +162,9 @@ SETTINGS = (
         "host",
         "127.0.0.1",
         host,
-        "The address to listen on. If `PORT` is set, as hosting platforms do that use the Procfile, "
-        "the default is `0.0.0.0`; `scoreline serve` and `make run` still listen on loopback.",
+        "The address to listen on. If `PORT` is set, as hosting platforms do that use the "
+        "Procfile, the default is `0.0.0.0`; `scoreline serve` and `make run` still listen on "
+        "loopback.",
     ),
     Setting(
         "PORT",
@@ -244,8 +245,8 @@ SETTINGS = (
         "0",
         whole_number(0, 10),
         "How many proxies are in front of the service and add to `X-Forwarded-For`. The address of "
-        "a client is then read from that header, and the host that a page's `Origin` must match from "
-        "`X-Forwarded-Host`. With 0, the address of the connection and `Host` are used.",
+        "a client is then read from that header, and the host that a page's `Origin` must match "
+        "from `X-Forwarded-Host`. With 0, the address of the connection and `Host` are used.",
     ),
     Setting(
         "SCORELINE_CORS_ORIGINS",

@@ -21,7 +21,7 @@ MAX_VALUES = 5_000_000
 ALPHA = 0.05
 
 VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
-"""In the order in which comparisons are sorted; None is the verdict for texts."""
+"""The verdicts in the order in which comparisons are sorted; None is the verdict for texts."""
 
 
 def compare_runs(
@@ -33,10 +33,9 @@ def compare_runs(
 ) -> dict[str, Any]:
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
-    `wanted` is a loaded CompareQuery. Raises NotFound when a run has no scores, InvalidParameter
-    when there are more than MAX_SCORES scores or MAX_VALUES values or no score has a leaf that is
-    named, and whatever `check_client`
-    raises.
+    `wanted` is a loaded CompareQuery. Raises NotFound if a run has no scores, InvalidParameter if
+    there are more than MAX_SCORES scores or MAX_VALUES values, or if no score has a leaf that is
+    named, and whatever `check_client` raises.
     """
     query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
     candidates = list(dict.fromkeys(wanted["candidate"]))

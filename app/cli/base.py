@@ -171,7 +171,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Show progress on stderr: a bar on a terminal, otherwise a line for every tenth.
+    """Show progress on stderr: a bar on a terminal, otherwise a line for every tenth of the total.
 
     Yields a function that takes the amount done and the total, or None to keep the total.
     """

@@ -14,14 +14,14 @@ from app.cli.base import ServiceError, ServiceUnreachable
 
 PAGE = 1_000
 MAX_IDS_PER_DELETE = 100
-"""How many ids one request deletes; a request line of this length passes every proxy."""
+"""How many ids one request deletes, so that its request line is not too long for proxies."""
 
 MAX_WAIT = 30
 """How many seconds the service may wait for new scores."""
 
 CHUNK_BYTES = 64 * 1024
 STREAM = urllib3.Timeout(connect=10, read=3_600)
-"""The service reads all scores once before it sends the first byte of an export."""
+"""The timeout of an export: the service reads all scores before it sends the first byte."""
 
 _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 

@@ -39,7 +39,7 @@ _PLAIN_MESSAGES = {
 """Plainer words for some messages of `json`."""
 
 _WORD = re.compile(r'[^\s,:"\[\]{}]{1,40}')
-"""What a message quotes of a text that is not JSON."""
+"""The part of a text that is not JSON that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def _no_line_is_json(text: str, valid: str = "") -> str | None:
-    """Return a message if none of the first lines is JSON.
+    """Return a message if none of the first lines is JSON, otherwise None.
 
     `valid` is the part of the text that begins one JSON value. A single line is not enough: it is
     reported like any other line with an error.

@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass
 class Journal:
-    """The progress of sending a file, stored next to it in FILE.progress until all is sent.
+    """The progress of sending a file, stored next to it in FILE.progress until all of it is sent.
 
     `seen` is called with each line that an interrupted command already sent. A pipe has no
     journal, and neither has a file that is read whole (`is_kept` is false). A journal that cannot
@@ -92,7 +92,7 @@ class Journal:
         return progress
 
     def sent(self, raw: list[bytes]) -> None:
-        """Record that the service answered for these lines; the caller has counted the results."""
+        """Record that these lines were sent; the caller has already counted their results."""
         for line in raw:
             self._hash.update(line)
             self.progress.offset += len(line)

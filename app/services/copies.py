@@ -28,18 +28,18 @@ Item = TypeVar("Item")
 
 PAGE = 5_000
 PAGE_CHARACTERS = 4 << 20
-"""A page is read up to PAGE scores or, about, values of this length. A small page would be slow:
-some servers scan all their scores for each."""
+"""A page ends after PAGE scores, or once their values have about this length together. Small pages
+would be slow, because some servers scan all their scores for each page."""
 
 PART = 500
 """How many scores are written to the target at a time."""
 
 ROUNDS = 3
-"""How often the scores that a comparison finds missing are copied. A score may become durable after
-the copy has passed its id."""
+"""How many times the scores that a comparison finds missing are copied. A score may become durable
+after the copy has passed its id."""
 
 RETRY_SECONDS = 90.0
-"""For how long a write is repeated. After a copy is killed, a MongoDB server holds the locks of its
+"""How long a write is retried. After a copy is killed, a MongoDB server holds the locks of its
 transaction for a minute (transactionLifetimeLimitSeconds)."""
 
 CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}

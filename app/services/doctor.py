@@ -60,7 +60,7 @@ def _check_found_key_file(store: Store | None, file: Path, *, others: int) -> It
         return
     except StoreUnavailable as error:
         yield CheckResult(
-            "admin key", WARN, f"{file} cannot be checked: {error}", "check it by hand"
+            "admin key", WARN, f"{file} cannot be checked: {error}", "check the file yourself"
         )
         return
     if not known:

@@ -13,16 +13,16 @@ from app.errors import Busy, StoreRefused
 log = logging.getLogger("scoreline.limits")
 
 MAX_NAMES = 10_000
-"""How many buckets one process keeps; beyond that, all start again full."""
+"""How many buckets one process keeps; if there are more, all are dropped and start full again."""
 
 AWAY_SECONDS = 30.0
-"""How long a shared store that did not answer is not asked again."""
+"""How long a shared store is not used after it did not answer."""
 
 _TIMEOUTS: dict[str, dict[str, Any]] = {
     "redis": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     "memcached": {"timeout": 0.5, "connect_timeout": 0.5},
 }
-"""Each request waits for its count, so these are short. They are named as each client does."""
+"""Timeouts by kind of store, named as its client names them; short, because requests wait."""
 
 
 class Limit(Protocol):

@@ -18,7 +18,7 @@ from app.services.audit import audited
 from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, Store
 
 RETRY_WINDOW = timedelta(minutes=10)
-"""For how long a repeated call without an idempotency key counts as a retry."""
+"""How long after the first call a repeated one without an idempotency key counts as a retry."""
 
 AUDITED_IDS = 50
 """How many ids of deleted scores one line of the audit log holds, to keep lines short."""
@@ -227,7 +227,7 @@ def make_score(
         "annotator": body.get("annotator"),
     }
     given = {name: text for name, text in extensions.items() if text is not None}
-    # What is not given is not hashed: a retry across an upgrade still matches.
+    # Fields that are not given are not hashed, so that a retry still matches after an upgrade.
     body_hash = hash_of(ids + value_json + (jsontext.write(given) if given else ""))
     recognised_by_content = api_key_id is not None and idempotency_key is None
     return Score(
