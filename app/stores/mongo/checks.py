@@ -1,4 +1,4 @@
-"""Check a MongoDB store: its server, its guarantees, its indexes; change nothing."""
+"""Check a MongoDB store: its server, write concern, indexes, space and clock. Change nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def check(
         with our_errors():
             yield from _check(client, scores, keys, meta)
     except ScorelineError as error:
-        advice = "see that the server runs, that its address is right and that the user may read it"
+        advice = (
+            "check that the server runs, the address is right and the user may read the database"
+        )
         yield CheckResult("store", FAIL, str(error), advice)
 
 
@@ -72,13 +74,13 @@ def _schema(meta: Documents) -> CheckResult:
         return CheckResult("schema", FAIL, str(error), "install the newer release")
     says = f"version {version} of {SCHEMA}"
     if version < SCHEMA:
-        advice = "the next start migrates it, or continues to; make a backup first"
+        advice = "the next start migrates it, or continues an interrupted migration; make a backup"
         return CheckResult("schema", WARN, says, advice)
     return CheckResult("schema", OK, says)
 
 
 def _hello(client: MongoClient[dict[str, Any]]) -> Mapping[str, Any]:
-    """Return what the server says of itself; MongoDB 4.4.0 and 4.4.1 know the older name only."""
+    """Return the server's description of itself; MongoDB 4.4.0 and 4.4.1 have no `hello`."""
     try:
         return client.admin.command("hello")
     except OperationFailure as error:
@@ -89,18 +91,20 @@ def _hello(client: MongoClient[dict[str, Any]]) -> Mapping[str, Any]:
 
 def _deployment(hello: Mapping[str, Any]) -> CheckResult:
     if hello.get("msg") == "isdbgrid":
-        return CheckResult("deployment", OK, "a sharded cluster, by a mongos")
+        return CheckResult("deployment", OK, "a sharded cluster, through a mongos")
     if name := hello.get("setName"):
         members = len(hello.get("hosts", ()))
         if members >= 3:
             return CheckResult("deployment", OK, f"replica set {name} of {members} members")
-        says = f"replica set {name} of {members} members: what one loses may be lost"
+        says = f"replica set {name} of {members} members: if one fails, scores may be lost"
         return CheckResult("deployment", WARN, says, "use three members or more")
     says = (
-        "a standalone server: a batch that is broken off may be stored in part, and changes cannot "
-        "be followed"
+        "a standalone server: an interrupted batch may be stored in part, and changes cannot be "
+        "followed"
     )
-    advice = "use a replica set: only there does w=majority mean something, too"
+    advice = (
+        "use a replica set, without which w=majority does not protect from the loss of a server"
+    )
     return CheckResult("deployment", WARN, says, advice)
 
 
@@ -109,26 +113,26 @@ def _write_concern(scores: Documents) -> CheckResult:
     says = ", ".join(f"{name}={value}" for name, value in concern.items())
     if concern.get("w") == "majority" and concern.get("j"):
         return CheckResult("write concern", OK, says)
-    advice = "take w and journal out of SCORELINE_STORE: with less, what was acknowledged is lost"
+    advice = "remove w and journal from SCORELINE_STORE: with less, acknowledged scores may be lost"
     return CheckResult("write concern", FAIL, says or "the server's default", advice)
 
 
 def _read_preference(scores: Documents) -> CheckResult:
     if scores.read_preference == ReadPreference.PRIMARY:
         return CheckResult("read preference", OK, "primary")
-    advice = "take readPreference out of SCORELINE_STORE: a secondary may not have the score yet"
+    advice = "remove readPreference from SCORELINE_STORE: a secondary may not have new scores yet"
     return CheckResult("read preference", FAIL, scores.read_preference.mongos_mode, advice)
 
 
 def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
-    """Check that the indexes are there, as declared."""
+    """Check that the indexes exist as declared."""
     found = collection.index_information()
     wrong = [index.name for index in wanted if not _as_declared(index, found.get(index.name))]
     check = f"indexes of {collection.name}"
     if wrong:
-        advice = "drop what is not as declared; the next start makes what is missing"
+        advice = "drop indexes that are not as declared; the next start creates missing ones"
         return CheckResult(check, FAIL, f"missing or not as declared: {', '.join(wrong)}", advice)
-    return CheckResult(check, OK, f"all {len(wanted)} are there, as declared")
+    return CheckResult(check, OK, f"all {len(wanted)} exist as declared")
 
 
 def _as_declared(index: Index, found: Mapping[str, Any] | None) -> bool:
@@ -138,7 +142,7 @@ def _as_declared(index: Index, found: Mapping[str, Any] | None) -> bool:
 
 
 def _space(stats: Mapping[str, Any]) -> Iterator[CheckResult]:
-    """Check the space of the server's disks; a mongos tells that of each shard."""
+    """Check the space on the server's disks; a mongos reports that of each shard."""
     for shard, each in stats.get("raw", {"": stats}).items():
         if "fsTotalSize" in each:
             free = each["fsTotalSize"] - each["fsUsedSize"]

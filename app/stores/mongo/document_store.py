@@ -101,7 +101,7 @@ class MongoDocuments:
             return next((_to_document(kind, each) for each in newest), None)
 
     def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
-        self._prepare_once()  # The index that is hinted at must be there.
+        self._prepare_once()  # The index in the hint must exist.
         if query.limit == 0:  # To MongoDB it is no limit.
             return []
         found = _find(self._collection(kind), query, {PRIMARY_KEY: 1})

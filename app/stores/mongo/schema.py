@@ -1,4 +1,4 @@
-"""Make the indexes, and bring the documents of an earlier release up to this program's."""
+"""Create the indexes, and migrate the documents of earlier releases."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ Documents = Collection[dict[str, Any]]
 
 SCHEMA = 4
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
-3: scores may have a reason, an error, metadata and an annotator. 4: there
-are predictions and evaluation runs."""
+3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
+runs."""
 
 LEAVES_RENAMED = 2
 AFTER = f"migrated_to_{LEAVES_RENAMED}"
-"""Where the id stands up to which all scores are migrated to LEAVES_RENAMED."""
+"""The field with the id up to which all scores are migrated to LEAVES_RENAMED."""
 
 PAGE = 500
 REPORT = 100_000
 
 
 def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
-    """Make indexes; those that are there already are left alone."""
+    """Create the indexes that do not exist yet."""
     for index in indexes:
         keys = [(name, ASCENDING) for name in index.fields]
         collection.create_index(keys, name=index.name, **index.options)
 
 
 def schema_version(meta: Documents) -> int:
-    """Return the version of the documents. Raises StoreRefused when a newer program wrote them."""
+    """Return the version of the documents. Raises StoreRefused if it is newer than SCHEMA."""
     version: int = _state(meta).get("version", 1)
     if version > SCHEMA:
         raise StoreRefused(
@@ -57,10 +57,10 @@ def _state(meta: Documents) -> Mapping[str, Any]:
 
 
 def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> None:
-    """Bring all documents to SCHEMA, going on where an earlier call ended or was killed.
+    """Migrate all documents to SCHEMA, continuing where an earlier call ended or was killed.
 
-    Several processes may do so at once: then some scores are migrated twice, to the same. Raises
-    StoreRefused as `schema_version`, and StoreUnavailable after `seconds`.
+    Several processes may do so at once; some scores are then migrated twice, with the same result.
+    Raises StoreRefused like `schema_version`, and StoreUnavailable after `seconds`.
     """
     version = schema_version(meta)
     if version < LEAVES_RENAMED:
@@ -70,7 +70,7 @@ def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> No
 
 
 def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: float) -> None:
-    """Make the leaves of the scores with ids above `after` anew, page by page."""
+    """Compute the leaves of the scores with ids above `after` again, page by page."""
     deadline = time.monotonic() + seconds
     renamed = 0
     while page := _page(scores, after):
@@ -78,10 +78,10 @@ def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: floa
             log.warning("migrating the store: %d scores, after the id %r", renamed, after)
         scores.bulk_write([_with_new_leaves(score) for score in page], ordered=False)
         after, renamed = page[-1]["_id"], renamed + len(page)
-        # Whoever notes an id has migrated everything up to it, or began where another had.
+        # All scores up to a stored id are migrated, by this process or another.
         meta.update_one({"_id": "schema"}, {"$max": {AFTER: after}}, upsert=True)
         if time.monotonic() > deadline:
-            raise StoreUnavailable(f"the store is being migrated, as far as the id {after!r}")
+            raise StoreUnavailable(f"the store is being migrated; done up to the id {after!r}")
 
 
 def _page(scores: Documents, after: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The MongoDB store: a collection for each kind of document and one for API keys, by pymongo.
 
-A write is acknowledged by a majority of the members, each with the write in its journal
-(w=majority, j=true), unless the URI says otherwise.
+A write returns when a majority of the members have it in their journals (w=majority, j=true),
+unless the URI sets another write concern.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ PAGE = 1_000
 PING_SECONDS = 2.0
 
 PREPARE_SECONDS = 5.0
-"""How long a request prepares the store, or waits for another that does."""
+"""How long a request may prepare the store, or wait for another request that does."""
 
 
 def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStore:
@@ -97,7 +97,7 @@ class MongoStore(MongoDocuments):
         self._begin()
 
     def _begin(self) -> None:
-        """Make a client: one that was closed cannot be used again."""
+        """Create a client, because one that was closed cannot be used again."""
         database = self._connect()
         self._client = database.client
         self._database = database
@@ -140,7 +140,7 @@ class MongoStore(MongoDocuments):
         return to_score(found) if found else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        self._prepare_once()  # The index that is hinted at must be there.
+        self._prepare_once()  # The index in the hint must exist.
         with our_errors():
             return [document["_id"] for document in self._find_ids(query)]
 
@@ -153,7 +153,7 @@ class MongoStore(MongoDocuments):
         while left:
             wanted = left[:PAGE]
             found = self._scores.find({"_id": {"$in": wanted}}).sort("_id", ASCENDING)
-            documents, is_whole = read_page(found, PAGE + 1)  # More than can be there.
+            documents, is_whole = read_page(found, PAGE + 1)  # One more than there can be.
             yield from map(to_score, documents)
             left = left[PAGE if is_whole else bisect_right(left, documents[-1]["_id"]) :]
 
@@ -193,7 +193,7 @@ class MongoStore(MongoDocuments):
             return next((document["_id"] for document in newest), None)
 
     def _durable(self) -> Collection[dict[str, Any]]:
-        """Return the collection of scores, read as a majority has it: others may still be lost."""
+        """Return the scores as a majority has them, because others may still be lost."""
         return self._scores.with_options(read_concern=ReadConcern("majority"))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
@@ -267,15 +267,15 @@ class MongoStore(MongoDocuments):
             migrate(self._meta, self._scores, seconds)
             if not has_transactions(self._client):
                 log.warning(
-                    "this is a standalone MongoDB server: a batch that is broken off may be "
-                    "stored in part, and changes cannot be followed"
+                    "this is a standalone MongoDB server: an interrupted batch may be stored in "
+                    "part, and changes cannot be followed"
                 )
         self._prepared = True
 
     def _prepare_once(self) -> None:
-        """Prepare a server that was away at the start, before its first use.
+        """Prepare the store before its first use, if the server did not answer at the start.
 
-        A request does a part of a long migration, and is refused; the next one goes on.
+        A long migration is done in parts: each request does one and fails, and the next continues.
         """
         if self._prepared:
             return
@@ -288,7 +288,7 @@ class MongoStore(MongoDocuments):
             self._prepare_lock.release()
 
     def ping(self) -> None:
-        self._prepare_once()  # Until then every write is refused.
+        self._prepare_once()  # Every write fails until then.
         with our_errors(), pymongo.timeout(PING_SECONDS):
             self._scores.find_one({}, {"_id": 1})
 

@@ -1,4 +1,4 @@
-"""Writes to the MongoDB store: single scores together, batches in a transaction."""
+"""Write to the MongoDB store: single scores together, batches in a transaction."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ Scores = Collection[dict[str, Any]]
 Result = TypeVar("Result")
 
 TRANSACTION_SECONDS = 20.0
-"""How long a batch may take with all its repeats; MongoDB ends a transaction after 60 seconds."""
+"""How long a batch may take with all its retries; MongoDB aborts a transaction after 60 seconds."""
 
 REPEATS = 50
 REPEAT_SECONDS = 0.02
-"""How often, and after which pause, a key is looked for that another request stores just now."""
+"""How often to look for a score that another request is just storing, and the pause in between."""
 
 STILL_STORED = "a score with this id or idempotency key is still being stored"
 
 LEAST_SECONDS = 0.001
-"""The shortest timeout; pymongo takes 0 for none."""
+"""The shortest timeout, because for pymongo 0 means no timeout."""
 
 SNAPSHOT = ReadConcern("snapshot")
 MAJORITY = WriteConcern(w="majority", j=True)
@@ -53,18 +53,18 @@ TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 
 UNKNOWN = frozenset({"Unknown", "PossiblePrimary"})
-"""What the driver says of a server that has not answered yet."""
+"""The types of a server that has not answered the driver yet."""
 
 DUPLICATE_KEY = 11000
 
 
 def has_transactions(client: Any) -> bool:
-    """Return whether the server knows transactions: only a standalone one does not.
+    """Return whether the server supports transactions: only a standalone server does not.
 
-    A replica set whose primary is away just now knows them all the same.
+    A replica set supports them even while it has no primary.
     """
     if not isinstance(client, MongoClient):
-        return False  # A stand-in of the tests.
+        return False  # mongomock, in tests.
     if not _server_types(client):
         client.admin.command("ping")  # The driver learns what the server is when it connects.
     return "Standalone" not in _server_types(client)
@@ -76,7 +76,7 @@ def _server_types(client: MongoClient[dict[str, Any]]) -> set[str]:
 
 
 def with_ids(scores: Sequence[Score]) -> list[Score]:
-    """Return the scores, those without an id with a new one and its time."""
+    """Return the scores, with a new id and its time for those that have none."""
     return [_with_id(score) if score.score_id == UNASSIGNED else score for score in scores]
 
 
@@ -86,7 +86,7 @@ def _with_id(score: Score) -> Score:
 
 
 def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
-    """Add scores in one write, each failing alone; return what became of each."""
+    """Add scores in one write, where each may fail alone; return an outcome or error for each."""
     documents = [score_document(score) for score in with_ids(scores)]
     fitting = [n for n, document in enumerate(documents) if not is_too_large(document)]
     outcomes: list[Outcome | ScorelineError]
@@ -119,7 +119,7 @@ def _stored_before(collection: Scores, scores: Sequence[Score]) -> list[Outcome 
 
 
 def _is_decided(plan: Plan) -> bool:
-    """Return whether a plan follows from what is stored, and not from another score of its call."""
+    """Return whether a plan depends only on stored scores, and not on another score of its call."""
     return plan.kept is not Kept.CREATED and plan.first is None
 
 
@@ -173,10 +173,10 @@ def add_in_transaction(
     *,
     partial: bool,
 ) -> list[Outcome]:
-    """Add what is missing, all of it or nothing.
+    """Add the scores that are not stored yet, all or none.
 
-    A transaction that met another's write is repeated. Raises StoreUnavailable when that takes too
-    long, and what the driver raises.
+    A transaction that conflicts with another write is retried. Raises StoreUnavailable if that
+    takes too long, and whatever the driver raises.
     """
     made = with_ids(scores)
 
@@ -193,9 +193,9 @@ def add_in_transaction(
 def in_transaction(
     client: MongoClient[dict[str, Any]], add: Callable[[ClientSession], Result]
 ) -> Result:
-    """Return what `add` returns, once its transaction is durable; repeat it after a collision.
+    """Return what `add` returns, once its transaction is durable; retry it after a conflict.
 
-    Raises StoreUnavailable when that takes too long, and what the driver raises.
+    Raises StoreUnavailable if that takes too long, and whatever the driver raises.
     """
     deadline = time.monotonic() + TRANSACTION_SECONDS
     while time.monotonic() < deadline:
@@ -213,10 +213,10 @@ def _transact(
     add: Callable[[ClientSession], Result],
     deadline: float,
 ) -> Result:
-    """Return what `add` returns, when its transaction is committed; abort it when it fails.
+    """Return what `add` returns, once its transaction is committed; abort it on failure.
 
-    The driver's own `with_transaction` aborts within the timeout that has just passed, and so not
-    at all: the server would hold the scores' locks for a minute.
+    The driver's own `with_transaction` would use the same timeout for the abort. After a timeout it
+    could not abort at all, and the server would keep the scores locked for a minute.
     """
     with client.start_session() as session, session.start_transaction(SNAPSHOT, MAJORITY):
         with _until(deadline):
@@ -230,7 +230,7 @@ def _until(deadline: float) -> AbstractContextManager[Any]:
 
 
 def _commit(session: ClientSession, deadline: float) -> None:
-    """Commit, and ask again where the answer was lost: the server knows what it has committed."""
+    """Commit, and retry if the response was lost: the server knows what it has committed."""
     while True:
         try:
             with _until(deadline):
@@ -241,7 +241,7 @@ def _commit(session: ClientSession, deadline: float) -> None:
 
 
 def is_duplicate(error: PyMongoError) -> bool:
-    """Return whether another request has just stored one of the scores, or of their keys."""
+    """Return whether another request has just stored one of the ids or idempotency keys."""
     if not isinstance(error, BulkWriteError | DuplicateKeyError):
         return False
     failures = (error.details or {}).get("writeErrors") or [{"code": error.code}]
@@ -249,15 +249,15 @@ def is_duplicate(error: PyMongoError) -> bool:
 
 
 def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
-    """Add what is missing on a server without transactions.
+    """Add the scores that are not stored yet, on a server without transactions.
 
-    A failure halfway leaves some of the scores added; the ids are made before, so that the write
-    itself may be repeated. Raises StoreUnavailable.
+    After a failure, some of the scores may be stored. Their ids are made before, so that the write
+    itself can be retried. Raises StoreUnavailable.
     """
     made = with_ids(scores)
     added: set[str] = set()
     for _ in range(REPEATS):
-        # What this call has added already is as it was planned: new.
+        # Scores that this call has already added keep the outcome CREATED.
         left = [n for n, score in enumerate(made) if score.score_id not in added]
         plans = _plan(collection, [scores[n] for n in left], None, partial=partial)
         documents, outcomes = _carry_out(plans, [made[n] for n in left])
@@ -266,9 +266,10 @@ def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool
         added.update(document["_id"] for document, failure in pairs if failure is None)
         failed = [each for each in failures if each]
         if not failed:
-            told = dict(zip(left, outcomes, strict=True))
+            outcome_by_position = dict(zip(left, outcomes, strict=True))
             return [
-                told.get(n) or Outcome(Kept.CREATED, score.score_id) for n, score in enumerate(made)
+                outcome_by_position.get(n) or Outcome(Kept.CREATED, score.score_id)
+                for n, score in enumerate(made)
             ]
         if not all(isinstance(each, Conflict) for each in failed):
             raise next(each for each in failed if not isinstance(each, Conflict))
@@ -279,7 +280,7 @@ def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool
 def _carry_out(
     plans: Sequence[Plan], made: Sequence[Score]
 ) -> tuple[list[dict[str, Any]], list[Outcome]]:
-    """Return the documents to insert, and what is true of all scores when they are."""
+    """Return the documents to insert, and the outcome of each score once they are inserted."""
     new = {n: made[n].score_id for n, plan in enumerate(plans) if plan.kept is Kept.CREATED}
     return [score_document(made[n]) for n in new], outcomes_of(plans, new)
 
@@ -287,11 +288,11 @@ def _carry_out(
 def _insert(
     collection: Scores, documents: Sequence[Mapping[str, Any]]
 ) -> list[ScorelineError | None]:
-    """Insert documents, each failing alone; return the error of each.
+    """Insert documents, each of which may fail alone; return an error or None for each.
 
-    When the connection breaks, nobody knows what arrived. The same write is made once more: an id
-    that is there already is then our own, and as durable as the write concern asks, which a server
-    waits for also when it finds nothing left to do. Raises what the driver raises.
+    If the connection breaks, it is unknown what was stored, so the same write is repeated once. An
+    id that exists then is our own, and durable, because a server waits for the write concern even
+    if nothing is left to write. Raises whatever the driver raises.
     """
     if not documents:
         return []
@@ -316,7 +317,7 @@ def _insert_once(
     except BulkWriteError as error:
         details = error.details or {}
         if details.get("writeConcernErrors"):
-            raise  # Written, but it may be lost again.
+            raise  # Written, but not durable.
         for failure in details["writeErrors"]:
             failures[failure["index"]] = outcome_of(failure)
     return failures
