@@ -101,6 +101,10 @@ class SqliteConnections:
             connection = self._local.connection = self._connect()
         return connection
 
+    def check_writable(self) -> None:
+        """Raise StoreUnavailable if the database may not be written."""
+        self._files.check_writable()
+
     def read_one(self, statement: str, *values: str) -> Row | None:
         """Return the first row of a query, or None."""
         with read_errors(), closing(self.reader().execute(statement, values)) as found:

@@ -343,6 +343,7 @@ class SqliteStore(SqliteDocuments):
         try:
             with read_errors():
                 version = schema_version(self._db().reader(), self._path)
+            self._db().check_writable()
             # Otherwise write nothing: a start succeeds on a full disk, or while others write.
             if version < len(MIGRATIONS):
                 self._migrate()
