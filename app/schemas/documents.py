@@ -1,4 +1,4 @@
-"""What the schemas of predictions and evaluation runs share."""
+"""The common parts of the schemas of predictions and evaluation runs."""
 
 from __future__ import annotations
 
@@ -41,13 +41,17 @@ class TimedBody(Shape):
 
 
 class DocumentListQuery(WeaveQuery):
-    """The part of a list that is returned."""
+    """The query of a page of a list."""
 
     limit = WholeNumber(
-        least=0, load_default=None, metadata={"description": "The most to return. Default: all."}
+        least=0,
+        load_default=None,
+        metadata={"description": "The most elements to return. Default: all."},
     )
     offset = WholeNumber(
-        least=0, load_default=None, metadata={"description": "How many of the oldest to skip."}
+        least=0,
+        load_default=None,
+        metadata={"description": "How many of the oldest elements to skip."},
     )
     after = Pattern(
         SCORE_ID,
@@ -57,13 +61,13 @@ class DocumentListQuery(WeaveQuery):
 
 
 class FinishRes(Shape):
-    """The response to finishing something."""
+    """The response to `finish`."""
 
     success = fields.Boolean(required=True, metadata={"description": "Always true."})
 
 
 class DeleteRes(Shape):
-    """The response to deleting."""
+    """The response to a delete."""
 
     num_deleted = fields.Integer(
         required=True, metadata={"description": "How many existed and were deleted."}
@@ -71,5 +75,5 @@ class DeleteRes(Shape):
 
 
 def time_text(moment: datetime | None) -> str | None:
-    """Return UTC in ISO 8601, with microseconds where there are any, as Weave writes it."""
+    """Return UTC in ISO 8601, with microseconds unless they are zero, as Weave writes it."""
     return moment.isoformat().replace("+00:00", "Z") if moment else None

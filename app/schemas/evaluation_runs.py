@@ -64,10 +64,11 @@ class EvaluationRunCreateBody(TimedBody):
     )
     attributes = JsonObject(
         load_default=None,
-        metadata={"description": "Whatever tells runs apart: tags, commit, branch, prompt."},
+        metadata={"description": "Anything that distinguishes runs: tags, commit, branch, prompt."},
     )
     expected = Count(
-        load_default=None, metadata={"description": "How many predictions are to come in all."}
+        load_default=None,
+        metadata={"description": "How many predictions the run is expected to have."},
     )
 
 
@@ -78,7 +79,7 @@ class EvaluationRunCreateRes(Shape):
 
 
 class EvaluationRunReadRes(Shape):
-    """A stored evaluation run. What follows `source_evaluation_run_id` is there if it was sent."""
+    """A stored evaluation run; `source_evaluation_run_id` is followed by the fields that were sent."""
 
     evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
     evaluation = Text(required=True, metadata={"description": "The evaluation."})
@@ -107,8 +108,8 @@ class EvaluationRunReadRes(Shape):
     name = Text(metadata={"description": "A name for people."})
     description = Text(metadata={"description": "What the run is about."})
     dataset = Text(metadata={"description": "The dataset."})
-    attributes = JsonObject(metadata={"description": "Whatever tells runs apart."})
-    expected = Count(metadata={"description": "How many predictions are to come in all."})
+    attributes = JsonObject(metadata={"description": "Anything that distinguishes runs."})
+    expected = Count(metadata={"description": "How many predictions the run is expected to have."})
 
     def dumps(self, obj: EvaluationRun, *_: Any, **__: Any) -> str:
         """Return the JSON text of a run."""
@@ -135,7 +136,7 @@ class EvaluationRunReadRes(Shape):
 
 
 def _summary(run: EvaluationRun) -> dict[str, Any]:
-    """Return the summary that was sent, with what Weave adds first, under `weave`."""
+    """Return the summary that was sent, after Weave's status and latency in `weave`."""
     weave: dict[str, Any] = {"status": WEAVE_STATUS[run.status], "trace_name": TRACE_NAME}
     if run.finished_at:
         seconds = (run.finished_at - run.started_at).total_seconds()
@@ -145,7 +146,7 @@ def _summary(run: EvaluationRun) -> dict[str, Any]:
 
 
 class EvaluationRunListQuery(DocumentListQuery):
-    """The query of a list of evaluation runs. A filter may be repeated; empty values are none."""
+    """The query of a list of evaluation runs. Filters may be repeated; empty values are ignored."""
 
     evaluations = TextList(
         most=MAX_FILTERED,

@@ -65,7 +65,7 @@ class PredictionCreateBody(TimedBody):
         load_default=None, metadata={"description": "The tokens that the model used."}
     )
     metadata = JsonObject(
-        load_default=None, metadata={"description": "Whatever else belongs to the prediction."}
+        load_default=None, metadata={"description": "Any other data about the prediction."}
     )
 
 
@@ -76,7 +76,7 @@ class PredictionCreateRes(Shape):
 
 
 class PredictionReadRes(Shape):
-    """A stored prediction. What follows `wb_user_id` is there only if it was sent."""
+    """A stored prediction; `wb_user_id` is followed by the fields that were sent."""
 
     prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
     model = Text(required=True, metadata={"description": "The model."})
@@ -96,12 +96,12 @@ class PredictionReadRes(Shape):
     trial = Count(metadata={"description": "Which of several predictions of the example it is."})
     error = Text(metadata={"description": "Why the model failed."})
     started_at = Text(metadata={"description": "When it began.", "format": "date-time"})
-    finished_at = Text(metadata={"description": "When it was made.", "format": "date-time"})
+    finished_at = Text(metadata={"description": "When it ended.", "format": "date-time"})
     usage = JsonObject(metadata={"description": "The tokens that the model used."})
-    metadata = JsonObject(metadata={"description": "Whatever else belongs to the prediction."})
+    metadata = JsonObject(metadata={"description": "Any other data about the prediction."})
 
     def dumps(self, obj: Prediction, *_: Any, **__: Any) -> str:
-        """Return the JSON text of a prediction; what was sent as JSON is not parsed."""
+        """Return the JSON text of a prediction; its stored JSON texts are not parsed."""
         write = jsontext.write
         return (
             f'{{"prediction_id":{write(obj.id)},"model":{write(obj.model)},'
@@ -131,7 +131,7 @@ class PredictionListQuery(DocumentListQuery):
 
     evaluation_run_id = Text(
         load_default=None,
-        metadata={"description": "Only predictions of this evaluation run; empty: of all."},
+        metadata={"description": "Only predictions of this evaluation run; empty for all."},
     )
 
 

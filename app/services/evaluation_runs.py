@@ -1,4 +1,4 @@
-"""Make and finish evaluation runs."""
+"""Create and finish evaluation runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.stores.base import UNASSIGNED, EvaluationRun, Store
 def new_run(
     entity: str, project: str, owner: str | None, body: dict[str, Any], retry: Retry
 ) -> EvaluationRun:
-    """Return the run of a loaded EvaluationRunCreateBody; one that has ended is completed."""
+    """Return the run of a loaded EvaluationRunCreateBody, completed if it has `finished_at`."""
     finished_at = body["finished_at"]
     now = datetime.now(UTC)
     return EvaluationRun(
@@ -39,7 +39,7 @@ def finish_run(
 ) -> None:
     """Complete a run, and store its summary if there is one. Raises NotFound.
 
-    A run that is finished again keeps its time, so that a retry changes nothing.
+    A run that is finished again keeps its `finished_at`, so that a retry changes nothing.
     """
     run = read_document(store, EvaluationRun, entity, project, run_id)
     changes: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Make and finish predictions."""
+"""Create and finish predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def new_prediction(
 
 
 def finish_prediction(store: Store, entity: str, project: str, prediction_id: str) -> None:
-    """Note that a prediction is finished, once; its output stays. Raises NotFound."""
+    """Store when a prediction was first finished; its output stays as it is. Raises NotFound."""
     found = read_document(store, Prediction, entity, project, prediction_id)
     if found.ended_at is None and not store.change_document(
         Prediction, entity, project, prediction_id, ended_at=datetime.now(UTC)

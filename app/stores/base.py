@@ -49,7 +49,7 @@ class Score:
     metadata_json: str | None = None
     """An object as JSON text."""
     annotator: str | None = None
-    """The person who judged, where a person did."""
+    """The person who judged, if one did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Document:
     """
 
     collection: ClassVar[str]
-    """The name of all documents of this kind."""
+    """The name of the table or collection of this kind of document."""
     changing: ClassVar[frozenset[str]]
     """The fields that `change_document` may change."""
 
@@ -93,21 +93,21 @@ class Prediction(Document):
     changing = frozenset({"ended_at"})
 
     predict_and_score_call_id: str
-    """A UUIDv7, by which Weave knows the prediction together with its scores."""
+    """A UUIDv7, which Weave uses for the prediction together with its scores."""
     evaluation_run_id: str | None = None
     model: str
     inputs_json: str
     output_json: str
     example_id: str | None = None
     trial: int | None = None
-    """Which of several predictions of the example it is, where that was given."""
+    """Which of several predictions of the example it is, if that was sent."""
     error: str | None = None
-    """Why there is no output."""
+    """Why the model failed, if it did."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    """When the prediction began and was made, where that was given."""
+    """When the model began and finished, if that was sent."""
     ended_at: datetime | None = None
-    """When it was declared finished."""
+    """When `finish` was first called for it."""
     usage_json: str | None = None
     metadata_json: str | None = None
 
@@ -136,7 +136,7 @@ class EvaluationRun(Document):
     dataset: str | None = None
     attributes_json: str | None = None
     expected: int | None = None
-    """How many predictions are to come in all."""
+    """How many predictions the run is expected to have."""
 
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)
@@ -150,11 +150,11 @@ class Kept(Enum):
 
     CREATED = "created"
     PRESENT = "present"
-    """The same is stored already, under the same id or idempotency key."""
+    """The same score or document already exists, under the same id or idempotency key."""
     ID_TAKEN = "id taken"
-    """Another one has its id."""
+    """A different one has its id."""
     KEY_TAKEN = "key taken"
-    """One with other content has its idempotency key."""
+    """A different one has its idempotency key."""
     TOO_LARGE = "too large"
     HELD_BACK = "held back"
     """It was not stored because another one of the same call was refused."""
@@ -221,7 +221,7 @@ class DocumentQuery:
     """Filters and bounds for the documents of one kind, in the order of their `sort_id`.
 
     Without entity and project it is for all projects. `filters` has the allowed values of fields by
-    name. `after` and `before` are exclusive bounds of `sort_id`. A `limit` of None is none.
+    name. `after` and `before` are exclusive bounds of `sort_id`. `limit` may be None for no limit.
     """
 
     entity: str | None = None
@@ -293,10 +293,10 @@ class Store(Protocol):
     """
 
     def prepare(self) -> None:
-        """Make the tables and indexes, or bring them up to this version.
+        """Create the tables and indexes, or migrate them to this version.
 
-        May be repeated. Raises StoreRefused if the store is not one of Scoreline's, or was written
-        by a newer version.
+        May be called again. Raises StoreRefused if the store is not one of Scoreline's, or was
+        written by a newer version.
         """
 
     def ping(self) -> None:

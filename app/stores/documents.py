@@ -1,4 +1,4 @@
-"""What the engines share for predictions and evaluation runs: fields, pages, and what is new."""
+"""Encode, page and compare predictions and evaluation runs, for both engines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_CONTENT = frozenset({"sort_id", "wb_user_id", "body_hash", "retry_hash"})
 
 
 def columns(kind: type[Document]) -> tuple[str, ...]:
-    """Return the names under which an engine keeps the fields of a kind of document."""
+    """Return the names under which an engine stores the fields of a kind of document."""
     names = (each.name for each in fields(kind))
     return tuple(PRIMARY_KEY if name == "sort_id" else name for name in names)
 
@@ -43,7 +43,7 @@ def encode(document: Document) -> dict[str, Any]:
 
 
 def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return some fields as an engine keeps them: times are texts."""
+    """Return some fields as an engine stores them, with times as text."""
     return {
         name: _time_text(value) if isinstance(value, datetime) else value
         for name, value in changes.items()
@@ -61,9 +61,9 @@ def _time_text(moment: datetime) -> str:
 
 
 def decode(kind: type[AnyDocument], values: Mapping[str, Any]) -> AnyDocument:
-    """Return the document of what `encode` returned, perhaps without its Nones.
+    """Return the document for values that `encode` returned; absent ones are None.
 
-    Raises ValueError, TypeError and KeyError if it is something else.
+    Raises ValueError, TypeError and KeyError if the values are damaged.
     """
     given = dict(values)
     sort_id = given.pop(PRIMARY_KEY)
@@ -76,9 +76,10 @@ def decode(kind: type[AnyDocument], values: Mapping[str, Any]) -> AnyDocument:
 def read_in_pages(
     read: Callable[[DocumentQuery], tuple[list[AnyDocument], bool]], query: DocumentQuery
 ) -> Iterator[AnyDocument]:
-    """Yield the documents of a query, by a function that reads the first ones of a query.
+    """Yield the documents of `query`, calling `read` for one page after another.
 
-    The function returns as many as it may hold, and whether more of the query were not reached.
+    `read` returns the first documents of a query, and whether it stopped before the query's limit
+    because they were large.
     """
     left = query.limit
     while left is None or left > 0:
@@ -91,14 +92,14 @@ def read_in_pages(
         left = None if left is None else left - len(page)
 
 
-# What is new
+# Which documents are new
 
 Key = tuple[str, str, str]
 """Entity, project, and an id or an idempotency key."""
 
 
 def with_ids(documents: Iterable[AnyDocument], make: Callable[[], str]) -> list[AnyDocument]:
-    """Return the documents with the ids that they lack, made by `make`."""
+    """Return the documents, with ids from `make` for those that have none."""
     return [_with_id(document, make) for document in documents]
 
 
@@ -133,7 +134,7 @@ class Stored:
     """The stored documents that the documents of a call are compared with."""
 
     by_id: dict[Key, str] = field(default_factory=dict)
-    """Digests of their content."""
+    """The digests of their content."""
     by_key: dict[Key, tuple[str, str]] = field(default_factory=dict)
     """Their ids and body hashes."""
 
@@ -155,9 +156,9 @@ def _digest(document: Document) -> str:
 def outcomes_of(
     documents: Sequence[Document], stored: Stored, is_too_large: Callable[[Document], bool]
 ) -> list[DocumentOutcome]:
-    """Return what becomes of the documents of a call, which have ids; CREATED are those to add.
+    """Return an outcome for each document of a call, with CREATED for those to add.
 
-    The new ones are added to `stored`.
+    All documents have ids. The new ones are added to `stored`.
     """
     outcomes = [_outcome(document, stored, is_too_large) for document in documents]
     if not any(outcome.kept in REFUSED for outcome in outcomes):

@@ -165,7 +165,7 @@ def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
 
 
 def _insert(collection: Documents, bson: dict[str, Any]) -> None:
-    """Insert a document; if the connection breaks, insert it again, and take it for our own."""
+    """Insert a document; if the connection breaks, retry once and accept an equal stored document."""
     try:
         collection.insert_one(dict(bson))
     except AutoReconnect:
@@ -177,7 +177,7 @@ def _insert(collection: Documents, bson: dict[str, Any]) -> None:
 
 
 def _add_one_by_one(collection: Documents, documents: Sequence[Document]) -> list[DocumentOutcome]:
-    """Add what is new on a server without transactions. Raises StoreUnavailable."""
+    """Add the new documents, on a server without transactions. Raises StoreUnavailable."""
     outcomes = _compare(collection, documents)
     for document in _new(documents, outcomes):
         if _add_one(collection, document).kept is not Kept.CREATED:
@@ -193,7 +193,7 @@ def _new(documents: Sequence[Document], outcomes: Sequence[DocumentOutcome]) -> 
 def _compare(
     collection: Documents, documents: Sequence[Document], session: ClientSession | None = None
 ) -> list[DocumentOutcome]:
-    """Compare documents with what is stored; without a session, with what a majority has."""
+    """Compare documents with stored ones; without a session, with those that a majority has."""
     if session is None:
         collection = collection.with_options(read_concern=MAJORITY)
     stored = Stored()
@@ -221,13 +221,13 @@ def _find(
     found = collection.find(_filter(query), fields).sort(PRIMARY_KEY, ASCENDING).skip(query.offset)
     if query.project is None:
         return found
-    # Without a hint a server may walk all projects by `_id`.
+    # Without a hint, a server may read all projects in the order of `_id`.
     by = "run" if "evaluation_run_id" in query.filters else "project"
     return found.hint(f"{collection.name}_by_{by}")
 
 
 def _filter(query: DocumentQuery) -> dict[str, Any]:
-    """Return MongoDB's filter for a query; what users sent stands in it as values only."""
+    """Return MongoDB's filter for a query; input of users is only used as values."""
     allowed = {"entity": query.entity, "project": query.project}
     conditions: dict[str, Any]
     conditions = {name: value for name, value in allowed.items() if value is not None}
@@ -240,7 +240,7 @@ def _filter(query: DocumentQuery) -> dict[str, Any]:
 
 
 def _to_bson(document: Document) -> dict[str, Any]:
-    """Return a document as MongoDB keeps it, without what is not given."""
+    """Return a document as MongoDB stores it, without fields that are not set."""
     return {name: value for name, value in encode(document).items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The MongoDB store's documents, their indexes, and the filters that ask for them."""
+"""The form of the MongoDB store's documents, their indexes, and filters for queries."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 
 EXTENSIONS = ("reason", "error", "metadata_json", "annotator")
-"""Fields of a score's document that are there only where they are given."""
+"""Fields that the document of a score has only if they are set."""
 
 
 def score_document(score: Score) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def score_document(score: Score) -> dict[str, Any]:
 
 
 def to_score(document: Mapping[str, Any]) -> Score:
-    """Return the score that a document is."""
+    """Return the score in a document."""
     fields = dict(document)
     created_at = _in_utc(fields.pop("created_at"))
     return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
@@ -115,7 +115,7 @@ def size(document: Mapping[str, Any]) -> int:
 
 
 def ids_filter(query: ScoreQuery) -> dict[str, Any]:
-    """MongoDB's filter for a query; what users sent stands in it as values only."""
+    """Return MongoDB's filter for a query; input of users is only used as values."""
     conditions: dict[str, Any] = {
         "entity": query.entity,
         "project": query.project,
@@ -131,7 +131,7 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
 def index_for(query: ScoreQuery) -> str:
     """Return the index of the narrowest filter.
 
-    Without a hint a server may walk all projects by `_id`.
+    Without this hint, a server may read all projects in the order of `_id`.
     """
     if query.prediction_id is not None:
         return "scores_by_prediction"
@@ -145,22 +145,22 @@ READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "day": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%d}",
     "hour": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
 }
-"""What a field is in a document, where that is nothing of its name."""
+"""Functions that return a field that a document does not have under the same name."""
 
 
 def leaves_projection(fields: Sequence[str]) -> list[str]:
-    """Return which fields of documents are read for fields of a score, and its leaves."""
+    """Return the fields of a document that are read for `fields` of a score, and its leaves."""
     names = {"score_id": "_id", "day": "created_at", "hour": "created_at"}
     return [*(names.get(field, field) for field in fields), "leaves"]
 
 
 def key_of(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
-    """Fields of the score that a document is."""
+    """Return the values of `fields` of the score in a document."""
     return tuple(READ[name](document) if name in READ else document[name] for name in fields)
 
 
 def key_document(key: ApiKey) -> dict[str, Any]:
-    """Return the document of an API key; that of an unused key has no `last_used_at`."""
+    """Return the document of an API key, without `last_used_at` if it was never used."""
     last_use = {"last_used_at": key.last_used_at} if key.last_used_at else {}
     return {
         "_id": key.key_id,
@@ -178,7 +178,7 @@ def key_document(key: ApiKey) -> dict[str, Any]:
 
 
 def to_key(document: Mapping[str, Any]) -> ApiKey:
-    """Return the API key that a document is; that of an older release has fewer fields."""
+    """Return the API key in a document; one of an older release has fewer fields."""
     moments = {
         name: _in_utc(document[name]) if document.get(name) else None
         for name in ("revoked_at", "expires_at", "last_used_at")

@@ -161,12 +161,12 @@ def _select_one(kind: type[Document]) -> str:
 
 
 def _conditions(query: DocumentQuery) -> tuple[str, list[str | int]]:
-    """Return what follows the table's name in SQL, and the values to bind."""
+    """Return the SQL after the table's name, and the values to bind."""
     allowed = {"entity": query.entity, "project": query.project}
     filters = {name: [value] for name, value in allowed.items() if value is not None}
     conditions, values = [], list[str | int]()
     for name, texts in {**filters, **query.filters}.items():
-        # With `=` SQLite reads an index in its order, and need not sort.
+        # With `=`, SQLite reads an index in its order and does not have to sort.
         conditions.append(f"{name} = ?" if len(texts) == 1 else f"{name} IN ({marks(texts)})")
         values += texts
     for condition, bound in ((f"{PRIMARY_KEY} > ?", query.after), ("_id < ?", query.before)):
@@ -185,7 +185,7 @@ def _row(document: Document) -> Row:
 
 
 def _checksum(values: dict[str, Any]) -> int:
-    """Return the checksum of names and values of what is given, so that columns can be added."""
+    """Return the checksum of the columns that are set, so that more columns can be added later."""
     given = [(name, value) for name, value in values.items() if value is not None]
     return checksum([text for name, value in sorted(given) for text in (name, str(value))])
 
