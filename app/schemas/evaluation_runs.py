@@ -79,7 +79,7 @@ class EvaluationRunCreateRes(Shape):
 
 
 class EvaluationRunReadRes(Shape):
-    """A stored evaluation run; `source_evaluation_run_id` is followed by the fields that were sent."""
+    """A stored evaluation run, with the fields after `source_evaluation_run_id` that were sent."""
 
     evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
     evaluation = Text(required=True, metadata={"description": "The evaluation."})

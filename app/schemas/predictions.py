@@ -76,7 +76,7 @@ class PredictionCreateRes(Shape):
 
 
 class PredictionReadRes(Shape):
-    """A stored prediction; `wb_user_id` is followed by the fields that were sent."""
+    """A stored prediction, with the fields after `wb_user_id` that were sent."""
 
     prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
     model = Text(required=True, metadata={"description": "The model."})

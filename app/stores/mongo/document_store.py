@@ -165,7 +165,7 @@ def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
 
 
 def _insert(collection: Documents, bson: dict[str, Any]) -> None:
-    """Insert a document; if the connection breaks, retry once and accept an equal stored document."""
+    """Insert a document; if the connection breaks, retry once, and accept an equal stored one."""
     try:
         collection.insert_one(dict(bson))
     except AutoReconnect:
