@@ -26,7 +26,7 @@ START_SECONDS = 30.0
 LOG_SECONDS = 60.0
 LOG_PAUSE_SECONDS = 0.05
 PORTS = (10_000, 32_000, 200)
-"""The first, the last, and how many each test run has."""
+"""The first and the last port, and the number of ports of each test run."""
 
 
 def free_port() -> int:
@@ -79,7 +79,7 @@ def wait_until_closed(port: int) -> None:
 
 @dataclass
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -157,7 +157,7 @@ class Service:
 
     def kill(self) -> None:
         """Kill -9 the master and every worker at once, and wait until nothing listens."""
-        os.kill(self.process.pid, signal.SIGSTOP)  # It forks no worker while they are listed.
+        os.kill(self.process.pid, signal.SIGSTOP)  # So that it forks no worker meanwhile.
         for process in (self.process.pid, *self.workers()):
             os.kill(process, signal.SIGKILL)
         self.process.wait()
@@ -210,7 +210,7 @@ def _launch(log: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def running(directory: Path, store: str = "", **settings: str) -> Iterator[Service]:
-    """Run a service for the length of a block, by default on an embedded store in `directory`."""
+    """Run a service during a block, by default on an embedded store in `directory`."""
     service = start(directory, store or f"sqlite:///{directory}/scoreline.db", **settings)
     try:
         yield service

@@ -30,7 +30,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def preflight(service: Service, origin: str | None, path: str = SCORES) -> Answer:
-    """Send what a browser sends before it posts JSON with a key."""
+    """Send the preflight request of a browser for a POST of JSON with a key."""
     headers = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",

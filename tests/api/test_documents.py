@@ -1,4 +1,4 @@
-"""Predictions and evaluation runs over HTTP, as Weave's clients and servers know them, and more."""
+"""Predictions and evaluation runs over HTTP: Weave's contract and the fields beyond it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
 @pytest.fixture
 def project() -> str:
-    """The path of a project of its own."""
+    """Return the path of a new project."""
     return f"/v2/acme/{secrets.token_hex(8)}"
 
 
@@ -73,29 +73,29 @@ def listed(service: Service, path: str, kind: str, query: str = "") -> list[str]
     return [each[IDS[kind]] for each in lines(service.send("GET", f"{path}/{kind}?{query}"))]
 
 
-# What Weave's own server answered
+# The recorded responses of Weave's own server
 
 
 class Recording:
-    """Maps the ids of the recorded answers to those of ours."""
+    """Maps the ids of recorded responses to those of this service."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
         self.outputs: dict[str, Any] = {}
 
     def ours(self, text: str) -> str:
-        """Return a recorded text with our ids in place of the recorded ones."""
+        """Return a recorded text with the ids of this service."""
         return UUID.sub(lambda match: self.ids.get(match[0], match[0]), text)
 
     def note(self, row: dict[str, Any], answer: Answer) -> None:
-        """Remember the id of a document that was created, and a prediction's output."""
+        """Store the id of a new document, and the output of a prediction."""
         for name in IDS.values():
             if list(row["response"]) == [name]:
                 self.ids[row["response"][name]] = answer.json[name]
                 self.outputs[answer.json[name]] = (row["request"] or {}).get("output")
 
     def expected(self, row: dict[str, Any]) -> Any:
-        """Return the recorded answer, with what differs on purpose."""
+        """Return the recorded response, adapted where Scoreline differs on purpose."""
         found = json.loads(self.ours(json.dumps(row["response"])))
         wanted = re.search(r"evaluation_run_ids=([^&]+)", self.ours(row["query"]))
         if isinstance(found, list) and wanted and row["path"].endswith("evaluation_runs"):
@@ -141,7 +141,7 @@ def test_every_answer_is_that_of_weaves_server(any_service: Service, project: st
         found = lines(answer) if isinstance(row["response"], list) else answer.json
         assert answer.status == row["status"], (row, answer.body)
         wanted = without_times(recording.expected(row))
-        # As text: the order of the fields is Weave's too.
+        # Compared as text, because the order of the fields is Weave's too.
         assert json.dumps(without_times(found)) == json.dumps(wanted), row
 
 
@@ -235,7 +235,7 @@ def test_a_wrong_field_is_refused(
     ("kind", "names"),
     [("predictions", ["model", "inputs", "output"]), ("evaluation_runs", ["evaluation", "model"])],
 )
-def test_what_is_missing_is_named_in_weaves_order(
+def test_missing_fields_are_reported_in_weaves_order(
     service: Service, project: str, kind: str, names: list[str]
 ) -> None:
     errors = service.post(f"{project}/{kind}", {}).json["detail"]
@@ -279,7 +279,9 @@ def test_an_id_that_is_taken_is_a_422(any_service: Service, project: str, kind: 
         assert (error["loc"], error["input"]) == (["body", field], "x")
     assert listed(any_service, project, kind) == ["x"]
     other = f"{project}-other"
-    assert create(any_service, other, kind, **{field: "x"}) == "x"  # Projects never meet.
+    assert (
+        create(any_service, other, kind, **{field: "x"}) == "x"
+    )  # Ids are unique only within a project.
 
 
 def test_an_id_that_only_scores_name_is_adopted(any_service: Service, project: str) -> None:
@@ -290,7 +292,9 @@ def test_an_id_that_only_scores_name_is_adopted(any_service: Service, project: s
         assert create(any_service, project, kind, **{IDS[kind]: name}) == name
     ids = f"{project}/evaluation_runs?evaluation_run_ids=r"
     assert any_service.send("DELETE", ids).json == {"num_deleted": 1}
-    assert any_service.send("GET", f"{project}/scores/{score_id}").status == 200  # It stays.
+    assert (
+        any_service.send("GET", f"{project}/scores/{score_id}").status == 200
+    )  # The score is kept.
 
 
 # Retries
@@ -332,7 +336,7 @@ def test_a_counted_retry_gets_the_first_response(
     again = send("1")
     assert (again.status, again.body) == (200, first.body)
     assert again.headers["Idempotent-Replayed"] == "true"
-    # This client keeps sending an old retry id, which is ignored beside a count.
+    # This client keeps sending an old retry id, which is ignored if there is a count.
     assert send("2", **{"X-Weave-Retry-Id": "old"}).body == first.body
     assert send("0").status == (422 if named else 200)
     assert len(listed(any_service, project, kind)) == (1 if named else 2)
@@ -498,7 +502,7 @@ def test_a_summary_that_is_no_object_is_refused(
 
 
 @kinds
-def test_what_is_not_there_is_a_404_with_a_reason(
+def test_an_unknown_id_is_a_404_with_a_reason(
     any_service: Service, project: str, kind: str
 ) -> None:
     elsewhere = create(any_service, f"{project}-other", kind)
@@ -511,7 +515,7 @@ def test_what_is_not_there_is_a_404_with_a_reason(
 
 
 @kinds
-def test_a_delete_counts_what_was_there(any_service: Service, project: str, kind: str) -> None:
+def test_a_delete_returns_how_many_existed(any_service: Service, project: str, kind: str) -> None:
     first, second = (create(any_service, project, kind) for _ in range(2))
     elsewhere = create(any_service, f"{project}-other", kind)
     ids = "&".join(f"{IDS[kind]}s={each}" for each in (first, "nope", elsewhere, first, ""))
@@ -527,7 +531,7 @@ def test_a_delete_counts_what_was_there(any_service: Service, project: str, kind
 
 
 @kinds
-def test_metrics_count_what_is_created_and_deleted(
+def test_metrics_count_created_and_deleted_documents(
     service: Service, project: str, kind: str
 ) -> None:
     def counted(name: str) -> float:

@@ -1,4 +1,4 @@
-"""Lists of errors are bounded, and say how many more there are."""
+"""Lists of errors are bounded, and state how many errors were left out."""
 
 from __future__ import annotations
 

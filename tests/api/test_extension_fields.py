@@ -1,4 +1,4 @@
-"""Reason, error, metadata and annotator: what a score says beyond Weave's fields."""
+"""The fields of a score beyond Weave's: reason, error, metadata and annotator."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FAILED: dict[str, Any] = {**SCORE, "value": None, "error": "the judge timed out"
 
 @pytest.fixture
 def scores() -> str:
-    """The path of a project of its own."""
+    """Return the path of a new project."""
     return f"/v2/acme/{secrets.token_hex(8)}/scores"
 
 
 def create(service: Service, scores: str, **fields: Any) -> dict[str, Any]:
-    """Create a score, and return it as it reads."""
+    """Create a score, read it, and return the response."""
     answer = service.post(scores, {**SCORE, **fields})
     assert answer.status == 200, answer.body
     read = service.send("GET", f"{scores}/{answer.json['score_id']}")

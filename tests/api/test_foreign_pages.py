@@ -141,7 +141,7 @@ def test_behind_a_trusted_proxy_the_origin_is_compared_with_x_forwarded_host(
     [
         ("http://a.example", "a.example", "http", True),
         ("http://a.example", "a.example:80", "http", True),
-        ("https://a.example", "a.example", "http", True),  # A proxy that does not tell the scheme.
+        ("https://a.example", "a.example", "http", True),  # A proxy that does not send the scheme.
         ("https://a.example", "a.example:443", "https", True),
         ("https://a.example:443", "a.example", "https", True),
         ("http://a.example", "a.example", "https", False),

@@ -12,7 +12,7 @@ from tests.processes import Service, running
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """A real service with an empty store, which must be healthy afterwards and log no defect."""
+    """Run a service with an empty store, which must be healthy afterwards and log no defect."""
     store = "" if request.param == "sqlite" else request.getfixturevalue("mongodb_uri")
     with running(tmp_path, store, SCORELINE_TRUSTED_PROXIES="1") as service:
         yield service

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FLAGS = (
-    "--no-sandbox",  # Root has none.
+    "--no-sandbox",  # Chromium has no sandbox for root.
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # No name leads anywhere: a page that needs another place than ours fails here.
+    # No host name resolves, so a page that needs another server fails.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the run; skips where there is none, or nothing to drive it."""
+    """Run one Chromium for all tests; skip them if Chromium or playwright is missing."""
     driver = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: `make test-browser` does"
     )
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page that knows nothing of other tests."""
+    """Open an empty page, which shares nothing with other tests."""
     context = browser.new_context()
     yield context.new_page()
     context.close()

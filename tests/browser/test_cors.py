@@ -1,4 +1,4 @@
-"""A page of a named origin posts scores from a browser; the browser refuses any other's."""
+"""Pages of listed origins can call the service from a browser; all others are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _EmptyPage(BaseHTTPRequestHandler):
 
 @contextmanager
 def site() -> Iterator[str]:
-    """The origin of a web site of one empty page."""
+    """Serve a web site of one empty page, and yield its origin."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _EmptyPage) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -65,7 +65,7 @@ def site() -> Iterator[str]:
 
 
 class Sites(NamedTuple):
-    """A web site whose pages may call the service, one whose may not, and the service."""
+    """Serve a web site whose pages may call the service, another one, and the service."""
 
     named: str
     other: str
@@ -86,7 +86,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 
 
 def call(page: Page, service: Service, key: str, value: Any, **more: Any) -> dict[str, Any]:
-    """What a script of the page gets to see of its call."""
+    """Call the service from a script of the page, and return what the script can read."""
     asked = {
         "url": f"{service.url}{SCORES}",
         "method": "POST",
@@ -114,7 +114,7 @@ def test_a_page_of_a_named_origin_posts_with_a_create_key_and_reads_the_answers(
     assert (first["status"], first["id"]) == (200, "from-a-page")
     assert first["content"]["score_id"].encode() in stored(sites.service)
     assert (again["content"], again["replayed"]) == (first["content"], "true")
-    # Errors are read as well, and when to try again.
+    # The page can also read errors and Retry-After.
     wrong = call(page, sites.service, key, None, body={"scorer": "s"})
     assert [error["type"] for error in wrong["content"]["detail"]] == ["missing", "missing"]
     much = call(page, sites.service, key, 1)

@@ -1,4 +1,4 @@
-"""`/docs` in a browser without a network: it loads, authorizes, and its calls are answered."""
+"""`/docs` in a browser without a network: it loads, takes a key, and makes calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CREATE = "#operations-Scores-score_create_v2__entity___project__scores_post"
 
 
 class Visit:
-    """A page, and what happened on it that should not."""
+    """A page, and the errors and foreign requests on it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -42,7 +42,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """A page that knows nothing of other tests."""
+    """Open a page, which shares nothing with other tests."""
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -54,13 +54,13 @@ def visit(browser: Browser) -> Iterator[Visit]:
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, str]]:
-    """A service, and the address of its page: with a prefix and without."""
+    """Run a service, with a prefix and without, and yield it with the address of `/docs`."""
     with running(tmp_path_factory.mktemp("docs"), SCORELINE_URL_PREFIX=request.param) as service:
         yield service, f"{service.url}{request.param}/docs"
 
 
 def authorize(page: Page, scheme: str, key: str) -> None:
-    """Give the page a key, as a person does."""
+    """Enter a key on the page, as a user does."""
     page.click("button.authorize >> nth=0")
     form = page.locator(".auth-container").filter(has_text=scheme)
     if scheme == "HTTPBasic":
@@ -74,7 +74,7 @@ def authorize(page: Page, scheme: str, key: str) -> None:
 
 
 def try_out(page: Page) -> tuple[str, str]:
-    """Send a score from the page; the status and the body that it shows."""
+    """Send a score from the page, and return the status and body that it shows."""
     operation = page.locator(CREATE)
     if operation.locator(".opblock-body").count() == 0:
         operation.locator(".opblock-summary").click()

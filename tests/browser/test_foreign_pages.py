@@ -24,7 +24,7 @@ NO_CORS = """
   method: "POST", mode: "no-cors", credentials: "include", body: new Blob([body]),
 }).then((answer) => answer.type, (error) => error.name)
 """
-"""The request is sent, whatever the page may read of its answer."""
+"""Send the request; the page cannot read the response."""
 
 BEACON = "([url, body]) => navigator.sendBeacon(url, new Blob([body]))"
 FORM = """
@@ -48,24 +48,24 @@ SAME_ORIGIN = """
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with the defaults."""
+    """Run a service with the default settings."""
     directory: Path = tmp_path_factory.mktemp("foreign")
     with running(directory, WEB_CONCURRENCY="1") as started:
         yield started
 
 
 def answered(service: Service, status: int, method: str = "POST") -> int:
-    """How many requests of a method were answered with a status."""
+    """Return how many requests with a method got a status."""
     lines = service.log_lines()
     return sum((line.get("method"), line.get("status")) == (method, status) for line in lines)
 
 
 def log_in(page: Page, service: Service) -> None:
-    """Have the browser keep the credentials, as after a person typed them once."""
+    """Make the browser cache the credentials, as after a user has entered them."""
     address = service.url.replace("//", f"//api:{service.key}@")
     reply = page.goto(f"{address}{SCORES}/00000000-0000-7000-8000-000000000000")
     assert reply is not None
-    assert reply.status == 404  # Not a 401: the credentials are taken.
+    assert reply.status == 404  # Not a 401, so the credentials were accepted.
 
 
 @pytest.mark.parametrize("script", [NO_CORS, BEACON, FORM])

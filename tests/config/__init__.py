@@ -1,1 +1,1 @@
-"""Settings: see tests/__init__.py."""
+"""Tests of config."""

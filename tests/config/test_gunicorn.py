@@ -1,4 +1,4 @@
-"""config/gunicorn.py around its workers."""
+"""Tests of config/gunicorn.py."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_origins_are_separated_by_commas() -> None:
 
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}", "\n {} \n"])
-def test_what_a_file_leaves_around_the_administrators_key_is_not_part_of_it(around: str) -> None:
+def test_white_space_around_the_administrators_key_is_ignored(around: str) -> None:
     given = {"SCORELINE_ADMIN_KEY": around.format("aKey")}
     assert read_settings(given).admin_key == "aKey"
 

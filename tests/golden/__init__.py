@@ -1,4 +1,4 @@
-"""Golden answers: what FastAPI and the real clients said, and how they are replayed.
+"""Golden files: requests with the responses of FastAPI and Weave's server, and their replay.
 
 create.jsonl and query.jsonl are made by make.py; weave_clients.jsonl holds requests as four
 generations of Weave's client sent them; weave_documents.jsonl holds calls of predictions and
@@ -23,7 +23,7 @@ def golden_rows(name: str) -> list[dict[str, Any]]:
 
 
 def send_row(service: Service, row: dict[str, Any]) -> Answer:
-    """Send one golden row as it stands, duplicate headers too."""
+    """Send the request of a golden row unchanged, including duplicate headers."""
     body = base64.b64decode(row["body_base64"])
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
     connection.putrequest(row["method"], row["path"], skip_accept_encoding=True)
@@ -40,7 +40,7 @@ def send_row(service: Service, row: dict[str, Any]) -> Answer:
 
 
 def difference(row: dict[str, Any], answer: Answer) -> str | None:
-    """What is not as FastAPI answered, or None."""
+    """Return how a response differs from FastAPI's, or None."""
     if row["expect"] == "refuse":
         refused = answer.status in (400, 422) and "detail" in answer.json
         return None if refused else f"wanted a refusal, got {answer.status}"

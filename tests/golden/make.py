@@ -1,4 +1,4 @@
-"""Write the golden answers, what FastAPI itself says: `python tests/golden/make.py`.
+"""Record the responses of FastAPI itself: `python tests/golden/make.py`.
 
 Needs fastapi==0.128.* and uvicorn; run on Python 3.11 or 3.12 (3.13 words some JSON errors anew).
 Writes create.jsonl and query.jsonl next to itself, one JSON object a line: name, method, path,
@@ -25,7 +25,7 @@ ROUTE, SCORES = "/v2/{entity}/{project}/scores", "/v2/lab/demo/scores"
 JSON, TEXT, HEADERS = "application/json", "text/plain", ("location",)
 UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 IDS = ("prediction_id", "scorer", "evaluation_run_id")
-app = FastAPI()  # Shapes only. Errors come in the order that fields and parameters have here.
+app = FastAPI()  # Models only. Errors are in the order in which fields and parameters are declared.
 
 
 class ScoreCreateBody(BaseModel):
@@ -69,13 +69,13 @@ class Case(NamedTuple):
 
 
 def text(**changes: str | None) -> str:
-    """A good body as JSON text; a change is a field's JSON text, or None to leave it out."""
+    """Return a valid body as JSON text; `changes` are JSON texts of fields, or None to omit one."""
     good = {"prediction_id": '"pred-7"', "scorer": '"judge"', "value": "1"}
     fields = changes | {key: value for key, value in good.items() if key not in changes}
     return "{" + ", ".join(f'"{key}": {value}' for key, value in fields.items() if value) + "}"
 
 
-# The cases. Most are words of one text, parted by blanks; those that hold a blank stand apart.
+# The cases. Most are words of one text, separated by blanks; those that contain a blank are added.
 VALUES = r"""null "\u0000\u007f" "é漢😀" "\ud83d\ude00" "\ude00\ud83d" {"\udc00":1} [null,1,1.0,"1"]
     {"a.b":1,"$c":{"":""}} {"a":1,"a":2} -0 -0.0 5e-324 1e-400 1E+2 98765432.109876543""".split()
 VALUES += ["9" * 4300, "-" + "9" * 4300, "9" * 4301, "0." + "3" * 4400]
@@ -153,8 +153,8 @@ def query_cases() -> Iterator[Case]:
 
 
 def refuses(body: bytes, status: int) -> bool:
-    """Is FastAPI's answer one that a service must not copy?"""
-    words: list[str] = []  # The numbers that are no whole numbers.
+    """Return whether FastAPI's response is one that a service must not copy."""
+    words: list[str] = []  # The numbers that are not integers.
     try:
         sent = json.loads(body, parse_float=words.append, parse_constant=words.append)
     except (ValueError, RecursionError):
@@ -165,7 +165,7 @@ def refuses(body: bytes, status: int) -> bool:
 
 
 def ask(number: int, case: Case, port: int) -> dict[str, Any]:
-    """Send one request; answer its row."""
+    """Send one request, and return its golden row."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.putrequest(case.method, case.path, skip_accept_encoding=True)
     for name, value in case.headers:

@@ -1,1 +1,1 @@
-"""Other people's clients, unchanged: see tests/__init__.py."""
+"""Tests with the official client of Weave, unchanged."""

@@ -1,4 +1,4 @@
-"""Makes the official client: the `weave` package, unchanged, which must reach loopback only."""
+"""Create clients of the unchanged `weave` package, which may only connect to loopback."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ is_missing = importlib.util.find_spec("weave") is None
 
 @contextmanager
 def settings_of_weave() -> Iterator[None]:
-    """Weave reports to Sentry, at exit if not before, unless this is set when it is imported."""
+    """Set the variables with which `weave`, imported in the block, connects to nothing else.
+
+    By default it sends reports to Sentry, at the latest when the process exits.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_ERROR_REPORTING", "false")
-        patch.setenv("no_proxy", "*")  # Else a proxy of this machine would be asked.
+        patch.setenv("no_proxy", "*")  # Otherwise a proxy of this machine might be used.
         patch.delenv("WANDB_API_KEY", raising=False)
         yield
 
 
 @contextmanager
 def weave_client(url: str, key: str) -> Iterator[Any]:
-    """A client of the service at `url` for the length of a block."""
+    """Yield a client of the service at `url`, and close it at the end of the block."""
     from weave.trace_server_bindings.remote_http_trace_server import RemoteHTTPTraceServer
 
     made = RemoteHTTPTraceServer(url, password=key)
     try:
         yield made
     finally:
-        made._stainless_client.close()  # It has no close of its own.
+        made._stainless_client.close()  # Weave's client has no method for this.

@@ -1,4 +1,4 @@
-"""Nothing but loopback: an audit hook sees what Python reaches for, and refuses the rest."""
+"""Allow only connections to loopback, with an audit hook of Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-# Python's audit events of whatever sends or looks up, and which argument is the address.
+# Python's audit events for connections, sending and look-ups, and the position of the address.
 EVENTS = {
     "socket.connect": 1,  # connect and connect_ex
     "socket.sendto": 1,
@@ -23,11 +23,11 @@ _watches: list[list[str]] = []
 
 
 class Foreign(AssertionError):
-    """A call for an address outside of this machine; no client takes it for a bad network."""
+    """A connection to another machine. It is no OSError, which a client would handle."""
 
 
 def _host(address: Any) -> str | None:
-    """The host of an address; None where there is none, as of a local socket."""
+    """Return the host of an address, or None for a local socket."""
     host = address[0] if isinstance(address, tuple) else address
     return host.decode() if isinstance(host, bytes) else host
 
@@ -46,16 +46,16 @@ def _see(event: str, arguments: tuple[Any, ...]) -> None:
 
 @functools.cache
 def _install() -> None:
-    """An audit hook stays until the process ends, so there is one, and it may be asleep.
+    """Install the audit hook once; it cannot be removed, and does nothing outside of blocks.
 
-    Unlike a patched `socket.socket.connect` it also sees who kept the function from before.
+    Unlike a patched `socket.socket.connect`, it also sees calls through earlier references.
     """
     sys.addaudithook(_see)
 
 
 @contextmanager
 def loopback_only() -> Iterator[list[str]]:
-    """Refuse every other address, in every thread; yields the list of what was tried."""
+    """Refuse all other addresses during the block, in all threads; yield the list of attempts."""
     _install()
     tried: list[str] = []
     _watches.append(tried)

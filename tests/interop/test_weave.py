@@ -25,7 +25,7 @@ if official.is_missing:
 
 SCORER = "weave:///acme/interop/object/Exact:v0"
 SCORE = {"prediction_id": "p-1", "scorer": SCORER, "value": 0.5}
-FOREIGN = ("192.0.2.1", 9)  # TEST-NET-1 (RFC 5737): nobody's.
+FOREIGN = ("192.0.2.1", 9)  # TEST-NET-1 (RFC 5737), which belongs to nobody.
 Connect = Callable[..., Any]
 _projects = iter(range(10**9))
 
@@ -38,7 +38,7 @@ def settings_of_weave() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def tried(settings_of_weave: None) -> Iterator[list[str]]:
-    """What was tried outside of loopback, in any thread: nothing, when the test ends."""
+    """Yield the list of attempts to connect to other machines, and check that it stays empty."""
     with loopback_only() as found:
         yield found
     assert found == []
@@ -46,13 +46,13 @@ def tried(settings_of_weave: None) -> Iterator[list[str]]:
 
 @pytest.fixture
 def project() -> str:
-    """An empty project of this test's own, as Weave's clients name it."""
+    """Return a new project, as Weave's clients name it."""
     return f"acme/interop-{next(_projects)}"
 
 
 @pytest.fixture
 def connect(settings_of_weave: None) -> Iterator[Connect]:
-    """Makes official clients, with the administrator's key unless another is given."""
+    """Return a function that creates clients, by default with the administrator's key."""
     with contextlib.ExitStack() as stack:
 
         def client(service: Service, key: str | None = None, path: str = "") -> Any:
@@ -63,7 +63,7 @@ def connect(settings_of_weave: None) -> Iterator[Connect]:
 
 
 def sdk() -> Any:
-    """Where the client's exceptions are, and the generated client below it."""
+    """Return the module with the exceptions of the client, and of the generated client below it."""
     from weave.vendor import weave_server_sdk
 
     return weave_server_sdk
@@ -391,7 +391,7 @@ def test_a_url_prefix_is_part_of_the_clients_url(
             create(connect(service), project)
 
 
-# What goes wrong
+# Errors
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "score_create": lambda server: create(server, "acme/interop-calls"),
@@ -403,7 +403,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture
 def requests(caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
-    """How many requests the client has sent so far, by the log of httpx below it."""
+    """Return how many requests the client has sent, according to the log of httpx."""
     caplog.set_level(logging.INFO, "httpx")
     return lambda: sum(record.name == "httpx" for record in caplog.records)
 

@@ -1,1 +1,1 @@
-"""Shapes: see tests/__init__.py."""
+"""Tests of app/schemas."""

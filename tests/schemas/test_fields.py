@@ -1,4 +1,4 @@
-"""Fields refuse in FastAPI's words, in the order of their declaration, and coerce nothing."""
+"""Fields reject values with FastAPI's errors, in the order of declaration, and coerce nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GOOD: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": None}
 
 
 def types(body: dict[str, Any]) -> dict[str, str]:
-    """The error type of each refused field, in order."""
+    """Return the error type of each rejected field, in order."""
     with pytest.raises(ValidationError) as found:
         ScoreCreateBody().load(body)
     return {name: reasons[0].type for name, reasons in found.value.messages_dict.items()}
@@ -62,6 +62,6 @@ def test_every_other_text_is(text: str) -> None:
 def test_a_long_parameter_that_is_wrong_takes_no_time_in_the_square_of_its_length(
     name: str, part: str
 ) -> None:
-    # With such a pattern this would not end within the hour.
+    # With a regular expression for it, this would take hours.
     with pytest.raises(ValidationError):
         ScoreListQuery().load({name: f"{part * 200_000}x"})

@@ -270,7 +270,7 @@ def test_every_document_is_the_same_there_and_back(
     back.close()
 
 
-def test_a_copy_made_again_adds_and_changes_what_is_new(
+def test_copying_again_adds_new_documents_and_updates_changed_ones(
     source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies, "PART", 7)

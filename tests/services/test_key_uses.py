@@ -1,4 +1,4 @@
-"""The last use of keys is noted in memory, and written to the store at most once a minute."""
+"""The last use of keys is recorded in memory, and written to the store at most once a minute."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ WHOLE: dict[type[Document], Document] = {
         expected=0,
     ),
 }
-"""A document of each kind with every field."""
+"""A document of each kind, with every field set."""
 
 kinds = pytest.mark.parametrize("kind", DOCUMENTS)
 
@@ -328,14 +328,14 @@ def test_a_change_is_kept(store: Store) -> None:
 
 
 @kinds
-def test_only_what_was_there_counts_as_deleted(store: Store, kind: type[Document]) -> None:
+def test_a_delete_returns_how_many_existed(store: Store, kind: type[Document]) -> None:
     add(store, *[MAKE[kind](id=name) for name in "abc"])
     add(store, MAKE[kind](id="d", project="other"))
     assert store.delete_documents(kind, "acme", "demo", ["a", "b", "a", "d", "no such"]) == 2
     assert store.delete_documents(kind, "acme", "demo", ["a", "b"]) == 0
     assert stored(store, kind) == ["c"]
     assert store.find_document(kind, "acme", "other", "d") is not None
-    add(store, MAKE[kind](id="a", model="another"))  # What comes later is new.
+    add(store, MAKE[kind](id="a", model="another"))  # A later document with the same id is new.
 
 
 @kinds
@@ -379,7 +379,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def damage(file: Path, statement: str) -> None:
-    """Run one statement behind the store's back."""
+    """Run one statement directly on the file."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute(statement)
 

@@ -1,4 +1,4 @@
-"""What only the MongoDB store promises: write concern, indexes, time limits, its errors."""
+"""Promises of the MongoDB store alone: write concern, indexes, time limits and errors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_dead_server_is_unavailable_within_seconds(opened: Opened) -> None:
 
 def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> None:
     store = opened(mongodb_uri)
-    store.add_score(a_score())  # A server that was away at the start gets them with a write.
+    store.add_score(a_score())  # Creates the indexes if the server did not answer at the start.
     found = store._scores.index_information()
     for index in SCORE_INDEXES:
         assert [name for name, _ in found[index.name]["key"]] == list(index.fields)
@@ -98,9 +98,9 @@ def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> Non
 
 
 def large_scores() -> dict[str, Score]:
-    """Scores that are too large for a document, each because of another text."""
+    """Return scores that are too large for a document, each because of a different text."""
     text = "x" * (16 * 1024 * 1024)
-    short = {"score_id", "idempotency_key"}  # The API takes no long ones.
+    short = {"score_id", "idempotency_key"}  # The API limits their length.
     names = {field.name for field in fields(Score) if "str" in str(field.type)} - short
     one_by_one = {name: a_score(**{name: text}) for name in sorted(names)}
     half = text[: len(text) // 2]
@@ -108,7 +108,7 @@ def large_scores() -> dict[str, Score]:
 
 
 @pytest.mark.parametrize("large", large_scores().values(), ids=large_scores())
-def test_a_score_too_large_for_a_document_is_told_so(
+def test_a_score_too_large_for_a_document_is_refused_as_such(
     mongodb_uri: str, opened: Opened, large: Score
 ) -> None:
     store = opened(mongodb_uri)
@@ -258,7 +258,7 @@ class Commands(pymongo.monitoring.CommandListener):
         self.done: list[str] = []
 
     def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
-        """Note a `find`, as far as it decides about indexes."""
+        """Record a `find` without what does not affect the choice of an index."""
         if event.command_name == "find":
             parts = ("find", "filter", "projection", "sort", "hint", "limit")
             self.finds.append(
@@ -266,7 +266,7 @@ class Commands(pymongo.monitoring.CommandListener):
             )
 
     def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
-        """Note the command."""
+        """Record the command."""
         self.done.append(event.command_name)
 
     def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
@@ -297,7 +297,7 @@ def test_every_find_of_a_write_and_of_a_retry_uses_an_index(mongodb_uri: str) ->
 
 
 def plan_stages(plan: Any) -> list[str]:
-    """The name of every stage of a winning plan, whatever the server's way of nesting them."""
+    """Return the names of all stages of a winning plan, however the server nests them."""
     if isinstance(plan, dict):
         own = [plan["stage"]] if isinstance(plan.get("stage"), str) else []
         return own + [stage for part in plan.values() for stage in plan_stages(part)]
@@ -307,7 +307,7 @@ def plan_stages(plan: Any) -> list[str]:
 def breaking(
     store: MongoStore, monkeypatch: pytest.MonkeyPatch, arrives: int, times: int = 1
 ) -> None:
-    """Let the connection break so many times, after so many documents of a write have arrived."""
+    """Break the connection `times` times, each after `arrives` documents of a write arrived."""
     insert_many = store._scores.insert_many
     broken = iter([True] * times)
 
@@ -373,7 +373,7 @@ def test_a_batch_whose_time_is_up_is_aborted_on_the_server(
         assert commands.done.count("abortTransaction") == commands.done.count("insert")
 
 
-def test_a_commit_whose_answer_is_lost_is_asked_for_again(
+def test_a_commit_is_retried_if_its_response_is_lost(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(mongodb_uri)
@@ -424,7 +424,7 @@ def as_present(outcomes: Sequence[Any]) -> list[Outcome]:
     ("types", "known"),
     [
         ({"RSPrimary", "RSSecondary"}, True),
-        ({"RSSecondary", "Unknown"}, True),  # Between two primaries.
+        ({"RSSecondary", "Unknown"}, True),  # While there is no primary.
         ({"Mongos"}, True),
         ({"Standalone"}, False),
     ],
@@ -563,7 +563,7 @@ NEW_LEAVES = [{"path": "[0]", "kind": "number", "number": 5.0}]
 
 @pytest.fixture
 def old_uri(mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URI of a database of an earlier release, with three pages of scores to migrate."""
+    """Return the URI of a database of an earlier release, with three pages of scores to migrate."""
     store = opened(mongodb_uri)
     store.prepare()
     scores = [a_score(value_json="[5]", leaves=OLD_LEAVES) for _ in range(6)]
@@ -584,7 +584,7 @@ def test_leaves_of_an_earlier_release_are_named_anew(old_uri: str, opened: Opene
     assert list(store.scan_scores("", 100)) == [replace(each, leaves=NEW_LEAVES) for each in before]
 
 
-def test_a_migration_that_is_broken_off_goes_on_where_it_was(
+def test_an_interrupted_migration_continues_where_it_stopped(
     old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(old_uri)

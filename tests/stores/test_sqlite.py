@@ -1,4 +1,4 @@
-"""What only the embedded store promises: its file, its durability, its errors."""
+"""Promises of the embedded store alone: its file, its durability and its errors."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files that earlier versions wrote."""
+"""Stores that earlier versions wrote, and tests of their migration."""
