@@ -135,7 +135,7 @@ def _key(name: str) -> str:
 
 
 def old_name(path: str) -> str:
-    """Return the path of a leaf in releases up to 0.1.0, which wrote positions like keys."""
+    """Return the name of a leaf in releases up to 0.1.0, which wrote positions like keys."""
     return ".".join(map(_old_part, _PART.findall(path)))
 
 
@@ -145,7 +145,7 @@ def may_be_old_name(name: str) -> bool:
 
 
 def refuse_old_name(parameter: str, name: str, present: Iterable[str]) -> None:
-    """Raise InvalidParameter when releases up to 0.1.0 named a leaf in `present` so."""
+    """Raise InvalidParameter if `name` is what releases up to 0.1.0 called a leaf in `present`."""
     new = sorted({path for path in present if old_name(path) == name != path})
     if new:
         names = " or ".join(f"'{path}'" for path in new)

@@ -108,7 +108,7 @@ def _value(leaf: Leaf) -> Value:
 
 
 def _pairing_key(pair_by: str) -> Callable[[int, ScoreValues], object]:
-    """Return the function that gives a score, and its position in the run, its pairing key."""
+    """Return a function that takes a score and its position in the run and returns its key."""
     rule, _, argument = pair_by.partition(":")
 
     def key(position: int, score: ScoreValues) -> object:
@@ -124,7 +124,7 @@ def _pairing_key(pair_by: str) -> Callable[[int, ScoreValues], object]:
 
 
 def _leaf_key(score: ScoreValues, path: str) -> object:
-    """Return the value at `path` with its type, as True == 1; its own id for a score without."""
+    """Return the type and value at `path`, because True == 1; without a value, the score's id."""
     value = score.values.get(path)
     return (type(value), score.score_id if value is None else value)
 

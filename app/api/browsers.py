@@ -85,8 +85,8 @@ def is_own_page(environ: Mapping[str, Any]) -> bool:
     """Return whether a request comes from a page of the service's own origin, or from no page.
 
     A browser adds cached Basic credentials to the requests of any page. `Sec-Fetch-Site` tells
-    where the page is from. Browsers leave it out over plain HTTP to another machine; then `Origin`
-    tells. Other programs send neither.
+    where the page is from. Browsers omit it over plain HTTP to another machine; then `Origin` tells
+    it. Other programs send neither.
     """
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     if site is not None:

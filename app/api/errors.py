@@ -121,10 +121,11 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _no_route(_error: NoRoute) -> Response:
-    """Return 404, or like FastAPI a redirect to the route without a trailing slash.
+    """Return 404 or, like FastAPI, a redirect to the route without trailing slashes.
 
-    Without one slash the location is a relative reference (RFC 3986), right also behind a prefix
-    that a proxy strips. Clients disagree on how to resolve one against several slashes.
+    For a single slash, the location is a relative reference (RFC 3986), so that it is also right
+    behind a prefix that a proxy strips. For several, it is an absolute path, because clients
+    disagree on how to resolve a relative reference then.
     """
     path = request.path.rstrip("/")
     if request.path != path and _is_route(path):

@@ -71,9 +71,9 @@ def _table_pieces(
 def _refuse_old_columns(
     store: Store, query: ScoreQuery, columns: Iterable[str], check_client: ClientCheck
 ) -> None:
-    """Raise InvalidParameter for a column that only an older release named so.
+    """Raise InvalidParameter for a column whose name only an older release gave to a leaf.
 
-    A name that no score has otherwise is an empty column: a leaf may be rare.
+    Any other name that no score has is accepted as an empty column, because a leaf may be rare.
     """
     doubtful = set(filter(may_be_old_name, columns))
     if not doubtful:

@@ -1,4 +1,4 @@
-"""Check a store and the administrator's key; change nothing."""
+"""Check a store and the administrator's key, without changing anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _check_key_file(store: Store | None, file: Path) -> Iterator[CheckResult]:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        yield CheckResult("admin key", OK, f"there is no file {file}: the key is kept elsewhere")
+        yield CheckResult(
+            "admin key", OK, f"there is no file {file}, so the key must be kept elsewhere"
+        )
         return
     except OSError as error:
         yield _unreadable(file, error)
@@ -64,7 +66,7 @@ def _check_found_key_file(store: Store | None, file: Path, *, others: int) -> It
         )
         return
     if not known:
-        says = f"{file} holds no valid key"
+        says = f"the key in {file} is not valid"
         yield CheckResult("admin key", WARN, says, "remove the file, or write the valid key to it")
     elif has_short_last_part(key):
         yield _short_last_part(f"the key in {file}")
@@ -78,6 +80,6 @@ def _unreadable(file: Path, error: OSError) -> CheckResult:
 
 
 def _short_last_part(key: str) -> CheckResult:
-    says = f"{key} has fewer than 40 characters after its last `-`: Weave's clients refuse it"
-    advice = "use a key of `scoreline keys create`, or 40 or more random letters and digits"
+    says = f"{key} has fewer than 40 characters after its last `-`: Weave's clients reject it"
+    advice = "use a key from `scoreline keys create`, or at least 40 random letters and digits"
     return CheckResult("admin key", WARN, says, advice)

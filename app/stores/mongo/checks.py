@@ -1,4 +1,4 @@
-"""Check a MongoDB store: its server, write concern, indexes, space and clock. Change nothing."""
+"""Check a MongoDB store: its server, write concern, indexes, space and clock, changing nothing."""
 
 from __future__ import annotations
 

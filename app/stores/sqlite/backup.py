@@ -29,7 +29,7 @@ PAGES = 4096
 
 LOCK_SECONDS = 1.0
 NOT_USABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
-"""Errors of a file that trying again does not mend."""
+"""Errors of a file for which a retry does not help."""
 
 DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
@@ -49,7 +49,7 @@ def back_up(path: Path, file: Path, progress: Progress) -> dict[str, int]:
         try:
             counts = _copy(path, partial, progress)
             if check_backup(partial) != counts:
-                raise StoreRefused(f"{partial} is incomplete; make it again")
+                raise StoreRefused(f"{partial} is incomplete; run the backup again")
             partial.replace(file)
             sync_directory(file.parent)
         finally:
@@ -59,7 +59,7 @@ def back_up(path: Path, file: Path, progress: Progress) -> dict[str, int]:
 
 @contextmanager
 def _file_errors() -> Iterator[None]:
-    """Do as `our_errors`, but raise StoreInaccessible for a file that this user may not use."""
+    """Translate errors as `our_errors` does, but raise StoreInaccessible for unusable files."""
     with our_errors():
         try:
             yield
@@ -139,7 +139,7 @@ def _change_store_id(fresh: Path) -> None:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Make services that start wait. Raises Conflict if one is running."""
+    """Make starting services wait during the block. Raises Conflict if a service is running."""
     descriptor = open_serving(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

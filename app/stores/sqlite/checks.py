@@ -1,4 +1,4 @@
-"""Check the embedded store, its tables and its file system; change nothing."""
+"""Check the embedded store, its tables and its file system, without changing anything."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _disk(path: Path) -> Iterator[CheckResult]:
     try:
         usage = shutil.disk_usage(path.parent)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return  # The check of the store has said so.
+        return  # The check of the store reports this.
     yield check_space(usage.free, usage.total, f"at {path.parent}")
     yield _file_system(path)
 

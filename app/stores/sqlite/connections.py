@@ -182,7 +182,7 @@ def our_errors() -> Iterator[None]:
 
 @contextmanager
 def read_errors() -> Iterator[None]:
-    """Do as `our_errors` for a read, where data that is too large can only be damaged."""
+    """Translate errors as `our_errors` does, but for a read: too large data must be damaged."""
     with our_errors():
         try:
             yield
