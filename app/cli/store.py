@@ -31,7 +31,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def store() -> None:
-    """Back up, restore and copy a store: all that it holds."""
+    """Back up, restore and copy a store with everything in it."""
 
 
 @store.command()
@@ -80,7 +80,7 @@ def restore(file: Path, *, as_json: bool) -> None:
 @click.option(
     "--delete-extra",
     is_flag=True,
-    help="Delete what only the target has. Do not use it while the target is written to.",
+    help="Delete what only the target has. Do not use it while others write to the target.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
 @click.argument("from_url")
@@ -91,8 +91,8 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
     Copies all scores, predictions, evaluation runs and API keys. FROM_URL and TO_URL are written
     like SCORELINE_STORE; @FILE reads a URL from a file, which keeps its password out of the list of
     processes. Both stores may be in use. To copy what arrived meanwhile, or to continue after an
-    interruption, run the same command again. What differs in the target is an error, and not
-    overwritten; only the status, summary and end of a prediction or a run are brought up to date.
+    interruption, run the same command again. Nothing is overwritten, and a difference in the
+    target is an error. Only the status, summary and end of predictions and runs are updated.
 
     Exit codes: 0 both stores are equal, up to the last score that the source had at the start;
     1 they differ; 2 wrong usage; 3 a store does not respond: try again.

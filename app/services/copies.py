@@ -58,7 +58,7 @@ class Contents:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what was added so far, in hexadecimal digits."""
+        """The SHA-256 of everything that was added so far, in hexadecimal digits."""
         return self._hash.hexdigest()
 
     def add(self, item: Score | Document) -> None:
@@ -114,7 +114,7 @@ class Copied:
 
 @dataclass
 class CopiedDocuments:
-    """The result of a copy of all documents of one kind, and how the two stores differ then."""
+    """The result of copying all documents of one kind, and how the stores differ afterwards."""
 
     kind: type[Document]
     source: Contents = field(default_factory=Contents)
@@ -312,7 +312,7 @@ def copy_documents(
         _compare_documents(source, target, horizon, copied)
         if not copied.missing and not (delete_extra and copied.extra):
             break
-        if delete_extra:  # First, because a document may have been made anew under the same id.
+        if delete_extra:  # First, because a document may have been created again with the same id.
             copied.deleted += _delete_documents(source, target, copied)
         for first in range(0, len(copied.missing), PART):
             some = DocumentQuery(filters={PRIMARY_KEY: copied.missing[first : first + PART]})
@@ -343,7 +343,7 @@ def _document_parts(documents: Iterator[Document]) -> Iterator[list[Document]]:
 def _put_documents(target: Store, part: list[Document], *, may_differ: bool = False) -> int:
     """Add the documents that `target` lacks; return how many were added.
 
-    Raises Conflict if one differs, unless it may: then nothing of the part is added.
+    Raises Conflict if one differs. With `may_differ`, nothing of the part is added instead.
     """
     outcomes = _retried(lambda: target.add_documents(part))
     for document, outcome in zip(part, outcomes, strict=True):
@@ -362,9 +362,9 @@ def _put_documents(target: Store, part: list[Document], *, may_differ: bool = Fa
 
 
 def _compare_documents(source: Store, target: Store, horizon: str, copied: CopiedDocuments) -> None:
-    """Compare the documents of two stores, and change in the target what has changed.
+    """Compare the documents of two stores, and update changed fields in the target.
 
-    Raises Conflict if something else differs.
+    Raises Conflict if other fields differ.
     """
     copied.source, copied.target = Contents(), Contents()
     copied.missing, copied.extra = [], []
@@ -385,7 +385,7 @@ def _compare_documents(source: Store, target: Store, horizon: str, copied: Copie
 
 
 def _change(target: Store, ours: Document, theirs: Document) -> bool:
-    """Change a document to what it is in the source; return False if it is no longer there."""
+    """Update a document as in the source; return False if the target no longer has it."""
     changes = {name: getattr(ours, name) for name in ours.changing}
     if replace(theirs, **changes) != ours:
         raise _document_differs(ours)
