@@ -60,7 +60,7 @@ def _header() -> tuple[str, str | None]:
     environ = request.environ
     for variable, name in HEADERS.items():
         # Weave's client 0.54 keeps sending the retry id of its last batch of calls with later
-        # requests. Where it also counts attempts, only the count can be trusted.
+        # requests. If it also sends a count of attempts, only the count can be trusted.
         if variable in environ and not (name == WEAVE_RETRY_ID and RETRY_COUNT in environ):
             return name, environ[variable]
     return "idempotency-key", None

@@ -15,7 +15,7 @@ PAGE = 1_000
 """How many scores are read from a store at a time."""
 
 WAIT_SECONDS = 1.0
-"""How long a store waits for a change before the reasons to end the wait are checked."""
+"""How long a store waits for a change before it is checked whether to end the wait."""
 
 MAX_OFFSET = 2**53
 

@@ -10,7 +10,7 @@ from app.ids import id_time, is_uuid7
 OK, WARN, FAIL = "ok", "warn", "fail"
 
 CLOCK_SECONDS = 5.0
-"""How far two clocks may differ before a check complains."""
+"""How far two clocks may differ without a warning."""
 
 LITTLE_SPACE = 1 << 30
 TOO_LITTLE_SPACE = 64 << 20
@@ -27,7 +27,7 @@ class CheckResult:
 
 
 def check_clock(newest_id: str | None) -> CheckResult:
-    """Check that the clock is not behind the time in the newest score's id, a UUIDv7 (RFC 9562)."""
+    """Check that the clock is not behind the time in the id of the newest score, a UUIDv7."""
     if newest_id is None or not is_uuid7(newest_id):
         return CheckResult("clock", OK, "there is no score to compare it with yet")
     made = id_time(newest_id)
@@ -45,7 +45,7 @@ def check_clock(newest_id: str | None) -> CheckResult:
 def check_space(free: int, total: int, where: str) -> CheckResult:
     """Check that there is space for more scores."""
     says = f"{free / (1 << 30):.1f} GiB of {total / (1 << 30):.1f} GiB are free {where}"
-    advice = "make space: on a full disk every write is refused with 503"
+    advice = "free some space: on a full disk, every write fails with a 503"
     if free < TOO_LITTLE_SPACE:
         return CheckResult("disk", FAIL, says, advice)
     return (

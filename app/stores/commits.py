@@ -32,7 +32,7 @@ def ignore_commit(_items: int) -> None:
 class _Ticket(Generic[Item, Result]):
     """The item of one thread, and the lock that is released when that thread may continue.
 
-    It continues when its item is committed, or when it leads, that is, makes the next commit.
+    It continues when its item is committed, or when it leads, which means it makes the next commit.
     """
 
     __slots__ = ("item", "leads", "may_continue", "outcome")

@@ -1,4 +1,4 @@
-"""Decide for every engine which scores of a call are new, as `Store.add_missing` promises."""
+"""Decide which scores of a call are new, as `Store.add_missing` promises, for every engine."""
 
 from __future__ import annotations
 
