@@ -13,6 +13,7 @@ from app.api import (
     docs,
     documents,
     errors,
+    eval_results,
     evaluation_runs,
     health,
     keys,
@@ -86,7 +87,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     prefix = settings.url_prefix
     for resource in (scores, transfers, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
-    for kind in (predictions, evaluation_runs):
+    for kind in (predictions, evaluation_runs, eval_results):
         app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)

@@ -62,13 +62,14 @@ class InvalidKeySetting(ScorelineError):
 class InvalidParameter(ScorelineError):
     """A parameter matches its schema but cannot be used; the message says why.
 
-    `name` is the parameter, `given` its value.
+    `name` is the parameter, `given` its value, `place` the part of the request that it is in.
     """
 
-    def __init__(self, name: str, given: Any, message: str) -> None:
+    def __init__(self, name: str, given: Any, message: str, *, place: str = "query") -> None:
         super().__init__(message)
         self.name = name
         self.given = given
+        self.place = place
 
 
 class CursorExpired(ScorelineError):

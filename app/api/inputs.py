@@ -17,6 +17,9 @@ from app.errors import Encoded, Invalid
 from app.schemas.fields import MISSING, UNKNOWN, Query, Reason
 from app.schemas.query_fields import TextList
 
+SCHEMA_ERROR = "_schema"
+"""The key of marshmallow's errors that concern a whole object."""
+
 Loc = tuple[str | int, ...]
 
 NOT_AN_OBJECT = Reason(
@@ -236,10 +239,31 @@ def _field_errors(
     Like pydantic, returns only the first error of each field: declared fields first, then unknown
     ones in the order sent.
     """
-    reasons = {name: messages[0] for name, messages in error.messages_dict.items()}
-    unknown = [name for name in content if reasons.get(name) is UNKNOWN]
+    reasons = error.messages_dict
+    unknown = [name for name in content if reasons.get(name) == [UNKNOWN]]
     declared = [name for name in reasons if name not in unknown]
     return [
-        validation_error(reasons[name], (*loc, name), content.get(name, missing))
+        each
         for name in (*declared, *unknown)
+        for each in _errors_at(reasons[name], (*loc, name), content.get(name, missing))
     ]
+
+
+def _errors_at(messages: Any, loc: Loc, content: Any) -> list[dict[str, Any]]:
+    """Return the error of `content` at `loc`, or those of its parts by key or position."""
+    if isinstance(messages, list):
+        return [validation_error(messages[0], loc, content)]
+    if SCHEMA_ERROR in messages:  # It is no object.
+        return [validation_error(messages[SCHEMA_ERROR][0], loc, content)]
+    return [
+        each
+        for step, inner in messages.items()
+        for each in _errors_at(inner, (*loc, step), _part(content, step))
+    ]
+
+
+def _part(content: Any, step: str | int) -> Any:
+    """Return a part of an object or a list; of a missing field, its parent, as FastAPI does."""
+    if isinstance(content, dict):
+        return content.get(step, content)
+    return content[step]

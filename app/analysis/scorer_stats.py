@@ -1,0 +1,84 @@
+"""Statistics of the scores of one run, by scorer and leaf, as Weave computes them."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.stores.base import Leaves
+
+VALUE_TYPES = {"boolean": "binary", "number": "continuous", "text": "text"}
+"""The type of a leaf's values by their kind; of several, the last one counts."""
+
+_ORDER = list(VALUE_TYPES)
+
+
+@dataclass
+class LeafStats:
+    """The values of one leaf of one scorer that are not null."""
+
+    kind: str = _ORDER[0]
+    known: int = 0
+    booleans: int = 0
+    trues: int = 0
+    numbers: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, kind: str, number: float | None) -> None:
+        """Add one value; a number without `number` is too large for a double."""
+        self.kind = max(self.kind, kind, key=_ORDER.index)
+        self.known += 1
+        if kind == "boolean":
+            self.booleans += 1
+            self.trues += bool(number)
+        elif number is not None:
+            self.numbers.append(number)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures of a ScorerStats."""
+        return {
+            "value_type": VALUE_TYPES[self.kind],
+            "trial_count": self.known,
+            "numeric_count": len(self.numbers),
+            "numeric_mean": _mean(self.numbers),
+            "pass_true_count": self.trues,
+            "pass_known_count": self.booleans,
+            "pass_rate": self.trues / self.booleans if self.booleans else None,
+            "pass_signal_coverage": self.booleans / self.known,
+        }
+
+
+def _mean(numbers: array[float]) -> float | None:
+    if not numbers:
+        return None
+    try:
+        return math.fsum(numbers) / len(numbers)
+    except OverflowError:
+        return math.fsum(number / len(numbers) for number in numbers)
+
+
+class ScorerStats:
+    """The statistics of one run, in the order in which its leaves were added."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[tuple[str, str], LeafStats] = {}
+
+    def add(self, scorer: str, leaves: Leaves) -> None:
+        """Add the leaves of one score; nulls and items of lists are left out, as in Weave."""
+        for leaf in leaves:
+            if leaf["kind"] != "null" and not _is_in_list(leaf["path"]):
+                stats = self._leaves.setdefault((scorer, leaf["path"]), LeafStats())
+                stats.add(leaf["kind"], leaf.get("number"))
+
+    def response(self) -> list[dict[str, Any]]:
+        """Return a ScorerStats for each leaf; the path of a value that is a scalar is null."""
+        return [
+            {"scorer_key": scorer, "path": path or None, **stats.figures()}
+            for (scorer, path), stats in self._leaves.items()
+        ]
+
+
+def _is_in_list(path: str) -> bool:
+    """Return whether a path has a position in it; in a key, `[` follows a backslash."""
+    return "[" in path.replace("\\\\", "").replace("\\[", "")

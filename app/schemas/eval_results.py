@@ -1,0 +1,319 @@
+"""Schemas of evaluation results: the query, and the rows and summary of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import RAISE, ValidationError, fields, validate
+
+from app import jsontext
+from app.schemas.fields import (
+    MISSING,
+    UNKNOWN,
+    Anything,
+    Choice,
+    Count,
+    JsonObject,
+    Reason,
+    Shape,
+    Text,
+)
+from app.schemas.query_fields import too_long
+from app.schemas.summaries import count, number
+
+MAX_RUNS = 100
+MAX_FILTERS = 20
+MAX_SORTS = 10
+
+NOT_A_LIST = Reason("list_type", "Input should be a valid list")
+NOT_A_BOOLEAN = Reason("bool_type", "Input should be a valid boolean")
+NOT_AN_OBJECT = Reason(
+    "model_attributes_type",
+    "Input should be a valid dictionary or object to extract fields from",
+)
+
+
+class Boolean(fields.Boolean):
+    """A JSON boolean. Nothing is coerced."""
+
+    default_error_messages = {"null": NOT_A_BOOLEAN, "invalid": NOT_A_BOOLEAN}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(NOT_A_BOOLEAN)
+        return value
+
+
+class BoundedList(fields.List[Any]):
+    """A list of at most `most` elements, or null."""
+
+    default_error_messages = {"invalid": NOT_A_LIST}
+
+    def __init__(self, element: fields.Field[Any], most: int, **options: Any) -> None:
+        super().__init__(
+            element, validate=_MaxLength(most), load_default=None, allow_none=True, **options
+        )
+
+
+class _MaxLength(validate.Length):
+    """Reject a list of more than `most` elements, with pydantic's error."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(max=most)
+
+    def _format_error(self, value: Any, _message: str) -> str:
+        return too_long(self.max or 0, len(value))
+
+
+class Strict(Shape):
+    """A part of the query that rejects unknown keys: one may be a misspelt bound."""
+
+    class Meta(Shape.Meta):
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages = {"unknown": UNKNOWN, "type": NOT_AN_OBJECT}
+
+
+class FilterQuery(Strict):
+    """The expression of a filter."""
+
+    expr = JsonObject(
+        data_key="$expr",
+        attribute="$expr",
+        required=True,
+        metadata={
+            "description": "One of `$and`, `$or`, `$not`, `$eq`, `$gt`, `$gte`, `$lt`, `$lte`, "
+            "`$in`, `$contains` and `$convert`, with `$getField` and `$literal` as operands."
+        },
+    )
+
+
+class EvalResultsFilter(Strict):
+    """A filter of rows."""
+
+    query = fields.Nested(FilterQuery, required=True, error_messages={"required": MISSING})
+    evaluation_call_id = Text(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Only the trials of this evaluation run count."},
+    )
+
+
+class EvalResultsSort(Strict):
+    """A field to sort rows by."""
+
+    field = Text(
+        required=True,
+        metadata={"description": "`scores.NAME`, `inputs.PATH` or `outputs.PATH`."},
+    )
+    direction = Choice(
+        ("asc", "desc"), required=True, metadata={"description": "Ascending or descending."}
+    )
+    evaluation_call_id = Text(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Only the trials of this evaluation run count."},
+    )
+    mode = Choice(
+        ("value", "difference"),
+        load_default="value",
+        metadata={"description": "Sort by the mean, or by how far the runs' means are apart."},
+    )
+
+
+def _boolean(description: str, default: bool | None) -> Boolean:
+    return Boolean(
+        load_default=default,
+        allow_none=default is None,
+        metadata={"description": description},
+    )
+
+
+class EvalResultsBody(Shape):
+    """The body that asks for the results of evaluation runs."""
+
+    evaluation_call_ids = BoundedList(
+        Text(), MAX_RUNS, metadata={"description": f"The evaluation runs, at most {MAX_RUNS}."}
+    )
+    evaluation_run_ids = BoundedList(
+        Text(), MAX_RUNS, metadata={"description": "More evaluation runs; the same as the former."}
+    )
+    require_intersection = _boolean("Only rows that all evaluation runs have.", False)
+    include_raw_data_rows = _boolean("Return the inputs of each example.", False)
+    resolve_row_refs = _boolean("Accepted; inputs are always complete.", False)
+    include_rows = _boolean("Return rows, and count them.", True)
+    include_summary = _boolean("Return a summary of each evaluation run.", False)
+    summary_require_intersection = _boolean(
+        "Summarise only rows that all runs have. Default: `require_intersection`.", None
+    )
+    include_predict_and_score_children = _boolean("Return ids of predictions and scores.", True)
+    include_costs = _boolean("Accepted; costs are not known.", False)
+    filters = BoundedList(
+        fields.Nested(EvalResultsFilter),
+        MAX_FILTERS,
+        metadata={"description": f"Rows must pass all of them; at most {MAX_FILTERS}."},
+    )
+    filter_logic_operator = Choice(
+        ("and", "or"),
+        load_default="or",
+        metadata={"description": "Whether all evaluation runs or any must pass a filter."},
+    )
+    sort_by = BoundedList(
+        fields.Nested(EvalResultsSort),
+        MAX_SORTS,
+        metadata={"description": "Default: by `row_digest`."},
+    )
+    limit = Count(
+        load_default=None, allow_none=True, metadata={"description": "The most rows to return."}
+    )
+    offset = Count(load_default=0, metadata={"description": "How many rows to skip."})
+
+
+class EvalResultsTrial(Shape):
+    """One prediction of the example in the run, with its current scores."""
+
+    predict_and_score_call_id = Text(
+        required=True, metadata={"description": "The id of the prediction with its scores."}
+    )
+    predict_call_id = Text(
+        required=True, allow_none=True, metadata={"description": "The id of the prediction."}
+    )
+    model_output = Anything(required=True, metadata={"description": "The output, as sent."})
+    scores = fields.Dict(
+        keys=Text(),
+        required=True,
+        metadata={"description": "The newest value by each scorer, by its name."},
+    )
+    model_latency_seconds = number(
+        "How long the prediction took, if both times are known.", required=True, allow_none=True
+    )
+    total_tokens = count("The tokens in `usage`.", required=True, allow_none=True)
+    total_cost = number("Always null.", required=True, allow_none=True)
+    scorer_call_ids = fields.Dict(
+        keys=Text(),
+        values=Text(),
+        required=True,
+        metadata={"description": "The ids of the scores, by the name of the scorer."},
+    )
+    genai_span_ref = Anything(
+        required=True, allow_none=True, metadata={"description": "Always null."}
+    )
+
+
+class EvalResultsEvaluation(Shape):
+    """The trials of one run."""
+
+    evaluation_call_id = Text(required=True, metadata={"description": "The evaluation run."})
+    trials = fields.List(fields.Nested(EvalResultsTrial), required=True)
+
+
+class EvalResultsRow(Shape):
+    """The trials of one example, by run."""
+
+    row_digest = Text(required=True, metadata={"description": "The id of the example."})
+    raw_data_row = JsonObject(
+        required=True, allow_none=True, metadata={"description": "The inputs, if asked for."}
+    )
+    evaluations = fields.List(fields.Nested(EvalResultsEvaluation), required=True)
+
+
+class EvalResultsScorerStats(Shape):
+    """The statistics of one leaf of one scorer; nulls are left out."""
+
+    scorer_key = Text(required=True, metadata={"description": "The name of the scorer."})
+    path = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The path of the leaf; null for a value that is a scalar."},
+    )
+    value_type = Text(
+        required=True,
+        metadata={
+            "description": "The type of the values; of several, the last of these.",
+            "enum": ["binary", "continuous", "text"],
+        },
+    )
+    trial_count = count("Scores with a value at the leaf.", required=True)
+    numeric_count = count("Numbers among them.", required=True)
+    numeric_mean = number("The mean of the numbers.", required=True, allow_none=True)
+    pass_true_count = count("Scores that are true.", required=True)
+    pass_known_count = count("Scores that are true or false.", required=True)
+    pass_rate = number("`pass_true_count / pass_known_count`.", required=True, allow_none=True)
+    pass_signal_coverage = number("`pass_known_count / trial_count`.", required=True)
+
+
+class EvalResultsRunSummary(Shape):
+    """The summary of one run."""
+
+    evaluation_call_id = Text(required=True, metadata={"description": "The evaluation run."})
+    trial_count = count("Its predictions.", required=True)
+    scorer_stats = fields.List(fields.Nested(EvalResultsScorerStats), required=True)
+    predict_total_tokens = count("The tokens of its trials.", required=True, allow_none=True)
+    predict_total_cost = number("Always null.", required=True, allow_none=True)
+    evaluation_ref = Text(
+        required=True, allow_none=True, metadata={"description": "The evaluation."}
+    )
+    model_ref = Text(required=True, allow_none=True, metadata={"description": "The model."})
+    display_name = Text(required=True, allow_none=True, metadata={"description": "Its name."})
+    trace_id = Text(required=True, metadata={"description": "The evaluation run."})
+    started_at = Text(required=True, allow_none=True, metadata={"description": "When it began."})
+
+
+class EvalResultsSummary(Shape):
+    """The summaries of the runs that exist."""
+
+    row_count = count("The number of examples.", required=True)
+    evaluations = fields.List(fields.Nested(EvalResultsRunSummary), required=True)
+
+
+class EvalResultsRes(Shape):
+    """The results of evaluation runs by example."""
+
+    rows = fields.List(fields.Nested(EvalResultsRow), required=True)
+    total_rows = count("The number of rows before `limit` and `offset`.", required=True)
+    summary = fields.Nested(EvalResultsSummary, required=True, allow_none=True)
+    warnings = fields.List(Text(), required=True, metadata={"description": "What to know."})
+
+    def dumps(self, obj: Mapping[str, Any], *_: Any, **__: Any) -> str:
+        """Return the JSON text of results; what was sent as JSON is not parsed."""
+        write = jsontext.write
+        return (
+            f'{{"rows":[{",".join(map(_row_text, obj["rows"]))}],'
+            f'"total_rows":{obj["total_rows"]},"summary":{write(obj["summary"])},'
+            f'"warnings":{write(obj["warnings"])}}}'
+        )
+
+
+def _row_text(row: Mapping[str, Any]) -> str:
+    evaluations = ",".join(map(_evaluation_text, row["evaluations"]))
+    return (
+        f'{{"row_digest":{jsontext.write(row["row_digest"])},'
+        f'"raw_data_row":{row["raw_data_row"]},"evaluations":[{evaluations}]}}'
+    )
+
+
+def _evaluation_text(evaluation: Mapping[str, Any]) -> str:
+    run_id = jsontext.write(evaluation["evaluation_call_id"])
+    trials = ",".join(map(_trial_text, evaluation["trials"]))
+    return f'{{"evaluation_call_id":{run_id},"trials":[{trials}]}}'
+
+
+def _trial_text(trial: Mapping[str, Any]) -> str:
+    return _object_text(
+        {
+            name: value if name == "model_output" else _text(name, value)
+            for name, value in trial.items()
+        }
+    )
+
+
+def _text(name: str, value: Any) -> str:
+    return _object_text(value) if name == "scores" else jsontext.write(value)
+
+
+def _object_text(texts: Mapping[str, str]) -> str:
+    """Return the JSON text of an object whose values are JSON texts."""
+    return f"{{{','.join(f'{jsontext.write(name)}:{text}' for name, text in texts.items())}}}"
