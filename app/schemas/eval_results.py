@@ -66,6 +66,12 @@ class _MaxLength(validate.Length):
         return too_long(self.max or 0, len(value))
 
 
+class Part(fields.Nested):
+    """An object in the query."""
+
+    default_error_messages = {"required": MISSING, "null": NOT_AN_OBJECT, "type": NOT_AN_OBJECT}
+
+
 class Strict(Shape):
     """A part of the query that rejects unknown keys: one may be a misspelt bound."""
 
@@ -94,7 +100,7 @@ class FilterQuery(Strict):
 class EvalResultsFilter(Strict):
     """A filter of rows."""
 
-    query = fields.Nested(FilterQuery, required=True, error_messages={"required": MISSING})
+    query = Part(FilterQuery, required=True)
     evaluation_call_id = Text(
         load_default=None,
         allow_none=True,
@@ -152,7 +158,7 @@ class EvalResultsBody(Shape):
     include_predict_and_score_children = _boolean("Return ids of predictions and scores.", True)
     include_costs = _boolean("Accepted; costs are not known.", False)
     filters = BoundedList(
-        fields.Nested(EvalResultsFilter),
+        Part(EvalResultsFilter),
         MAX_FILTERS,
         metadata={"description": f"Rows must pass all of them; at most {MAX_FILTERS}."},
     )
@@ -162,7 +168,7 @@ class EvalResultsBody(Shape):
         metadata={"description": "Whether all evaluation runs or any must pass a filter."},
     )
     sort_by = BoundedList(
-        fields.Nested(EvalResultsSort),
+        Part(EvalResultsSort),
         MAX_SORTS,
         metadata={"description": "Default: by `row_digest`."},
     )

@@ -195,6 +195,7 @@ class Count(fields.Field[int]):
     """A JSON integer from 0 to MAX_COUNT. Nothing is coerced."""
 
     shape: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_COUNT}
+    default_error_messages = {"required": MISSING, "null": NOT_AN_INTEGER}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         if type(value) is not int:

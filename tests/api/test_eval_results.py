@@ -78,9 +78,8 @@ def pair_call_ids(recorded: Any, found: Any, ids: dict[str, str]) -> None:
                 assert call_id != our["predict_call_id"]
                 assert ids.setdefault(trial["predict_and_score_call_id"], call_id) == call_id
                 trial["model_latency_seconds"] = None  # It was not sent.
-    for run, our in zip(
-        *(each["summary"]["evaluations"] for each in (recorded, found)), strict=True
-    ):
+    both = [(each["summary"] or {"evaluations": []})["evaluations"] for each in (recorded, found)]
+    for run, our in zip(*both, strict=True):
         assert datetime.fromisoformat(our["started_at"]).tzinfo
         assert our["started_at"].endswith("+00:00")
         run["started_at"] = our["started_at"]
@@ -100,9 +99,7 @@ def test_every_answer_is_that_of_weaves_server(any_service: Service, project: st
         wanted, found = row["response"], answer.json
         if path.endswith("/query"):
             asked += 1
-            summaries = {"summary": {"evaluations": []}}
-            both = [each if each["summary"] else {**each, **summaries} for each in (wanted, found)]
-            pair_call_ids(*both, ids)
+            pair_call_ids(wanted, found, ids)
             # As text: the order of the fields is Weave's too.
             assert json.dumps(found) == json.dumps(ours(wanted)), row["request"]
             assert json.loads(json.dumps(EvalResultsRes().dump(found))) == found
@@ -230,6 +227,13 @@ def test_a_deleted_prediction_is_no_trial(any_service: Service, project: str) ->
     on = predict(any_service, project, "r", 1)
     any_service.send("DELETE", f"{project}/predictions?prediction_ids={on}")
     assert ask(any_service, project, "r", include_summary=True)["summary"]["row_count"] == 0
+
+
+def test_a_run_without_predictions_has_an_empty_summary(any_service: Service, project: str) -> None:
+    run_id = created(any_service, f"{project}/evaluation_runs", evaluation="e", model="m")
+    (summary,) = ask(any_service, project, run_id, include_summary=True)["summary"]["evaluations"]
+    assert (summary["trial_count"], summary["scorer_stats"]) == (0, [])
+    assert (summary["evaluation_ref"], summary["model_ref"]) == ("e", "m")
 
 
 def test_a_project_never_sees_another(any_service: Service, project: str) -> None:
@@ -384,7 +388,16 @@ SORT = {"field": "inputs.q", "direction": "asc"}
         ({"offset": "1"}, "int_type", []),
         ({"filter_logic_operator": "xor"}, "literal_error", []),
         ({"filters": {}}, "list_type", []),
+        ({"offset": None}, "int_type", []),
         ({"filters": [1]}, "model_attributes_type", [0]),
+        ({"filters": [None]}, "model_attributes_type", [0]),
+        ({"filters": [{"query": None}]}, "model_attributes_type", [0, "query"]),
+        ({"filters": [{"query": []}]}, "model_attributes_type", [0, "query"]),
+        ({"filters": [{"query": {"$expr": None}}]}, "dict_type", [0, "query", "$expr"]),
+        ({"filter_logic_operator": None}, "literal_error", []),
+        ({"evaluation_run_ids": [None]}, "string_type", [0]),
+        ({"sort_by": [None]}, "model_attributes_type", [0]),
+        ({"sort_by": [{**SORT, "mode": None}]}, "literal_error", [0, "mode"]),
         ({"filters": [{}]}, "missing", [0, "query"]),
         ({"filters": [{"query": {}}]}, "missing", [0, "query", "$expr"]),
         ({"filters": [{"query": {"$expr": 1}}]}, "dict_type", [0, "query", "$expr"]),

@@ -120,6 +120,9 @@ ROWS = {
     ("POST", f"{RUNS}/<document_id:evaluation_run_id>/finish"): Row(
         401, ("create", "write", "admin"), 200, 404, names=NAMED_RUN
     ),
+    ("POST", "/v2/<entity>/<project>/eval_results/query"): Row(
+        401, ("read", "write", "admin"), 200, 200, body={"evaluation_run_ids": ["run"]}
+    ),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}

@@ -2,7 +2,9 @@
 
 create.jsonl and query.jsonl are made by make.py; weave_clients.jsonl holds requests as four
 generations of Weave's client sent them; weave_documents.jsonl holds calls of predictions and
-evaluation runs with the answers of Weave's own server; seed.openapi.json is the seed's document.
+evaluation runs with the answers of Weave's own server, weave_eval_results.jsonl those of an
+evaluation's results, and weave_scorer_stats.jsonl scores with its statistics of them;
+seed.openapi.json is the seed's document.
 """
 
 from __future__ import annotations

@@ -263,6 +263,50 @@ def test_runs_are_filtered_as_the_client_sends_it(
         assert [run.evaluation_run_id for run in found] == wanted, query
 
 
+def test_results_of_two_runs_are_read_as_the_client_sends_it(
+    any_service: Service, connect: Connect, project: str
+) -> None:
+    server = connect(any_service)
+    runs, made = [create_run(server, project) for _ in range(2)], []
+    for run_id, value in zip(runs, (0.5, 1.0), strict=True):
+        prediction_id = create_prediction(server, project, evaluation_run_id=run_id)
+        made.append(prediction_id)
+        create(server, project, prediction_id=prediction_id, evaluation_run_id=run_id, value=value)
+    create_prediction(server, project, evaluation_run_id=runs[0], inputs={"other": 1})
+    above = {"$gte": [{"$getField": "scores.Exact"}, {"$literal": 0.75}]}
+    found = server.eval_results_query(
+        {
+            "project_id": project,
+            "evaluation_run_ids": runs,
+            "include_raw_data_rows": True,
+            "include_summary": True,
+            "require_intersection": True,
+            "summary_require_intersection": False,
+            "filters": [{"query": {"$expr": above}, "evaluation_call_id": runs[1]}],
+            "sort_by": [{"field": "scores.Exact", "direction": "desc", "mode": "difference"}],
+            "limit": 10,
+            "offset": 0,
+        }
+    )
+    assert type(found).__name__ == "V2EvalResultQueryResponse"
+    assert (found.total_rows, found.warnings) == (1, [])
+    (row,) = found.rows
+    assert row.raw_data_row == PREDICTION["inputs"]
+    assert [each.evaluation_call_id for each in row.evaluations] == runs
+    trials = [trial for each in row.evaluations for trial in each.trials]
+    assert [trial.predict_call_id for trial in trials] == made
+    assert [trial.scores for trial in trials] == [{"Exact": 0.5}, {"Exact": 1.0}]
+    assert trials[0].api_model_output == PREDICTION["output"]
+    assert found.summary.row_count == 2
+    assert [each.trial_count for each in found.summary.evaluations] == [2, 1]
+    (stats,) = found.summary.evaluations[1].scorer_stats
+    assert (stats.value_type, stats.numeric_mean) == ("continuous", 1.0)
+    unknown = server.eval_results_query(
+        {"project_id": project, "evaluation_run_ids": ["nobody"], "include_summary": True}
+    )
+    assert (unknown.rows, unknown.total_rows, unknown.summary.evaluations) == ([], 0, [])
+
+
 def test_deleted_predictions_and_runs_are_not_found(
     any_service: Service, connect: Connect, project: str
 ) -> None:
