@@ -42,7 +42,6 @@ _LATE = datetime.max.replace(tzinfo=UTC)
 class CurrentScore(NamedTuple):
     """The newest score of a prediction by a scorer and an annotator."""
 
-    created_at: datetime
     score_id: str
     scorer: str
     value_json: str
@@ -170,10 +169,10 @@ class _Results:
             self._count(scores=1, values=len(leaves), characters=len(value_json))
             name = scorer_name(score.scorer)
             slot = (score.prediction_id, name, score.annotator)
-            new = CurrentScore(score.created_at, score.score_id, name, value_json, leaves)
-            slots[slot] = max(slots.get(slot, new), new, key=_age)
+            slots.pop(slot, None)  # Ids ascend with created_at, so this one is newer.
+            slots[slot] = CurrentScore(score.score_id, name, value_json, leaves)
         found: dict[str, list[CurrentScore]] = {}
-        for (prediction_id, *_), each in sorted(slots.items(), key=lambda item: _age(item[1])):
+        for (prediction_id, *_), each in slots.items():
             found.setdefault(prediction_id, []).append(each)
         return found
 
@@ -220,10 +219,6 @@ class _Results:
             if self._counts[name] > LIMITS[name]:
                 message = f"the runs have over {LIMITS[name]} {name}: ask for fewer runs"
                 raise InvalidParameter("evaluation_run_ids", None, message, place="body")
-
-
-def _age(score: CurrentScore) -> tuple[datetime, str]:
-    return (score.created_at, score.score_id)
 
 
 def in_order(trials: Iterable[Trial]) -> list[Trial]:

@@ -119,14 +119,13 @@ def test_of_the_scores_of_one_scorer_the_newest_counts(any_service: Service, pro
     judge(any_service, project, "other", on, False)
     judge(any_service, project, None, on, False)
     old = {
-        "score_id": "018cc251-f400-7000-8000-000000000001",
+        "score_id": f"018cc251-f400-7000-8000-{secrets.token_hex(6)}",
         "created_at": "2024-01-01T00:00:00.000Z",
         "prediction_id": on,
         "scorer": ACC,
         "value": False,
         "evaluation_run_id": "r",
     }
-    old["score_id"] = f"018cc251-f400-7000-8000-{secrets.token_hex(6)}"
     assert any_service.post(f"{project}/scores/import", {"scores": [old]}).status == 200
     found = ask(any_service, project, "r", include_summary=True)
     ((trial,),) = [trials(row, "r") for row in found["rows"]]
