@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FLAGS = (
     "--no-sandbox",  # Chromium has no sandbox for root.
     "--disable-gpu",
+    "--disable-gpu-sandbox",  # Chromium ends where a container forbids what that sandbox needs.
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
