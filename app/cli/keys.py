@@ -13,11 +13,11 @@ import click
 
 from app.cli.base import Group, counted, fail, note, table, write_json
 from app.datetimes import InvalidDatetime, names_zone, parse_datetime
-from app.errors import NotFound, ScorelineError, StoreUnavailable
+from app.errors import NotFound, ScorelineError, StoreRefused, StoreUnavailable
 from app.logs import STDERR, configure_logging
 from app.schemas.keys import KeyReadRes, KeyRevokeRes
 from app.services import keys as service
-from app.stores import open_store
+from app.stores import embedded_file, open_store
 from app.stores.base import Store
 from config.settings import SettingsError, read_settings
 
@@ -85,7 +85,7 @@ def keys_create(
     if expires_at and expires_in:
         raise click.UsageError("--expires-at and --expires-in cannot be used together")
     end = expires_at or expires_in
-    with _opened_store() as store:
+    with _opened_store(create=True) as store:
         key, secret = service.create_key(
             store, name=name, role=role, scope=scope, owner=owner, expires_at=end
         )
@@ -140,15 +140,18 @@ def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _opened_store() -> Iterator[Store]:
+def _opened_store(*, create: bool = False) -> Iterator[Store]:
     """Open and prepare the store of the settings, and close it at the end of the block.
 
-    Every error becomes one line and an exit code. Log lines, including those of the audit log, go
-    to stderr, because stdout is for the result of the command.
+    Only with `create` is a missing embedded store created. Every error becomes one line and an exit
+    code. Log lines, including those of the audit log, go to stderr: stdout is for the result.
     """
     try:
         settings = read_settings(os.environ)
         configure_logging(settings.log_level, STDERR)
+        file = embedded_file(settings.store)
+        if file and not file.exists() and not create:
+            raise StoreRefused(f"there is no store at {file}; SCORELINE_STORE names another")
         store = open_store(settings.store)
         try:
             store.prepare()

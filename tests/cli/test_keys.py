@@ -116,9 +116,14 @@ def test_json_has_the_names_of_the_api(tmp_path: Path) -> None:
     assert set(made) == set(KeyReadRes().fields)
 
 
-def test_an_empty_list_of_keys_prints_nothing(tmp_path: Path) -> None:
-    listed = run(tmp_path, "keys", "list")
-    assert (listed.returncode, listed.stdout) == (0, "")
+@pytest.mark.parametrize("arguments", [("list",), ("revoke", "x")])
+def test_without_a_store_there_are_no_keys_and_none_is_created(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    refused = run(tmp_path, "keys", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "scoreline: there is no store at" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("scope", ["", "acme", "/x", "acme/", "a/b/c", "*/x"])
