@@ -149,10 +149,10 @@ def _opened_store(*, create: bool = False) -> Iterator[Store]:
     try:
         settings = read_settings(os.environ)
         configure_logging(settings.log_level, STDERR)
+        store = open_store(settings.store)
         file = embedded_file(settings.store)
         if file and not file.exists() and not create:
             raise StoreRefused(f"there is no store at {file}; SCORELINE_STORE names another")
-        store = open_store(settings.store)
         try:
             store.prepare()
             yield store
