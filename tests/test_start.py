@@ -309,7 +309,8 @@ def test_a_start_succeeds_while_another_program_holds_the_lock(tmp_path: Path) -
 def test_a_start_says_that_it_waits_for_a_restore(tmp_path: Path) -> None:
     with (tmp_path / "scoreline.db.serving").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        environ = environment(SCORELINE_STORE=f"sqlite:///{tmp_path}/scoreline.db")
+        settings = {"SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db"}
+        environ = environment(PORT=str(free_port()), **settings)
         with subprocess.Popen(
             command("serve"), cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True
         ) as process:
