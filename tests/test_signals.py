@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import signal
@@ -94,9 +95,11 @@ def test_usr2_starts_a_new_master_and_the_old_one_can_be_stopped(
             old.send_signal(end)
             assert old.wait(timeout=40) == 0
             until(more(statuses))
-        assert set(statuses) == {200}
+        # SIGQUIT stops at once, and may cut off a call that is under way.
+        cut_off = {-errno.ECONNRESET} if end is signal.SIGQUIT else set()
+        assert set(statuses) - cut_off == {200}
         stored = service.send("GET", PATH).body.splitlines()
-        assert len(stored) == len(statuses)
+        assert statuses.count(200) <= len(stored) <= len(statuses)
         assert service.send("GET", "/metrics").status == 200
         os.kill(new, signal.SIGTERM)
         wait_until_closed(service.port)

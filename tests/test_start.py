@@ -315,5 +315,5 @@ def test_a_start_says_that_it_waits_for_a_restore(tmp_path: Path) -> None:
             command("serve"), cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            assert "waiting for the restore of a backup" in process.stdout.readline()
-            process.terminate()
+            assert any("waiting for the restore of a backup" in line for line in process.stdout)
+            process.kill()
