@@ -373,11 +373,23 @@ class Store(Protocol):
         """Add documents of one kind, all or none of them; return an outcome for each.
 
         A document whose idempotency key is stored in its project is PRESENT if the `body_hash` is
-        the same, and otherwise KEY_TAKEN. A document whose id is stored in its project is PRESENT
-        if the content is the same, apart from fields that change, and otherwise ID_TAKEN. If
-        several documents of a call have the same id or key, the first is added and the others are
-        compared with it. If one is refused, none is added, and the new ones are HELD_BACK. On a
-        store without transactions, some may have been added when StoreUnavailable is raised.
+        the same, and otherwise KEY_TAKEN. A document without a key whose id is stored in its
+        project is PRESENT if the content is the same, apart from fields that change. Any other one
+        whose id is stored is ID_TAKEN. If several documents of a call have the same id or key, the
+        first is added and the others are compared with it. If one is refused, none is added, and
+        the new ones are HELD_BACK. On a store without transactions, some may have been added when
+        StoreUnavailable is raised.
+        """
+
+    def add_accepted(
+        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+        """Add the documents and scores that are not refused, all in one transaction.
+
+        Each group has one or more documents of one kind. The outcomes are those of `add_documents`
+        and `add_missing`, but nothing is HELD_BACK. If another document has a given `sort_id`, the
+        new one gets other random digits in it. On a store without transactions, some may have been
+        added when StoreUnavailable is raised.
         """
 
     def find_document(

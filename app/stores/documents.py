@@ -25,8 +25,11 @@ PAGE = 1_000
 PRIMARY_KEY = "_id"
 """The name of `sort_id` in every engine."""
 
+RANDOM_DIGITS = 8
+"""How many digits at the end of a UUIDv7 do not order the ids of one process."""
+
 _TIMES = frozenset({"started_at", "finished_at", "ended_at"})
-_NOT_CONTENT = frozenset({"sort_id", "wb_user_id", "body_hash", "retry_hash"})
+_NOT_CONTENT = frozenset({"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash"})
 
 
 def columns(kind: type[Document]) -> tuple[str, ...]:
@@ -92,6 +95,42 @@ def read_in_pages(
         left = None if left is None else left - len(page)
 
 
+def with_free_sort_ids(
+    documents: Iterable[Document], find_taken: Callable[[list[str]], set[str]]
+) -> list[Document]:
+    """Return new documents, with other random digits where their `sort_id` is taken.
+
+    So an export can be imported into a second project of its store, in the same order.
+    `find_taken` returns which of some `sort_id` a store has.
+    """
+    made = list(documents)
+    attempt = 0
+    while clashing := _clashing(made, find_taken):
+        for position in clashing:
+            made[position] = _with_other_digits(made[position], attempt)
+        attempt += 1
+    return made
+
+
+def _clashing(
+    documents: Sequence[Document], find_taken: Callable[[list[str]], set[str]]
+) -> list[int]:
+    """Return the positions of the documents whose `sort_id` another one has."""
+    seen = find_taken([document.sort_id for document in documents])
+    found = []
+    for position, document in enumerate(documents):
+        if document.sort_id in seen:
+            found.append(position)
+        seen.add(document.sort_id)
+    return found
+
+
+def _with_other_digits(document: AnyDocument, attempt: int) -> AnyDocument:
+    seed = jsontext.write([*id_key(document), attempt])
+    digits = hashlib.sha256(seed.encode()).hexdigest()[:RANDOM_DIGITS]
+    return replace(document, sort_id=document.sort_id[:-RANDOM_DIGITS] + digits)
+
+
 # Which documents are new
 
 Key = tuple[str, str, str]
@@ -154,14 +193,19 @@ def _digest(document: Document) -> str:
 
 
 def outcomes_of(
-    documents: Sequence[Document], stored: Stored, is_too_large: Callable[[Document], bool]
+    documents: Sequence[Document],
+    stored: Stored,
+    is_too_large: Callable[[Document], bool],
+    *,
+    partial: bool,
 ) -> list[DocumentOutcome]:
     """Return an outcome for each document of a call, with CREATED for those to add.
 
-    All documents have ids. The new ones are added to `stored`.
+    All documents have ids. The new ones are added to `stored`. With `partial`, a refused document
+    holds back no other.
     """
     outcomes = [_outcome(document, stored, is_too_large) for document in documents]
-    if not any(outcome.kept in REFUSED for outcome in outcomes):
+    if partial or not any(outcome.kept in REFUSED for outcome in outcomes):
         return outcomes
     new = {outcome.id for outcome in outcomes if outcome.kept is Kept.CREATED}
     return [
@@ -182,7 +226,7 @@ def _outcome(
         return DocumentOutcome(Kept.PRESENT if same else Kept.KEY_TAKEN, first)
     digest = stored.by_id.get(id_key(document))
     if digest is not None:
-        same = _digest(document) == digest
+        same = key is None and _digest(document) == digest
         return DocumentOutcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
     if is_too_large(document):
         return DocumentOutcome(Kept.TOO_LARGE, document.id)

@@ -148,10 +148,25 @@ class MeasuredStore:
     def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
         with self._write("add_documents"):
             outcomes = self._store.add_documents(documents)
+        self._count_created(documents, outcomes)
+        return outcomes
+
+    def add_accepted(
+        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+        with self._write("add_accepted"):
+            added, outcomes = self._store.add_accepted(groups, scores)
+        for documents, each in zip(groups, added, strict=True):
+            self._count_created(documents, each)
+        self._metrics.created.inc(sum(each.kept is Kept.CREATED for each in outcomes))
+        return added, outcomes
+
+    def _count_created(
+        self, documents: Sequence[Document], outcomes: Sequence[DocumentOutcome]
+    ) -> None:
         for document, outcome in zip(documents, outcomes, strict=True):
             if outcome.kept is Kept.CREATED:
                 self._metrics.documents_created.labels(document.collection).inc()
-        return outcomes
 
     def find_document(
         self, kind: type[AnyDocument], entity: str, project: str, document_id: str

@@ -251,6 +251,14 @@ def test_a_document_too_large_for_mongodb_is_refused(store: Store, kind: type[Do
 
 
 @kinds
+def test_a_document_with_a_key_is_present_without_it(store: Store, kind: type[Document]) -> None:
+    whole = WHOLE[kind]
+    add(store, whole)
+    unkeyed = replace(whole, idempotency_key=None, body_hash="1", wb_user_id="oleg")
+    assert kept(store.add_documents([unkeyed])) == [Kept.PRESENT]
+
+
+@kinds
 def test_a_document_is_found_in_its_own_project_only(store: Store, kind: type[Document]) -> None:
     add(store, MAKE[kind](id="x"))
     add(store, MAKE[kind](id="x", project="other"))

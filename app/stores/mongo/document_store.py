@@ -28,6 +28,7 @@ from app.stores.documents import (
     idempotency_key,
     outcomes_of,
     read_in_pages,
+    with_free_sort_ids,
     with_ids,
 )
 from app.stores.mongo.documents import IS_TEXT
@@ -57,22 +58,21 @@ class MongoDocuments:
         self._prepare_once()
         if not documents:
             return []
-        collection = self._collection(type(documents[0]))
-        made = with_ids(documents, new_id)
+        collection, made = self._with_ids(documents)
 
         def add(session: ClientSession) -> list[DocumentOutcome]:
-            outcomes = _compare(collection, made, session)
-            new = _new(made, outcomes)
-            if new:
-                collection.insert_many([_to_bson(each) for each in new], session=session)
-            return outcomes
+            return add_new_documents(collection, made, session, partial=False)
 
         with our_errors():
             if len(made) == 1:  # One document is written whole without a transaction, and faster.
                 return [_add_one(collection, made[0])]
             if has_transactions(self._client):
                 return in_transaction(self._client, add)
-            return _add_one_by_one(collection, made)
+            return add_documents_one_by_one(collection, made, partial=False)
+
+    def _with_ids(self, documents: Sequence[Document]) -> tuple[Documents, list[Document]]:
+        """Return the collection of documents of one kind, and the documents with ids."""
+        return self._collection(type(documents[0])), with_ids(documents, new_id)
 
     def _collection(self, kind: type[Document]) -> Documents:
         return self._database[kind.collection]
@@ -176,22 +176,56 @@ def _insert(collection: Documents, bson: dict[str, Any]) -> None:
                 raise
 
 
-def _add_one_by_one(collection: Documents, documents: Sequence[Document]) -> list[DocumentOutcome]:
-    """Add the new documents, on a server without transactions. Raises StoreUnavailable."""
-    outcomes = _compare(collection, documents)
-    for document in _new(documents, outcomes):
+def add_new_documents(
+    collection: Documents, documents: Sequence[Document], session: ClientSession, *, partial: bool
+) -> list[DocumentOutcome]:
+    """Add the documents of one kind that are not stored, in the caller's transaction.
+
+    All documents have ids. With `partial`, as `add_accepted` does, otherwise as `add_documents`
+    does.
+    """
+    outcomes = _compare(collection, documents, session, partial=partial)
+    new = _new(collection, documents, outcomes, session, partial=partial)
+    if new:
+        collection.insert_many([_to_bson(each) for each in new], session=session)
+    return outcomes
+
+
+def add_documents_one_by_one(
+    collection: Documents, documents: Sequence[Document], *, partial: bool
+) -> list[DocumentOutcome]:
+    """Add them on a server without transactions. Raises StoreUnavailable."""
+    outcomes = _compare(collection, documents, partial=partial)
+    for document in _new(collection, documents, outcomes, partial=partial):
         if _add_one(collection, document).kept is not Kept.CREATED:
             raise StoreUnavailable(STILL_STORED)
     return outcomes
 
 
-def _new(documents: Sequence[Document], outcomes: Sequence[DocumentOutcome]) -> list[Document]:
+def _new(
+    collection: Documents,
+    documents: Sequence[Document],
+    outcomes: Sequence[DocumentOutcome],
+    session: ClientSession | None = None,
+    *,
+    partial: bool,
+) -> list[Document]:
     pairs = zip(documents, outcomes, strict=True)
-    return [document for document, outcome in pairs if outcome.kept is Kept.CREATED]
+    new = [document for document, outcome in pairs if outcome.kept is Kept.CREATED]
+
+    def find_taken(sort_ids: list[str]) -> set[str]:
+        found = collection.find({PRIMARY_KEY: {"$in": sort_ids}}, {PRIMARY_KEY: 1}, session=session)
+        return {each[PRIMARY_KEY] for each in found}
+
+    return with_free_sort_ids(new, find_taken) if partial else new
 
 
 def _compare(
-    collection: Documents, documents: Sequence[Document], session: ClientSession | None = None
+    collection: Documents,
+    documents: Sequence[Document],
+    session: ClientSession | None = None,
+    *,
+    partial: bool = False,
 ) -> list[DocumentOutcome]:
     """Compare documents with stored ones; without a session, with those that a majority has."""
     if session is None:
@@ -208,7 +242,9 @@ def _compare(
             found = collection.find(named, session=session)
             for each in found.hint(f"{collection.name}_by_{name}"):
                 stored.add(_to_document(kind, each))
-    return outcomes_of(documents, stored, lambda document: is_too_large(_to_bson(document)))
+    return outcomes_of(
+        documents, stored, lambda document: is_too_large(_to_bson(document)), partial=partial
+    )
 
 
 def _named(entity: str, project: str, document_id: str) -> dict[str, Any]:

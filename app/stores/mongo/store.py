@@ -20,6 +20,7 @@ from typing import Any
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.database import Database
@@ -31,6 +32,7 @@ from app.stores.base import (
     ApiKey,
     Changes,
     Document,
+    DocumentOutcome,
     Extent,
     Key,
     Leaves,
@@ -43,7 +45,11 @@ from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
-from app.stores.mongo.document_store import MongoDocuments
+from app.stores.mongo.document_store import (
+    MongoDocuments,
+    add_documents_one_by_one,
+    add_new_documents,
+)
 from app.stores.mongo.documents import (
     DOCUMENT_INDEXES,
     IS_TEXT,
@@ -61,9 +67,12 @@ from app.stores.mongo.driver import connect, our_errors, read_page
 from app.stores.mongo.schema import create_indexes, migrate
 from app.stores.mongo.writes import (
     add_in_transaction,
+    add_new_scores,
     add_one_by_one,
     add_together,
     has_transactions,
+    in_transaction,
+    with_ids,
 )
 
 log = logging.getLogger("scoreline.store")
@@ -118,6 +127,23 @@ class MongoStore(MongoDocuments):
             if has_transactions(self._client):
                 return add_in_transaction(self._client, self._scores, scores, partial=partial)
             return add_one_by_one(self._scores, scores, partial=partial)
+
+    def add_accepted(
+        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+        self._prepare_once()
+        named = [self._with_ids(documents) for documents in groups]
+        made = with_ids(scores)
+
+        def add(session: ClientSession) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+            added = [add_new_documents(*each, session, partial=True) for each in named]
+            return added, add_new_scores(self._scores, scores, made, session, partial=True)
+
+        with our_errors():
+            if has_transactions(self._client):
+                return in_transaction(self._client, add)
+            added = [add_documents_one_by_one(*each, partial=True) for each in named]
+            return added, add_one_by_one(self._scores, scores, partial=True)
 
     def _add_together(self, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
         with our_errors():

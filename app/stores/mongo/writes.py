@@ -181,13 +181,25 @@ def add_in_transaction(
     made = with_ids(scores)
 
     def add(session: ClientSession) -> list[Outcome]:
-        plans = _plan(collection, scores, session, partial=partial)
-        documents, outcomes = _carry_out(plans, made)
-        if documents:
-            collection.insert_many(documents, session=session)
-        return outcomes
+        return add_new_scores(collection, scores, made, session, partial=partial)
 
     return in_transaction(client, add)
+
+
+def add_new_scores(
+    collection: Scores,
+    scores: Sequence[Score],
+    made: Sequence[Score],
+    session: ClientSession,
+    *,
+    partial: bool,
+) -> list[Outcome]:
+    """Add the scores that are not stored yet in the caller's transaction; `made` have ids."""
+    plans = _plan(collection, scores, session, partial=partial)
+    documents, outcomes = _carry_out(plans, made)
+    if documents:
+        collection.insert_many(documents, session=session)
+    return outcomes
 
 
 def in_transaction(

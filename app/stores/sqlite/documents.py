@@ -28,6 +28,7 @@ from app.stores.documents import (
     idempotency_key,
     outcomes_of,
     read_in_pages,
+    with_free_sort_ids,
     with_ids,
 )
 from app.stores.sqlite.connections import SqliteConnections
@@ -52,7 +53,7 @@ class SqliteDocuments:
     def _add_groups(self, groups: Sequence[Sequence[Document]]) -> list[list[DocumentOutcome]]:
         """Add the documents of several calls in one transaction, each call all or none of them."""
         with self._db().transaction() as connection:
-            return [_add(connection, documents) for documents in groups]
+            return [add_new(connection, documents, partial=False) for documents in groups]
 
     def find_document(
         self, kind: type[AnyDocument], entity: str, project: str, document_id: str
@@ -109,7 +110,13 @@ class SqliteDocuments:
             return connection.execute(statement, (entity, project, *document_ids)).rowcount
 
 
-def _add(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[DocumentOutcome]:
+def add_new(
+    connection: sqlite3.Connection, documents: Sequence[Document], *, partial: bool
+) -> list[DocumentOutcome]:
+    """Add the documents of one kind that are not stored, in the caller's transaction.
+
+    With `partial`, as `add_accepted` does, otherwise as `add_documents` does.
+    """
     kind = type(documents[0])
     newest = connection.execute(f"SELECT max(_id) FROM {kind.collection}").fetchone()[0]
 
@@ -122,16 +129,31 @@ def _add(connection: sqlite3.Connection, documents: Sequence[Document]) -> list[
     # A character has at most 4 bytes, and SQLite counts some more bytes than the texts have.
     most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) // 4 - 1_000
     stored = _find_stored(connection, kind, made)
-    outcomes = outcomes_of(made, stored, lambda document: characters(document) > most)
-    rows = [
-        _row(document)
-        for document, outcome in zip(made, outcomes, strict=True)
-        if outcome.kept is Kept.CREATED
-    ]
+    outcomes = outcomes_of(
+        made, stored, lambda document: characters(document) > most, partial=partial
+    )
+    pairs = zip(made, outcomes, strict=True)
+    new = [document for document, outcome in pairs if outcome.kept is Kept.CREATED]
+    if partial:
+        new = with_free_sort_ids(new, lambda sort_ids: _find_taken(connection, kind, sort_ids))
+    _insert(connection, kind, new)
+    return outcomes
+
+
+def _find_taken(
+    connection: sqlite3.Connection, kind: type[Document], sort_ids: list[str]
+) -> set[str]:
+    statement = f"SELECT _id FROM {kind.collection} WHERE _id IN ({marks(sort_ids)})"
+    return {row[0] for row in connection.execute(statement, sort_ids)}
+
+
+def _insert(
+    connection: sqlite3.Connection, kind: type[Document], documents: Sequence[Document]
+) -> None:
     names = ", ".join((*columns(kind), "checksum"))
     places = ", ".join("?" * (len(columns(kind)) + 1))
-    connection.executemany(f"INSERT INTO {kind.collection} ({names}) VALUES ({places})", rows)
-    return outcomes
+    statement = f"INSERT INTO {kind.collection} ({names}) VALUES ({places})"
+    connection.executemany(statement, map(_row, documents))
 
 
 def _find_stored(

@@ -35,6 +35,7 @@ from app.stores.base import (
     ApiKey,
     Changes,
     Document,
+    DocumentOutcome,
     Extent,
     Kept,
     Key,
@@ -56,7 +57,7 @@ from app.stores.missing import (
 )
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
-from app.stores.sqlite.documents import SqliteDocuments
+from app.stores.sqlite.documents import SqliteDocuments, add_new
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_leaves
 from app.stores.sqlite.rows import (
@@ -136,6 +137,14 @@ class SqliteStore(SqliteDocuments):
         rows = [new_row(score) for score in scores]
         with self._db().transaction() as connection:
             return self._add_missing(connection, rows, partial=partial)
+
+    def add_accepted(
+        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+        rows = [new_row(score) for score in scores]
+        with self._db().transaction() as connection:
+            added = [add_new(connection, documents, partial=True) for documents in groups]
+            return added, self._add_missing(connection, rows, partial=True)
 
     def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
         """Add the queued scores, if possible in one statement that checks for no existing ones.
