@@ -233,6 +233,9 @@ class DocumentQuery:
     limit: int | None = None
 
 
+Fields = tuple[Any, ...]
+"""Values of some fields of a document."""
+
 FIELDS = ("score_id", "prediction_id", "scorer", "evaluation_run_id", "day", "hour")
 """The fields that can be read with a score's leaves; day and hour are those of `created_at`."""
 
@@ -397,6 +400,11 @@ class Store(Protocol):
     ) -> AnyDocument | None:
         """Return one document of one project, or None."""
 
+    def find_documents(
+        self, kind: type[AnyDocument], entity: str, project: str, document_ids: Sequence[str]
+    ) -> Iterator[AnyDocument]:
+        """Yield the documents of one project with these ids that exist, in the order of ids."""
+
     def find_retried_document(
         self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
     ) -> AnyDocument | None:
@@ -409,6 +417,15 @@ class Store(Protocol):
         self, kind: type[AnyDocument], query: DocumentQuery
     ) -> Iterator[AnyDocument]:
         """Yield the documents of a query, in order; those of all projects if they are durable."""
+
+    def read_fields(
+        self, kind: type[Document], query: DocumentQuery, names: Sequence[str]
+    ) -> Iterator[list[Fields]]:
+        """Yield pages of the `sort_id` and some fields of the documents of a query, in order.
+
+        Times are texts of UTC in ISO 8601 with microseconds, whose order is that of time. Damage is
+        not noticed. The query's `limit` is ignored.
+        """
 
     def change_document(
         self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any

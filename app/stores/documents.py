@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from app.stores.base import (
     Document,
     DocumentOutcome,
     DocumentQuery,
+    Fields,
     Kept,
 )
 
@@ -129,6 +131,34 @@ def _with_other_digits(document: AnyDocument, attempt: int) -> AnyDocument:
     seed = jsontext.write([*id_key(document), attempt])
     digits = hashlib.sha256(seed.encode()).hexdigest()[:RANDOM_DIGITS]
     return replace(document, sort_id=document.sort_id[:-RANDOM_DIGITS] + digits)
+
+
+def find_in_pages(
+    find: Callable[[list[str]], tuple[list[AnyDocument], bool]], document_ids: Iterable[str]
+) -> Iterator[AnyDocument]:
+    """Yield the documents with these ids, calling `find` for PAGE ids after another.
+
+    `find` returns the documents in the order of their ids, and whether those are all.
+    """
+    left = sorted(set(document_ids))
+    while left:
+        wanted = left[:PAGE]
+        page, is_whole = find(wanted)
+        yield from page
+        left = left[len(wanted) if is_whole else bisect_right(left, page[-1].id) :]
+
+
+def read_rows_in_pages(
+    read: Callable[[DocumentQuery], tuple[list[Fields], bool]], query: DocumentQuery
+) -> Iterator[list[Fields]]:
+    """Yield pages of rows that begin with a `sort_id`, calling `read` as `read_in_pages` does."""
+    rows, is_cut_off = read(replace(query, limit=PAGE))
+    while rows:
+        yield rows
+        if not (is_cut_off or len(rows) == PAGE):
+            return
+        query = replace(query, after=rows[-1][0], offset=0)
+        rows, is_cut_off = read(replace(query, limit=PAGE))
 
 
 # Which documents are new

@@ -17,6 +17,7 @@ from app.stores.base import (
     DocumentOutcome,
     DocumentQuery,
     Extent,
+    Fields,
     Kept,
     Key,
     Leaves,
@@ -174,6 +175,12 @@ class MeasuredStore:
         with self._timed("find_document"):
             return self._store.find_document(kind, entity, project, document_id)
 
+    def find_documents(
+        self, kind: type[AnyDocument], entity: str, project: str, document_ids: Sequence[str]
+    ) -> Iterator[AnyDocument]:
+        found = self._store.find_documents(kind, entity, project, document_ids)
+        return self._timed_items("find_documents", found)
+
     def find_retried_document(
         self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
     ) -> AnyDocument | None:
@@ -188,6 +195,11 @@ class MeasuredStore:
         self, kind: type[AnyDocument], query: DocumentQuery
     ) -> Iterator[AnyDocument]:
         return self._timed_items("read_documents", self._store.read_documents(kind, query))
+
+    def read_fields(
+        self, kind: type[Document], query: DocumentQuery, names: Sequence[str]
+    ) -> Iterator[list[Fields]]:
+        return self._timed_items("read_fields", self._store.read_fields(kind, query, names))
 
     def change_document(
         self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any

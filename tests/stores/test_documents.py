@@ -319,6 +319,44 @@ def test_a_list_is_read_in_pages_while_others_write(
     assert [first, *(each.id for each in found)] == [str(n) for n in range(1, 11)]
 
 
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_documents_are_found_by_their_ids_in_pages(
+    store: Store, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(documents, "PAGE", size)
+    output = '"' + "x" * 700_000 + '"'  # Seven are more than a page.
+    names = ["é", "z", *map(str, range(10))]
+    add(store, *[a_prediction(id=name, output_json=output) for name in names])
+    add(store, a_prediction(id="elsewhere", project="other"))
+    wanted = [*names[:-1], "z", "no such", "elsewhere"]
+    found = store.find_documents(Prediction, "acme", "demo", wanted)
+    assert [each.id for each in found] == sorted(names[:-1])
+    assert list(store.find_documents(Prediction, "acme", "demo", [])) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_some_fields_are_read_in_pages(
+    store: Store, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(documents, "PAGE", size)
+    output = '"' + "x" * 700_000 + '"'
+    for number in range(8):
+        times = {"started_at": NOW + number * (LATER - NOW)}
+        add(store, a_prediction(id=str(number), output_json=output, trial=number, **times))
+    add(store, a_prediction(id="bare", evaluation_run_id="r"), a_prediction(project="other"))
+    sort_ids = store.list_sort_ids(Prediction, query())
+    names = ("id", "trial", "started_at", "output_json")
+    found = [row for page in store.read_fields(Prediction, query(), names) for row in page]
+    assert [row[:3] for row in found[:8]] == [
+        (sort_ids[number], str(number), number) for number in range(8)
+    ]
+    assert [found[0][3], found[0][4]] == ["2026-01-02T03:04:05.678901+00:00", output]
+    assert [row[3] for row in found[:8]] == sorted(row[3] for row in found[:8])
+    assert found[8] == (sort_ids[8], "bare", None, None, "2")
+    of_run = query(filters={"evaluation_run_id": ["r"]}, after="0")
+    assert list(store.read_fields(Prediction, of_run, ["id"])) == [[(sort_ids[8], "bare")]]
+
+
 def test_a_change_is_kept(store: Store) -> None:
     (run_id,) = add(store, a_run())
     changes = {"status": "completed", "finished_at": LATER, "summary_json": '{"a":1}'}
@@ -443,11 +481,13 @@ def use(store: Store, kind: type[Document]) -> None:
     add(store, *[MAKE[kind](id=str(number)) for number in range(50)], made)
     store.add_documents([made])
     store.find_document(kind, "acme", "demo", "x")
+    list(store.find_documents(kind, "acme", "demo", ["x", "1"]))
     store.find_retried_document(kind, "acme", "demo", "h", "0")
     filters = {"evaluation_run_id": ["r"]} if kind is Prediction else {"evaluation": ["e"]}
     for each in (query(), query(filters=filters), query(after="0", before="f", offset=1)):
         store.list_sort_ids(kind, replace(each, limit=2))
         list(store.read_documents(kind, each))
+        list(store.read_fields(kind, each, ["id"]))
     changes: dict[str, Any] = dict.fromkeys(kind.changing & {"ended_at", "summary_json"})
     store.change_document(kind, "acme", "demo", "x", **changes)
     store.delete_documents(kind, "acme", "demo", ["x", "1"])

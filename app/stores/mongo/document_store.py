@@ -16,7 +16,14 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreDamaged, StoreUnavailable
 from app.ids import new_id
-from app.stores.base import AnyDocument, Document, DocumentOutcome, DocumentQuery, Kept
+from app.stores.base import (
+    AnyDocument,
+    Document,
+    DocumentOutcome,
+    DocumentQuery,
+    Fields,
+    Kept,
+)
 from app.stores.documents import (
     PRIMARY_KEY,
     Stored,
@@ -24,10 +31,12 @@ from app.stores.documents import (
     decode,
     encode,
     encode_changes,
+    find_in_pages,
     id_key,
     idempotency_key,
     outcomes_of,
     read_in_pages,
+    read_rows_in_pages,
     with_free_sort_ids,
     with_ids,
 )
@@ -84,6 +93,20 @@ class MongoDocuments:
             found = self._collection(kind).find_one(_named(entity, project, document_id))
         return _to_document(kind, found) if found else None
 
+    def find_documents(
+        self, kind: type[AnyDocument], entity: str, project: str, document_ids: Sequence[str]
+    ) -> Iterator[AnyDocument]:
+        self._prepare_once()
+        collection = self._collection(kind)
+
+        def find(wanted: list[str]) -> tuple[list[AnyDocument], bool]:
+            named = {"entity": entity, "project": project, "id": {"$in": wanted}}
+            found = collection.find(named).sort("id", ASCENDING).hint(f"{kind.collection}_by_id")
+            documents, is_whole = read_page(found, len(wanted) + 1)  # More than there can be.
+            return [_to_document(kind, each) for each in documents], is_whole
+
+        return find_in_pages(find, document_ids)
+
     def find_retried_document(
         self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
     ) -> AnyDocument | None:
@@ -117,12 +140,22 @@ class MongoDocuments:
             collection = collection.with_options(read_concern=MAJORITY)
 
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
-            most = page.limit or 0
-            documents, is_whole = read_page(_find(collection, page), most)
-            cut_off = not is_whole and len(documents) < most
+            documents, cut_off = _read(collection, page)
             return [_to_document(kind, each) for each in documents], cut_off
 
         return read_in_pages(read, query)
+
+    def read_fields(
+        self, kind: type[Document], query: DocumentQuery, names: Sequence[str]
+    ) -> Iterator[list[Fields]]:
+        self._prepare_once()
+        collection, shown = self._collection(kind), (PRIMARY_KEY, *names)
+
+        def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
+            documents, cut_off = _read(collection, page, dict.fromkeys(shown, 1))
+            return [tuple(map(each.get, shown)) for each in documents], cut_off
+
+        return read_rows_in_pages(read, query)
 
     def change_document(
         self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
@@ -260,6 +293,15 @@ def _find(
     # Without a hint, a server may read all projects in the order of `_id`.
     by = "run" if "evaluation_run_id" in query.filters else "project"
     return found.hint(f"{collection.name}_by_{by}")
+
+
+def _read(
+    collection: Documents, page: DocumentQuery, fields: dict[str, int] | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the documents of a page, and whether there are fewer because they were large."""
+    most = page.limit or 0
+    documents, is_whole = read_page(_find(collection, page, fields), most)
+    return documents, not is_whole and len(documents) < most
 
 
 def _filter(query: DocumentQuery) -> dict[str, Any]:

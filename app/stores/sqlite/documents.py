@@ -13,6 +13,7 @@ from app.stores.base import (
     Document,
     DocumentOutcome,
     DocumentQuery,
+    Fields,
     Kept,
 )
 from app.stores.commits import GroupCommit
@@ -24,10 +25,12 @@ from app.stores.documents import (
     columns,
     decode,
     encode,
+    find_in_pages,
     id_key,
     idempotency_key,
     outcomes_of,
     read_in_pages,
+    read_rows_in_pages,
     with_free_sort_ids,
     with_ids,
 )
@@ -61,6 +64,19 @@ class SqliteDocuments:
         found = self._db().read_one(_select_one(kind), entity, project, document_id)
         return _to_document(kind, found) if found else None
 
+    def find_documents(
+        self, kind: type[AnyDocument], entity: str, project: str, document_ids: Sequence[str]
+    ) -> Iterator[AnyDocument]:
+        def find(wanted: list[str]) -> tuple[list[AnyDocument], bool]:
+            statement = (
+                f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(wanted)}) "
+                "ORDER BY id"
+            )
+            rows, is_whole = self._db().read_page(statement, (entity, project, *wanted), _size)
+            return [_to_document(kind, row) for row in rows], is_whole
+
+        return find_in_pages(find, document_ids)
+
     def find_retried_document(
         self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
     ) -> AnyDocument | None:
@@ -85,6 +101,18 @@ class SqliteDocuments:
             return [_to_document(kind, row) for row in rows], not is_whole
 
         return read_in_pages(read, query)
+
+    def read_fields(
+        self, kind: type[Document], query: DocumentQuery, names: Sequence[str]
+    ) -> Iterator[list[Fields]]:
+        select = f"SELECT {', '.join((PRIMARY_KEY, *names))} FROM {kind.collection}"
+
+        def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
+            rest, values = _conditions(page)
+            rows, is_whole = self._db().read_page(f"{select} {rest}", values, _size)
+            return rows, not is_whole
+
+        return read_rows_in_pages(read, query)
 
     def change_document(
         self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
