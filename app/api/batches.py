@@ -1,8 +1,8 @@
-"""Load a batch of scores from one body, a JSON object with a list or JSON lines."""
+"""Load a batch from one body, JSON lines or a JSON object with a list; say what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from io import BytesIO
@@ -30,17 +30,34 @@ from app.api.inputs import (
 from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, Reason
 from app.schemas.query_fields import too_long
-from app.services.scores import STORED, Created
-from app.stores.base import Kept, Outcome
+from app.services.scores import STORED
+from app.stores.base import REFUSED, Kept
 
 LINES = ("application/jsonl", "application/x-ndjson")
+MAX_BATCH = 10_000
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-TOO_LARGE = Reason("too_large", "The score is too large for the store")
 
 
 @dataclass(frozen=True)
-class BatchScore:
-    """One score of a batch with its location, and either its loaded body or its errors.
+class Kind:
+    """What the elements of a batch are called in results and errors."""
+
+    noun: str
+    id_field: str
+    large_field: str
+    """The field that errors name if an element is too large for the store."""
+
+
+SCORE = Kind("score", "score_id", "value")
+PREDICTION = Kind("prediction", "prediction_id", "output")
+
+Refusal = dict[str, Any]
+"""The error of an element that the store refused."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of a batch with its location, and either its loaded body or its errors.
 
     `num_errors` counts all errors; `errors` is empty if they were not kept.
     """
@@ -51,62 +68,69 @@ class BatchScore:
     num_errors: int = 0
 
 
-class Batch(list[BatchScore]):
-    """The scores of a batch, in the order sent."""
+class Batch(list[Element]):
+    """The elements of a batch, in the order sent."""
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """The bodies of the valid scores."""
-        return [score.body for score in self if score.body is not None]
+        """The bodies of the valid elements."""
+        return [element.body for element in self if element.body is not None]
 
     def reject_invalid(self) -> None:
-        """Raise Invalid if any score has errors."""
-        errors = [error for score in self for error in score.errors]
+        """Raise Invalid if any element has errors."""
+        errors = [error for element in self for error in element.errors]
         if errors:
-            raise Invalid(errors, sum(score.num_errors for score in self) - len(errors))
+            raise Invalid(errors, sum(element.num_errors for element in self) - len(errors))
 
-    def reject_reused(self, created: Created) -> None:
-        """Raise Invalid if an idempotency key of a score was used before with other content."""
-        outcomes = zip(self, created.outcomes, strict=True)
-        reused_keys = [score for score, outcome in outcomes if outcome.kept is Kept.KEY_TAKEN]
-        if reused_keys:
-            kept = map(_reused, reused_keys[:MAX_ERRORS])
-            raise Invalid(list(kept), len(reused_keys[MAX_ERRORS:]))
+    def reject_refused(self, kind: Kind, outcomes: Iterable[Kept]) -> None:
+        """Raise Invalid if the store refused elements of a batch that is all valid."""
+        pairs = zip(self, outcomes, strict=True)
+        refused = [(element, kept) for element, kept in pairs if kept in REFUSED]
+        if refused:
+            errors = [refusal(kind, element, kept) for element, kept in refused[:MAX_ERRORS]]
+            raise Invalid(errors, len(refused) - len(errors))
 
-    def results(self, created: Created) -> dict[str, Any]:
-        """Return the result of each score; `created` has the outcomes of the valid ones."""
+    def results(self, kind: Kind, outcomes: Iterable[tuple[Kept, str]]) -> Results:
+        """Return the result of each element; `outcomes` are what was done with the valid ones."""
         results = Results()
-        outcomes = iter(created.outcomes)
-        for score in self:
-            outcome = next(outcomes) if score.body is not None else None
-            if outcome is not None and outcome.kept in STORED:
-                results.add_id(outcome.score_id)
+        left = iter(outcomes)
+        for element in self:
+            kept, stored_id = next(left) if element.body is not None else (None, "")
+            if kept in STORED:
+                results.add_id(kind.id_field, stored_id)
             else:
-                results.add_errors(score, _refusal(score, outcome))
-        return {
-            "results": results,
-            "num_created": results.num_ids,
-            "num_replayed": created.num_replayed,
-            "num_failed": len(results) - results.num_ids,
-        }
+                results.add_errors(element, refusal(kind, element, kept) if kept else None)
+        return results
 
 
-def _refusal(score: BatchScore, outcome: Outcome | None) -> dict[str, Any] | None:
-    if outcome is None:
-        return None
-    if outcome.kept is Kept.TOO_LARGE:
-        return validation_error(TOO_LARGE, (*score.loc, "value"), None)
-    return _reused(score)
+def partial_response(results: Results, num_replayed: int) -> dict[str, Any]:
+    """Return the response to a batch of which the valid elements were stored."""
+    return {
+        "results": results,
+        "num_created": results.num_ids,
+        "num_replayed": num_replayed,
+        "num_failed": len(results) - results.num_ids,
+    }
 
 
-def _reused(score: BatchScore) -> dict[str, Any]:
-    return reused((*score.loc, "idempotency_key"), (score.body or {})["idempotency_key"])
+def refusal(kind: Kind, element: Element, kept: Kept) -> Refusal:
+    """Return the error of an element that the store refused."""
+    body = element.body or {}
+    if kept is Kept.KEY_TAKEN:
+        return reused((*element.loc, "idempotency_key"), body["idempotency_key"])
+    if kept is Kept.TOO_LARGE:
+        reason = Reason("too_large", f"The {kind.noun} is too large for the store")
+        return validation_error(reason, (*element.loc, kind.large_field), None)
+    # The message does not reveal which project the other one is in.
+    name = kind.id_field
+    reason = Reason(f"{name}_taken", f"Another {kind.noun} has this {name}")
+    return validation_error(reason, (*element.loc, name), body[name])
 
 
 class Results(list[dict[str, Any]]):
-    """The result of each score of a batch: its id or its errors.
+    """The result of each element of a batch: its id or its errors.
 
-    The first MAX_ERRORS rejected scores have all their errors, unless these echo too much input.
+    The first MAX_ERRORS rejected elements have all their errors, unless these echo too much input.
     Every later one has a single error with their number.
     """
 
@@ -115,14 +139,14 @@ class Results(list[dict[str, Any]]):
         self.num_ids = 0
         self._lists, self._characters = MAX_ERRORS, MAX_ECHOED
 
-    def add_id(self, score_id: str) -> None:
-        """Add the result of a score that is stored."""
+    def add_id(self, id_field: str, stored_id: str) -> None:
+        """Add the result of an element that is stored."""
         self.num_ids += 1
-        self.append({"score_id": score_id})
+        self.append({id_field: stored_id})
 
-    def add_errors(self, score: BatchScore, refusal: dict[str, Any] | None = None) -> None:
-        """Add the result of a score that is invalid, or that the store refused with `refusal`."""
-        errors, num_errors = ([refusal], 1) if refusal else (score.errors, score.num_errors)
+    def add_errors(self, element: Element, refused: Refusal | None = None) -> None:
+        """Add the result of an element that is invalid, or that the store refused."""
+        errors, num_errors = ([refused], 1) if refused else (element.errors, element.num_errors)
         if not self._lists or self._characters <= 0:
             self.append({"detail": [too_many_errors(num_errors)]})
             return
@@ -133,13 +157,14 @@ class Results(list[dict[str, Any]]):
 
 
 def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View], View]:
-    """Pass the scores in the body to the view as `batch`.
+    """Pass the elements in the body to the view as `batch`.
 
-    The body is an object with a list `scores`, or JSON lines; `line` is the schema of one score and
-    `body` that of the object. Raises Invalid if the body is not a batch or has more than `most`
-    scores. Errors of single scores are left to the view.
+    The body is JSON lines, or an object with a list; `line` is the schema of one element, and
+    `body` that of the object, whose only field is the list. Raises Invalid if the body is not a
+    batch or has more than `most` elements. Errors of single elements are left to the view.
     """
     loader = line()
+    (name,) = body().fields
 
     def decorate(view: View) -> View:
         contract = contract_of(view)
@@ -149,30 +174,30 @@ def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View],
         @wraps(view)
         def wrapper(**rest: Any) -> Any:
             reject_encoded(request)
-            return view(**rest, batch=Batch(_scores(loader, most)))
+            return view(**rest, batch=Batch(_elements(loader, name, most)))
 
         return wrapper  # type: ignore[return-value]
 
     return decorate
 
 
-def _scores(loader: Schema, most: int) -> Iterator[BatchScore]:
-    """Yield the scores of the body, with errors for only the first MAX_ERRORS invalid ones."""
+def _elements(loader: Schema, name: str, most: int) -> Iterator[Element]:
+    """Yield the elements of the body, with errors for only the first MAX_ERRORS invalid ones."""
     refused = 0
-    for score in _all_scores(loader, most):
-        refused += bool(score.errors)
-        yield replace(score, errors=()) if refused > MAX_ERRORS else score
+    for element in _all_elements(loader, name, most):
+        refused += bool(element.errors)
+        yield replace(element, errors=()) if refused > MAX_ERRORS else element
 
 
-def _all_scores(loader: Schema, most: int) -> Iterator[BatchScore]:
+def _all_elements(loader: Schema, name: str, most: int) -> Iterator[Element]:
     if request.mimetype in LINES:
         for number, text in enumerate(_lines(most)):
             yield _line(loader, text, ("body", number))
         return
-    scores, finite = _listed(most)
-    for number, score in enumerate(scores):
-        loc = ("body", "scores", number)
-        yield _checked(loader, score, loc, finite or jsontext.is_finite(score))
+    elements, finite = _listed(name, most)
+    for number, element in enumerate(elements):
+        loc = ("body", name, number)
+        yield _checked(loader, element, loc, finite or jsontext.is_finite(element))
 
 
 def _lines(most: int) -> list[bytes]:
@@ -189,28 +214,28 @@ def _lines(most: int) -> list[bytes]:
     return texts
 
 
-def _listed(most: int) -> tuple[list[Any], bool]:
+def _listed(name: str, most: int) -> tuple[list[Any], bool]:
     """Return the unvalidated list in the body, and whether all numbers in it are finite."""
     content, finite = read_content()
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
     if not isinstance(content, dict):
         raise Invalid([validation_error(NOT_AN_OBJECT, ("body",), content)])
-    loc = ("body", "scores")
-    if "scores" not in content:
+    loc = ("body", name)
+    if name not in content:
         raise Invalid([validation_error(MISSING, loc, content)])
-    name_ignored(content, {"scores"})
-    scores = content["scores"]
-    if not isinstance(scores, list):
-        raise Invalid([validation_error(NOT_A_LIST, loc, scores)])
-    if len(scores) > most:
-        raise Invalid([validation_error(too_long(most, len(scores)), loc, scores)])
-    if not finite and jsontext.is_finite(scores):
-        raise jsontext.NotFinite(content)  # The number is outside of the scores.
-    return scores, finite
+    name_ignored(content, {name})
+    elements = content[name]
+    if not isinstance(elements, list):
+        raise Invalid([validation_error(NOT_A_LIST, loc, elements)])
+    if len(elements) > most:
+        raise Invalid([validation_error(too_long(most, len(elements)), loc, elements)])
+    if not finite and jsontext.is_finite(elements):
+        raise jsontext.NotFinite(content)  # The number is outside of the list.
+    return elements, finite
 
 
-def _line(loader: Schema, text: bytes, loc: Loc) -> BatchScore:
+def _line(loader: Schema, text: bytes, loc: Loc) -> Element:
     try:
         return _checked(loader, jsontext.read(text), loc, finite=True)
     except jsontext.NotFinite as error:
@@ -222,12 +247,12 @@ def _line(loader: Schema, text: bytes, loc: Loc) -> BatchScore:
         return _refused(loc, [validation_error(reason, loc, {})])
 
 
-def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> BatchScore:
+def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> Element:
     try:
-        return BatchScore(loc, load_object(loader, content, loc, finite=finite))
+        return Element(loc, load_object(loader, content, loc, finite=finite))
     except Invalid as error:
         return _refused(loc, error.errors)
 
 
-def _refused(loc: Loc, errors: Sequence[dict[str, Any]]) -> BatchScore:
-    return BatchScore(loc, None, errors, len(errors))
+def _refused(loc: Loc, errors: Sequence[dict[str, Any]]) -> Element:
+    return Element(loc, None, errors, len(errors))

@@ -7,15 +7,19 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow, caller, current_owner
+from app.api.batches import MAX_BATCH, PREDICTION, Batch, batch, partial_response
 from app.api.contract import raises, response
 from app.api.documents import create
-from app.api.idempotency import retry
+from app.api.idempotency import idempotency_key, mark_response, retry
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
 from app.errors import NotFound
 from app.schemas.predictions import (
+    PredictionBatchBody,
+    PredictionBatchLine,
+    PredictionBatchRes,
     PredictionCreateBody,
     PredictionCreateRes,
     PredictionDeleteQuery,
@@ -24,13 +28,14 @@ from app.schemas.predictions import (
     PredictionListQuery,
     PredictionReadRes,
 )
+from app.schemas.scores import BatchQuery
 from app.services.documents import (
     delete_documents,
     list_documents,
     read_document,
 )
-from app.services.predictions import finish_prediction, new_prediction
-from app.stores.base import Prediction
+from app.services.predictions import create_predictions, finish_prediction, new_prediction
+from app.stores.base import Kept, Prediction
 
 blueprint = Blueprint("Predictions", __name__)
 
@@ -78,6 +83,40 @@ def prediction_delete(entity: str, project: str, query: dict[str, Any]) -> dict[
     return {
         "num_deleted": delete_documents(state().store, Prediction, entity, project, ids, caller())
     }
+
+
+@blueprint.post("/batch")
+@allow("create")
+@limit_concurrency
+@response(PredictionBatchRes)
+@query(BatchQuery)
+@batch(PredictionBatchLine, PredictionBatchBody, most=MAX_BATCH)
+def prediction_create_batch(
+    entity: str, project: str, query: dict[str, Any], batch: Batch
+) -> dict[str, Any]:
+    """Create many predictions: all or none, or with `partial` only the valid ones."""
+    partial = query["keep_valid"]
+    if not partial:
+        batch.reject_invalid()
+    created = create_predictions(
+        state().store,
+        entity,
+        project,
+        current_owner(),
+        batch.bodies,
+        idempotency_key(),
+        partial=partial,
+    )
+    outcomes = [(each.kept, each.id) for each in created]
+    if not partial:
+        batch.reject_refused(PREDICTION, [kept for kept, _ in outcomes])
+    num_replayed = sum(kept is Kept.PRESENT for kept, _ in outcomes)
+    if outcomes and num_replayed == len(outcomes):
+        mark_response()
+    if partial:
+        return partial_response(batch.results(PREDICTION, outcomes), num_replayed)
+    ids = [prediction_id for _, prediction_id in outcomes]
+    return {"prediction_ids": ids, "num_created": len(ids)}
 
 
 @blueprint.post("/<document_id:prediction_id>/finish")

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, after_this_request
 from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import Batch, batch
+from app.api.batches import MAX_BATCH, SCORE, Batch, batch, partial_response
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.inputs import body, query
@@ -17,9 +17,9 @@ from app.api.state import state
 from app.api.streams import lines
 from app.errors import CursorExpired, NotFound
 from app.schemas.scores import (
+    BatchQuery,
     ScoreBatchBody,
     ScoreBatchLine,
-    ScoreBatchQuery,
     ScoreBatchRes,
     ScoreBody,
     ScoreChangesQuery,
@@ -36,7 +36,6 @@ from app.services.lists import Page, list_scores, read_changes
 blueprint = Blueprint("Scores", __name__)
 
 PATH = "/v2/<entity>/<project>/scores"
-MAX_BATCH_SCORES = 10_000
 CURSOR = "Scoreline-Cursor"
 
 
@@ -115,8 +114,8 @@ def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, 
 @allow("create")
 @limit_concurrency
 @response(ScoreBatchRes)
-@query(ScoreBatchQuery)
-@batch(ScoreBatchLine, ScoreBatchBody, most=MAX_BATCH_SCORES)
+@query(BatchQuery)
+@batch(ScoreBatchLine, ScoreBatchBody, most=MAX_BATCH)
 def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
@@ -133,9 +132,10 @@ def score_create_batch(
         idempotency_key(),
         partial=partial,
     )
+    outcomes = [(each.kept, each.score_id) for each in created.outcomes]
     if not partial:
-        batch.reject_reused(created)
+        batch.reject_refused(SCORE, [kept for kept, _ in outcomes])
     mark_replayed(created)
     if partial:
-        return batch.results(created)
+        return partial_response(batch.results(SCORE, outcomes), created.num_replayed)
     return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}

@@ -12,15 +12,13 @@ from flask import Blueprint, Response
 from marshmallow import Schema
 
 from app.api.auth import allow, caller
-from app.api.batches import TOO_LARGE, Batch, BatchScore, Results, batch
+from app.api.batches import MAX_BATCH, SCORE, Batch, batch
 from app.api.contract import View, contract_of, response
-from app.api.inputs import no_query, query, validation_error
+from app.api.inputs import no_query, query
 from app.api.limits import client_check, limit_concurrency
-from app.api.scores import MAX_BATCH_SCORES
 from app.api.state import state
 from app.api.streams import stream
 from app.exports.exports import Export, export_scores
-from app.schemas.fields import Reason
 from app.schemas.scores import ScoreReadRes
 from app.schemas.transfers import ScoreExportQuery, ScoreImportBody, ScoreImportLine, ScoreImportRes
 from app.services.scores import import_scores
@@ -39,12 +37,6 @@ MAX_NAME_CHARACTERS = 100
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
 """Characters that some system does not allow in a file name, or that disguise it."""
-
-REFUSALS = {
-    # The message does not reveal which project the other score is in.
-    Kept.ID_TAKEN: ("score_id", Reason("score_id_taken", "Another score has this score_id")),
-    Kept.TOO_LARGE: ("value", TOO_LARGE),
-}
 
 
 def download(line: type[Schema]) -> Callable[[View], View]:
@@ -92,29 +84,15 @@ def score_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @limit_concurrency
 @response(ScoreImportRes)
 @no_query
-@batch(ScoreImportLine, ScoreImportBody, most=MAX_BATCH_SCORES)
+@batch(ScoreImportLine, ScoreImportBody, most=MAX_BATCH)
 def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported scores with their ids and times. An invalid score rejects only itself."""
     outcomes = import_scores(state().store, entity, project, caller(), batch.bodies)
-    results = Results()
-    left = iter(outcomes)
-    for score in batch:
-        outcome = next(left) if score.body else None
-        if score.body and outcome not in REFUSALS:
-            results.add_id(score.body["score_id"])
-        else:
-            results.add_errors(score, _refusal(score, outcome))
+    ids = [body["score_id"] for body in batch.bodies]
+    results = batch.results(SCORE, zip(outcomes, ids, strict=True))
     return {
         "num_created": outcomes.count(Kept.CREATED),
         "num_present": outcomes.count(Kept.PRESENT),
         "num_failed": len(results) - results.num_ids,
         "results": results,
     }
-
-
-def _refusal(score: BatchScore, outcome: Kept | None) -> dict[str, Any] | None:
-    if outcome is None or score.body is None:
-        return None
-    name, reason = REFUSALS[outcome]
-    shown = score.body["score_id"] if name == "score_id" else None
-    return validation_error(reason, (*score.loc, name), shown)

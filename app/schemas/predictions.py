@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from marshmallow import fields
+
 from app import jsontext
 from app.schemas.documents import (
     MAX_DELETED,
@@ -13,8 +15,18 @@ from app.schemas.documents import (
     TimedBody,
     time_text,
 )
-from app.schemas.fields import Anything, Count, Identifier, JsonObject, Shape, Text, WeaveQuery
+from app.schemas.fields import (
+    Anything,
+    Count,
+    Identifier,
+    JsonObject,
+    Pattern,
+    Shape,
+    Text,
+    WeaveQuery,
+)
 from app.schemas.query_fields import TextList
+from app.schemas.scores import IDEMPOTENCY_KEY
 from app.stores.base import Prediction
 
 
@@ -24,7 +36,7 @@ class PredictionCreateBody(TimedBody):
     class Meta(TimedBody.Meta):
         """marshmallow's options: Weave's fields are checked first."""
 
-        fields = (
+        fields: tuple[str, ...] = (
             "model",
             "inputs",
             "output",
@@ -66,6 +78,61 @@ class PredictionCreateBody(TimedBody):
     )
     metadata = JsonObject(
         load_default=None, metadata={"description": "Any other data about the prediction."}
+    )
+
+
+class PredictionBatchLine(PredictionCreateBody):
+    """One prediction of a batch: an element of its list, or one of its lines."""
+
+    class Meta(PredictionCreateBody.Meta):
+        """marshmallow's options."""
+
+        fields = (*PredictionCreateBody.Meta.fields, "idempotency_key")
+
+    idempotency_key = Pattern(
+        IDEMPOTENCY_KEY,
+        load_default=None,
+        metadata={"description": "A key with which this prediction is stored only once."},
+    )
+
+
+class PredictionBatchBody(Shape):
+    """The body that creates a batch of predictions."""
+
+    predictions = fields.List(
+        fields.Nested(PredictionBatchLine),
+        required=True,
+        metadata={"description": "At most 10,000 predictions."},
+    )
+
+
+class PredictionBatchResult(Shape):
+    """The result of one prediction: its id or its errors."""
+
+    prediction_id = Text(metadata={"description": "The id of the prediction, if it is stored."})
+    detail = fields.List(
+        fields.Dict(), metadata={"description": "The errors, if the prediction is rejected."}
+    )
+
+
+class PredictionBatchRes(Shape):
+    """The response to creating a batch; with `partial` it has a result for each prediction."""
+
+    prediction_ids = fields.List(
+        Text(), metadata={"description": "The ids in the order sent, without `partial`."}
+    )
+    results = fields.List(
+        fields.Nested(PredictionBatchResult),
+        metadata={"description": "The results in the order sent, with `partial`."},
+    )
+    num_created = fields.Integer(
+        required=True, metadata={"description": "How many predictions are stored."}
+    )
+    num_replayed = fields.Integer(
+        metadata={"description": "How many of them an earlier call stored, with `partial`."}
+    )
+    num_failed = fields.Integer(
+        metadata={"description": "How many predictions are rejected, with `partial`."}
     )
 
 

@@ -239,14 +239,14 @@ class ScoreDeleteRes(Shape):
     )
 
 
-class ScoreBatchQuery(Query):
-    """The query of a batch."""
+class BatchQuery(Query):
+    """The query of a batch of scores or predictions."""
 
     takes_last = True
     keep_valid = Flag(
         data_key="partial",
         load_default=False,
-        metadata={"description": "Store the valid scores. Default: all scores or none."},
+        metadata={"description": "Store the valid ones. Default: all or none."},
     )
 
 

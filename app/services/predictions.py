@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
 from app.ids import new_id
 from app.services.documents import common_fields, not_found, read_document, text_or_none
-from app.services.scores import Retry
-from app.stores.base import UNASSIGNED, Prediction, Store
+from app.services.scores import Retry, add_batch
+from app.stores.base import UNASSIGNED, DocumentOutcome, Prediction, Store
+
+TOO_LARGE = "The prediction is too large for the store"
 
 
 def new_prediction(
@@ -32,6 +35,35 @@ def new_prediction(
         usage_json=text_or_none(body["usage"]),
         metadata_json=text_or_none(body["metadata"]),
     )
+
+
+def create_predictions(
+    store: Store,
+    entity: str,
+    project: str,
+    owner: str | None,
+    bodies: Sequence[dict[str, Any]],
+    idempotency_key: str | None = None,
+    *,
+    partial: bool = False,
+) -> list[DocumentOutcome]:
+    """Store many predictions in the order given, as `create_scores` stores scores.
+
+    `bodies` are loaded PredictionBatchLine. Without `partial`, nothing is stored if a prediction
+    has a refused outcome. Raises KeyReused, TooLarge and StoreUnavailable.
+    """
+    predictions = [
+        new_prediction(entity, project, owner, body, Retry(body["idempotency_key"]))
+        for body in bodies
+    ]
+
+    def add(predictions: Sequence[Prediction], partial: bool) -> list[DocumentOutcome]:
+        if not partial or not predictions:
+            return store.add_documents(predictions)
+        (outcomes,), _ = store.add_accepted([predictions], [])
+        return outcomes
+
+    return add_batch(predictions, idempotency_key, add, TOO_LARGE, partial=partial)
 
 
 def finish_prediction(store: Store, entity: str, project: str, prediction_id: str) -> None:

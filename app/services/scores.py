@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from app import jsontext
 from app.errors import KeyReused, NotFound, TooLarge
@@ -15,13 +15,26 @@ from app.ids import last_id_before
 from app.leaves import leaves
 from app.schemas.scores import SCORE_ID
 from app.services.audit import audited
-from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, Store
+from app.stores.base import (
+    REFUSED,
+    UNASSIGNED,
+    ApiKey,
+    DocumentOutcome,
+    Kept,
+    Outcome,
+    Prediction,
+    Score,
+    Store,
+)
 
 RETRY_WINDOW = timedelta(minutes=10)
 """How long after the first call a repeated one without an idempotency key counts as a retry."""
 
 AUDITED_IDS = 50
 """How many ids of deleted scores one line of the audit log holds, to keep lines short."""
+
+Item = TypeVar("Item", Score, Prediction)
+AnyOutcome = TypeVar("AnyOutcome", Outcome, DocumentOutcome)
 
 TOO_LARGE = "The score is too large for the store"
 
@@ -116,38 +129,69 @@ def create_scores(
     has the outcome KEY_TAKEN. Raises KeyReused, TooLarge and StoreUnavailable.
     """
     scores = [new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
-    if idempotency_key:
-        scores = _derive_keys(scores, idempotency_key)
-    outcomes = store.add_missing(scores, partial=partial)
-    for score, outcome in zip(scores, outcomes, strict=True):
-        if outcome.kept is Kept.KEY_TAKEN and not _has_own_key(score):
+
+    def add(scores: Sequence[Score], partial: bool) -> list[Outcome]:
+        return store.add_missing(scores, partial=partial)
+
+    return Created(add_batch(scores, idempotency_key, add, TOO_LARGE, partial=partial))
+
+
+def add_batch(
+    items: Sequence[Item],
+    idempotency_key: str | None,
+    add: Callable[[Sequence[Item], bool], list[AnyOutcome]],
+    too_large: str,
+    *,
+    partial: bool,
+) -> list[AnyOutcome]:
+    """Store a batch with `add`, and return an outcome for each item.
+
+    `add` takes items and whether to store some if others are refused. Raises KeyReused, TooLarge
+    with the message `too_large`, and whatever `add` raises.
+    """
+    if not idempotency_key:
+        return _accepted(items, add(items, partial), too_large, partial=partial)
+    items = _derive_keys(items, idempotency_key)
+    # As a whole first, so that nothing is stored if the batch's key was used for another batch.
+    outcomes = _accepted(items, add(items, False), too_large, partial=partial)
+    if partial and any(outcome.kept in REFUSED for outcome in outcomes):
+        outcomes = _accepted(items, add(items, True), too_large, partial=partial)
+    return outcomes
+
+
+def _accepted(
+    items: Sequence[Item], outcomes: list[AnyOutcome], too_large: str, *, partial: bool
+) -> list[AnyOutcome]:
+    """Return the outcomes, or raise an error that concerns the whole batch."""
+    for item, outcome in zip(items, outcomes, strict=True):
+        if outcome.kept is Kept.KEY_TAKEN and not _has_own_key(item):
             raise KeyReused
         if outcome.kept is Kept.TOO_LARGE and not partial:
-            raise TooLarge(TOO_LARGE)
-    return Created(outcomes)
+            raise TooLarge(too_large)
+    return outcomes
 
 
-def _has_own_key(score: Score) -> bool:
-    """Return whether a score of a batch was sent with its own key."""
-    return score.idempotency_key is not None and " " not in score.idempotency_key
+def _has_own_key(item: Score | Prediction) -> bool:
+    """Return whether a score or prediction of a batch was sent with its own key."""
+    return item.idempotency_key is not None and " " not in item.idempotency_key
 
 
-def _derive_keys(scores: list[Score], idempotency_key: str) -> list[Score]:
-    """Derive a key for each score without one from the batch's key and the score's position.
+def _derive_keys(items: Sequence[Item], idempotency_key: str) -> list[Item]:
+    """Derive a key for each item without one from the batch's key and the item's position.
 
     The space between the two cannot occur in a key that is sent. The body hash covers the content
     of the whole batch, so that a key is only replayed with the same batch.
     """
-    content = hash_of("".join(score.body_hash for score in scores))
+    content = hash_of("".join(item.body_hash for item in items))
     return [
-        score
-        if score.idempotency_key
+        item
+        if item.idempotency_key
         else replace(
-            score,
+            item,
             idempotency_key=f"{idempotency_key} {position}",
             body_hash=hash_of(f"{content} {position}"),
         )
-        for position, score in enumerate(scores)
+        for position, item in enumerate(items)
     ]
 
 

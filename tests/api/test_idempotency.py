@@ -173,6 +173,17 @@ def test_a_reused_key_in_a_batch_fails_all_or_with_partial_only_itself(
     assert partial["results"][1] == {"detail": [error]}
 
 
+def test_a_partial_batch_under_the_key_of_another_stores_nothing(
+    any_service: Service, scores: str
+) -> None:
+    batch(any_service, scores, values(2), "k")
+    longer = any_service.post(
+        f"{scores}/batch?partial=true", {"scores": values(3)}, headers={"Idempotency-Key": "k"}
+    )
+    assert (longer.status, longer.json["detail"][0]["type"]) == (422, "idempotency_key_reused")
+    assert len(ids(any_service, scores)) == 2
+
+
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, 7])
 def test_a_malformed_key_in_a_batch_is_refused(service: Service, scores: str, key: Any) -> None:
     answer = batch(service, scores, [{**SCORE, "idempotency_key": key}])

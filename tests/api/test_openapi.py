@@ -59,6 +59,7 @@ def test_the_create_operation_and_its_schemas_are_exactly_fastapis(service: Serv
         (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 429 503"),
         (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
         (PREDICTIONS, "post", "200 400 401 403 408 413 414 415 422 429 503"),
+        (f"{PREDICTIONS}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
         (PREDICTIONS, "get", "200 401 403 414 422 429 503"),
         (f"{PREDICTIONS}/{{prediction_id}}", "get", "200 401 403 404 414 429 503"),
         (f"{PREDICTIONS}/{{prediction_id}}/finish", "post", "200 401 403 404 414 429 503"),

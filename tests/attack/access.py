@@ -101,6 +101,9 @@ ROWS = {
     ),
     ("POST", f"{SCORES}/import"): Row(401, ("write", "admin"), 200, 200, body={"scores": [PAST]}),
     ("POST", PREDICTIONS): Row(401, ("create", "write", "admin"), 200, 200, body=PREDICTION),
+    ("POST", f"{PREDICTIONS}/batch"): Row(
+        401, ("create", "write", "admin"), 200, 200, body={"predictions": [PREDICTION]}
+    ),
     ("GET", PREDICTIONS): Row(401, ("read", "write", "admin"), 200, 200),
     ("DELETE", PREDICTIONS): Row(
         401, ("write", "admin"), 200, 200, query="prediction_ids=prediction"
