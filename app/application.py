@@ -85,9 +85,9 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     errors.install(app)
     browsers.install(app, settings.cors_origins)
     prefix = settings.url_prefix
-    for resource in (scores, transfers, analysis):
+    for resource in (scores, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
-    for kind in (predictions, evaluation_runs, eval_results):
+    for kind in (transfers, predictions, evaluation_runs, eval_results):
         app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,19 @@ def next_id(floor: str | None) -> str:
     if milliseconds > _MAX_MILLISECONDS:
         raise OverflowError("no id is left")
     return str(UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low))
+
+
+def id_with(moment: datetime, filling: int) -> str:
+    """Return the UUIDv7 of a moment with 80 bits of `filling`, 6 of which are overwritten."""
+    bits = (moment - _EPOCH) // _MILLISECOND << 80 | filling
+    bits = bits & ~(0xF << 76) | 7 << 76  # The version.
+    bits = bits & ~(0b11 << 62) | 0b10 << 62  # The variant.
+    return str(UUID(int=bits))
+
+
+def derived_id(moment: datetime, seed: str) -> str:
+    """Return the UUIDv7 of a moment that is made from the SHA-256 of `seed`."""
+    return id_with(moment, int.from_bytes(hashlib.sha256(seed.encode()).digest()[:10]))
 
 
 def clock_is_behind(score_id: str) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from io import BytesIO
 from typing import Any
 
 from flask import request
-from marshmallow import Schema
+from marshmallow import INCLUDE, Schema
+from marshmallow.fields import Field
 
 from app import jsontext
 from app.api.bodies import read_bytes, reject_encoded
-from app.api.contract import View, contract_of
+from app.api.contract import LineSchema, View, contract_of
 from app.api.idempotency import reused
 from app.api.inputs import (
     MAX_ECHOED,
@@ -28,7 +29,7 @@ from app.api.inputs import (
     validation_error,
 )
 from app.errors import Encoded, Invalid, Unreadable
-from app.schemas.fields import MISSING, Reason
+from app.schemas.fields import MISSING, Choice, Reason
 from app.schemas.query_fields import too_long
 from app.services.scores import STORED
 from app.stores.base import REFUSED, Kept
@@ -49,10 +50,8 @@ class Kind:
 
 
 SCORE = Kind("score", "score_id", "value")
+RUN = Kind("evaluation run", "evaluation_run_id", "summary")
 PREDICTION = Kind("prediction", "prediction_id", "output")
-
-Refusal = dict[str, Any]
-"""The error of an element that the store refused."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class Element:
     `num_errors` counts all errors; `errors` is empty if they were not kept.
     """
 
+    kind: Kind
     loc: Loc
     body: dict[str, Any] | None
     errors: Sequence[dict[str, Any]] = ()
@@ -82,24 +82,24 @@ class Batch(list[Element]):
         if errors:
             raise Invalid(errors, sum(element.num_errors for element in self) - len(errors))
 
-    def reject_refused(self, kind: Kind, outcomes: Iterable[Kept]) -> None:
+    def reject_refused(self, outcomes: Iterable[Kept]) -> None:
         """Raise Invalid if the store refused elements of a batch that is all valid."""
         pairs = zip(self, outcomes, strict=True)
         refused = [(element, kept) for element, kept in pairs if kept in REFUSED]
         if refused:
-            errors = [refusal(kind, element, kept) for element, kept in refused[:MAX_ERRORS]]
+            errors = [_refusal(element, kept) for element, kept in refused[:MAX_ERRORS]]
             raise Invalid(errors, len(refused) - len(errors))
 
-    def results(self, kind: Kind, outcomes: Iterable[tuple[Kept, str]]) -> Results:
+    def results(self, outcomes: Iterable[tuple[Kept, str]]) -> Results:
         """Return the result of each element; `outcomes` are what was done with the valid ones."""
         results = Results()
         left = iter(outcomes)
         for element in self:
             kept, stored_id = next(left) if element.body is not None else (None, "")
             if kept in STORED:
-                results.add_id(kind.id_field, stored_id)
+                results.add_id(element.kind, stored_id)
             else:
-                results.add_errors(element, refusal(kind, element, kept) if kept else None)
+                results.add_errors(element, _refusal(element, kept) if kept else None)
         return results
 
 
@@ -113,9 +113,22 @@ def partial_response(results: Results, num_replayed: int) -> dict[str, Any]:
     }
 
 
-def refusal(kind: Kind, element: Element, kept: Kept) -> Refusal:
+def import_response(batch: Batch, kept: list[Kept]) -> dict[str, Any]:
+    """Return the response to an import; `kept` is what was done with the valid elements."""
+    valid = [element for element in batch if element.body is not None]
+    ids = [(element.body or {})[element.kind.id_field] for element in valid]
+    results = batch.results(zip(kept, ids, strict=True))
+    return {
+        "num_created": kept.count(Kept.CREATED),
+        "num_present": kept.count(Kept.PRESENT),
+        "num_failed": len(results) - results.num_ids,
+        "results": results,
+    }
+
+
+def _refusal(element: Element, kept: Kept) -> dict[str, Any]:
     """Return the error of an element that the store refused."""
-    body = element.body or {}
+    kind, body = element.kind, element.body or {}
     if kept is Kept.KEY_TAKEN:
         return reused((*element.loc, "idempotency_key"), body["idempotency_key"])
     if kept is Kept.TOO_LARGE:
@@ -139,12 +152,12 @@ class Results(list[dict[str, Any]]):
         self.num_ids = 0
         self._lists, self._characters = MAX_ERRORS, MAX_ECHOED
 
-    def add_id(self, id_field: str, stored_id: str) -> None:
+    def add_id(self, kind: Kind, stored_id: str) -> None:
         """Add the result of an element that is stored."""
         self.num_ids += 1
-        self.append({id_field: stored_id})
+        self.append({kind.id_field: stored_id})
 
-    def add_errors(self, element: Element, refused: Refusal | None = None) -> None:
+    def add_errors(self, element: Element, refused: dict[str, Any] | None = None) -> None:
         """Add the result of an element that is invalid, or that the store refused."""
         errors, num_errors = ([refused], 1) if refused else (element.errors, element.num_errors)
         if not self._lists or self._characters <= 0:
@@ -156,66 +169,92 @@ class Results(list[dict[str, Any]]):
         self.append({"detail": detail})
 
 
-def batch(line: type[Schema], body: type[Schema], most: int) -> Callable[[View], View]:
+Choose = Callable[[Any], tuple[Kind, Schema]]
+"""A function that returns the kind of an element that was parsed, and the schema to load it."""
+
+
+def batch(kind: Kind, line: type[Schema], body: type[Schema]) -> Callable[[View], View]:
     """Pass the elements in the body to the view as `batch`.
 
     The body is JSON lines, or an object with a list; `line` is the schema of one element, and
     `body` that of the object, whose only field is the list. Raises Invalid if the body is not a
-    batch or has more than `most` elements. Errors of single elements are left to the view.
+    batch or has more than MAX_BATCH elements. Errors of single elements are left to the view.
     """
     loader = line()
     (name,) = body().fields
 
+    def choose(_: Any) -> tuple[Kind, Schema]:
+        return kind, loader
+
+    def read() -> Iterator[Element]:
+        return _lines(choose) if request.mimetype in LINES else _listed(choose, name)
+
     def decorate(view: View) -> View:
-        contract = contract_of(view)
-        contract.body, contract.line = body, line
-        contract.errors += (Encoded,)
-
-        @wraps(view)
-        def wrapper(**rest: Any) -> Any:
-            reject_encoded(request)
-            return view(**rest, batch=Batch(_elements(loader, name, most)))
-
-        return wrapper  # type: ignore[return-value]
+        contract_of(view).body = body
+        return _with_batch(view, read, line)
 
     return decorate
 
 
-def _elements(loader: Schema, name: str, most: int) -> Iterator[Element]:
-    """Yield the elements of the body, with errors for only the first MAX_ERRORS invalid ones."""
+def lines_of_kinds(kinds: Mapping[str, tuple[Kind, type[Schema]]]) -> Callable[[View], View]:
+    """Pass the JSON lines in the body to the view as `batch`; the field `kind` says what each is.
+
+    The body is read as lines whatever its Content-Type is. Raises Invalid if it has more than
+    MAX_BATCH lines. Errors of single lines are left to the view.
+    """
+    loaders = {name: (kind, schema()) for name, (kind, schema) in kinds.items()}
+    kind_alone: dict[str, Field[Any]] = {"kind": Choice(tuple(kinds), required=True)}
+    unknown = (SCORE, Schema.from_dict(kind_alone)(unknown=INCLUDE))  # Always an error.
+
+    def choose(content: Any) -> tuple[Kind, Schema]:
+        name = content.get("kind") if isinstance(content, dict) else None
+        return loaders.get(name, unknown) if isinstance(name, str) else unknown
+
+    def decorate(view: View) -> View:
+        schemas = tuple(schema for _, schema in kinds.values())
+        return _with_batch(view, lambda: _lines(choose), schemas)
+
+    return decorate
+
+
+def _with_batch(view: View, read: Callable[[], Iterator[Element]], line: LineSchema) -> View:
+    contract = contract_of(view)
+    contract.line = line
+    contract.errors += (Encoded,)
+
+    @wraps(view)
+    def wrapper(**rest: Any) -> Any:
+        reject_encoded(request)
+        return view(**rest, batch=Batch(_with_few_errors(read())))
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _with_few_errors(elements: Iterator[Element]) -> Iterator[Element]:
+    """Yield the elements, with errors for only the first MAX_ERRORS invalid ones."""
     refused = 0
-    for element in _all_elements(loader, name, most):
+    for element in elements:
         refused += bool(element.errors)
         yield replace(element, errors=()) if refused > MAX_ERRORS else element
 
 
-def _all_elements(loader: Schema, name: str, most: int) -> Iterator[Element]:
-    if request.mimetype in LINES:
-        for number, text in enumerate(_lines(most)):
-            yield _line(loader, text, ("body", number))
-        return
-    elements, finite = _listed(name, most)
-    for number, element in enumerate(elements):
-        loc = ("body", name, number)
-        yield _checked(loader, element, loc, finite or jsontext.is_finite(element))
-
-
-def _lines(most: int) -> list[bytes]:
-    """Return the lines of the body that are not blank. Raises Invalid if there are too many."""
+def _lines(choose: Choose) -> Iterator[Element]:
+    """Yield the lines of the body that are not blank. Raises Invalid if there are too many."""
     texts: list[bytes] = []
     found = 0
     for text in BytesIO(read_bytes(request)):
         if text.strip():
             found += 1
-            if found <= most:
+            if found <= MAX_BATCH:
                 texts.append(text.removesuffix(b"\n"))
-    if found > most:
-        raise Invalid([validation_error(too_long(most, found), ("body",), None)])
-    return texts
+    if found > MAX_BATCH:
+        raise Invalid([validation_error(too_long(MAX_BATCH, found), ("body",), None)])
+    for number, text in enumerate(texts):
+        yield _line(choose, text, ("body", number))
 
 
-def _listed(name: str, most: int) -> tuple[list[Any], bool]:
-    """Return the unvalidated list in the body, and whether all numbers in it are finite."""
+def _listed(choose: Choose, name: str) -> Iterator[Element]:
+    """Yield the elements of the list in the body. Raises Invalid and NotFinite."""
     content, finite = read_content()
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
@@ -228,31 +267,31 @@ def _listed(name: str, most: int) -> tuple[list[Any], bool]:
     elements = content[name]
     if not isinstance(elements, list):
         raise Invalid([validation_error(NOT_A_LIST, loc, elements)])
-    if len(elements) > most:
-        raise Invalid([validation_error(too_long(most, len(elements)), loc, elements)])
+    if len(elements) > MAX_BATCH:
+        raise Invalid([validation_error(too_long(MAX_BATCH, len(elements)), loc, elements)])
     if not finite and jsontext.is_finite(elements):
         raise jsontext.NotFinite(content)  # The number is outside of the list.
-    return elements, finite
+    for number, element in enumerate(elements):
+        yield _checked(choose, element, (*loc, number), finite or jsontext.is_finite(element))
 
 
-def _line(loader: Schema, text: bytes, loc: Loc) -> Element:
+def _line(choose: Choose, text: bytes, loc: Loc) -> Element:
     try:
-        return _checked(loader, jsontext.read(text), loc, finite=True)
+        return _checked(choose, jsontext.read(text), loc, finite=True)
     except jsontext.NotFinite as error:
-        return _checked(loader, error.value, loc, finite=False)
+        return _checked(choose, error.value, loc, finite=False)
     except Invalid as error:
-        return _refused(loc, [{**each, "loc": (*loc, *each["loc"][1:])} for each in error.errors])
+        errors = [{**each, "loc": (*loc, *each["loc"][1:])} for each in error.errors]
     except Unreadable as error:
         reason = Reason("json_invalid", "JSON decode error", {"error": str(error)})
-        return _refused(loc, [validation_error(reason, loc, {})])
+        errors = [validation_error(reason, loc, {})]
+    kind, _ = choose(None)
+    return Element(kind, loc, None, errors, len(errors))
 
 
-def _checked(loader: Schema, content: Any, loc: Loc, finite: bool) -> Element:
+def _checked(choose: Choose, content: Any, loc: Loc, finite: bool) -> Element:
+    kind, loader = choose(content)
     try:
-        return Element(loc, load_object(loader, content, loc, finite=finite))
+        return Element(kind, loc, load_object(loader, content, loc, finite=finite))
     except Invalid as error:
-        return _refused(loc, error.errors)
-
-
-def _refused(loc: Loc, errors: Sequence[dict[str, Any]]) -> Element:
-    return Element(loc, None, errors, len(errors))
+        return Element(kind, loc, None, error.errors, len(error.errors))

@@ -16,15 +16,23 @@ from app.errors import ScorelineError
 View = TypeVar("View", bound=Callable[..., Any])
 
 
+LineSchema = type[Schema] | tuple[type[Schema], ...]
+"""The schema of a line, or those of lines of several kinds."""
+
+
 @dataclass
 class Contract:
     """The input and output of a view, as declared by its decorators and read by `openapi.py`."""
 
     body: type[Schema] | None = None
     body_is_optional: bool = False
-    line: type[Schema] | None = None
+    line: LineSchema | None = None
+    """The schema of a JSON line of the body."""
+
     query: type[Schema] | None = None
-    response: type[Schema] | None = None
+    response: LineSchema | None = None
+    """The schema of the response, or of a JSON line in it."""
+
     mimetype: str = "application/json"
     header: str | None = None
     """The response header with the position of the next page."""

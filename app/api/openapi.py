@@ -15,7 +15,7 @@ from marshmallow import Schema, fields
 from werkzeug.routing import Rule
 
 from app import jsontext
-from app.api.contract import Contract, contract_of
+from app.api.contract import Contract, LineSchema, contract_of
 from app.api.errors import STATUSES
 from app.errors import (
     Busy,
@@ -107,8 +107,8 @@ def _operation(rule: Rule, path: str, method: str, view: Callable[..., Any]) -> 
     operation["responses"] = responses(contract, takes_parameters=bool(parameters))
     if parameters:
         operation["parameters"] = parameters
-    if contract.body:
-        content = _json(contract.body)
+    if contract.body or contract.line:
+        content = _json(contract.body) if contract.body else {}
         if contract.line:
             content["application/jsonl"] = lines_of(contract.line)
         operation["requestBody"] = {"required": not contract.body_is_optional, "content": content}
@@ -247,7 +247,7 @@ def _errors(contract: Contract) -> Iterator[type[ScorelineError]]:
     yield from contract.errors
     if contract.action:
         yield from (NotAuthenticated, Forbidden, TooMany, StoreUnavailable)
-    if contract.body:
+    if contract.body or contract.line:
         yield from (Unreadable, TooLarge, TooSlow, Invalid, Busy)
     if contract.query:
         yield Invalid
@@ -274,9 +274,10 @@ def _success(contract: Contract) -> dict[str, Any]:
     }
 
 
-def lines_of(schema: Any) -> dict[str, Any]:
+def lines_of(schema: LineSchema) -> dict[str, Any]:
     """Return the schema of JSON lines: an array of the lines, as OpenAPI 3.2 defines it."""
-    return {"schema": {"type": "array", "items": schema}}
+    line = {"oneOf": list(schema)} if isinstance(schema, tuple) else schema
+    return {"schema": {"type": "array", "items": line}}
 
 
 def _error(status: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import MAX_BATCH, PREDICTION, Batch, batch, partial_response
+from app.api.batches import PREDICTION, Batch, batch, partial_response
 from app.api.contract import raises, response
 from app.api.documents import create
 from app.api.idempotency import idempotency_key, mark_response, retry
@@ -90,7 +90,7 @@ def prediction_delete(entity: str, project: str, query: dict[str, Any]) -> dict[
 @limit_concurrency
 @response(PredictionBatchRes)
 @query(BatchQuery)
-@batch(PredictionBatchLine, PredictionBatchBody, most=MAX_BATCH)
+@batch(PREDICTION, PredictionBatchLine, PredictionBatchBody)
 def prediction_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
@@ -109,12 +109,12 @@ def prediction_create_batch(
     )
     outcomes = [(each.kept, each.id) for each in created]
     if not partial:
-        batch.reject_refused(PREDICTION, [kept for kept, _ in outcomes])
+        batch.reject_refused([kept for kept, _ in outcomes])
     num_replayed = sum(kept is Kept.PRESENT for kept, _ in outcomes)
     if outcomes and num_replayed == len(outcomes):
         mark_response()
     if partial:
-        return partial_response(batch.results(PREDICTION, outcomes), num_replayed)
+        return partial_response(batch.results(outcomes), num_replayed)
     ids = [prediction_id for _, prediction_id in outcomes]
     return {"prediction_ids": ids, "num_created": len(ids)}
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, after_this_request
 from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import MAX_BATCH, SCORE, Batch, batch, partial_response
+from app.api.batches import SCORE, Batch, batch, partial_response
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.inputs import body, query
@@ -115,7 +115,7 @@ def score_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, 
 @limit_concurrency
 @response(ScoreBatchRes)
 @query(BatchQuery)
-@batch(ScoreBatchLine, ScoreBatchBody, most=MAX_BATCH)
+@batch(SCORE, ScoreBatchLine, ScoreBatchBody)
 def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def score_create_batch(
     )
     outcomes = [(each.kept, each.score_id) for each in created.outcomes]
     if not partial:
-        batch.reject_refused(SCORE, [kept for kept, _ in outcomes])
+        batch.reject_refused([kept for kept, _ in outcomes])
     mark_replayed(created)
     if partial:
-        return partial_response(batch.results(SCORE, outcomes), created.num_replayed)
+        return partial_response(batch.results(outcomes), created.num_replayed)
     return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}

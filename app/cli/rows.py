@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
-from uuid import UUID
 
 from app.cli.files import InputFile, Line, syntax_error
 from app.datetimes import InvalidDatetime, parse_datetime
-from app.ids import utc_text
+from app.ids import derived_id, utc_text
 
 MAX_CELL_CHARACTERS = 2**31 - 1
 
@@ -236,13 +234,7 @@ def make_score(
 
 def score_id(origin: Origin, own_id: str, created_at: datetime) -> str:
     """Derive a UUIDv7 (RFC 9562) from the id in the export, so that every import gives the same."""
-    seed = json.dumps([origin.source, origin.project, own_id]).encode()
-    filling = int.from_bytes(hashlib.sha256(seed).digest()[:10])
-    milliseconds = (created_at - _EPOCH) // _MILLISECOND
-    bits = milliseconds << 80 | filling
-    bits = bits & ~(0xF << 76) | 7 << 76  # The version.
-    bits = bits & ~(0b11 << 62) | 0b10 << 62  # The variant.
-    return str(UUID(int=bits))
+    return derived_id(created_at, json.dumps([origin.source, origin.project, own_id]))
 
 
 def _plain(name: object) -> str:

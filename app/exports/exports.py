@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from app.errors import InvalidParameter
@@ -12,8 +13,9 @@ from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, discovered_table
 from app.leaves import may_be_old_name, old_name, refuse_old_name
 from app.schemas.scores import ScoreReadRes
-from app.services.lists import ClientCheck, list_scores, make_query, no_client_check
-from app.stores.base import Score, ScoreQuery, Store
+from app.schemas.transfers import EvaluationRunLine, PredictionLine, ScoreLine
+from app.services.lists import ClientCheck, list_scores, make_query, no_client_check, walk
+from app.stores.base import DocumentQuery, EvaluationRun, Prediction, Score, ScoreQuery, Store
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,18 @@ def export_scores(
             "parquet needs pyarrow, which is not installed here: pip install 'scoreline[parquet]'",
         )
     return Export(export_format, _table_pieces(store, entity, project, wanted, check_client))
+
+
+def export_project(store: Store, entity: str, project: str) -> Iterator[bytes]:
+    """Return the evaluation runs, predictions and scores of a project as JSON lines, oldest first.
+
+    Memory does not grow with their number. What is stored meanwhile may be missing.
+    """
+    query = DocumentQuery(entity, project)
+    runs = map(EvaluationRunLine().dumps, store.read_documents(EvaluationRun, query))
+    predictions = map(PredictionLine().dumps, store.read_documents(Prediction, query))
+    scores = map(ScoreLine().dumps, walk(store, ScoreQuery(entity, project)))
+    return (f"{line}\n".encode() for line in chain(runs, predictions, scores))
 
 
 def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:

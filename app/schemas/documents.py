@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
+from app import jsontext
 from app.schemas.fields import Moment, Pattern, Reason, Shape, WeaveQuery
 from app.schemas.query_fields import WholeNumber
 from app.schemas.scores import SCORE_ID
@@ -72,6 +74,16 @@ class DeleteRes(Shape):
     num_deleted = fields.Integer(
         required=True, metadata={"description": "How many existed and were deleted."}
     )
+
+
+def given_fields(plain: Mapping[str, Any], objects: Mapping[str, str | None]) -> str:
+    """Return the fields that are not None as JSON text without braces.
+
+    `objects` are JSON texts already, and follow the others.
+    """
+    texts = {name: jsontext.write(value) for name, value in plain.items() if value is not None}
+    texts |= {name: text for name, text in objects.items() if text is not None}
+    return ",".join(f'"{name}":{text}' for name, text in texts.items())
 
 
 def time_text(moment: datetime | None) -> str | None:

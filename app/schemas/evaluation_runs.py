@@ -32,7 +32,7 @@ class EvaluationRunCreateBody(TimedBody):
     class Meta(TimedBody.Meta):
         """marshmallow's options: Weave's fields are checked first."""
 
-        fields = (
+        fields: tuple[str, ...] = (
             "evaluation",
             "model",
             "source_evaluation_run_id",

@@ -105,9 +105,9 @@ class WeaveQuery(Query):
 
 
 def one_of(choices: Sequence[str]) -> Reason:
-    """Return pydantic's error for a string that is not one of at least two choices."""
+    """Return pydantic's error for a string that is not one of the choices."""
     *others, last = (f"'{choice}'" for choice in choices)
-    expected = f"{', '.join(others)} or {last}"
+    expected = f"{', '.join(others)} or {last}" if others else last
     return Reason("literal_error", f"Input should be {expected}", {"expected": expected})
 
 
@@ -167,7 +167,7 @@ class Pattern(Text):
 
 
 class Choice(Text):
-    """One of several words."""
+    """One of some words."""
 
     def __init__(self, choices: Sequence[str], **options: Any) -> None:
         error = one_of(choices)

@@ -13,6 +13,7 @@ from app.schemas.documents import (
     DocumentListQuery,
     FinishRes,
     TimedBody,
+    given_fields,
     time_text,
 )
 from app.schemas.fields import (
@@ -187,10 +188,8 @@ def _extensions(obj: Prediction) -> str:
         "started_at": time_text(obj.started_at),
         "finished_at": time_text(obj.finished_at),
     }
-    texts = {name: jsontext.write(value) for name, value in plain.items() if value is not None}
-    objects = {"usage": obj.usage_json, "metadata": obj.metadata_json}
-    given = texts | {name: text for name, text in objects.items() if text is not None}
-    return "".join(f',"{name}":{text}' for name, text in given.items())
+    given = given_fields(plain, {"usage": obj.usage_json, "metadata": obj.metadata_json})
+    return f",{given}" if given else ""
 
 
 class PredictionListQuery(DocumentListQuery):

@@ -7,12 +7,33 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
-from app.schemas.fields import Choice, PastDatetime, Pattern, Reason, Shape
+from app import jsontext
+from app.ids import utc_text
+from app.schemas.documents import given_fields, time_text
+from app.schemas.evaluation_runs import WEAVE_STATUS, EvaluationRunCreateBody
+from app.schemas.fields import (
+    Choice,
+    Identifier,
+    JsonObject,
+    Moment,
+    PastDatetime,
+    Pattern,
+    Query,
+    Reason,
+    Shape,
+    Text,
+)
+from app.schemas.predictions import PredictionCreateBody
 from app.schemas.query_fields import TextList
-from app.schemas.scores import ScoreBatchResult, ScoreBody, ScoreSelection
+from app.schemas.scores import ScoreBatchResult, ScoreBody, ScoreReadRes, ScoreSelection
+from app.stores.base import Document, EvaluationRun, Prediction, Score
 
 UUID_V7 = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-OTHER_TIME = Reason("score_id_time", "Input should begin with the milliseconds of created_at")
+BEFORE_1970 = Reason(
+    "greater_than_equal",
+    "Input should be greater than or equal to 1970-01-01T00:00:00Z",
+    {"ge": "1970-01-01T00:00:00Z"},
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,10 +57,19 @@ class ScoreImportLine(ScoreBody):
     @post_load
     def _check_time(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Round created_at down to milliseconds, and reject it if it differs from the id's time."""
-        milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
-        if milliseconds != int(loaded["score_id"].replace("-", "")[:12], 16):
-            raise ValidationError({"score_id": [OTHER_TIME]})
-        return {**loaded, "created_at": _EPOCH + milliseconds * _MILLISECOND}
+        return _with_whole_time(loaded, "score_id")
+
+
+def _with_whole_time(loaded: dict[str, Any], id_field: str) -> dict[str, Any]:
+    """Round created_at down to milliseconds; reject an id, if there is one, of another time."""
+    milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
+    given = loaded[id_field]
+    if given is not None and milliseconds != int(given.replace("-", "")[:12], 16):
+        message = "Input should begin with the milliseconds of created_at"
+        raise ValidationError({id_field: [Reason(f"{id_field}_time", message)]})
+    if milliseconds < 0:
+        raise ValidationError({"created_at": [BEFORE_1970]})
+    return {**loaded, "created_at": _EPOCH + milliseconds * _MILLISECOND}
 
 
 class ScoreImportBody(Shape):
@@ -68,6 +98,204 @@ class ScoreImportRes(Shape):
         fields.Nested(ScoreBatchResult),
         required=True,
         metadata={"description": "The results in the order sent."},
+    )
+
+
+def _kind(kind: str) -> Choice:
+    return Choice((kind,), required=True, metadata={"description": f"`{kind}`."})
+
+
+def _owner() -> Text:
+    """Return the field of the owner, which exports have and imports ignore."""
+    return Text(
+        dump_only=True,
+        allow_none=True,
+        metadata={"description": "The owner of the API key that it was sent with."},
+    )
+
+
+class DocumentLine(Shape):
+    """What the lines of predictions and evaluation runs have in common."""
+
+    created_at = PastDatetime(
+        required=True, metadata={"description": "When it was created, with a time zone."}
+    )
+    sort_id = Pattern(
+        UUID_V7,
+        load_default=None,
+        metadata={
+            "description": "Its place in lists; the first 48 bits are created_at in milliseconds. "
+            "Default: after what was imported before with the same time."
+        },
+    )
+    wb_user_id = _owner()
+
+    @post_load
+    def _check_sort_id(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return _with_whole_time(loaded, "sort_id")
+
+
+def _end_of_line(document: Document) -> str:
+    """Return the JSON text of the fields of a DocumentLine, after a comma."""
+    place = {
+        "created_at": utc_text(document.created_at),
+        "sort_id": document.sort_id,
+        "wb_user_id": document.wb_user_id,
+    }
+    return f",{jsontext.write(place)[1:]}"
+
+
+class EvaluationRunLine(DocumentLine, EvaluationRunCreateBody):
+    """The line of an evaluation run in an export or import of a project."""
+
+    class Meta(EvaluationRunCreateBody.Meta):
+        """marshmallow's options: the order in which fields are checked."""
+
+        fields = (
+            "kind",
+            *EvaluationRunCreateBody.Meta.fields,
+            "status",
+            "summary",
+            "created_at",
+            "sort_id",
+            "wb_user_id",
+        )
+
+    kind = _kind("evaluation_run")
+    evaluation_run_id = Identifier(
+        required=True, metadata={"description": "The id of the run, unique in its project."}
+    )
+    status = Choice(
+        tuple(WEAVE_STATUS),
+        load_default=None,
+        metadata={"description": "Default: completed with finished_at, otherwise running."},
+    )
+    summary = JsonObject(
+        load_default=None, metadata={"description": "What was sent to `finish`, if anything was."}
+    )
+
+    def dumps(self, obj: EvaluationRun, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a run; its stored JSON texts are not parsed."""
+        plain = {
+            "kind": "evaluation_run",
+            "evaluation_run_id": obj.id,
+            "evaluation": obj.evaluation,
+            "model": obj.model,
+            "status": obj.status,
+            "started_at": time_text(obj.started_at),
+            "finished_at": time_text(obj.finished_at),
+            "source_evaluation_run_id": obj.source_evaluation_run_id,
+            "name": obj.name,
+            "description": obj.description,
+            "dataset": obj.dataset,
+            "expected": obj.expected,
+        }
+        objects = {"attributes": obj.attributes_json, "summary": obj.summary_json}
+        return f"{{{given_fields(plain, objects)}{_end_of_line(obj)}"
+
+
+class PredictionLine(DocumentLine, PredictionCreateBody):
+    """The line of a prediction in an export or import of a project."""
+
+    class Meta(PredictionCreateBody.Meta):
+        """marshmallow's options: the order in which fields are checked."""
+
+        fields = (
+            "kind",
+            *PredictionCreateBody.Meta.fields,
+            "predict_and_score_call_id",
+            "ended_at",
+            "created_at",
+            "sort_id",
+            "wb_user_id",
+        )
+
+    kind = _kind("prediction")
+    prediction_id = Identifier(
+        required=True, metadata={"description": "The id of the prediction, unique in its project."}
+    )
+    predict_and_score_call_id = Pattern(
+        UUID_V7,
+        load_default=None,
+        metadata={"description": "Its other id in Weave. Default: derived from its id."},
+    )
+    ended_at = Moment(
+        load_default=None, metadata={"description": "When `finish` was first called for it."}
+    )
+
+    def dumps(self, obj: Prediction, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a prediction; its stored JSON texts are not parsed."""
+        plain = {
+            "kind": "prediction",
+            "prediction_id": obj.id,
+            "evaluation_run_id": obj.evaluation_run_id,
+            "model": obj.model,
+            "example_id": obj.example_id,
+            "trial": obj.trial,
+            "error": obj.error,
+            "started_at": time_text(obj.started_at),
+            "finished_at": time_text(obj.finished_at),
+            "ended_at": time_text(obj.ended_at),
+            "predict_and_score_call_id": obj.predict_and_score_call_id,
+        }
+        objects = {
+            "inputs": obj.inputs_json,
+            "output": obj.output_json,
+            "usage": obj.usage_json,
+            "metadata": obj.metadata_json,
+        }
+        return f"{{{given_fields(plain, objects)}{_end_of_line(obj)}"
+
+
+class ScoreLine(ScoreImportLine):
+    """The line of a score in an export or import of a project."""
+
+    kind = _kind("score")
+    wb_user_id = _owner()
+
+    def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
+        return f'{{"kind":"score",{_score_text(obj)[1:]}'
+
+
+_score_text = ScoreReadRes().dumps
+
+
+class ImportResult(Shape):
+    """The result of one line: its id or its errors."""
+
+    evaluation_run_id = Text(metadata={"description": "The id of a run that is stored."})
+    prediction_id = Text(metadata={"description": "The id of a prediction that is stored."})
+    score_id = Text(metadata={"description": "The id of a score that is stored."})
+    detail = fields.List(
+        fields.Dict(), metadata={"description": "The errors, if the line is rejected."}
+    )
+
+
+class ImportRes(Shape):
+    """The response to an import of a project."""
+
+    num_created = fields.Integer(required=True, metadata={"description": "How many lines are new."})
+    num_present = fields.Integer(
+        required=True, metadata={"description": "How many lines were already stored."}
+    )
+    num_failed = fields.Integer(
+        required=True, metadata={"description": "How many lines are rejected."}
+    )
+    results = fields.List(
+        fields.Nested(ImportResult),
+        required=True,
+        metadata={"description": "The results in the order sent."},
+    )
+
+
+class ExportQuery(Query):
+    """The query of an export of a project."""
+
+    format = Choice(
+        ("jsonl",),
+        load_default="jsonl",
+        metadata={"description": "The format of the file, which is always jsonl."},
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
 from app.services.documents import common_fields, not_found, read_document, text_or_none
-from app.services.scores import Retry
+from app.services.scores import NO_RETRY, Retry
 from app.stores.base import UNASSIGNED, EvaluationRun, Store
 
 
@@ -31,6 +32,21 @@ def new_run(
         dataset=body["dataset"],
         attributes_json=text_or_none(body["attributes"]),
         expected=body["expected"],
+    )
+
+
+def imported_run(
+    entity: str, project: str, owner: str | None, body: dict[str, Any]
+) -> EvaluationRun:
+    """Return the run of a loaded EvaluationRunLine; it begins when it was created by default."""
+    run = new_run(entity, project, owner, body, NO_RETRY)
+    created_at, finished_at = body["created_at"], body["finished_at"]
+    return replace(
+        run,
+        sort_id=body["sort_id"],
+        status=body["status"] or run.status,
+        started_at=body["started_at"] or min(created_at, finished_at or created_at),
+        summary_json=text_or_none(body["summary"]),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
-from app.ids import new_id
+from app.ids import derived_id, new_id
 from app.services.documents import common_fields, not_found, read_document, text_or_none
-from app.services.scores import Retry, add_batch
+from app.services.scores import NO_RETRY, Retry, add_batch
 from app.stores.base import UNASSIGNED, DocumentOutcome, Prediction, Store
 
 TOO_LARGE = "The prediction is too large for the store"
@@ -34,6 +35,21 @@ def new_prediction(
         finished_at=body["finished_at"],
         usage_json=text_or_none(body["usage"]),
         metadata_json=text_or_none(body["metadata"]),
+    )
+
+
+def imported_prediction(
+    entity: str, project: str, owner: str | None, body: dict[str, Any]
+) -> Prediction:
+    """Return the prediction of a loaded PredictionLine."""
+    prediction = new_prediction(entity, project, owner, body, NO_RETRY)
+    seed = jsontext.write(["predict_and_score_call", entity, project, prediction.id])
+    call_id = body["predict_and_score_call_id"] or derived_id(body["created_at"], seed)
+    return replace(
+        prediction,
+        sort_id=body["sort_id"],
+        predict_and_score_call_id=call_id,
+        ended_at=body["ended_at"],
     )
 
 

@@ -19,7 +19,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import lists
 
-from app.api.transfers import attachment
+from app.api.transfers import attachment, file_name
 from app.errors import StoreUnavailable
 from app.exports import parquet
 from app.exports.exports import export_scores
@@ -516,7 +516,7 @@ def test_a_large_export_is_streamed_in_constant_memory(tmp_path: Path) -> None:
     ],
 )
 def test_the_name_of_the_file_is_safe(entity: str, project: str, header: str) -> None:
-    assert attachment(entity, project, "csv") == header
+    assert attachment(file_name("scores", entity, project, "csv")) == header
 
 
 @pytest.mark.parametrize(

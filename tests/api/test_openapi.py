@@ -12,7 +12,8 @@ from openapi_spec_validator import validate
 from tests.processes import Service, running
 
 SEED = json.loads((Path(__file__).parent.parent / "golden" / "seed.openapi.json").read_text())
-SCORES = "/v2/{entity}/{project}/scores"
+PROJECT = "/v2/{entity}/{project}"
+SCORES = f"{PROJECT}/scores"
 PREDICTIONS = "/v2/{entity}/{project}/predictions"
 
 
@@ -58,6 +59,8 @@ def test_the_create_operation_and_its_schemas_are_exactly_fastapis(service: Serv
         (SCORES, "delete", "200 401 403 414 422 429 503"),
         (f"{SCORES}/{{score_id}}", "get", "200 401 403 404 414 429 503"),
         (f"{SCORES}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
+        (f"{PROJECT}/export", "get", "200 401 403 414 422 429 503"),
+        (f"{PROJECT}/import", "post", "200 400 401 403 408 413 414 415 422 429 503"),
         (PREDICTIONS, "post", "200 400 401 403 408 413 414 415 422 429 503"),
         (f"{PREDICTIONS}/batch", "post", "200 400 401 403 408 413 414 415 422 429 503"),
         (PREDICTIONS, "get", "200 401 403 414 422 429 503"),
@@ -94,6 +97,18 @@ def test_an_operation_has_the_name_that_fastapi_gives_it(service: Service) -> No
             f"evaluation_run_finish_{prefix}__evaluation_run_id__finish_post",
         )
     }
+
+
+def test_an_import_documents_a_line_of_each_kind(service: Service) -> None:
+    document = service.send("GET", "/openapi.json").json
+    imported = document["paths"][f"{PROJECT}/import"]["post"]["requestBody"]["content"]
+    exported = document["paths"][f"{PROJECT}/export"]["get"]["responses"]["200"]["content"]
+    assert list(imported) == list(exported) == ["application/jsonl"]
+    assert imported == exported
+    line = imported["application/jsonl"]["schema"]["items"]
+    names = [each["$ref"].rpartition("/")[2] for each in line["oneOf"]]
+    kinds = [document["components"]["schemas"][name]["properties"]["kind"] for name in names]
+    assert [kind["enum"] for kind in kinds] == [["evaluation_run"], ["prediction"], ["score"]]
 
 
 def test_an_error_documents_its_header(service: Service) -> None:

@@ -52,7 +52,8 @@ class Row:
     """Return the value of a path variable other than entity, project and score_id."""
 
 
-SCORES = "/v2/<entity>/<project>/scores"
+PROJECT = "/v2/<entity>/<project>"
+SCORES = f"{PROJECT}/scores"
 NEW = {"prediction_id": "p", "scorer": "s", "value": 1}
 """The score that a call of the matrix creates."""
 
@@ -80,6 +81,8 @@ PAST = {
     "created_at": "2024-01-01T00:00:00.000Z",
 }
 
+PAST_LINE = {"kind": "score", **PAST}
+
 ROWS = {
     ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=NEW),
     ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
@@ -100,6 +103,8 @@ ROWS = {
         401, ("read", "write", "admin"), 200, 200, query="cursor=start"
     ),
     ("POST", f"{SCORES}/import"): Row(401, ("write", "admin"), 200, 200, body={"scores": [PAST]}),
+    ("GET", f"{PROJECT}/export"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("POST", f"{PROJECT}/import"): Row(401, ("write", "admin"), 200, 200, body=PAST_LINE),
     ("POST", PREDICTIONS): Row(401, ("create", "write", "admin"), 200, 200, body=PREDICTION),
     ("POST", f"{PREDICTIONS}/batch"): Row(
         401, ("create", "write", "admin"), 200, 200, body={"predictions": [PREDICTION]}

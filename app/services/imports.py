@@ -1,0 +1,69 @@
+"""Import evaluation runs, predictions and scores together, with their ids and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from app.ids import id_with
+from app.services.audit import audited
+from app.services.evaluation_runs import imported_run
+from app.services.predictions import imported_prediction
+from app.services.scores import make_score
+from app.stores.base import (
+    DOCUMENTS,
+    ApiKey,
+    Document,
+    DocumentOutcome,
+    Kept,
+    Outcome,
+    Score,
+    Store,
+)
+
+POSITION_BITS = 14
+"""Enough for the position of a line in its import."""
+
+
+def import_lines(
+    store: Store, entity: str, project: str, caller: ApiKey, bodies: Sequence[dict[str, Any]]
+) -> list[Kept]:
+    """Store what the lines of an import hold, and return what was done with each.
+
+    `bodies` are loaded EvaluationRunLine, PredictionLine and ScoreLine in any order; the caller's
+    owner becomes the owner. What is stored already is PRESENT, and what has the id of something
+    else is ID_TAKEN. The rest is stored in one transaction. Raises StoreUnavailable; it is safe to
+    repeat the call.
+    """
+    made = [_made(entity, project, caller.owner, body) for body in _placed(bodies)]
+    parts = [[each for each in made if isinstance(each, kind)] for kind in DOCUMENTS]
+    groups = [part for part in parts if part]
+    scores = [each for each in made if isinstance(each, Score)]
+    with audited("project.import", caller, {"entity": entity, "project": project}) as results:
+        added, outcomes = store.add_accepted(groups, scores)
+        left: dict[type, Iterator[Outcome | DocumentOutcome]] = {Score: iter(outcomes)}
+        for group, each in zip(groups, added, strict=True):
+            left[type(group[0])] = iter(each)
+        kept = [next(left[type(each)]).kept for each in made]
+        results["num_created"] = kept.count(Kept.CREATED)
+        results["num_sent"] = len(kept)
+    return kept
+
+
+def _placed(bodies: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the bodies; one without its `sort_id` gets one with the time and order of now."""
+    now = time.time_ns() // 1_000_000 << POSITION_BITS
+    for position, body in enumerate(bodies):
+        if "sort_id" in body and body["sort_id"] is None:
+            yield {**body, "sort_id": id_with(body["created_at"], now | position)}
+        else:
+            yield body
+
+
+def _made(entity: str, project: str, owner: str, body: dict[str, Any]) -> Score | Document:
+    if body["kind"] == "evaluation_run":
+        return imported_run(entity, project, owner, body)
+    if body["kind"] == "prediction":
+        return imported_prediction(entity, project, owner, body)
+    return make_score(body, entity, project, owner, body["score_id"], body["created_at"])
