@@ -36,7 +36,8 @@ class Client:
     def __init__(self, url: str, key: str, project: str) -> None:
         self.project = project
         entity, _, name = project.partition("/")
-        self.scores_url = f"{url}/v2/{quote(entity, safe='')}/{quote(name, safe='')}/scores"
+        self.project_url = f"{url}/v2/{quote(entity, safe='')}/{quote(name, safe='')}"
+        self.scores_url = f"{self.project_url}/scores"
         retries = urllib3.Retry(
             total=6,
             connect=3,
@@ -95,21 +96,32 @@ class Client:
 
     def add(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines as one batch, each with an idempotency key; return the result of each."""
-        content = self._send_lines("batch?partial=true", lines)
+        content = self._send_lines(f"{self.scores_url}/batch?partial=true", lines)
         return _document(content, "results", "num_replayed")
 
-    def import_lines(self, lines: Sequence[bytes]) -> dict[str, Any]:
-        """Send lines of an export; return the result of each."""
-        content = self._send_lines("import", lines)
+    def import_scores(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Send lines of an export of scores; return the result of each."""
+        content = self._send_lines(f"{self.scores_url}/import", lines)
         return _document(content, "results", "num_created", "num_present")
 
-    def _send_lines(self, path: str, lines: Sequence[bytes]) -> bytes:
-        body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
-        return self._send("POST", f"{self.scores_url}/{path}", body=body, headers=headers).data
+    def import_project(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Send lines of an export of a project; return the result of each."""
+        content = self._send_lines(f"{self.project_url}/import", lines)
+        return _document(content, "results", "num_created", "num_present")
 
-    def export(self, query: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-        """Yield an export in chunks. Raises ServiceUnreachable when it breaks off."""
-        url = f"{self.scores_url}/export?{urlencode(query)}"
+    def _send_lines(self, url: str, lines: Sequence[bytes]) -> bytes:
+        body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
+        return self._send("POST", url, body=body, headers=headers).data
+
+    def export_scores(self, query: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """Yield an export of scores in chunks. Raises ServiceUnreachable when it breaks off."""
+        return self._export(f"{self.scores_url}/export?{urlencode(query)}")
+
+    def export_project(self) -> Iterator[bytes]:
+        """Yield an export of the project in chunks, as `export_scores` does."""
+        return self._export(f"{self.project_url}/export")
+
+    def _export(self, url: str) -> Iterator[bytes]:
         response = self._send("GET", url, streamed=True)
         try:
             yield from response.stream(CHUNK_BYTES)

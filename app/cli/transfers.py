@@ -42,6 +42,12 @@ FORMATS = ("jsonl", "csv", "parquet")
     "and parquet.",
 )
 @click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Export evaluation runs, predictions and scores, as JSON lines. Takes no filters.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write. Default: standard output."
 )
 def export(
@@ -49,26 +55,35 @@ def export(
     given: str | None,
     columns: tuple[str, ...],
     out: Path | None,
+    *,
+    everything: bool,
     **filters: str | int | None,
 ) -> None:
-    """Export scores, oldest first.
+    """Export scores, oldest first, or with --all everything in a project.
 
     Scores are written to FILE.part, which is renamed when it is complete: an export that breaks
-    off leaves FILE unchanged. The exit code is 1 if the project or run has no scores.
+    off leaves FILE unchanged. The exit code is 1 if there is nothing to export.
 
     Example: scoreline export --project acme/demo --out scores.csv
     """
     to_write = given or _format_of(out)
     if out is None and to_write == "parquet" and sys.stdout and sys.stdout.isatty():
         fail("Parquet cannot be shown on a terminal; write it to a file with --out FILE", 2)
-    run = filters["evaluation_run_id"]
-    if why := why_no_scores(client, str(run) if run else None):
-        fail(why, 1)
-    query = [("format", to_write), *[("columns", column) for column in columns]]
+    query = [("columns", column) for column in columns]
     query += [(name, str(value)) for name, value in filters.items() if value is not None]
+    if everything and (query or to_write != "jsonl"):
+        fail("--all exports JSON lines of everything: it takes no filters, columns or formats", 2)
+    if everything:
+        chunks = client.export_project()
+    else:
+        run = filters["evaluation_run_id"]
+        if why := why_no_scores(client, str(run) if run else None):
+            fail(why, 1)
+        chunks = client.export_scores([("format", to_write), *query])
     with interruptible(f"{out or 'the output'} is incomplete; run the same command to start over"):
-        chunks = client.export(query)
         first = next(chunks, b"")  # Raise a refusal before any file is created.
+        if everything and not first:
+            fail(f"nothing in {client.project}", 1)
         with _open_output(out) as write_chunk:
             write_chunk(first)
             with _with_progress(chunks, len(first)) as counted:
@@ -136,7 +151,23 @@ def _with_progress(chunks: Iterator[bytes], received: int) -> Iterator[Iterator[
 
 OWN = "scoreline"
 OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id"}
-"""The fields of a line in Scoreline's own export."""
+"""The fields of a line in Scoreline's own export of scores."""
+
+DOCUMENT_FIELDS = {"kind", "created_at", "sort_id", "wb_user_id", "started_at", "finished_at"}
+FIELDS_BY_KIND = {
+    "evaluation_run": {
+        *DOCUMENT_FIELDS,
+        *("evaluation_run_id", "evaluation", "model", "source_evaluation_run_id", "status"),
+        *("summary", "name", "description", "dataset", "attributes", "expected"),
+    },
+    "prediction": {
+        *DOCUMENT_FIELDS,
+        *("prediction_id", "evaluation_run_id", "predict_and_score_call_id", "model", "inputs"),
+        *("output", "example_id", "trial", "error", "ended_at", "usage", "metadata"),
+    },
+    "score": {*OWN_FIELDS, "kind"},
+}
+"""The fields of a line in the export of a project."""
 
 MAX_LINES_PER_REQUEST = 10_000
 """The most scores in one request; one row of another service may hold many scores."""
@@ -178,9 +209,10 @@ def import_(
     *,
     as_json: bool,
 ) -> None:
-    """Import the scores of an export, and report why each rejected row was rejected.
+    """Import an export, and report why each rejected row was rejected.
 
-    Scores keep their creation times. Scores exported by Scoreline keep their ids; others get an id
+    A file of `scoreline export --all` also brings evaluation runs and predictions. Scores keep
+    their creation times. Scores exported by Scoreline keep their ids; others get an id
     derived from their own. Importing a file again stores nothing twice. FILE.progress, next to a
     file of JSON lines, records how much of it was sent, so that an interrupted import can resume.
     docs/exports.md lists what is imported.
@@ -237,18 +269,29 @@ class _Importing:
             journal.finish()
 
     def _send_rows(self, batch: list[Row]) -> None:
-        lines: list[Outgoing] = []
+        of_scores: list[Outgoing] = []
+        of_projects: list[Outgoing] = []
         for row in batch:
             if row.line and row.line.error is not None:
                 reject(f"{row.position}, {row.line.error}", self.progress)
                 continue
+            lines = of_projects if self._has_kind(row) else of_scores
             try:
                 lines.extend((row.position, line) for line in self._lines(row))
             except Unmappable as error:
                 reject(f"{row.position}: {error}", self.progress)
-        for start in range(0, len(lines), MAX_LINES_PER_REQUEST):
-            part = lines[start : start + MAX_LINES_PER_REQUEST]
-            send(self._client.import_lines, _num_present, part, self.progress)
+        for call, lines in (
+            (self._client.import_project, of_projects),
+            (self._client.import_scores, of_scores),
+        ):
+            for start in range(0, len(lines), MAX_LINES_PER_REQUEST):
+                part = lines[start : start + MAX_LINES_PER_REQUEST]
+                send(call, _num_present, part, self.progress)
+
+    def _has_kind(self, row: Row) -> bool:
+        """Return whether a row is a line of the export of a project, and not of scores."""
+        is_object = isinstance(row.content, dict)
+        return self._origin.source == OWN and is_object and "kind" in row.content
 
     def _lines(self, row: Row) -> list[bytes]:
         """Return the lines to import for a row. Raises Unmappable."""
@@ -261,8 +304,11 @@ class _Importing:
         return [json.dumps(score).encode() for score in scores]
 
     def _note_ignored(self, line: Line) -> None:
-        if self._origin.source == OWN and isinstance(line.content, dict):
-            self.ignored |= line.content.keys() - OWN_FIELDS
+        if self._origin.source != OWN or not isinstance(line.content, dict):
+            return
+        kind = line.content.get("kind", "score")
+        if isinstance(kind, str) and kind in FIELDS_BY_KIND:
+            self.ignored |= line.content.keys() - FIELDS_BY_KIND[kind]
 
 
 def _next_rows(rows: Iterator[Row], most: int) -> list[Row]:
