@@ -20,7 +20,8 @@ from app.analysis.eval_filters import (
 )
 from app.analysis.scorer_stats import ScorerStats
 from app.errors import InvalidParameter
-from app.services.examples import example_id, scorer_name
+from app.scorers import scorer_name
+from app.services.examples import example_id
 from app.services.lists import ClientCheck, no_client_check, walk
 from app.stores.base import DocumentQuery, EvaluationRun, Leaves, Prediction, ScoreQuery, Store
 

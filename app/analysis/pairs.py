@@ -77,7 +77,7 @@ def read_run(
     """
     run = RunScores(query.evaluation_run_id or "")
     pairing_key = _pairing_key(pair_by)
-    for keys, page in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
+    for keys, page, _ in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
         check_client()
         for key, leaves in zip(keys, page, strict=True):
             scorer, score_id, prediction_id = (part or "" for part in key)

@@ -89,7 +89,7 @@ def _add_whole_scores(
     store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
 ) -> Iterator[int]:
     """Add the scores to the groups, one by one; yield the number of values in each step."""
-    for keys, page in store.read_leaves(query, fields):
+    for keys, page, _ in store.read_leaves(query, fields):
         for key, leaves in zip(keys, page, strict=True):
             groups[key].add(leaves)
         yield sum(map(len, page))

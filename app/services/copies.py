@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from itertools import islice, takewhile
-from typing import TypeVar
+from itertools import groupby, takewhile
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from app import jsontext
 from app.errors import Conflict, StoreUnavailable, TooLarge
+from app.services.lists import up_to
 from app.stores.base import (
     DOCUMENTS,
     ApiKey,
@@ -20,6 +21,7 @@ from app.stores.base import (
     DocumentQuery,
     Kept,
     Score,
+    ScoreQuery,
     Store,
 )
 from app.stores.documents import PRIMARY_KEY, characters
@@ -44,6 +46,9 @@ transaction for a minute (transactionLifetimeLimitSeconds)."""
 
 CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}
 """The fields of an API key that may differ between a store and its copy."""
+
+Place = tuple[str, str, str]
+"""Entity, project and id of a score."""
 
 Progress = Callable[[int], None]
 """A callback that gets the number of scores of each page that was copied or compared."""
@@ -82,10 +87,10 @@ class StoreDifference:
     horizon: str
     source: Contents = field(default_factory=Contents)
     target: Contents = field(default_factory=Contents)
-    missing: list[str] = field(default_factory=list)
-    """The ids of the scores that only the source has."""
-    extra: list[tuple[str, str, str]] = field(default_factory=list)
-    """Entity, project and id of the scores that only the target has."""
+    missing: list[Place] = field(default_factory=list)
+    """The scores that only the source has."""
+    extra: list[Place] = field(default_factory=list)
+    """The scores that only the target has."""
 
     @property
     def equal(self) -> bool:
@@ -170,9 +175,8 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Pr
 
 
 def _repair(source: Store, target: Store, copied: Copied, *, delete_extra: bool) -> None:
-    missing = iter(copied.difference.missing)
-    while score_ids := list(islice(missing, PART)):
-        copied.scores += _put(target, list(source.read_scores(score_ids)))
+    for entity, project, score_ids in _ids_in_parts(copied.difference.missing):
+        copied.scores += _put(target, list(source.read_scores(entity, project, score_ids)))
     if delete_extra:
         copied.deleted += _delete(source, target, copied.difference.extra)
 
@@ -185,9 +189,7 @@ def compare_stores(
     Raises Conflict if a score differs, naming it.
     """
     found = StoreDifference(horizon)
-    ours_and_theirs = _pairs(
-        _scores(source, horizon, progress), _scores(target, horizon), lambda score: score.score_id
-    )
+    ours_and_theirs = _pairs(_scores(source, horizon, progress), _scores(target, horizon), _place)
     for ours, theirs in ours_and_theirs:
         if ours:
             found.source.add(ours)
@@ -196,14 +198,18 @@ def compare_stores(
         if ours and theirs:
             _check_same(ours, theirs)
         elif ours:
-            found.missing.append(ours.score_id)
+            found.missing.append(_place(ours))
         elif theirs:
-            found.extra.append((theirs.entity, theirs.project, theirs.score_id))
+            found.extra.append(_place(theirs))
     return found
 
 
+def _place(score: Score) -> Place:
+    return (score.entity, score.project, score.score_id)
+
+
 def _pairs(
-    left: Iterator[Item], right: Iterator[Item], id_of: Callable[[Item], str]
+    left: Iterator[Item], right: Iterator[Item], id_of: Callable[[Item], Any]
 ) -> Iterator[tuple[Item | None, Item | None]]:
     """Yield what both sides have in pairs with the same id, with None for a missing one."""
     ours, theirs = next(left, None), next(right, None)
@@ -219,17 +225,26 @@ def _pairs(
 
 
 def _parts(store: Store, horizon: str) -> Iterator[list[Score]]:
-    after = ""
-    while page := [each for each in _page(store, after) if each.score_id <= horizon]:
-        after = page[-1].score_id
-        for first in range(0, len(page), PART):
-            yield page[first : first + PART]
+    """Yield all scores up to the id `horizon`, project by project, in the order of ids."""
+    for entity, project in _projects(store):
+        query = up_to(ScoreQuery(entity, project, limit=PAGE), horizon)
+        while page := _page(store, query):
+            query = replace(query, after=page[-1].score_id)
+            for first in range(0, len(page), PART):
+                yield page[first : first + PART]
 
 
-def _page(store: Store, after: str) -> list[Score]:
+def _projects(store: Store) -> Iterator[tuple[str, str]]:
+    found = store.next_project(None)
+    while found:
+        yield found
+        found = store.next_project(found)
+
+
+def _page(store: Store, query: ScoreQuery) -> list[Score]:
     page: list[Score] = []
     characters = 0
-    for score in store.scan_scores(after, PAGE):
+    for score in store.scan_scores(query):
         page.append(score)
         characters += len(score.value_json)
         if characters > PAGE_CHARACTERS:
@@ -282,19 +297,22 @@ def _differs(score: Score) -> Conflict:
     )
 
 
-def _delete(source: Store, target: Store, extra: list[tuple[str, str, str]]) -> int:
+def _delete(source: Store, target: Store, extra: list[Place]) -> int:
     """Delete scores from `target` after checking once more that `source` does not have them."""
     deleted = 0
-    remaining = iter(extra)
-    while some := list(islice(remaining, PART)):
-        found = {score.score_id for score in source.read_scores([each[2] for each in some])}
-        by_project = defaultdict(list)
-        for entity, project, score_id in some:
-            if score_id not in found:
-                by_project[entity, project].append(score_id)
-        for (entity, project), score_ids in by_project.items():
-            deleted += target.delete_scores(entity, project, score_ids)
+    for entity, project, score_ids in _ids_in_parts(extra):
+        there = {score.score_id for score in source.read_scores(entity, project, score_ids)}
+        left = [score_id for score_id in score_ids if score_id not in there]
+        deleted += target.delete_scores(entity, project, left) if left else 0
     return deleted
+
+
+def _ids_in_parts(places: list[Place]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield entity, project and at most PART ids at a time, from places in order."""
+    for (entity, project), some in groupby(places, itemgetter(0, 1)):
+        score_ids = [place[2] for place in some]
+        for first in range(0, len(score_ids), PART):
+            yield entity, project, score_ids[first : first + PART]
 
 
 # Documents

@@ -1,17 +1,13 @@
-"""Examples and scorers: by what predictions and scores of several runs belong together."""
+"""Examples: by what predictions of several runs belong together."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-import re
 from typing import Any
-from urllib.parse import unquote
 
 from app.stores.base import Prediction
-
-_REFERENCE = re.compile(r"weave:///[^/]+/[^/]+/(?:object|op)/([^/:]+):[^/]*")
 
 
 def example_id(prediction: Prediction) -> str:
@@ -31,12 +27,3 @@ def row_digest(row: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest()
     text = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return text.replace("-", "X").replace("_", "Y")
-
-
-def scorer_name(scorer: str) -> str:
-    """Return NAME of `weave:///ENTITY/PROJECT/object/NAME:DIGEST` (or `op`), otherwise `scorer`.
-
-    So versions of a scorer have the same name.
-    """
-    match = _REFERENCE.fullmatch(scorer)
-    return unquote(match[1]) if match else scorer

@@ -52,7 +52,7 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     if limit <= PAGE:
         score_ids = store.list_score_ids(replace(query, limit=limit + 1))
         more, page = len(score_ids) > limit, score_ids[:limit]
-        return Page(store.read_scores(page), page[-1] if page and more else None)
+        return Page(store.read_scores(entity, project, page), page[-1] if page and more else None)
     # The last score of this page and the first of the next, if there is one.
     boundary = replace(query, offset=min(query.offset + limit - 1, MAX_OFFSET), limit=2)
     score_ids = store.list_score_ids(boundary)
@@ -132,7 +132,7 @@ def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
     """Yield every score of a query, reading PAGE at a time."""
     query = replace(query, limit=PAGE)
     while score_ids := store.list_score_ids(query):
-        yield from store.read_scores(score_ids)
+        yield from store.read_scores(query.entity, query.project, score_ids)
         if len(score_ids) < PAGE:
             return
         query = replace(query, after=score_ids[-1], offset=0)

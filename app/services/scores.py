@@ -14,6 +14,7 @@ from app.errors import KeyReused, NotFound, TooLarge
 from app.ids import last_id_before
 from app.leaves import leaves
 from app.schemas.scores import SCORE_ID
+from app.scorers import scorer_name
 from app.services.audit import audited
 from app.stores.base import (
     REFUSED,
@@ -109,7 +110,7 @@ def _find_retried(store: Store, score: Score) -> str | None:
     if score.retry_hash is None:
         return None  # The idempotency key decides.
     after = last_id_before(score.created_at - RETRY_WINDOW)
-    return store.find_retried(score.entity, score.project, score.retry_hash, after)
+    return store.find_retried(score, after)
 
 
 def create_scores(
@@ -281,6 +282,7 @@ def make_score(
         evaluation_run_id=body["evaluation_run_id"],
         prediction_id=body["prediction_id"],
         scorer=body["scorer"],
+        scorer_name=scorer_name(body["scorer"]),
         value_json=value_json,
         leaves=leaves(body["value"]),
         wb_user_id=owner,

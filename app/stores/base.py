@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from app.ids import id_time
 from app.stores.checks import CheckResult
@@ -25,8 +26,12 @@ UNASSIGNED = ""
 class Score:
     """One judgement of a prediction by a scorer.
 
-    `value_json` is the value as JSON text, `created_at` is UTC in whole milliseconds. If `score_id`
-    is UNASSIGNED, the store makes an id, and `created_at` becomes the time in it.
+    `score_id` is unique in its project. `value_json` is the value as JSON text, `created_at` is UTC
+    in whole milliseconds. If `score_id` is UNASSIGNED, the store makes an id, and `created_at`
+    becomes the time in it.
+
+    Its slot is run, prediction, `scorer_name` and annotator; None and "" are the same there. The
+    newest score of a slot, by (`created_at`, `score_id`), is current, the others are superseded.
     """
 
     score_id: str
@@ -35,6 +40,7 @@ class Score:
     evaluation_run_id: str | None
     prediction_id: str
     scorer: str
+    scorer_name: str
     value_json: str
     leaves: Leaves
     wb_user_id: str | None
@@ -202,7 +208,8 @@ START = "start"
 class ScoreQuery:
     """Filters and bounds for the scores of one project, in the order of their ids.
 
-    A filter that is None matches all. `after` and `before` are exclusive bounds of the ids.
+    A filter that is None matches all. `after` and `before` are exclusive bounds of the ids. With
+    `only_current`, superseded scores do not match; the other filters do not change which these are.
     """
 
     entity: str
@@ -210,6 +217,8 @@ class ScoreQuery:
     evaluation_run_id: str | None = None
     prediction_id: str | None = None
     scorer: str | None = None
+    scorer_name: str | None = None
+    only_current: bool = False
     after: str | None = None
     before: str | None = None
     offset: int = 0
@@ -236,11 +245,28 @@ class DocumentQuery:
 Fields = tuple[Any, ...]
 """Values of some fields of a document."""
 
-FIELDS = ("score_id", "prediction_id", "scorer", "evaluation_run_id", "day", "hour")
+FIELDS = (
+    "score_id",
+    "prediction_id",
+    "scorer",
+    "scorer_name",
+    "evaluation_run_id",
+    "day",
+    "hour",
+)
 """The fields that can be read with a score's leaves; day and hour are those of `created_at`."""
 
 Key = tuple[str | None, ...]
 """The values of the fields that were read, of one score or of all scores in a tally."""
+
+
+class LeafPage(NamedTuple):
+    """The fields and the leaves of some scores, in the same order."""
+
+    keys: list[Key]
+    leaves: list[Leaves]
+    superseded: Counter[Key]
+    """By their fields, how many superseded scores were left out among these scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +280,8 @@ class Tally:
     scores: int
     leaves: Leaves
     counts: list[int]
+    superseded: int = 0
+    """How many more scores with this key were left out, because they are superseded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,12 +371,19 @@ class Store(Protocol):
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         """Return the ids of the scores of a query, in order, using only an index."""
 
-    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        """Yield the scores with these ids that exist, in the order of ids."""
+    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
+        """Yield the scores of one project with these ids that exist, in the order of ids."""
 
-    def read_leaves(
-        self, query: ScoreQuery, fields: Sequence[str]
-    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+    def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
+        """Return the id of the current score of the slot of each superseded one, by its id.
+
+        The scores are of one project.
+        """
+
+    def read_slot(self, score: Score) -> Iterator[Score]:
+        """Yield all scores of the slot of a score, newest first: the current one, then others."""
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         """Yield pages of `fields` and leaves of each score of a query, in the order of ids.
 
         A field is one of FIELDS; the query's `limit` and `offset` are ignored.
@@ -357,8 +392,11 @@ class Store(Protocol):
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         """Yield the same leaves, counted by `fields`; several tallies may have the same key."""
 
-    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        """Return the newest durable score of a project with this hash and an id above `after`."""
+    def find_retried(self, score: Score, after: str) -> str | None:
+        """Return the id of the newest durable score that `score` repeats, if there is one.
+
+        That is one with an id above `after` and the same prediction and `retry_hash`.
+        """
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         """Delete scores of one project and return how many of them existed."""
@@ -369,8 +407,11 @@ class Store(Protocol):
         The id of a document is its `sort_id` here.
         """
 
-    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        """Yield at most `limit` durable scores of all projects with ids above `after`, in order."""
+    def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
+        """Return entity and project of the first scores after those of `after`, or None."""
+
+    def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
+        """Yield the scores of a query as `read_scores` does, but only durable ones."""
 
     def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
         """Add documents of one kind, all or none of them; return an outcome for each.

@@ -19,8 +19,7 @@ from app.stores.base import (
     Extent,
     Fields,
     Kept,
-    Key,
-    Leaves,
+    LeafPage,
     Outcome,
     Score,
     ScoreQuery,
@@ -118,20 +117,26 @@ class MeasuredStore:
         with self._timed("list_score_ids"):
             return self._store.list_score_ids(query)
 
-    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
-        return self._timed_items("read_scores", self._store.read_scores(score_ids))
+    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
+        found = self._store.read_scores(entity, project, score_ids)
+        return self._timed_items("read_scores", found)
 
-    def read_leaves(
-        self, query: ScoreQuery, fields: Sequence[str]
-    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+    def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
+        with self._timed("find_superseding"):
+            return self._store.find_superseding(scores)
+
+    def read_slot(self, score: Score) -> Iterator[Score]:
+        return self._timed_items("read_slot", self._store.read_slot(score))
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         return self._timed_items("read_leaves", self._store.read_leaves(query, fields))
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         return self._timed_items("tally_leaves", self._store.tally_leaves(query, fields))
 
-    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+    def find_retried(self, score: Score, after: str) -> str | None:
         with self._timed("find_retried"):
-            return self._store.find_retried(entity, project, retry_hash, after)
+            return self._store.find_retried(score, after)
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         with self._write("delete_scores"):
@@ -143,8 +148,12 @@ class MeasuredStore:
         with self._timed("extent"):
             return self._store.extent(kind)
 
-    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        return self._timed_items("scan_scores", self._store.scan_scores(after, limit))
+    def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
+        with self._timed("next_project"):
+            return self._store.next_project(after)
+
+    def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
+        return self._timed_items("scan_scores", self._store.scan_scores(query))
 
     def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
         with self._write("add_documents"):

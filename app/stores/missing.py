@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 from app import jsontext
 from app.stores.base import REFUSED, UNASSIGNED, Kept, Outcome, Score
-
-Key = tuple[str, str, str]
-"""Entity, project and idempotency key."""
+from app.stores.documents import Key
 
 CONTENT = (
     "entity",
@@ -60,24 +58,16 @@ def key_of(score: Score) -> Key | None:
     return None if key is None else (score.entity, score.project, key)
 
 
-def given_ids(scores: Iterable[Score]) -> list[str]:
-    """Return the distinct ids of the scores that have one."""
-    return list(dict.fromkeys(score.score_id for score in scores if score.score_id != UNASSIGNED))
-
-
-def keys_by_project(scores: Iterable[Score]) -> dict[tuple[str, str], list[str]]:
-    """Return the distinct idempotency keys of the scores, by entity and project."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for score in scores:
-        if score.idempotency_key is not None:
-            found.setdefault((score.entity, score.project), {})[score.idempotency_key] = None
-    return {project: list(keys) for project, keys in found.items()}
+def id_of(score: Score) -> Key | None:
+    """Return entity, project and id of a score, or None without an id."""
+    given = score.score_id != UNASSIGNED
+    return (score.entity, score.project, score.score_id) if given else None
 
 
 def plan_missing(
     scores: Sequence[Score],
     keyed: Mapping[Key, Keyed],
-    stored: Mapping[str, str],
+    stored: Mapping[Key, str],
     too_large: Iterable[int],
     *,
     partial: bool,
@@ -101,10 +91,10 @@ def _held_back(plan: Plan) -> Plan:
 def _plans(
     scores: Sequence[Score],
     keyed: Mapping[Key, Keyed],
-    stored: Mapping[str, str],
+    stored: Mapping[Key, str],
     too_large: frozenset[int],
 ) -> Iterator[Plan]:
-    first_by_id: dict[str, int] = {}
+    first_by_id: dict[Key, int] = {}
     first_by_key: dict[Key, int] = {}
     for position, score in enumerate(scores):
         key = key_of(score)
@@ -114,21 +104,22 @@ def _plans(
             or Plan(Kept.TOO_LARGE if position in too_large else Kept.CREATED)
         )
         if plan.kept is Kept.CREATED:
-            if score.score_id != UNASSIGNED:
-                first_by_id[score.score_id] = position
+            if place := id_of(score):
+                first_by_id[place] = position
             if key:
                 first_by_key[key] = position
         yield plan
 
 
 def _by_id(
-    scores: Sequence[Score], score: Score, stored: Mapping[str, str], firsts: Mapping[str, int]
+    scores: Sequence[Score], score: Score, stored: Mapping[Key, str], firsts: Mapping[Key, int]
 ) -> Plan | None:
     """Compare a score with the one that has its id, if there is one."""
-    if score.score_id == UNASSIGNED:
+    place = id_of(score)
+    if place is None:
         return None
-    first = firsts.get(score.score_id)
-    other = stored.get(score.score_id) if first is None else content_digest(scores[first])
+    first = firsts.get(place)
+    other = stored.get(place) if first is None else content_digest(scores[first])
     if other is None:
         return None
     kept = Kept.PRESENT if content_digest(score) == other else Kept.ID_TAKEN

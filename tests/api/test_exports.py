@@ -8,7 +8,7 @@ import io
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -409,12 +409,12 @@ def test_an_export_that_fails_midway_breaks_the_connection(
     store = app.extensions["scoreline"].store
     read_scores, readings = store.read_scores, []
 
-    def break_off(score_ids: list[str]) -> Iterator[Any]:
+    def break_off(entity: str, project: str, score_ids: list[str]) -> Iterator[Any]:
         readings.append(1)
         if format_ == "jsonl" or len(readings) > 1:
-            yield from read_scores(score_ids[:800])
+            yield from read_scores(entity, project, score_ids[:800])
             raise StoreUnavailable("the disk is gone")
-        yield from read_scores(score_ids)
+        yield from read_scores(entity, project, score_ids)
 
     monkeypatch.setattr(store, "read_scores", break_off)
     path = f"/v2/a/b/scores/export?format={format_}"
@@ -459,12 +459,14 @@ def test_scores_added_between_the_passes_are_left_out_if_they_do_not_fit(
         pytest.importorskip("pyarrow")
         read_scores, readings = store.read_scores, iter([None])
 
-        def add_after_the_first_pass(score_ids: list[str]) -> Iterator[Score]:
-            yield from read_scores(score_ids)
+        def add_after_the_first_pass(
+            entity: str, project: str, score_ids: Sequence[str]
+        ) -> Iterator[Score]:
+            yield from read_scores(entity, project, score_ids)
             for _ in readings:
                 store.add_missing(late, partial=False)
 
-        store.read_scores = add_after_the_first_pass  # type: ignore[method-assign,assignment]
+        store.read_scores = add_after_the_first_pass  # type: ignore[method-assign]
         table = pytest.importorskip("pyarrow.parquet").read_table(io.BytesIO(b"".join(pieces)))
         rows = list(zip(*table.select(["score_id", "value.a"]).to_pydict().values(), strict=True))
     # A score that fits the columns is included; one that does not is left out.

@@ -21,7 +21,7 @@ from app.stores import open_store
 from app.stores.base import Score
 from tests.faults.load import Load, count
 from tests.processes import ADMIN_KEY, ROOT, command, environment, running
-from tests.stores.test_contract import a_score
+from tests.stores.test_contract import a_score, all_scores
 from tests.stores.test_documents import a_prediction, a_run
 
 
@@ -41,7 +41,7 @@ def run(directory: Path, *arguments: str, **settings: str) -> subprocess.Complet
 def scan(url: str) -> list[Score]:
     store = open_store(url)
     try:
-        return list(store.scan_scores("", 1_000_000))
+        return all_scores(store)
     finally:
         store.close()
 

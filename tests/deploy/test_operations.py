@@ -21,7 +21,7 @@ from tests.cli.test_keys import run
 from tests.deploy.cluster import MONGOD, MONGOS, SHARDS, sharded_cluster
 from tests.mongodb import with_database
 from tests.processes import ADMIN_KEY, ROOT, environment
-from tests.stores.test_contract import a_score
+from tests.stores.test_contract import a_score, all_scores
 
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 COMMANDS = re.findall(r"^db\.adminCommand\((\{.*?\})\)$", TEXT, re.MULTILINE | re.DOTALL)
@@ -112,10 +112,10 @@ def test_a_documented_dump_is_restored(tmp_path: Path, mongodb_uri: str) -> None
     store = open_store(mongodb_uri)
     store.prepare()
     store.add_missing([a_score() for _ in range(5)], partial=False)
-    kept = list(store.scan_scores("", 10))
+    kept = all_scores(store)
     environ = environment(SCORELINE_STORE=mongodb_uri)
     subprocess.run(["sh", "-ec", lines[0]], check=True, cwd=tmp_path, env=environ)
     store.delete_scores("acme", "demo", [score.score_id for score in kept[:2]])
     subprocess.run(["sh", "-ec", lines[1]], check=True, cwd=tmp_path, env=environ)
-    assert list(store.scan_scores("", 10)) == kept
+    assert all_scores(store) == kept
     store.close()

@@ -20,10 +20,11 @@ from app.stores.base import (
     EvaluationRun,
     Outcome,
     Score,
+    ScoreQuery,
     Store,
 )
 from app.stores.sqlite.store import SqliteStore
-from tests.stores.test_contract import NOW, a_key, a_score
+from tests.stores.test_contract import NOW, a_key, a_score, all_scores
 from tests.stores.test_documents import WHOLE, a_prediction, a_run
 
 FIRST = "018cc251-f400-7000-8000-000000000001"
@@ -44,17 +45,17 @@ def copy(source: Store, target: Store, *, delete_extra: bool = False) -> Copied:
 
 
 def scan(store: Store) -> list[Score]:
-    return list(store.scan_scores("", 100_000))
+    return all_scores(store)
 
 
 ODD = [
+    a_score(entity="$e", project="", idempotency_key="k", retry_hash="r", evaluation_run_id=""),
     a_score(value_json="-0.0", leaves=leaves(-0.0)),
     a_score(value_json="1e308", leaves=leaves(1e308)),
     a_score(
         value_json='{"a.b":{"$c":[1,1.0,true,null,"\\u0000é😀"]}}', leaves=leaves({"$": [1.0]})
     ),
     a_score(value_json="1" * 400, leaves=leaves(int("1" * 400))),
-    a_score(entity="$e", project="", idempotency_key="k", retry_hash="r", evaluation_run_id=""),
     a_score(wb_user_id=None, prediction_id="\0", scorer="x" * 10_000),
 ]
 
@@ -123,11 +124,11 @@ def test_a_source_is_not_scanned_again_for_every_part(
     source.add_missing([a_score() for _ in range(2_500)], partial=False)
     target = SqliteStore(tmp_path / "target.db")
     target.prepare()
-    pages: list[str] = []
+    pages: list[ScoreQuery] = []
 
-    def scan_scores(after: str, limit: int) -> Iterator[Score]:
-        pages.append(after)
-        return SqliteStore.scan_scores(source, after, limit)  # type: ignore[arg-type]
+    def scan_scores(query: ScoreQuery) -> Iterator[Score]:
+        pages.append(query)
+        return SqliteStore.scan_scores(source, query)  # type: ignore[arg-type]
 
     monkeypatch.setattr(source, "scan_scores", scan_scores)
     assert copy(source, target).difference.equal
@@ -161,10 +162,10 @@ def test_a_copy_ends_while_the_source_is_written_to(
 
     reads = iter(range(20))
 
-    def scan_and_write(after: str, limit: int) -> Iterator[Score]:
+    def scan_and_write(query: ScoreQuery) -> Iterator[Score]:
         assert next(reads, None) is not None, "the copy follows new scores for ever"
         source.add_missing([a_score() for _ in range(1_000)], partial=False)
-        return scan_scores(after, limit)
+        return scan_scores(query)
 
     monkeypatch.setattr(source, "scan_scores", scan_and_write)
     copied = copy(source, store)

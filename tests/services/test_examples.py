@@ -1,4 +1,4 @@
-"""The ids of examples and the names of scorers."""
+"""The ids of examples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app import jsontext
-from app.services.examples import example_id, row_digest, scorer_name
+from app.services.examples import example_id, row_digest
 from app.stores.base import Prediction
 
 XEKK = "Xekk9AmdZNy3ZYvJY2WUjLMGnHYsy5Y1vAZOhS5ZwL0"
@@ -57,20 +57,3 @@ def test_an_example_is_the_given_one_or_the_prediction_itself_without_inputs(
     inputs: dict[str, Any], given: str | None, wanted: str
 ) -> None:
     assert example_id(prediction(inputs, given)) == wanted
-
-
-@pytest.mark.parametrize(
-    ("scorer", "name"),
-    [
-        ("weave:///acme/demo/object/acc:R0vn", "acc"),
-        ("weave:///acme/demo/op/acc:v0", "acc"),
-        ("weave:///acme/demo/object/a%20b%2Fc%3Ad:v0", "a b/c:d"),
-        ("weave:///acme/demo/object/acc", "weave:///acme/demo/object/acc"),
-        ("weave:///acme/demo/call/acc:v0", "weave:///acme/demo/call/acc:v0"),
-        ("weave:///acme/demo/object/a/b:v0", "weave:///acme/demo/object/a/b:v0"),
-        ("acc:v0", "acc:v0"),
-        ("", ""),
-    ],
-)
-def test_a_scorers_name_is_in_its_reference(scorer: str, name: str) -> None:
-    assert scorer_name(scorer) == name

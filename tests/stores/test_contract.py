@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from app.errors import Conflict, InvalidParameter, StoreUnavailable
 from app.ids import id_time
+from app.scorers import scorer_name
 from app.stores.base import (
     UNASSIGNED,
     ApiKey,
@@ -41,6 +42,7 @@ def a_score(**changes: Any) -> Score:
         evaluation_run_id=None,
         prediction_id="p",
         scorer="s",
+        scorer_name="s",
         value_json="1",
         leaves=[{"path": "", "kind": "number", "number": 1.0}],
         wb_user_id="olga",
@@ -48,7 +50,19 @@ def a_score(**changes: Any) -> Score:
         idempotency_key=None,
         body_hash="0" * 64,
     )
+    if "scorer" in changes:
+        changes.setdefault("scorer_name", scorer_name(changes["scorer"]))
     return replace(score, **changes)
+
+
+def all_scores(store: Store) -> list[Score]:
+    """Return all scores of a store, project by project."""
+    found: list[Score] = []
+    project = store.next_project(None)
+    while project:
+        found += store.scan_scores(ScoreQuery(*project, limit=1_000_000))
+        project = store.next_project(project)
+    return found
 
 
 def a_key(**changes: Any) -> ApiKey:
@@ -95,7 +109,7 @@ def test_a_new_score_gets_an_id_with_its_time(store: Store) -> None:
     ids = [store.add_score(new()).score_id for _ in range(20)]
     ids += [each.score_id for each in store.add_missing([new() for _ in range(20)], partial=False)]
     assert sorted(set(ids)) == ids
-    for score in store.read_scores(ids):
+    for score in store.read_scores("acme", "demo", ids):
         assert score.created_at == id_time(score.score_id)
 
 
@@ -400,7 +414,7 @@ def test_the_extension_fields_of_a_score_are_kept(store: Store, extensions: dict
     score = a_score(**extensions)
     added = store.add_missing([new(**extensions), score], partial=False)
     assert store.find_score("acme", "demo", score.score_id) == score
-    (first,) = store.read_scores([added[0].score_id])
+    (first,) = store.read_scores("acme", "demo", [added[0].score_id])
     assert replace(first, score_id=UNASSIGNED, created_at=NOW) == new(**extensions)
     assert store.add_score(score).kept is Kept.PRESENT
     assert store.add_score(replace(score, reason="another")).kept is Kept.ID_TAKEN
@@ -451,8 +465,10 @@ def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:
     scores = [a_score(prediction_id=str(number)) for number in range(300)]
     store.add_missing(scores, partial=False)
     ids = [score.score_id for score in scores]
-    assert list(store.read_scores(["no such score", *reversed(ids)])) == scores
-    assert list(store.read_scores([])) == []
+    found = list(store.read_scores("acme", "demo", ["no such score", *reversed(ids)]))
+    assert found == scores
+    assert list(store.read_scores("acme", "demo", [])) == []
+    assert list(store.read_scores("acme", "other", ids)) == []
 
 
 def test_only_existing_scores_count_as_deleted(store: Store) -> None:
@@ -468,23 +484,37 @@ def test_only_existing_scores_count_as_deleted(store: Store) -> None:
 
 def test_the_newest_score_with_a_retry_hash_is_found(store: Store) -> None:
     scores = [a_score(retry_hash="h") for _ in range(3)]
-    store.add_missing([*scores, a_score(retry_hash="h", project="other"), a_score()], partial=False)
+    others = [
+        a_score(retry_hash="h", project="other"),
+        a_score(retry_hash="h", prediction_id="q"),
+        a_score(retry_hash="i"),
+        a_score(),
+    ]
+    store.add_missing([*scores, *others], partial=False)
     ids = [score.score_id for score in scores]
-    assert store.find_retried("acme", "demo", "h", "0") == ids[2]
-    assert store.find_retried("acme", "demo", "h", ids[1]) == ids[2]
-    assert store.find_retried("acme", "demo", "h", ids[2]) is None
-    assert store.find_retried("acme", "demo", "x", "0") is None
+    sent = new(retry_hash="h")
+    assert store.find_retried(sent, "0") == ids[2]
+    assert store.find_retried(sent, ids[1]) == ids[2]
+    assert store.find_retried(sent, ids[2]) is None
+    assert store.find_retried(new(retry_hash="x"), "0") is None
 
 
-def test_a_scan_reads_every_project_in_the_order_of_the_ids(store: Store) -> None:
-    assert list(store.scan_scores("", 10)) == []
+def test_a_scan_reads_project_by_project_in_the_order_of_the_ids(store: Store) -> None:
+    assert store.next_project(None) is None
     assert store.extent() == Extent(0, None)
-    scores = [a_score(project=f"p{number % 3}", entity=f"e{number % 2}") for number in range(6)]
+    scores = [a_score(project=f"p{number % 3}", entity=f"e{number % 2}") for number in range(12)]
+    scores.append(a_score(entity="", project=""))
     for score in reversed(scores):
         store.add_score(score)
-    assert list(store.scan_scores("", 10)) == scores
-    assert list(store.scan_scores(scores[1].score_id, 3)) == scores[2:5]
-    assert store.extent() == Extent(6, scores[-1].score_id)
+    ordered = sorted(scores, key=lambda score: (score.entity, score.project, score.score_id))
+    assert all_scores(store) == ordered
+    first, second = (score for score in scores if (score.entity, score.project) == ("e0", "p0"))
+    place = ScoreQuery("e0", "p0", limit=10)
+    assert list(store.scan_scores(replace(place, after=first.score_id))) == [second]
+    assert list(store.scan_scores(replace(place, before=second.score_id))) == [first]
+    assert list(store.scan_scores(replace(place, limit=1))) == [first]
+    assert store.next_project(("e1", "p2")) is None
+    assert store.extent() == Extent(13, scores[-1].score_id)
 
 
 def findings(store: Store) -> dict[str, CheckResult]:

@@ -17,7 +17,7 @@ from app.errors import StoreDamaged
 from app.leaves import leaves
 from app.stores.base import FIELDS, Key, Leaf, ScoreQuery, Store, Tally
 from app.stores.sqlite import leaf_rows as sqlite_leaves
-from app.stores.sqlite.leaf_rows import Tallies, to_leaves
+from app.stores.sqlite.leaf_rows import Tallies, to_page
 from tests.stores.test_contract import a_score
 from tests.test_jsontext import any_json
 
@@ -57,7 +57,7 @@ def test_leaves_are_read_with_fields_in_the_order_of_the_ids(store: Store) -> No
     fields = ("prediction_id", "evaluation_run_id", "scorer")
     keys: list[Key] = []
     found: list[Any] = []
-    for page_keys, page in store.read_leaves(ALL, fields):
+    for page_keys, page, _ in store.read_leaves(ALL, fields):
         keys += page_keys
         found += page
     assert found == [leaves(value) for value in VALUES]
@@ -80,7 +80,7 @@ def test_days_and_hours_are_those_of_created_at(store: Store) -> None:
 def test_counted_leaves_are_the_same_as_read_ones(store: Store, fields: tuple[str, ...]) -> None:
     fill(store, VALUES * 3)
     expected: dict[Key, tuple[int, Counter[str]]] = {}
-    for keys, page in store.read_leaves(ALL, fields):
+    for keys, page, _ in store.read_leaves(ALL, fields):
         for key, found in zip(keys, page, strict=True):
             scores, seen = expected.setdefault(key, (0, Counter()))
             seen.update(map(text, found))
@@ -92,13 +92,17 @@ def test_only_leaves_that_match_the_query_are_read(store: Store) -> None:
     fill(store, [1, 2, 3])
     store.add_score(a_score(project="other"))
     query = replace(ALL, scorer="s0")
-    assert [len(page) for _, page in store.read_leaves(query, ())] == [2]
+    assert [len(page) for _, page, _ in store.read_leaves(query, ())] == [2]
     assert sum(tally.scores for tally in store.tally_leaves(query, ())) == 2
     assert list(store.tally_leaves(replace(ALL, entity="nobody"), ("scorer",))) == []
 
 
-def rows(values: Iterable[Any]) -> list[tuple[str, str]]:
-    return [(f"s{place % 2}", jsontext.write(leaves(value))) for place, value in enumerate(values)]
+def rows(values: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return rows of a leaves_statement for the field `scorer`."""
+    return [
+        ("id", 0, f"s{place % 2}", jsontext.write(leaves(value)))
+        for place, value in enumerate(values)
+    ]
 
 
 nasty = st.text(alphabet='{}[],:"\\path\n\x00é', max_size=30)
@@ -117,7 +121,7 @@ def test_any_leaves_are_split_as_json_would(values: list[Any]) -> None:
             if f"s{place % 2}" == name
             for leaf in leaves(value)
         )
-        number = sum(row[0] == name for row in given_rows)
+        number = sum(row[2] == name for row in given_rows)
         assert found.get((name,), (0, Counter())) == (number, seen)
 
 
@@ -144,7 +148,9 @@ def test_a_tally_covers_a_bounded_number_of_leaves(monkeypatch: pytest.MonkeyPat
 
 def test_the_number_of_counted_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_leaves, "MAX_DISTINCT", 10)
-    pages = iter([[(f"s{page}-{place}", "[]") for place in range(12)] for page in range(9)])
+    pages = iter(
+        [[("id", 0, f"s{page}-{place}", "[]") for place in range(12)] for page in range(9)]
+    )
     assert next(Tallies().of(pages)).key == ("s0-0",)
     assert len(list(pages)) == 8
 
@@ -152,4 +158,4 @@ def test_the_number_of_counted_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("leaves_text", ['[{"path":"","kind":', "nonsense", "[1],[2]", None])
 def test_leaves_that_are_not_lists_are_damage(leaves_text: str | None) -> None:
     with pytest.raises(StoreDamaged):
-        to_leaves([("s", leaves_text)])
+        to_page([("id", 0, "s", leaves_text)])

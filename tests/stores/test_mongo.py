@@ -32,7 +32,7 @@ from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.writes import add_together, has_transactions
 from tests.processes import free_port
-from tests.stores.test_contract import NOW, a_score
+from tests.stores.test_contract import NOW, a_score, all_scores
 
 Opened = Callable[[str], MongoStore]
 
@@ -100,7 +100,7 @@ def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> Non
 def large_scores() -> dict[str, Score]:
     """Return scores that are too large for a document, each because of a different text."""
     text = "x" * (16 * 1024 * 1024)
-    short = {"score_id", "idempotency_key"}  # The API limits their length.
+    short = {"score_id", "idempotency_key", "entity", "project"}  # The API limits their length.
     names = {field.name for field in fields(Score) if "str" in str(field.type)} - short
     one_by_one = {name: a_score(**{name: text}) for name in sorted(names)}
     half = text[: len(text) // 2]
@@ -144,11 +144,13 @@ def test_a_reader_that_waits_at_the_close_gets_an_empty_page(
 
 Read = Callable[[MongoStore, list[str]], list[str]]
 READS: dict[str, Read] = {
-    "read_scores": lambda store, ids: [score.score_id for score in store.read_scores(ids)],
-    "scan_scores": lambda store, ids: [score.score_id for score in store.scan_scores("", len(ids))],
+    "read_scores": lambda store, ids: [
+        score.score_id for score in store.read_scores("acme", "demo", ids)
+    ],
+    "scan_scores": lambda store, ids: [score.score_id for score in all_scores(store)],
     "read_leaves": lambda store, _: [
         str(key)
-        for keys, _ in store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"])
+        for keys, *_ in store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"])
         for (key,) in keys
     ],
 }
@@ -191,8 +193,8 @@ def test_no_cursor_of_the_server_is_open_while_a_client_is_waited_for(
     monkeypatch.setattr(store._scores, "find", noting)
     monkeypatch.setattr(store, "_durable", lambda: store._scores)
     for pieces in (
-        store.read_scores(ids),
-        store.scan_scores("", 5),
+        store.read_scores("acme", "demo", ids),
+        store.scan_scores(ScoreQuery("acme", "demo", limit=5)),
         store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"]),
     ):
         cursors.clear()
@@ -286,7 +288,7 @@ def test_every_find_of_a_write_and_of_a_retry_uses_an_index(mongodb_uri: str) ->
     store.add_missing(keyed, partial=False)
     store.add_score(keyed[0])
     store.add_score(a_score(retry_hash="x"))
-    assert store.find_retried("acme", "demo", "x", "")
+    assert store.find_retried(a_score(retry_hash="x"), "")
     asked = [command for command in commands.finds if command["find"] == "scores"]
     assert len(asked) >= 3
     for command in asked:
@@ -574,14 +576,14 @@ def old_uri(mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch) -
 
 
 def leaves_of(store: MongoStore) -> list[Any]:
-    return [score.leaves for score in store.scan_scores("", 100)]
+    return [score.leaves for score in all_scores(store)]
 
 
 def test_leaves_of_an_earlier_release_are_named_anew(old_uri: str, opened: Opened) -> None:
     store = opened(old_uri)
-    before = list(store.scan_scores("", 100))
+    before = all_scores(store)
     store.prepare()
-    assert list(store.scan_scores("", 100)) == [replace(each, leaves=NEW_LEAVES) for each in before]
+    assert all_scores(store) == [replace(each, leaves=NEW_LEAVES) for each in before]
 
 
 def test_an_interrupted_migration_continues_where_it_stopped(

@@ -25,15 +25,16 @@ from app.errors import (
 )
 from app.ids import utc_text
 from app.services.keys import KeyRing
-from app.stores.base import ApiKey, ScoreQuery
+from app.stores.base import FIELDS, ApiKey, ScoreQuery
 from app.stores.sqlite.connections import our_errors
+from app.stores.sqlite.leaf_rows import leaves_statement
 from app.stores.sqlite.rows import (
-    SELECT_ONLY_IN_PROJECT,
+    SELECT_NEXT_PROJECT,
     SELECT_RETRIED,
-    SELECT_SCORES,
+    SELECT_SCORE,
+    SELECT_SLOT,
     checksum,
     ids_statement,
-    marks,
 )
 from app.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from app.stores.sqlite.store import SqliteStore
@@ -254,7 +255,7 @@ def test_a_wal_without_its_database_is_refused_and_not_changed(
 
 
 QUERIES: dict[str, dict[str, Any]] = {
-    "scores_by_project": {},
+    "scores_by_id": {},
     "scores_by_run": {"evaluation_run_id": "r"},
     "scores_by_prediction": {"prediction_id": "p"},
     "scores_by_scorer": {"scorer": "s"},
@@ -282,10 +283,12 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
     ids = ["a", "b", "c"]
     for statement, values in (
         ids_statement(both),
-        (f"{SELECT_SCORES} WHERE _id IN ({marks(ids)}) ORDER BY _id", ids),
-        (f"{SELECT_SCORES} WHERE _id = ?", ids[:1]),
-        (SELECT_ONLY_IN_PROJECT, ids),
-        (SELECT_RETRIED, [*ids, "d"]),
+        (SELECT_SCORE, ids),
+        (SELECT_RETRIED, [*ids, "d", "e"]),
+        (SELECT_NEXT_PROJECT, ["a", "b"]),
+        (SELECT_SLOT, [*ids, "d", "e", "f", "g", "h"]),
+        ids_statement(replace(both, only_current=True)),
+        leaves_statement(replace(both, only_current=True), FIELDS, 10),
     ):
         plan = explain(store, statement, values)
         assert [step for step in plan if "INDEX" in step]
@@ -310,7 +313,7 @@ def test_scores_are_read_one_by_one(tmp_path: Path) -> None:
     store = prepared(tmp_path / "s.db")
     scores = [a_score() for _ in range(10)]
     store.add_missing(scores, partial=False)
-    reading = store.read_scores([score.score_id for score in scores])
+    reading = store.read_scores("acme", "demo", [score.score_id for score in scores])
     assert next(reading) == scores[0]
     store.delete_scores("acme", "demo", [scores[1].score_id])  # A reader blocks no writer.
     assert next(reading) == scores[1]

@@ -17,7 +17,7 @@ from app.stores import open_store
 from app.stores.sqlite.schema import MIGRATIONS, WITH_DOCUMENTS
 from tests.cli.test_keys import run
 from tests.processes import running
-from tests.stores.test_contract import a_key, a_score
+from tests.stores.test_contract import a_key, a_score, all_scores
 from tests.upgrades.make import PREDICTIONS, RUNS
 
 HERE = Path(__file__).parent
@@ -109,7 +109,7 @@ def test_documents_of_earlier_versions_are_read_from_mongodb(mongodb_uri: str) -
         database = client.get_default_database()
         database["scores"].update_one({}, unset)
         database["api_keys"].update_one({}, unset)
-    assert list(store.scan_scores("", 10)) == [score]
+    assert all_scores(store) == [score]
     assert store.find_score(score.entity, score.project, score.score_id) == score
     assert store.list_keys() == [key]
     store.add_score(a_score())

@@ -22,6 +22,16 @@ class Index:
 IS_TEXT = {"$type": "string"}
 """The condition of partial indexes; a server uses one only for a filter that repeats it."""
 
+SLOT_FIELDS = (
+    "evaluation_run_id",
+    "prediction_id",
+    "scorer_name",
+    "annotator",
+    "created_at",
+    "_id",
+)
+"""The fields that decide which scores have the same slot, and which of them is current."""
+
 SCORE_INDEXES = (
     Index("scores_by_project", ("entity", "project", "_id")),
     Index("scores_by_run", ("entity", "project", "evaluation_run_id", "_id")),
@@ -35,11 +45,7 @@ SCORE_INDEXES = (
             "partialFilterExpression": {"idempotency_key": IS_TEXT},
         },
     ),
-    Index(
-        "scores_by_retry_hash",
-        ("entity", "project", "retry_hash", "_id"),
-        {"partialFilterExpression": {"retry_hash": IS_TEXT}},
-    ),
+    Index("scores_by_slot", ("entity", "project", *SLOT_FIELDS)),
 )
 
 
@@ -89,6 +95,7 @@ def score_document(score: Score) -> dict[str, Any]:
         "evaluation_run_id": score.evaluation_run_id,
         "prediction_id": score.prediction_id,
         "scorer": score.scorer,
+        "scorer_name": score.scorer_name,
         "value_json": score.value_json,
         "leaves": score.leaves,
         "wb_user_id": score.wb_user_id,
@@ -103,7 +110,7 @@ def score_document(score: Score) -> dict[str, Any]:
 def to_score(document: Mapping[str, Any]) -> Score:
     """Return the score in a document."""
     fields = dict(document)
-    created_at = _in_utc(fields.pop("created_at"))
+    created_at = in_utc(fields.pop("created_at"))
     return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
 
 
@@ -122,6 +129,7 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
         "evaluation_run_id": query.evaluation_run_id,
         "prediction_id": query.prediction_id,
         "scorer": query.scorer,
+        "scorer_name": query.scorer_name,
     }
     bounds = {"$gt": query.after, "$lt": query.before}
     conditions["_id"] = {name: value for name, value in bounds.items() if value} or None
@@ -142,16 +150,16 @@ def index_for(query: ScoreQuery) -> str:
 
 READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "score_id": lambda document: str(document["_id"]),
-    "day": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%d}",
-    "hour": lambda document: f"{_in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
+    "day": lambda document: f"{in_utc(document['created_at']):%Y-%m-%d}",
+    "hour": lambda document: f"{in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
 }
 """Functions that return a field that a document does not have under the same name."""
 
 
 def leaves_projection(fields: Sequence[str]) -> list[str]:
-    """Return the fields of a document that are read for `fields` of a score, and its leaves."""
+    """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
     names = {"score_id": "_id", "day": "created_at", "hour": "created_at"}
-    return [*(names.get(field, field) for field in fields), "leaves"]
+    return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]
 
 
 def key_of(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
@@ -180,7 +188,7 @@ def key_document(key: ApiKey) -> dict[str, Any]:
 def to_key(document: Mapping[str, Any]) -> ApiKey:
     """Return the API key in a document; one of an older release has fewer fields."""
     moments = {
-        name: _in_utc(document[name]) if document.get(name) else None
+        name: in_utc(document[name]) if document.get(name) else None
         for name in ("revoked_at", "expires_at", "last_used_at")
     }
     return ApiKey(
@@ -190,11 +198,12 @@ def to_key(document: Mapping[str, Any]) -> ApiKey:
         scope=document["scope"],
         owner=document["owner"],
         key_hash=document["key_hash"],
-        created_at=_in_utc(document["created_at"]),
+        created_at=in_utc(document["created_at"]),
         created_by=document.get("created_by"),
         **moments,
     )
 
 
-def _in_utc(moment: datetime) -> datetime:
+def in_utc(moment: datetime) -> datetime:
+    """Return a time of a document, which may lack its zone, in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

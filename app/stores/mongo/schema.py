@@ -14,6 +14,7 @@ from pymongo.collection import Collection
 from app import jsontext
 from app.errors import StoreRefused, StoreUnavailable
 from app.leaves import leaves
+from app.scorers import scorer_name
 from app.stores.mongo.documents import Index
 from app.stores.mongo.driver import read_page
 
@@ -21,14 +22,17 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 4
+SCHEMA = 5
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
 3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
-runs."""
+runs. 5: scores have the name of their scorer."""
 
 LEAVES_RENAMED = 2
-AFTER = f"migrated_to_{LEAVES_RENAMED}"
-"""The field with the id up to which all scores are migrated to LEAVES_RENAMED."""
+SCORERS_NAMED = 5
+AFTER = f"migrated_to_{SCORERS_NAMED}"
+"""The field with the id up to which all scores are migrated to SCORERS_NAMED."""
+
+FORMER_INDEXES = ("scores_by_retry_hash",)
 
 PAGE = 500
 REPORT = 100_000
@@ -63,21 +67,24 @@ def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> No
     Raises StoreRefused like `schema_version`, and StoreUnavailable after `seconds`.
     """
     version = schema_version(meta)
-    if version < LEAVES_RENAMED:
-        _rename_leaves(meta, scores, _state(meta).get(AFTER, ""), seconds)
+    if version < SCORERS_NAMED:
+        _migrate_scores(meta, scores, version, seconds)
+    for name in FORMER_INDEXES:
+        if name in scores.index_information():
+            scores.drop_index(name)
     if version < SCHEMA:
         meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
 
 
-def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: float) -> None:
-    """Compute the leaves of the scores with ids above `after` again, page by page."""
+def _migrate_scores(meta: Documents, scores: Documents, version: int, seconds: float) -> None:
+    """Set the fields that later versions added to scores, page by page."""
     deadline = time.monotonic() + seconds
-    renamed = 0
+    after, migrated = _state(meta).get(AFTER, ""), 0
     while page := _page(scores, after):
-        if renamed % REPORT < PAGE:
-            log.warning("migrating the store: %d scores, after the id %r", renamed, after)
-        scores.bulk_write([_with_new_leaves(score) for score in page], ordered=False)
-        after, renamed = page[-1]["_id"], renamed + len(page)
+        if migrated % REPORT < PAGE:
+            log.warning("migrating the store: %d scores, after the id %r", migrated, after)
+        scores.bulk_write([_update(score, version) for score in page], ordered=False)
+        after, migrated = page[-1]["_id"], migrated + len(page)
         # All scores up to a stored id are migrated, by this process or another.
         meta.update_one({"_id": "schema"}, {"$max": {AFTER: after}}, upsert=True)
         if time.monotonic() > deadline:
@@ -85,13 +92,15 @@ def _rename_leaves(meta: Documents, scores: Documents, after: str, seconds: floa
 
 
 def _page(scores: Documents, after: str) -> list[dict[str, Any]]:
-    fields = {"entity": 1, "project": 1, "value_json": 1}
+    fields = {"entity": 1, "project": 1, "scorer": 1, "value_json": 1}
     found = scores.find({"_id": {"$gt": after}}, fields).sort("_id", ASCENDING)
     documents, _ = read_page(found, PAGE)
     return documents
 
 
-def _with_new_leaves(score: dict[str, Any]) -> UpdateOne:
-    found = leaves(jsontext.read(score["value_json"].encode()))
+def _update(score: dict[str, Any], version: int) -> UpdateOne:
+    new: dict[str, Any] = {"scorer_name": scorer_name(score["scorer"])}
+    if version < LEAVES_RENAMED:
+        new["leaves"] = leaves(jsontext.read(score["value_json"].encode()))
     wanted = {name: score[name] for name in ("_id", "entity", "project")}
-    return UpdateOne(wanted, {"$set": {"leaves": found}})
+    return UpdateOne(wanted, {"$set": new})

@@ -10,12 +10,12 @@ import logging
 import math
 import threading
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import pymongo
@@ -34,8 +34,7 @@ from app.stores.base import (
     Document,
     DocumentOutcome,
     Extent,
-    Key,
-    Leaves,
+    LeafPage,
     Outcome,
     Score,
     ScoreQuery,
@@ -52,19 +51,21 @@ from app.stores.mongo.document_store import (
 )
 from app.stores.mongo.documents import (
     DOCUMENT_INDEXES,
-    IS_TEXT,
     KEY_INDEXES,
     SCORE_INDEXES,
+    SLOT_FIELDS,
     ids_filter,
     index_for,
     key_document,
     key_of,
     leaves_projection,
+    score_document,
     to_key,
     to_score,
 )
 from app.stores.mongo.driver import connect, our_errors, read_page
 from app.stores.mongo.schema import create_indexes, migrate
+from app.stores.mongo.slots import newest_by_slot, rank_of, slot_filter, slot_of
 from app.stores.mongo.writes import (
     add_in_transaction,
     add_new_scores,
@@ -162,11 +163,15 @@ class MongoStore(MongoDocuments):
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
-            found = self._scores.find_one({"_id": score_id, "entity": entity, "project": project})
+            found = self._scores.find_one({**_place(entity, project), "_id": score_id})
         return to_score(found) if found else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         self._prepare_once()  # The index in the hint must exist.
+        if query.only_current:
+            found = chain.from_iterable(current for current, _ in self._pages(query, SLOT_FIELDS))
+            some = islice(found, query.offset, query.offset + query.limit)
+            return [document["_id"] for document in some]
         with our_errors():
             return [document["_id"] for document in self._find_ids(query)]
 
@@ -174,31 +179,82 @@ class MongoStore(MongoDocuments):
         found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", ASCENDING)
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
-    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
         left = sorted(set(score_ids))
         while left:
-            wanted = left[:PAGE]
-            found = self._scores.find({"_id": {"$in": wanted}}).sort("_id", ASCENDING)
+            wanted = {**_place(entity, project), "_id": {"$in": left[:PAGE]}}
+            found = self._scores.find(wanted).sort("_id", ASCENDING)
             documents, is_whole = read_page(found, PAGE + 1)  # One more than there can be.
             yield from map(to_score, documents)
             left = left[PAGE if is_whole else bisect_right(left, documents[-1]["_id"]) :]
 
-    def read_leaves(
-        self, query: ScoreQuery, fields: Sequence[str]
-    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+    def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
+        if not scores:
+            return {}
         self._prepare_once()
+        documents = [score_document(score) for score in scores]
+        place = _place(scores[0].entity, scores[0].project)
+        with our_errors():
+            newest = newest_by_slot(self._scores, place, documents)
+        ranks = {document["_id"]: newest[slot_of(document)] for document in documents}
+        return {score_id: newest for score_id, (_, newest) in ranks.items() if score_id != newest}
+
+    def read_slot(self, score: Score) -> Iterator[Score]:
+        self._prepare_once()
+        place = _place(score.entity, score.project)
+        wanted = {**place, **slot_filter(slot_of(score_document(score)))}
+        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         is_whole = False
         while not is_whole:
-            found = self._scores.find(ids_filter(query), leaves_projection(fields))
+            found = self._scores.find(wanted).sort(order).hint("scores_by_slot").limit(PAGE)
+            documents, is_whole = read_page(found, PAGE)
+            yield from map(to_score, documents)
+            if documents:
+                created_at, score_id = documents[-1]["created_at"], documents[-1]["_id"]
+                wanted["$or"] = [
+                    {"created_at": {"$lt": created_at}},
+                    {"created_at": created_at, "_id": {"$lt": score_id}},
+                ]
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
+        self._prepare_once()
+        for current, superseded in self._pages(query, leaves_projection(fields)):
+            yield LeafPage(
+                [key_of(document, fields) for document in current],
+                [document["leaves"] for document in current],
+                Counter(key_of(document, fields) for document in superseded),
+            )
+
+    def _pages(
+        self, query: ScoreQuery, projection: Sequence[str]
+    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        """Yield pages of a query's documents: those to read, and those to leave out."""
+        is_whole = False
+        while not is_whole:
+            found = self._scores.find(ids_filter(query), projection)
             found = found.sort("_id", ASCENDING).hint(index_for(query))
             documents, is_whole = read_page(found, PAGE)
             if documents:
-                keys = [key_of(document, fields) for document in documents]
-                yield keys, [document["leaves"] for document in documents]
+                yield self._separated(query, documents)
                 query = replace(query, after=documents[-1]["_id"])
 
+    def _separated(
+        self, query: ScoreQuery, documents: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        if not query.only_current:
+            return documents, []
+        with our_errors():
+            newest = newest_by_slot(self._scores, _place(query.entity, query.project), documents)
+        is_current = [rank_of(each) == newest[slot_of(each)] for each in documents]
+        return (
+            [each for each, current in zip(documents, is_current, strict=True) if current],
+            [each for each, current in zip(documents, is_current, strict=True) if not current],
+        )
+
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        for keys, page in self.read_leaves(query, fields):
+        for keys, page, superseded in self.read_leaves(query, fields):
+            for key, number in superseded.items():
+                yield Tally(key, 0, [], [], number)
             together = defaultdict(list)
             for key, leaves in zip(keys, page, strict=True):
                 together[key].append(leaves)
@@ -206,15 +262,15 @@ class MongoStore(MongoDocuments):
                 leaves = list(chain.from_iterable(some))
                 yield Tally(key, len(some), leaves, [1] * len(leaves))
 
-    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
+    def find_retried(self, score: Score, after: str) -> str | None:
         wanted = {
-            "entity": entity,
-            "project": project,
-            "retry_hash": {"$eq": retry_hash, **IS_TEXT},
+            **_place(score.entity, score.project),
+            "prediction_id": score.prediction_id,
             "_id": {"$gt": after},
+            "retry_hash": score.retry_hash,
         }
         with our_errors():
-            found = self._durable().find(wanted, {"_id": 1}).hint("scores_by_retry_hash")
+            found = self._durable().find(wanted, {"_id": 1}).hint("scores_by_prediction")
             newest = found.sort("_id", DESCENDING).limit(1)
             return next((document["_id"] for document in newest), None)
 
@@ -223,7 +279,7 @@ class MongoStore(MongoDocuments):
         return self._scores.with_options(read_concern=ReadConcern("majority"))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        wanted = {"_id": {"$in": list(score_ids)}, "entity": entity, "project": project}
+        wanted = {**_place(entity, project), "_id": {"$in": list(score_ids)}}
         with our_errors():
             return self._scores.delete_many(wanted).deleted_count
 
@@ -235,14 +291,28 @@ class MongoStore(MongoDocuments):
             newest_id = next((document["_id"] for document in newest), None)
             return Extent(found.estimated_document_count(), newest_id)
 
-    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        is_whole = False
+    def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
+        filters: list[dict[str, Any]] = [{}]
+        if after is not None:
+            entity, project = after
+            filters = [{"entity": entity, "project": {"$gt": project}}, {"entity": {"$gt": entity}}]
+        order = [("entity", ASCENDING), ("project", ASCENDING)]
+        for wanted in filters:
+            with our_errors():
+                found = self._durable().find(wanted, {"entity": 1, "project": 1, "_id": 0})
+                for first in found.sort(order).hint("scores_by_project").limit(1):
+                    return first["entity"], first["project"]
+        return None
+
+    def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
+        limit, is_whole = query.limit, False
         while limit > 0 and not is_whole:
-            found = self._durable().find({"_id": {"$gt": after}}).sort("_id", ASCENDING)
-            documents, is_whole = read_page(found, min(limit, PAGE))
+            found = self._durable().find(ids_filter(query)).sort("_id", ASCENDING)
+            documents, is_whole = read_page(found.hint(index_for(query)), min(limit, PAGE))
             yield from map(to_score, documents)
             if documents:
-                after, limit = documents[-1]["_id"], limit - len(documents)
+                query = replace(query, after=documents[-1]["_id"])
+                limit -= len(documents)
 
     # API keys
 
@@ -325,3 +395,8 @@ class MongoStore(MongoDocuments):
         self._closed.set()
         self._client.close()
         self._begin()
+
+
+def _place(entity: str, project: str) -> dict[str, Any]:
+    """Return the filter for one project."""
+    return {"entity": entity, "project": project}

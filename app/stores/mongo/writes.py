@@ -18,13 +18,13 @@ from pymongo.read_concern import ReadConcern
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.ids import id_time, new_id
 from app.stores.base import UNASSIGNED, Kept, Outcome, Score
+from app.stores.documents import Key, by_project
 from app.stores.missing import (
-    Key,
     Keyed,
     Plan,
     content_digest,
-    given_ids,
-    keys_by_project,
+    id_of,
+    key_of,
     outcomes_of,
     plan_missing,
 )
@@ -142,7 +142,7 @@ def _find_keyed(
     collection: Scores, scores: Sequence[Score], session: ClientSession | None
 ) -> dict[Key, Keyed]:
     found: dict[Key, Keyed] = {}
-    for (entity, project), keys in keys_by_project(scores).items():
+    for (entity, project), keys in by_project(map(key_of, scores)).items():
         wanted = {
             "entity": entity,
             "project": project,
@@ -158,12 +158,13 @@ def _find_keyed(
 
 def _find_digests(
     collection: Scores, scores: Sequence[Score], session: ClientSession | None
-) -> dict[str, str]:
-    score_ids = given_ids(scores)
-    if not score_ids:
-        return {}
-    found = collection.find({"_id": {"$in": score_ids}}, session=session)
-    return {each["_id"]: content_digest(to_score(each)) for each in found}
+) -> dict[Key, str]:
+    found: dict[Key, str] = {}
+    for (entity, project), score_ids in by_project(map(id_of, scores)).items():
+        wanted = {"entity": entity, "project": project, "_id": {"$in": score_ids}}
+        for each in collection.find(wanted, session=session):
+            found[entity, project, each["_id"]] = content_digest(to_score(each))
+    return found
 
 
 def add_in_transaction(

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from app.errors import StoreDamaged
-from app.stores.base import Key, Leaves, ScoreQuery, Tally
-from app.stores.sqlite.rows import Row, where
+from app.stores.base import Key, LeafPage, ScoreQuery, Tally
+from app.stores.sqlite.rows import IS_SUPERSEDED, Row, where
 
 MAX_DISTINCT = 20_000
 """How many distinct leaves are counted before they are yielded."""
@@ -33,19 +33,34 @@ COLUMNS = {
 def leaves_statement(
     query: ScoreQuery, fields: Sequence[str], limit: int
 ) -> tuple[str, list[str | int]]:
-    """Return SQL for id, fields and leaves of a query's first scores, and the values to bind."""
+    """Return SQL for a query's first scores, and the values to bind.
+
+    The columns are the id, whether the score is to be left out because it is superseded, the
+    fields, and the leaves.
+    """
     conditions, values = where(query)
-    columns = ", ".join(["_id", *(COLUMNS.get(name, name) for name in fields), "leaves"])
+    left_out = IS_SUPERSEDED if query.only_current else "0"
+    names = (COLUMNS.get(name, name) for name in fields)
+    columns = ", ".join(["_id", left_out, *names, "leaves"])
     statement = f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id LIMIT ?"
     return statement, [*values, limit]
 
 
-def to_leaves(rows: Sequence[Row]) -> tuple[list[Key], list[Leaves]]:
-    """Return fields and leaves of each row of a leaves_statement. Raises StoreDamaged."""
-    found = read_lists([row[-1] for row in rows])
-    if len(found) != len(rows):
+def to_page(rows: Sequence[Row]) -> LeafPage:
+    """Return the page of some rows of a leaves_statement. Raises StoreDamaged."""
+    current, superseded = _separated(rows)
+    found = read_lists([row[-1] for row in current])
+    if len(found) != len(current):
         raise StoreDamaged("leaves are not what was written")
-    return [row[:-1] for row in rows], found
+    return LeafPage([row[2:-1] for row in current], found, superseded)
+
+
+def _separated(rows: Sequence[Row]) -> tuple[list[Row], Counter[Key]]:
+    """Return the rows that are not left out, and how many are, by their fields."""
+    current = [row for row in rows if not row[1]]
+    if len(current) == len(rows):
+        return current, Counter()
+    return current, Counter(row[2:-1] for row in rows if row[1])
 
 
 class Tallies:
@@ -64,7 +79,10 @@ class Tallies:
         """Yield the tallies of pages of rows. Raises StoreDamaged."""
         distinct = counted = 0
         for rows in pages:
-            for key, texts in _by_key(rows).items():
+            current, superseded = _separated(rows)
+            for key, number in superseded.items():
+                yield Tally(key, 0, [], [], number)
+            for key, texts in _by_key(current).items():
                 leaf_texts = _split(texts)
                 if key in self._uncounted:
                     yield Tally(key, len(texts), read_lists(leaf_texts), [1] * len(leaf_texts))
@@ -102,8 +120,10 @@ class Tallies:
 
 
 def _by_key(rows: Sequence[Row]) -> dict[Key, list[str]]:
-    """Return the last column, the texts of leaves, grouped by all other columns."""
-    *columns, leaves = zip(*rows, strict=True)
+    """Return the texts of leaves, grouped by the fields."""
+    if not rows:
+        return {}
+    _, _, *columns, leaves = zip(*rows, strict=True)
     keys: Iterable[Key] = zip(*columns, strict=True) if columns else repeat(())
     texts = defaultdict(list)
     for key, text in zip(keys, leaves, strict=False):

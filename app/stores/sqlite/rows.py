@@ -23,6 +23,7 @@ _CONTENT = (
     "evaluation_run_id",
     "prediction_id",
     "scorer",
+    "scorer_name",
     "value_json",
     "leaves",
     "wb_user_id",
@@ -42,8 +43,10 @@ ROWS_A_STATEMENT = 250
 """How many scores one statement inserts; SQLite accepts at most 32,766 values."""
 
 SELECT_SCORES = f"SELECT {_COLUMNS}, sequence FROM scores"
+SELECT_SCORE = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND _id = ?"
 SELECT_RETRIED = f"""
-    {SELECT_SCORES} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?
+    {SELECT_SCORES} INDEXED BY scores_by_prediction
+    WHERE entity = ? AND project = ? AND prediction_id = ? AND _id > ? AND retry_hash = ?
     ORDER BY _id DESC LIMIT 1
 """
 SELECT_CHANGES = f"""
@@ -55,21 +58,49 @@ SELECT_SEQUENCE = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = '
 
 SELECT_HIGHEST_ID = """
     SELECT max(
-        ifnull((SELECT max(_id) FROM scores), ''),
+        ifnull((SELECT max(_id) FROM scores WHERE entity = ? AND project = ?), ''),
         ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
     )
 """
-"""The highest id that was ever stored; `meta` has it if that score was deleted."""
+"""An id that is not lower than any that a project ever had, deleted ones included."""
 
 NOTE_HIGHEST_ID = "INSERT OR REPLACE INTO meta (name, value) VALUES ('highest_id', ?)"
+SELECT_FIRST_PROJECT = "SELECT entity, project FROM scores ORDER BY entity, project LIMIT 1"
+SELECT_NEXT_PROJECT = """
+    SELECT entity, project FROM scores WHERE (entity, project) > (?, ?)
+    ORDER BY entity, project LIMIT 1
+"""
 SELECT_STORE_ID = "SELECT value FROM meta WHERE name = 'store_id'"
 
-SELECT_ONLY_IN_PROJECT = """
-    SELECT _id FROM scores INDEXED BY scores_by_project
-    WHERE entity = ? AND project = ? AND _id = ?
-        AND NOT EXISTS (SELECT _id FROM scores AS same WHERE same._id = scores._id)
+_SAME_SLOT = """
+    other.entity = scores.entity AND other.project = scores.project
+    AND ifnull(other.evaluation_run_id, '') = ifnull(scores.evaluation_run_id, '')
+    AND other.prediction_id = scores.prediction_id AND other.scorer_name = scores.scorer_name
+    AND ifnull(other.annotator, '') = ifnull(scores.annotator, '')
 """
-"""A score that one index has and another lacks; one statement, because others may write."""
+IS_SUPERSEDED = f"""
+    EXISTS (
+        SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT}
+        AND other.created_at >= scores.created_at
+        AND (other.created_at > scores.created_at OR other._id > scores._id)
+    )
+"""
+"""Whether a newer score has the same slot."""
+
+CURRENT_ID = f"""
+    (
+        SELECT other._id FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT}
+        ORDER BY other.created_at DESC, other._id DESC LIMIT 1
+    )
+"""
+"""The id of the current score of the same slot."""
+
+SELECT_SLOT = f"""
+    {SELECT_SCORES} INDEXED BY scores_by_slot
+    WHERE entity = ? AND project = ? AND ifnull(evaluation_run_id, '') = ? AND prediction_id = ?
+    AND scorer_name = ? AND ifnull(annotator, '') = ? AND (created_at, _id) < (?, ?)
+    ORDER BY created_at DESC, _id DESC
+"""
 
 _KEY_COLUMNS = """
     _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
@@ -121,6 +152,7 @@ def new_row(score: Score) -> NewRow:
         score.evaluation_run_id,
         score.prediction_id,
         score.scorer,
+        score.scorer_name,
         score.value_json,
         jsontext.write(score.leaves),
         score.wb_user_id,
@@ -147,28 +179,28 @@ def insert_statement(count: int) -> str:
 
 def row_size(row: Row) -> int:
     """Return the length of the large texts of a row of SELECT_SCORES."""
-    return sum(len(row[at]) for at in (5, 6, 13, 14, 15) if isinstance(row[at], str))
+    return sum(len(row[at]) for at in (6, 7, 14, 15, 16) if isinstance(row[at], str))
 
 
 def row_id(row: Row) -> str:
     """Return the id of a row of SELECT_SCORES."""
-    return str(row[11])
+    return str(row[12])
 
 
 def row_sequence(row: Row) -> int:
     """Return the sequence number of a row of SELECT_SCORES."""
-    return int(row[18])
+    return int(row[19])
 
 
 def to_score(row: Row) -> Score:
     """Return the score of a row of SELECT_SCORES. Raises StoreDamaged."""
     values = _checked_score(row)
     try:
-        leaves, created_at = json.loads(values[6]), datetime.fromisoformat(values[12])
+        leaves, created_at = json.loads(values[7]), datetime.fromisoformat(values[13])
     except (TypeError, ValueError) as error:
-        raise damaged(row[11]) from error
-    entity, project, run, prediction, scorer, value, _, user, key, body, retry = values[:11]
-    score_id, extensions = values[11], values[13:]
+        raise damaged(row_id(row)) from error
+    entity, project, run, prediction, scorer, name, value, _, user, key, body, retry = values[:12]
+    score_id, extensions = values[12], values[14:]
     return Score(
         score_id,
         entity,
@@ -176,6 +208,7 @@ def to_score(row: Row) -> Score:
         run,
         prediction,
         scorer,
+        name,
         value,
         leaves,
         user,
@@ -190,13 +223,13 @@ def to_score(row: Row) -> Score:
 def to_keyed(row: Row) -> tuple[str, str, str]:
     """Return idempotency key, id and body hash of a row of SELECT_SCORES. Raises StoreDamaged."""
     values = _checked_score(row)
-    return values[8], values[11], values[9]
+    return values[9], values[12], values[10]
 
 
 def _checked_score(row: Row) -> Row:
     *values, expected, _sequence = row
-    if not _is_sound((*values[:13], *_given(tuple(values[13:]))), expected):
-        raise damaged(row[11])
+    if not _is_sound((*values[:14], *_given(tuple(values[14:]))), expected):
+        raise damaged(row_id(row))
     return tuple(values)
 
 
@@ -215,6 +248,8 @@ def damaged(name: object) -> StoreDamaged:
 def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
     """Return SQL for the ids of a query, and the values to bind."""
     conditions, values = where(query)
+    if query.only_current:
+        conditions += f" AND NOT {IS_SUPERSEDED}"
     statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY _id LIMIT ? OFFSET ?"
     return statement, [*values, query.limit, query.offset]
 
@@ -227,6 +262,7 @@ def where(query: ScoreQuery) -> tuple[str, list[str]]:
         "evaluation_run_id = ?": query.evaluation_run_id,
         "prediction_id = ?": query.prediction_id,
         "scorer = ?": query.scorer,
+        "scorer_name = ?": query.scorer_name,
         "_id > ?": query.after,
         "_id < ?": query.before,
     }

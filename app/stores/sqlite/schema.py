@@ -11,6 +11,7 @@ from pathlib import Path
 from app import jsontext
 from app.errors import ScorelineError, StoreRefused
 from app.leaves import leaves
+from app.scorers import scorer_name
 from app.stores.sqlite.rows import Row, checksum
 
 log = logging.getLogger("scoreline.store")
@@ -106,8 +107,12 @@ def move_scores(connection: sqlite3.Connection) -> None:
     for rows in _chunks(map(_moved_row, connection.execute(_SELECT))):
         connection.executemany(_INSERT, rows)
         moved += len(rows)
-        if moved % REPORT < CHUNK and total > REPORT:
-            log.warning("migrating the store: %d of %d scores", moved, total)
+        _report(moved, total)
+
+
+def _report(moved: int, total: int) -> None:
+    if moved % REPORT < CHUNK and total > REPORT:
+        log.warning("migrating the store: %d of %d scores", moved, total)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -265,6 +270,98 @@ _PREDICTIONS_AND_EVALUATION_RUNS = (
 WITH_DOCUMENTS = 7
 """The first schema version with predictions and evaluation runs."""
 
+# Schema version 8 moves the scores to a table where ids are unique in their project only.
+
+_CONTENT_BEFORE_NAMES = """
+    entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, wb_user_id,
+    idempotency_key, body_hash, retry_hash, _id, created_at, reason, error, metadata_json,
+    annotator
+"""
+_SELECT_UNNAMED = (
+    f"SELECT sequence, checksum, {_CONTENT_BEFORE_NAMES} FROM scores ORDER BY sequence"
+)
+_INSERT_NAMED = f"""
+    INSERT INTO scores_with_names (sequence, checksum, scorer_name, {_CONTENT_BEFORE_NAMES})
+    VALUES ({", ".join("?" * 20)})
+"""
+
+
+def name_scorers(connection: sqlite3.Connection) -> None:
+    """Copy every score under its sequence number, with the name of its scorer and a new checksum.
+
+    A damaged row gets a checksum that does not match, as in `move_scores`.
+    """
+    total = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
+    moved = 0
+    for rows in _chunks(map(_named_row, connection.execute(_SELECT_UNNAMED))):
+        connection.executemany(_INSERT_NAMED, rows)
+        moved += len(rows)
+        _report(moved, total)
+    # Numbers of deleted scores are not used again.
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'scores_with_names'")
+    connection.execute(
+        "UPDATE sqlite_sequence SET name = 'scores_with_names' WHERE name = 'scores'"
+    )
+
+
+def _named_row(row: Row) -> Row:
+    sequence, expected, *values = row
+    content, extensions = values[:13], values[13:]
+    checked = [*content, *extensions] if any(each is not None for each in extensions) else content
+    try:
+        name = scorer_name(content[4])
+        if expected is not None and checksum(checked) != expected:
+            return (sequence, DAMAGED, name, *values)
+        return (sequence, checksum([*checked[:5], name, *checked[5:]]), name, *values)
+    except (AttributeError, TypeError):  # A text column is not text.
+        return (sequence, DAMAGED, "", *values)
+
+
+_SCORER_NAMES_AND_SLOTS = (
+    """
+    CREATE TABLE scores_with_names (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        _id TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        project TEXT NOT NULL,
+        evaluation_run_id TEXT,
+        prediction_id TEXT NOT NULL,
+        scorer TEXT NOT NULL,
+        scorer_name TEXT NOT NULL,
+        value_json TEXT NOT NULL,
+        leaves TEXT NOT NULL,
+        wb_user_id TEXT,
+        created_at TEXT NOT NULL,
+        idempotency_key TEXT,
+        body_hash TEXT NOT NULL,
+        retry_hash TEXT,
+        reason TEXT,
+        error TEXT,
+        metadata_json TEXT,
+        annotator TEXT,
+        checksum INTEGER NOT NULL
+    )
+    """,
+    name_scorers,
+    "DROP TABLE scores",
+    "ALTER TABLE scores_with_names RENAME TO scores",
+    "CREATE UNIQUE INDEX scores_by_id ON scores (entity, project, _id)",
+    "CREATE INDEX scores_by_sequence ON scores (entity, project)",  # And sequence.
+    "CREATE INDEX scores_by_run ON scores (entity, project, evaluation_run_id, _id)",
+    "CREATE INDEX scores_by_prediction ON scores (entity, project, prediction_id, _id)",
+    "CREATE INDEX scores_by_scorer ON scores (entity, project, scorer, _id)",
+    """
+    CREATE INDEX scores_by_slot ON scores (
+        entity, project, ifnull(evaluation_run_id, ''), prediction_id, scorer_name,
+        ifnull(annotator, ''), created_at, _id
+    )
+    """,
+    """
+    CREATE UNIQUE INDEX scores_by_idempotency_key ON scores (entity, project, idempotency_key)
+    WHERE idempotency_key IS NOT NULL
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -275,6 +372,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _SEQUENCE_AND_CREATORS,
     _REASONS_ERRORS_METADATA_AND_ANNOTATORS,
     _PREDICTIONS_AND_EVALUATION_RUNS,
+    _SCORER_NAMES_AND_SLOTS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 

@@ -12,7 +12,7 @@ import re
 import sqlite3
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -28,7 +28,7 @@ from app.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from app.ids import clock_is_behind, id_time, next_id, utc_text
+from app.ids import AFTER_ALL, clock_is_behind, id_time, next_id, utc_text
 from app.stores.base import (
     START,
     UNASSIGNED,
@@ -38,8 +38,7 @@ from app.stores.base import (
     DocumentOutcome,
     Extent,
     Kept,
-    Key,
-    Leaves,
+    LeafPage,
     Outcome,
     Score,
     ScoreQuery,
@@ -47,11 +46,12 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
+from app.stores.documents import by_project
 from app.stores.missing import (
     Keyed,
     content_digest,
-    given_ids,
-    keys_by_project,
+    id_of,
+    key_of,
     outcomes_of,
     plan_missing,
 )
@@ -59,19 +59,23 @@ from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
 from app.stores.sqlite.documents import SqliteDocuments, add_new
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
-from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_leaves
+from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_page
 from app.stores.sqlite.rows import (
+    CURRENT_ID,
     INSERT_KEY,
     NOTE_HIGHEST_ID,
     NOTE_KEY_USE,
     ROWS_A_STATEMENT,
     SELECT_CHANGES,
+    SELECT_FIRST_PROJECT,
     SELECT_HIGHEST_ID,
     SELECT_KEY,
-    SELECT_ONLY_IN_PROJECT,
+    SELECT_NEXT_PROJECT,
     SELECT_RETRIED,
+    SELECT_SCORE,
     SELECT_SCORES,
     SELECT_SEQUENCE,
+    SELECT_SLOT,
     SELECT_STORE_ID,
     NewRow,
     Row,
@@ -86,6 +90,7 @@ from app.stores.sqlite.rows import (
     to_key,
     to_keyed,
     to_score,
+    where,
 )
 from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
 
@@ -179,8 +184,8 @@ class SqliteStore(SqliteDocuments):
         return outcomes_of(plans, score_ids)
 
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[NewRow]) -> list[str]:
-        """Insert rows and return their ids; new ids are higher than any id that was ever stored."""
-        highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0] or None
+        """Insert rows and return their ids; new ids are higher than any that a project ever had."""
+        highest = _highest_id(connection, {(row.score.entity, row.score.project) for row in rows})
         if highest:
             self._watch_clock(highest)
         finished: list[Row] = []
@@ -241,32 +246,42 @@ class SqliteStore(SqliteDocuments):
         return match[1], int(match[2])
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        # Only by id, because in a damaged row the project may be wrong.
-        found = self._db().read_one(f"{SELECT_SCORES} WHERE _id = ?", score_id)
-        if found is None:
-            if self._db().read_one(SELECT_ONLY_IN_PROJECT, entity, project, score_id):
-                raise StoreDamaged(f"{score_id!r} is not in every index")
-            return None
-        score = to_score(found)
-        return score if (score.entity, score.project) == (entity, project) else None
+        found = self._db().read_one(SELECT_SCORE, entity, project, score_id)
+        return to_score(found) if found else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         return [row[0] for row in self._db().read_all(*ids_statement(query))]
 
-    def read_scores(self, score_ids: Sequence[str]) -> Iterator[Score]:
+    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
         left, is_whole = sorted(score_ids), False
         while left and not is_whole:
-            statement = f"{SELECT_SCORES} WHERE _id IN ({marks(left)}) ORDER BY _id"
-            rows, is_whole = self._db().read_page(statement, left, row_size)
+            statement = f"{SELECT_SCORES} WHERE {_among(left)} ORDER BY _id"
+            rows, is_whole = self._db().read_page(statement, (entity, project, *left), row_size)
             yield from map(to_score, rows)
             if rows:
                 left = left[bisect_right(left, row_id(rows[-1])) :]
 
-    def read_leaves(
-        self, query: ScoreQuery, fields: Sequence[str]
-    ) -> Iterator[tuple[list[Key], list[Leaves]]]:
+    def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
+        score_ids = [score.score_id for score in scores]
+        if not score_ids:
+            return {}
+        statement = f"SELECT _id, {CURRENT_ID} FROM scores WHERE {_among(score_ids)}"
+        rows = self._db().read_all(statement, (scores[0].entity, scores[0].project, *score_ids))
+        return {score_id: current for score_id, current in rows if score_id != current}
+
+    def read_slot(self, score: Score) -> Iterator[Score]:
+        slot = (score.evaluation_run_id or "", score.prediction_id, score.scorer_name)
+        place = (score.entity, score.project, *slot, score.annotator or "")
+        bound, is_whole = (AFTER_ALL, AFTER_ALL), False
+        while not is_whole:
+            rows, is_whole = self._db().read_page(SELECT_SLOT, (*place, *bound), row_size)
+            for found in map(to_score, rows):
+                yield found
+                bound = (utc_text(found.created_at), found.score_id)
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         for rows in self._leaves(query, fields):
-            yield to_leaves(rows)
+            yield to_page(rows)
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         yield from Tallies().of(self._leaves(query, fields))
@@ -280,31 +295,37 @@ class SqliteStore(SqliteDocuments):
                 return
             is_whole = is_whole and len(rows) < LEAVES_PAGE
             query = replace(query, after=rows[-1][0])
-            yield [row[1:] for row in rows]
+            yield rows
 
-    def find_retried(self, entity: str, project: str, retry_hash: str, after: str) -> str | None:
-        found = self._db().read_one(SELECT_RETRIED, entity, project, retry_hash, after)
+    def find_retried(self, score: Score, after: str) -> str | None:
+        values = (score.entity, score.project, score.prediction_id, after, score.retry_hash or "")
+        found = self._db().read_one(SELECT_RETRIED, *values)
         return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        statement = (
-            f"DELETE FROM scores WHERE _id IN ({marks(score_ids)}) AND entity = ? AND project = ?"
-        )
+        statement = f"DELETE FROM scores WHERE {_among(score_ids)}"
         with self._db().transaction() as connection:
-            highest = connection.execute(SELECT_HIGHEST_ID).fetchone()[0]
+            highest = _highest_id(connection, {(entity, project)})
             if highest in score_ids:
                 connection.execute(NOTE_HIGHEST_ID, (highest,))
-            return connection.execute(statement, (*score_ids, entity, project)).rowcount
+            return connection.execute(statement, (entity, project, *score_ids)).rowcount
 
     def extent(self, kind: type[Score | Document] = Score) -> Extent:
         table = kind.collection if issubclass(kind, Document) else "scores"
         found = self._db().read_one(f"SELECT count(*), max(_id) FROM {table}")
         return Extent(*(found or (0, None)))
 
-    def scan_scores(self, after: str, limit: int) -> Iterator[Score]:
-        statement, is_whole = f"{SELECT_SCORES} WHERE _id > ? ORDER BY _id LIMIT ?", False
+    def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
+        statement = SELECT_NEXT_PROJECT if after else SELECT_FIRST_PROJECT
+        found = self._db().read_one(statement, *(after or ()))
+        return (found[0], found[1]) if found else None
+
+    def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
+        conditions, values = where(query)
+        statement = f"{SELECT_SCORES} WHERE {conditions} AND _id > ? ORDER BY _id LIMIT ?"
+        after, limit, is_whole = "", query.limit, False
         while limit > 0 and not is_whole:
-            rows, is_whole = self._db().read_page(statement, (after, limit), row_size)
+            rows, is_whole = self._db().read_page(statement, (*values, after, limit), row_size)
             yield from map(to_score, rows)
             if rows:
                 after, limit = row_id(rows[-1]), limit - len(rows)
@@ -395,7 +416,7 @@ def _find_keyed(
 ) -> dict[tuple[str, str, str], Keyed]:
     """Return the stored scores with the same idempotency keys."""
     found: dict[tuple[str, str, str], Keyed] = {}
-    for (entity, project), keys in keys_by_project(scores).items():
+    for (entity, project), keys in by_project(map(key_of, scores)).items():
         wanted = f"entity = ? AND project = ? AND idempotency_key IN ({marks(keys)})"
         statement = f"{SELECT_SCORES} WHERE {wanted}"
         for row in connection.execute(statement, (entity, project, *keys)):
@@ -404,11 +425,24 @@ def _find_keyed(
     return found
 
 
-def _find_digests(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[str, str]:
+def _find_digests(
+    connection: sqlite3.Connection, scores: Sequence[Score]
+) -> dict[tuple[str, str, str], str]:
     """Return the content digests of the stored scores with the same ids."""
-    score_ids = given_ids(scores)
-    if not score_ids:
-        return {}
-    statement = f"{SELECT_SCORES} WHERE _id IN ({marks(score_ids)})"
-    stored = map(to_score, connection.execute(statement, score_ids))
-    return {score.score_id: content_digest(score) for score in stored}
+    found: dict[tuple[str, str, str], str] = {}
+    for (entity, project), score_ids in by_project(map(id_of, scores)).items():
+        statement = f"{SELECT_SCORES} WHERE {_among(score_ids)}"
+        for row in connection.execute(statement, (entity, project, *score_ids)):
+            found[entity, project, row_id(row)] = content_digest(to_score(row))
+    return found
+
+
+def _among(score_ids: Sequence[str]) -> str:
+    """Return the condition that a score of a project has one of these ids."""
+    return f"entity = ? AND project = ? AND _id IN ({marks(score_ids)})"
+
+
+def _highest_id(connection: sqlite3.Connection, projects: Iterable[tuple[str, str]]) -> str | None:
+    """Return an id that is not lower than any that one of these projects ever had."""
+    found = (connection.execute(SELECT_HIGHEST_ID, project).fetchone()[0] for project in projects)
+    return max(found, default="") or None

@@ -1,0 +1,91 @@
+"""Find out which scores of the MongoDB store are current: the newest one of each slot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from pymongo.collection import Collection
+
+from app.stores.mongo.documents import SLOT_FIELDS, in_utc
+
+Document = Mapping[str, Any]
+
+Slot = tuple[str, str, str, str]
+"""Run, prediction, name of the scorer and annotator; "" for none."""
+
+Rank = tuple[datetime, str]
+"""The time of creation and the id: the highest in a slot is the current score."""
+
+RUNS_A_QUERY = 100
+
+NONE = {"$in": [None, ""]}
+"""The filter for no run or no annotator."""
+
+
+def slot_of(document: Document) -> Slot:
+    """Return the slot of a score's document."""
+    return (
+        document["evaluation_run_id"] or "",
+        document["prediction_id"],
+        document["scorer_name"],
+        document.get("annotator") or "",
+    )
+
+
+def rank_of(document: Document) -> Rank:
+    """Return the rank of a score's document in its slot."""
+    return in_utc(document["created_at"]), document["_id"]
+
+
+def slot_filter(slot: Slot) -> dict[str, Any]:
+    """Return the filter for the scores of a slot, without entity and project."""
+    run_id, prediction_id, scorer_name, annotator = slot
+    return {
+        "evaluation_run_id": run_id or NONE,
+        "prediction_id": prediction_id,
+        "scorer_name": scorer_name,
+        "annotator": annotator or NONE,
+    }
+
+
+def newest_by_slot(
+    collection: Collection[dict[str, Any]], place: Document, documents: Iterable[Document]
+) -> dict[Slot, Rank]:
+    """Return the rank of the current score in the slot of each document.
+
+    `place` is the filter for the entity and project of all of them.
+    """
+    newest: dict[Slot, Rank] = {}
+    for document in documents:
+        _keep_newest(newest, document)
+    since = min((created_at for created_at, _ in newest.values()), default=None)
+    for wanted in _filters(newest):
+        found = collection.find({**place, **wanted, "created_at": {"$gte": since}}, SLOT_FIELDS)
+        for document in found.hint("scores_by_slot"):
+            if slot_of(document) in newest:
+                _keep_newest(newest, document)
+    return newest
+
+
+def _keep_newest(newest: dict[Slot, Rank], document: Document) -> None:
+    slot, rank = slot_of(document), rank_of(document)
+    newest[slot] = max(rank, newest.get(slot, rank))
+
+
+def _filters(slots: Iterable[Slot]) -> Iterator[dict[str, Any]]:
+    """Yield filters for the scores of all predictions that these slots are of, run by run."""
+    predictions = defaultdict(set)
+    for run_id, prediction_id, *_ in slots:
+        predictions[run_id].add(prediction_id)
+    runs = iter(predictions.items())
+    while some := list(islice(runs, RUNS_A_QUERY)):
+        yield {
+            "$or": [
+                {"evaluation_run_id": run_id or NONE, "prediction_id": {"$in": sorted(named)}}
+                for run_id, named in some
+            ]
+        }
