@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
@@ -179,3 +180,10 @@ class Parser(RequestParser):  # type: ignore[misc]
         except BlockingIOError as error:
             raise NoMoreData from error
         return request
+
+    def finish_body(self, *bounds: Any, **named: Any) -> bool:
+        """Discard the rest of a body, without system calls if there is none."""
+        body = self.mesg.body if self.mesg else None
+        if body and isinstance(body.reader, LengthReader) and not body.reader.length:
+            return not body.failed
+        return bool(super().finish_body(*bounds, **named))

@@ -71,9 +71,10 @@ def install(app: Flask, origins: Collection[str]) -> None:
     """Reject writes from pages of other origins, and allow pages of `origins` to call the API."""
 
     def reject_foreign_write() -> None:
-        if request.environ["REQUEST_METHOD"] in READING:
+        environ = request.environ
+        if environ["REQUEST_METHOD"] in READING:
             return
-        if request.origin not in origins and not is_own_page(request.environ):
+        if environ.get("HTTP_ORIGIN") not in origins and not is_own_page(environ):
             raise ForeignPage(FOREIGN_PAGE)
 
     app.before_request(reject_foreign_write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import version
 
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Response
 
 from app.api.auth import allow_everywhere
 from app.api.contract import contract_of, raises, response
@@ -74,11 +74,3 @@ def metrics() -> Response:
 
 
 contract_of(metrics).mimetype = "text/plain"
-
-
-def count_request(status: int, seconds: float) -> None:
-    """Count the current request by its route, method and status."""
-    # Two accesses through Flask's proxy would take longer than the count itself.
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-    rule = current.url_rule
-    state().metrics.count_request(rule.rule if rule else None, current.method, status, seconds)

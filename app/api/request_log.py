@@ -7,11 +7,11 @@ import re
 import secrets
 import time
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Request, Response, abort, request
 
 from app.api.auth import current_key
 from app.api.bodies import BODY_IS_READ, drain, end_parsing
-from app.api.health import count_request
+from app.api.state import state
 from app.logs import fields, request_id
 
 log = logging.getLogger("scoreline.requests")
@@ -46,19 +46,24 @@ def _start() -> None:
 
 
 def _finish(response: Response) -> Response:
-    environ = request.environ
-    if environ["REQUEST_METHOD"] != "GET" and BODY_IS_READ not in environ:
+    # Flask's proxy would look up the request at each use.
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+    environ = current.environ
+    if current.method != "GET" and BODY_IS_READ not in environ:
         response.call_on_close(lambda: drain(environ))
     response.headers["X-Request-Id"] = request_id.get() or ""
     seconds = time.perf_counter() - environ[STARTED]
-    count_request(response.status_code, seconds)
+    rule = current.url_rule
+    state().metrics.count_request(
+        rule.rule if rule else None, current.method, response.status_code, seconds
+    )
     if log.isEnabledFor(logging.INFO):
         key = current_key()
         log.info(
             "request",
             extra=fields(
-                method=environ["REQUEST_METHOD"],
-                path=request.path,
+                method=current.method,
+                path=current.path,
                 status=response.status_code,
                 milliseconds=round(seconds * 1000, 2),
                 key_id=key.key_id if key else None,

@@ -144,17 +144,18 @@ class SqliteConnections:
         if not self._write_lock.acquire(timeout=seconds):
             raise StoreBusy("another thread's write does not end")
         try:
-            with our_errors():
-                self._files.check()
-                self._files.check_writable()
-                if self._writer is None:
-                    self._writer = self._connect()
-                self._lock.acquire(seconds)
-                try:
-                    yield self._writer
-                finally:
-                    self._lock.release()
-                self._files.check()  # The commit is in the file that the next start opens.
+            self._files.check()
+            self._files.check_writable()
+            if self._writer is None:
+                self._writer = self._connect()
+            self._lock.acquire(seconds)
+            try:
+                yield self._writer
+            finally:
+                self._lock.release()
+            self._files.check()  # The commit is in the file that the next start opens.
+        except (sqlite3.Error, OSError) as error:
+            raise store_error(error) from error
         finally:
             self._write_lock.release()
 
