@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
+from app.examples import example_key
 from app.ids import derived_id, new_id
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry, add_batch
@@ -29,6 +30,7 @@ def new_prediction(
         inputs_json=jsontext.write(body["inputs"]),
         output_json=jsontext.write(body["output"]),
         example_id=body["example_id"],
+        example_key=example_key(body["example_id"], body["inputs"]),
         trial=body["trial"],
         error=body["error"],
         started_at=body["started_at"],

@@ -105,6 +105,9 @@ class Prediction(Document):
     inputs_json: str
     output_json: str
     example_id: str | None = None
+    """The id of its example, if that was sent."""
+    example_key: str | None = None
+    """`example_id`, otherwise the digest of the inputs, None if there are none."""
     trial: int | None = None
     """Which of several predictions of the example it is, if that was sent."""
     error: str | None = None
@@ -231,6 +234,7 @@ class DocumentQuery:
 
     Without entity and project it is for all projects. `filters` has the allowed values of fields by
     name. `after` and `before` are exclusive bounds of `sort_id`. `limit` may be None for no limit.
+    With `failed`, only predictions with an error match.
     """
 
     entity: str | None = None
@@ -240,6 +244,7 @@ class DocumentQuery:
     before: str | None = None
     offset: int = 0
     limit: int | None = None
+    failed: bool = False
 
 
 Fields = tuple[Any, ...]

@@ -31,7 +31,9 @@ RANDOM_DIGITS = 8
 """How many digits at the end of a UUIDv7 do not order the ids of one process."""
 
 _TIMES = frozenset({"started_at", "finished_at", "ended_at"})
-_NOT_CONTENT = frozenset({"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash"})
+_NOT_CONTENT = frozenset(
+    {"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash", "example_key"}
+)
 
 
 def columns(kind: type[Document]) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ def encode(document: Document) -> dict[str, Any]:
 def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return some fields as an engine stores them, with times as text."""
     return {
-        name: _time_text(value) if isinstance(value, datetime) else value
+        name: time_text(value) if isinstance(value, datetime) else value
         for name, value in changes.items()
     }
 
@@ -60,7 +62,7 @@ def characters(document: Document) -> int:
     return sum(len(value) for value in encode(document).values() if isinstance(value, str))
 
 
-def _time_text(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
     """Return UTC in ISO 8601 with microseconds, so that text order is time order."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 

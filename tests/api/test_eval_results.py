@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from app.examples import row_digest
 from app.ids import is_uuid7
 from app.schemas.eval_results import EvalResultsRes
-from app.services.examples import row_digest
 from tests.golden import golden_rows
 from tests.processes import Answer, Service
 

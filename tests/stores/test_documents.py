@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from uuid_utils import uuid7
 
 from app.errors import StoreDamaged, StoreUnavailable
+from app.examples import row_digest
 from app.ids import id_time
 from app.stores import documents
 from app.stores.base import (
@@ -30,7 +31,7 @@ from app.stores.base import (
     Prediction,
     Store,
 )
-from app.stores.mongo.store import MongoStore
+from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_mongo import Commands, plan_stages
 
@@ -78,6 +79,7 @@ WHOLE: dict[type[Document], Document] = {
         inputs_json='{"a.b":{"$c":[1,1.0,"\\ud800"]}}',
         output_json='"' + "x" * 100_000 + '"',
         example_id=ODD,
+        example_key=ODD,
         trial=2**53,
         error="failed",
         started_at=NOW,
@@ -357,6 +359,23 @@ def test_some_fields_are_read_in_pages(
     assert list(store.read_fields(Prediction, of_run, ["id"])) == [[(sort_ids[8], "bare")]]
 
 
+def test_failed_predictions_are_found(store: Store) -> None:
+    add(store, a_prediction(id="fine"), a_prediction(id="failed", error=""))
+    add(store, a_prediction(id="of a run", error="e", evaluation_run_id="r"))
+    add(store, a_prediction(id="elsewhere", error="e", project="other"))
+    assert stored(store, Prediction, failed=True) == ["failed", "of a run"]
+    of_run = {"evaluation_run_id": ["r"]}
+    assert stored(store, Prediction, failed=True, filters=of_run) == ["of a run"]
+
+
+def test_predictions_of_some_examples_are_found(store: Store) -> None:
+    for number, key in enumerate(["x", "y", None, "x", "z"]):
+        add(store, a_prediction(id=str(number), evaluation_run_id="r", example_key=key))
+    add(store, a_prediction(id="of another run", evaluation_run_id="q", example_key="x"))
+    filters = {"evaluation_run_id": ["r"], "example_key": ["x", "z", "no such"]}
+    assert stored(store, Prediction, filters=filters) == ["0", "3", "4"]
+
+
 def test_a_change_is_kept(store: Store) -> None:
     (run_id,) = add(store, a_run())
     changes = {"status": "completed", "finished_at": LATER, "summary_json": '{"a":1}'}
@@ -472,6 +491,30 @@ def test_no_read_and_no_write_relies_on_a_damaged_document(
     opened.close()
 
 
+# Migration
+
+
+def test_predictions_of_an_earlier_release_get_examples(
+    mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.example_keys.PAGE", 2)
+    opened = open_mongo_store(mongodb_uri)
+    opened.prepare()
+    given: list[dict[str, Any]] = [{"example_id": "x"}, {}, {"inputs_json": "{}"}, {}, {}]
+    add(opened, *[a_prediction(**fields) for fields in given])
+    opened._meta.delete_many({})
+    opened._collection(Prediction).create_index("entity", name="predictions_by_run")
+    for _ in range(3):  # One for each page.
+        with pytest.raises(StoreUnavailable, match="is being migrated"):
+            opened.prepare(seconds=0.0)
+    opened.prepare(seconds=0.0)
+    found = opened.read_documents(Prediction, query())
+    digest = row_digest({"q": 1})
+    assert [each.example_key for each in found] == ["x", digest, None, digest, digest]
+    assert "predictions_by_run" not in opened._collection(Prediction).index_information()
+    opened.close()
+
+
 # Indexes
 
 
@@ -488,6 +531,9 @@ def use(store: Store, kind: type[Document]) -> None:
         store.list_sort_ids(kind, replace(each, limit=2))
         list(store.read_documents(kind, each))
         list(store.read_fields(kind, each, ["id"]))
+    if kind is Prediction:
+        for each in (query(failed=True), query(filters=filters, failed=True)):
+            list(store.read_fields(kind, each, ["id"]))
     changes: dict[str, Any] = dict.fromkeys(kind.changing & {"ended_at", "summary_json"})
     store.change_document(kind, "acme", "demo", "x", **changes)
     store.delete_documents(kind, "acme", "demo", ["x", "1"])
@@ -511,6 +557,32 @@ def test_every_statement_uses_an_index(tmp_path: Path, kind: type[Document]) -> 
     opened.close()
 
 
+OF_RUN = {"evaluation_run_id": ["r"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (query(filters=OF_RUN), "COVERING INDEX predictions_by_run"),
+        (query(filters=OF_RUN, failed=True), "INDEX failed_predictions_by_run"),
+        (query(failed=True), "INDEX failed_predictions_by_project"),
+        (query(filters={**OF_RUN, "example_key": ["x", "y"]}), "INDEX predictions_by_example"),
+    ],
+)
+def test_examples_and_failures_are_read_by_their_own_index(
+    tmp_path: Path, wanted: DocumentQuery, index: str
+) -> None:
+    opened = SqliteStore(tmp_path / "s.db")
+    opened.prepare()
+    statements: list[str] = []
+    opened._db().reader().set_trace_callback(statements.append)
+    assert list(opened.read_fields(Prediction, wanted, ["id", "example_key"])) == []
+    (statement,) = statements
+    plan = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
+    assert any(index in row[3] for row in plan), plan
+    opened.close()
+
+
 @kinds
 def test_every_find_on_mongodb_uses_an_index(mongodb_uri: str, kind: type[Document]) -> None:
     commands = Commands()
@@ -519,6 +591,7 @@ def test_every_find_on_mongodb_uses_an_index(mongodb_uri: str, kind: type[Docume
     database = client.get_default_database()
     store = MongoStore(lambda: database)
     store.prepare()
+    commands.finds.clear()  # A migration reads everything.
     use(store, kind)
     asked = [command for command in commands.finds if command["find"] == kind.collection]
     assert len(asked) > 10

@@ -12,8 +12,10 @@ from typing import Any
 import pymongo
 import pytest
 
-from app.errors import StoreRefused
+from app.errors import StoreDamaged, StoreRefused
+from app.examples import row_digest
 from app.stores import open_store
+from app.stores.base import DocumentQuery, Prediction
 from app.stores.sqlite.schema import MIGRATIONS, WITH_DOCUMENTS
 from tests.cli.test_keys import run
 from tests.processes import running
@@ -61,6 +63,30 @@ def test_a_store_of_every_schema_version_is_served_unchanged_and_accepts_scores(
     assert not (tmp_path / "var").exists()  # No other administrator was made.
     examined = run(tmp_path, "doctor", SCORELINE_STORE=f"sqlite:///{database}")
     assert examined.returncode == 0, examined.stdout
+
+
+@pytest.mark.parametrize("version", VERSIONS[WITH_DOCUMENTS - 1 :])
+def test_predictions_of_earlier_versions_have_examples(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "s.db"
+    shutil.copyfile(HERE / f"schema-{version}.db", path)
+    store = open_store(f"sqlite:///{path}")
+    store.prepare()
+    found = store.read_documents(Prediction, DocumentQuery("acme", "demo"))
+    keys = [row_digest({"a.b": 1.0}), "x"]
+    assert [prediction.example_key for prediction in found] == keys
+    store.close()
+
+
+def test_a_damaged_prediction_stays_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    shutil.copyfile(HERE / f"schema-{WITH_DOCUMENTS}.db", path)
+    with closing(sqlite3.connect(path)) as opened, opened:
+        opened.execute("UPDATE predictions SET model = 'another'")
+    store = open_store(f"sqlite:///{path}")
+    store.prepare()
+    with pytest.raises(StoreDamaged):
+        list(store.read_documents(Prediction, DocumentQuery("acme", "demo")))
+    store.close()
 
 
 def retried(listed: bytes) -> tuple[bytes, dict[str, str]]:

@@ -40,7 +40,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
-from app.stores.mongo.documents import IS_TEXT
+from app.stores.mongo.documents import IS_TEXT, index_for_documents
 from app.stores.mongo.driver import is_too_large, our_errors, read_page
 from app.stores.mongo.writes import (
     REPEAT_SECONDS,
@@ -291,8 +291,7 @@ def _find(
     if query.project is None:
         return found
     # Without a hint, a server may read all projects in the order of `_id`.
-    by = "run" if "evaluation_run_id" in query.filters else "project"
-    return found.hint(f"{collection.name}_by_{by}")
+    return found.hint(index_for_documents(collection.name, query))
 
 
 def _read(
@@ -311,6 +310,8 @@ def _filter(query: DocumentQuery) -> dict[str, Any]:
     conditions = {name: value for name, value in allowed.items() if value is not None}
     for name, texts in query.filters.items():
         conditions[name] = texts[0] if len(texts) == 1 else {"$in": list(texts)}
+    if query.failed:
+        conditions["error"] = IS_TEXT
     bounds = {"$gt": query.after, "$lt": query.before}
     if given := {name: value for name, value in bounds.items() if value is not None}:
         conditions[PRIMARY_KEY] = given

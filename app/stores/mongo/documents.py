@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from app.stores.base import ApiKey, Key, Score, ScoreQuery
+from app.stores.base import ApiKey, DocumentQuery, Key, Score, ScoreQuery
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,40 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
 DOCUMENT_INDEXES = {
     "predictions": (
         *_document_indexes("predictions"),
-        Index("predictions_by_run", ("entity", "project", "evaluation_run_id", "_id")),
+        # With all that a comparison needs, so that it does not read inputs and outputs.
+        Index(
+            "predictions_of_run",
+            ("entity", "project", "evaluation_run_id", "_id", "id", "example_key"),
+        ),
+        Index("predictions_by_example", ("entity", "project", "evaluation_run_id", "example_key")),
+        Index(
+            "failed_predictions_by_project",
+            ("entity", "project", "_id"),
+            {"partialFilterExpression": {"error": IS_TEXT}},
+        ),
+        Index(
+            "failed_predictions_by_run",
+            ("entity", "project", "evaluation_run_id", "_id"),
+            {"partialFilterExpression": {"error": IS_TEXT}},
+        ),
     ),
     "evaluation_runs": _document_indexes("evaluation_runs"),
 }
 """The indexes of predictions and evaluation runs, by collection."""
+
+FORMER_DOCUMENT_INDEXES = {"predictions": ("predictions_by_run",)}
+"""Indexes of earlier releases, by collection."""
+
+
+def index_for_documents(collection: str, query: DocumentQuery) -> str:
+    """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
+    if "example_key" in query.filters:
+        return f"{collection}_by_example"
+    of_run = "evaluation_run_id" in query.filters
+    if query.failed:
+        return f"failed_{collection}_by_{'run' if of_run else 'project'}"
+    return f"{collection}_of_run" if of_run else f"{collection}_by_project"
+
 
 KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 

@@ -17,18 +17,21 @@ from app.leaves import leaves
 from app.scorers import scorer_name
 from app.stores.mongo.documents import Index
 from app.stores.mongo.driver import read_page
+from app.stores.mongo.example_keys import set_example_keys
 
 log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 5
+SCHEMA = 6
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
 3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
-runs. 5: scores have the name of their scorer."""
+runs. 5: scores have the name of their scorer. 6: predictions have the
+key of their example."""
 
 LEAVES_RENAMED = 2
 SCORERS_NAMED = 5
+EXAMPLES_KEYED = 6
 AFTER = f"migrated_to_{SCORERS_NAMED}"
 """The field with the id up to which all scores are migrated to SCORERS_NAMED."""
 
@@ -60,7 +63,15 @@ def _state(meta: Documents) -> Mapping[str, Any]:
     return meta.find_one({"_id": "schema"}) or {}
 
 
-def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> None:
+def drop_indexes(collection: Documents, names: Sequence[str]) -> None:
+    """Drop the indexes of earlier releases that still exist."""
+    for name in collection.index_information().keys() & set(names):
+        collection.drop_index(name)
+
+
+def migrate(
+    meta: Documents, scores: Documents, predictions: Documents, seconds: float = math.inf
+) -> None:
     """Migrate all documents to SCHEMA, continuing where an earlier call ended or was killed.
 
     Several processes may do so at once; some scores are then migrated twice, with the same result.
@@ -69,9 +80,9 @@ def migrate(meta: Documents, scores: Documents, seconds: float = math.inf) -> No
     version = schema_version(meta)
     if version < SCORERS_NAMED:
         _migrate_scores(meta, scores, version, seconds)
-    for name in FORMER_INDEXES:
-        if name in scores.index_information():
-            scores.drop_index(name)
+    if version < EXAMPLES_KEYED:
+        set_example_keys(meta, predictions, seconds)
+    drop_indexes(scores, FORMER_INDEXES)
     if version < SCHEMA:
         meta.update_one({"_id": "schema"}, {"$max": {"version": SCHEMA}}, upsert=True)
 

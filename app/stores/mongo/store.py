@@ -36,6 +36,7 @@ from app.stores.base import (
     Extent,
     LeafPage,
     Outcome,
+    Prediction,
     Score,
     ScoreQuery,
     Tally,
@@ -51,6 +52,7 @@ from app.stores.mongo.document_store import (
 )
 from app.stores.mongo.documents import (
     DOCUMENT_INDEXES,
+    FORMER_DOCUMENT_INDEXES,
     KEY_INDEXES,
     SCORE_INDEXES,
     SLOT_FIELDS,
@@ -64,7 +66,7 @@ from app.stores.mongo.documents import (
     to_score,
 )
 from app.stores.mongo.driver import connect, our_errors, read_page
-from app.stores.mongo.schema import create_indexes, migrate
+from app.stores.mongo.schema import create_indexes, drop_indexes, migrate
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_filter, slot_of
 from app.stores.mongo.writes import (
     add_in_transaction,
@@ -360,7 +362,9 @@ class MongoStore(MongoDocuments):
             create_indexes(self._keys, KEY_INDEXES)
             for kind in DOCUMENTS:
                 create_indexes(self._collection(kind), DOCUMENT_INDEXES[kind.collection])
-            migrate(self._meta, self._scores, seconds)
+            for name, former in FORMER_DOCUMENT_INDEXES.items():
+                drop_indexes(self._database[name], former)
+            migrate(self._meta, self._scores, self._collection(Prediction), seconds)
             if not has_transactions(self._client):
                 log.warning(
                     "this is a standalone MongoDB server: an interrupted batch may be stored in "

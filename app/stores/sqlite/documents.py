@@ -219,11 +219,15 @@ def _conditions(query: DocumentQuery) -> tuple[str, list[str | int]]:
         # With `=`, SQLite reads an index in its order and does not have to sort.
         conditions.append(f"{name} = ?" if len(texts) == 1 else f"{name} IN ({marks(texts)})")
         values += texts
+    if query.failed:
+        conditions.append("error IS NOT NULL")
     for condition, bound in ((f"{PRIMARY_KEY} > ?", query.after), ("_id < ?", query.before)):
         if bound is not None:
             conditions.append(condition)
             values.append(bound)
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    if "example_key" in query.filters:  # SQLite would read the whole run, in order.
+        where = f"INDEXED BY predictions_by_example {where}"
     limit = NO_LIMIT if query.limit is None else query.limit
     return f"{where}ORDER BY _id LIMIT ? OFFSET ?", [*values, limit, query.offset]
 

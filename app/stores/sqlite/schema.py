@@ -12,6 +12,7 @@ from app import jsontext
 from app.errors import ScorelineError, StoreRefused
 from app.leaves import leaves
 from app.scorers import scorer_name
+from app.stores.sqlite.example_keys import set_example_keys
 from app.stores.sqlite.rows import Row, checksum
 
 log = logging.getLogger("scoreline.store")
@@ -362,6 +363,29 @@ _SCORER_NAMES_AND_SLOTS = (
     """,
 )
 
+_EXAMPLE_KEYS = (
+    "ALTER TABLE predictions ADD COLUMN example_key TEXT",
+    set_example_keys,
+    "DROP INDEX predictions_by_run",
+    # With all that a comparison needs, so that it does not read inputs and outputs.
+    """
+    CREATE INDEX predictions_by_run
+    ON predictions (entity, project, evaluation_run_id, _id, id, example_key)
+    """,
+    """
+    CREATE INDEX predictions_by_example
+    ON predictions (entity, project, evaluation_run_id, example_key)
+    """,
+    """
+    CREATE INDEX failed_predictions_by_project ON predictions (entity, project, _id)
+    WHERE error IS NOT NULL
+    """,
+    """
+    CREATE INDEX failed_predictions_by_run ON predictions (entity, project, evaluation_run_id, _id)
+    WHERE error IS NOT NULL
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -373,6 +397,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _REASONS_ERRORS_METADATA_AND_ANNOTATORS,
     _PREDICTIONS_AND_EVALUATION_RUNS,
     _SCORER_NAMES_AND_SLOTS,
+    _EXAMPLE_KEYS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 
