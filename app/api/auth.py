@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
 from flask import g, request
+from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 
 from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
@@ -18,29 +18,36 @@ from app.stores.base import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+_basic = HTTPBasicAuth()
+_bearer = HTTPTokenAuth(scheme="Bearer")
+_SCHEMES = {"basic": _basic, "bearer": _bearer}
+"""By name in lower case: the names of schemes are case-insensitive (RFC 9110, section 11.1)."""
+
+
+@_basic.verify_password  # type: ignore[untyped-decorator]
+def _check_password(_username: str, password: str) -> ApiKey | None:
+    return state().keys.find(password or "")
+
+
+@_bearer.verify_token  # type: ignore[untyped-decorator]
+def _check_token(token: str) -> ApiKey | None:
+    return state().keys.find(token)
+
 
 def authenticate() -> ApiKey:
-    """Return the key of this request, and count the call. Raises NotAuthenticated and TooMany."""
-    key = state().keys.find(_secret(request.environ.get("HTTP_AUTHORIZATION", "")))
+    """Return the API key of this request, and count the call. Raises NotAuthenticated and TooMany.
+
+    Flask-HTTPAuth's MultiAuth would make its decorators again for each request.
+    """
+    given = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    scheme = _SCHEMES.get(given, _bearer)
+    key: ApiKey | None = scheme.authenticate(scheme.get_auth(), None)
     if key is None:
         limit_failures()
         raise NotAuthenticated
     g.api_key = key
     limit(key)
     return key
-
-
-def _secret(authorization: str) -> str:
-    """Return the secret in a header Authorization: Basic's password or Bearer's token, or ""."""
-    scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return b64decode(credentials).partition(b":")[2].decode()
-    except ValueError:
-        return ""
 
 
 def current_key() -> ApiKey | None:

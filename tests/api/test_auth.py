@@ -40,7 +40,6 @@ def test_a_key_is_accepted_as_basic_password_and_as_bearer_token(service: Servic
         basic("api", key),
         basic("", key),
         basic("ünï", key),
-        "Basic " + base64.b64encode(b"\xfc:" + key.encode()).decode(),
         f"Bearer {key}",
         f"bearer {key}",
         basic("api", key).replace("Basic", "BASIC"),
