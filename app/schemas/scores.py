@@ -17,7 +17,6 @@ from app.schemas.fields import (
     Shape,
     Text,
     WeaveQuery,
-    load_plain,
 )
 from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
 from app.stores.base import Score
@@ -63,13 +62,6 @@ class ScoreBody(ScoreCreateBody):
     annotator = Text(
         load_default=None, metadata={"description": "The person who judged, if one did."}
     )
-
-    def load(self, data: Any, **options: Any) -> Any:
-        """Load a score; without marshmallow if there is nothing to check."""
-        loaded = load_plain(self, data)
-        if loaded is None or loaded["error"] is not None:
-            return super().load(data, **options)
-        return loaded
 
     @post_load
     def _check_error(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
