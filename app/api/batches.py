@@ -134,7 +134,6 @@ def _refusal(element: Element, kept: Kept) -> dict[str, Any]:
     if kept is Kept.TOO_LARGE:
         reason = Reason("too_large", f"The {kind.noun} is too large for the store")
         return validation_error(reason, (*element.loc, kind.large_field), None)
-    # The message does not reveal which project the other one is in.
     name = kind.id_field
     reason = Reason(f"{name}_taken", f"Another {kind.noun} has this {name}")
     return validation_error(reason, (*element.loc, name), body[name])
