@@ -60,6 +60,7 @@ def test_a_score_is_stored_as_documented(tmp_path: Path) -> None:
         "evaluation_run_id": "run-1",
         "prediction_id": "p-1",
         "scorer": "weave:///acme/demo/object/Accuracy:v0",
+        "scorer_name": "Accuracy",
         "value_json": '{"accuracy":{"f1":0.5},"ok":true,"why":"é","none":null}',
         "wb_user_id": "admin",
         "idempotency_key": None,
