@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
 from itertools import islice
 from json import JSONDecoder
-from typing import Any
+from typing import Any, NoReturn
 
 from app import jsontext
 from app.errors import InvalidParameter
@@ -150,6 +151,14 @@ def refuse_old_name(parameter: str, name: str, present: Iterable[str]) -> None:
     if new:
         names = " or ".join(f"'{path}'" for path in new)
         raise InvalidParameter(parameter, name, f"the leaf '{name}' is now named {names}")
+
+
+def refuse_unknown_name(parameter: str, name: str, present: Collection[str]) -> NoReturn:
+    """Raise InvalidParameter for a leaf that is not `present`, with similar ones that are."""
+    refuse_old_name(parameter, name, present)
+    near = [f"'{each}'" for each in get_close_matches(name, sorted(present), cutoff=0.5)]
+    hint = f"; there is {' and '.join(near)}" if near else ""
+    raise InvalidParameter(parameter, name, f"none of the scores has the leaf '{name}'{hint}")
 
 
 _PART = re.compile(r"\[[0-9]+\]|(?:\\.|[^.\[\\])+")

@@ -111,6 +111,8 @@ def _load_query(loader: Query, query_string: bytes) -> Any:
     lists = {name for name, field in fields.items() if isinstance(field, TextList)}
     if not loader.takes_last:
         _reject_repeated({name: given[name] for name in given if name in fields.keys() - lists})
+    if loader.unknown == EXCLUDE:
+        name_ignored(given, fields.keys())
     content = {name: values if name in lists else values[-1] for name, values in given.items()}
     try:
         return loader.load(content)

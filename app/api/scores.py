@@ -31,7 +31,8 @@ from app.schemas.scores import (
     ScoreReadRes,
 )
 from app.services import scores as service
-from app.services.lists import Page, list_scores, read_changes
+from app.services.lists import Page, read_changes
+from app.services.searches import search_scores
 
 blueprint = Blueprint("Scores", __name__)
 
@@ -73,8 +74,8 @@ def score_read(entity: str, project: str, score_id: str) -> Any:
 @lines(ScoreReadRes)
 @query(ScoreListQuery)
 def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """List scores as JSON lines, oldest first."""
-    return list_scores(state().store, entity, project, query)
+    """List scores as JSON lines, oldest first, or in another order."""
+    return search_scores(state().store, entity, project, query, client_check())
 
 
 @blueprint.get("/changes")

@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from app.conditions import Condition, InvalidCondition, parse_condition
 from app.schemas.fields import MISSING, Reason, Text, one_of
 
 NOT_AN_INTEGER = Reason(
@@ -110,13 +111,28 @@ class MaxLength(validate.Length):
         return too_long(self.max or 0, len(value))
 
 
-class TextList(fields.List[str]):
+class TextList(fields.List[Any]):
     """All values of a repeated parameter, at most `most`."""
 
     default_error_messages = {"required": MISSING}
 
-    def __init__(self, most: int, *, element: Text | None = None, **options: Any) -> None:
+    def __init__(
+        self, most: int, *, element: fields.Field[Any] | None = None, **options: Any
+    ) -> None:
         super().__init__(element or Text(), validate=MaxLength(most), **options)
+
+
+class ConditionText(fields.Field[Condition]):
+    """A condition on a leaf, such as `accuracy.f1<0.5`."""
+
+    shape: dict[str, Any] = {"type": "string"}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Condition:
+        try:
+            return parse_condition(value)
+        except InvalidCondition as error:
+            reason = Reason("value_error", f"Value error, {error}", {"error": {}})
+            raise ValidationError(reason) from None
 
 
 class ChoiceList(TextList):

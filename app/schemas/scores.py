@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, post_load
 from app import jsontext
 from app.schemas.fields import (
     Anything,
+    Choice,
     Datetime,
     JsonObject,
     Pattern,
@@ -18,12 +19,13 @@ from app.schemas.fields import (
     Text,
     WeaveQuery,
 )
-from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
+from app.schemas.query_fields import ConditionText, Flag, Number, TextList, WholeNumber
 from app.stores.base import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 IDEMPOTENCY_KEY = "^[!-~]{1,255}$"
 MAX_DELETED = 1_000
+MAX_CONDITIONS = 20
 
 
 class ScoreCreateBody(Shape):
@@ -195,6 +197,33 @@ class ScoreSelection(ScoreFilters):
 
 class ScoreListQuery(WeaveQuery, ScoreSelection):
     """The query of a list of scores."""
+
+    where = TextList(
+        most=MAX_CONDITIONS,
+        element=ConditionText(),
+        load_default=list,
+        metadata={
+            "description": "Only scores with a leaf that fits, such as `accuracy.f1<0.5`; may be "
+            f"repeated, at most {MAX_CONDITIONS} times, then all must fit."
+        },
+    )
+    failed = Flag(
+        load_default=None,
+        metadata={"description": "Only judgements that failed or gave null, or only others."},
+    )
+    reason_contains = Text(
+        load_default="",
+        metadata={"description": "Only scores with this text in their reason, in any case."},
+    )
+    sort_by = Text(
+        load_default=None,
+        metadata={"description": "The leaf to sort by. Default: the time of creation."},
+    )
+    order = Choice(
+        ("asc", "desc"),
+        load_default="asc",
+        metadata={"description": "Ascending or descending: oldest or newest first."},
+    )
 
 
 class ScoreChangesQuery(Query):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
-from app.stores.base import Changes, Score, ScoreQuery, Store
+from app.stores.base import Changes, Score, ScoreQuery, Store, behind
 
 PAGE = 1_000
 """How many scores are read from a store at a time."""
@@ -38,7 +38,7 @@ class Page(Generic[Item]):
 
 
 def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any]) -> Page[Score]:
-    """Return a page of the scores of one project that pass all filters, oldest first.
+    """Return a page of the scores of one project that pass all filters, in the wanted order.
 
     `wanted` is a loaded ScoreListQuery. At most PAGE ids are held in memory. The bounds of the page
     are determined before it is read, so that following `next_after` misses and repeats nothing
@@ -52,13 +52,16 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     if limit <= PAGE:
         score_ids = store.list_score_ids(replace(query, limit=limit + 1))
         more, page = len(score_ids) > limit, score_ids[:limit]
-        return Page(store.read_scores(entity, project, page), page[-1] if page and more else None)
+        found = store.read_scores(entity, project, page, newest_first=query.newest_first)
+        return Page(found, page[-1] if page and more else None)
     # The last score of this page and the first of the next, if there is one.
     boundary = replace(query, offset=min(query.offset + limit - 1, MAX_OFFSET), limit=2)
     score_ids = store.list_score_ids(boundary)
     if len(score_ids) < 2:
         return Page(walk(store, query), None)
     last, following = score_ids
+    if query.newest_first:
+        return Page(walk(store, replace(query, after=following)), last)
     return Page(walk(store, replace(query, before=following)), last)
 
 
@@ -88,13 +91,15 @@ def read_changes(
 
 def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
     """Return the query of loaded ScoreFilters in one project; a list's limit is not in it."""
+    newest_first, after = wanted.get("order") == "desc", wanted.get("after")
     lower = (
-        wanted.get("after"),
+        None if newest_first else after,
         # `after` is exclusive, but this bound is lower than any UUIDv7 of that moment.
         _bound(first_id_at, wanted["created_at_from"]),
         _bound(last_id_at, wanted["created_after"]),
     )
     upper = (
+        after if newest_first else None,
         _bound(first_id_at, wanted["created_at_to"]),
         _bound(first_id_at, wanted["created_before"]),
     )
@@ -107,6 +112,7 @@ def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
         after=max(_given(*lower), default=None),
         before=min(_given(*upper), default=None),
         offset=min(wanted.get("offset") or 0, MAX_OFFSET),
+        newest_first=newest_first,
     )
 
 
@@ -131,11 +137,12 @@ def up_to(query: ScoreQuery, score_id: str) -> ScoreQuery:
 def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
     """Yield every score of a query, reading PAGE at a time."""
     query = replace(query, limit=PAGE)
+    place = (query.entity, query.project)
     while score_ids := store.list_score_ids(query):
-        yield from store.read_scores(query.entity, query.project, score_ids)
+        yield from store.read_scores(*place, score_ids, newest_first=query.newest_first)
         if len(score_ids) < PAGE:
             return
-        query = replace(query, after=score_ids[-1], offset=0)
+        query = behind(query, score_ids[-1])
 
 
 def _given(*score_ids: str | None) -> list[str]:

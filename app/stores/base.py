@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -213,6 +213,7 @@ class ScoreQuery:
 
     A filter that is None matches all. `after` and `before` are exclusive bounds of the ids. With
     `only_current`, superseded scores do not match; the other filters do not change which these are.
+    With `newest_first`, ids are listed in the reverse order.
     """
 
     entity: str
@@ -226,6 +227,14 @@ class ScoreQuery:
     before: str | None = None
     offset: int = 0
     limit: int = 1000
+    newest_first: bool = False
+
+
+def behind(query: ScoreQuery, score_id: str) -> ScoreQuery:
+    """Return the query of the scores that follow a score in the order of `query`."""
+    if query.newest_first:
+        return replace(query, offset=0, before=score_id)
+    return replace(query, offset=0, after=score_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +265,7 @@ FIELDS = (
     "scorer",
     "scorer_name",
     "evaluation_run_id",
+    "value_json",
     "day",
     "hour",
 )
@@ -376,8 +386,18 @@ class Store(Protocol):
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         """Return the ids of the scores of a query, in order, using only an index."""
 
-    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
-        """Yield the scores of one project with these ids that exist, in the order of ids."""
+    def read_scores(
+        self,
+        entity: str,
+        project: str,
+        score_ids: Sequence[str],
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Score]:
+        """Yield the scores of one project with these ids that exist, in the order of ids.
+
+        With `newest_first`, the order is reversed.
+        """
 
     def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
         """Return the id of the current score of the slot of each superseded one, by its id.

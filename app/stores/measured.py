@@ -118,8 +118,15 @@ class MeasuredStore:
         with self._timed("list_score_ids"):
             return self._store.list_score_ids(query)
 
-    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
-        found = self._store.read_scores(entity, project, score_ids)
+    def read_scores(
+        self,
+        entity: str,
+        project: str,
+        score_ids: Sequence[str],
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Score]:
+        found = self._store.read_scores(entity, project, score_ids, newest_first=newest_first)
         return self._timed_items("read_scores", found)
 
     def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:

@@ -460,9 +460,9 @@ def test_scores_added_between_the_passes_are_left_out_if_they_do_not_fit(
         read_scores, readings = store.read_scores, iter([None])
 
         def add_after_the_first_pass(
-            entity: str, project: str, score_ids: Sequence[str]
+            entity: str, project: str, score_ids: Sequence[str], **options: Any
         ) -> Iterator[Score]:
-            yield from read_scores(entity, project, score_ids)
+            yield from read_scores(entity, project, score_ids, **options)
             for _ in readings:
                 store.add_missing(late, partial=False)
 

@@ -355,8 +355,8 @@ def test_an_incomplete_list_is_recognisable(app: Flask, monkeypatch: pytest.Monk
     store = app.extensions["scoreline"].store
     read_scores = store.read_scores
 
-    def break_off(entity: str, project: str, score_ids: list[str]) -> Iterator[Any]:
-        yield from read_scores(entity, project, score_ids[:300])
+    def break_off(entity: str, project: str, score_ids: list[str], **options: Any) -> Iterator[Any]:
+        yield from read_scores(entity, project, score_ids[:300], **options)
         raise StoreUnavailable("the disk is gone")
 
     monkeypatch.setattr(store, "read_scores", break_off)

@@ -27,6 +27,7 @@ from app.stores.base import (
     Score,
     ScoreQuery,
     Store,
+    behind,
 )
 from app.stores.checks import FAIL, CheckResult
 from app.stores.mongo.store import MongoStore
@@ -459,6 +460,21 @@ def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
         {"scorer": "nobody"},
     ):
         assert store.list_score_ids(query(**fields)) == wanted(**fields)
+
+
+def test_scores_are_listed_and_read_newest_first(store: Store) -> None:
+    ids = [store.add_score(a_score(evaluation_run_id=f"r{n % 2}")).score_id for n in range(9)]
+    store.add_score(a_score(project="other"))
+    oldest = ScoreQuery("acme", "demo")
+    newest = replace(oldest, newest_first=True)
+    assert store.list_score_ids(newest) == ids[::-1]
+    assert store.list_score_ids(replace(newest, offset=2, limit=3)) == ids[6:3:-1]
+    assert store.list_score_ids(replace(newest, before=ids[7], after=ids[2])) == ids[6:2:-1]
+    assert store.list_score_ids(replace(newest, evaluation_run_id="r1")) == ids[7::-2]
+    found = list(store.read_scores("acme", "demo", ids[::2], newest_first=True))
+    assert [score.score_id for score in found] == ids[::-2]
+    assert store.list_score_ids(behind(newest, ids[3])) == ids[2::-1]
+    assert store.list_score_ids(behind(oldest, ids[3])) == ids[4:]
 
 
 def test_scores_are_read_in_the_order_of_their_ids(store: Store) -> None:

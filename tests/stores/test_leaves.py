@@ -66,6 +66,15 @@ def test_leaves_are_read_with_fields_in_the_order_of_the_ids(store: Store) -> No
     ]
 
 
+def test_a_page_of_large_values_is_bounded(store: Store) -> None:
+    value_json = f'"{"x" * 1_000_000}"'
+    for _ in range(9):
+        store.add_score(a_score(value_json=value_json))
+    pages = [page.keys for page in store.read_leaves(ALL, ["value_json"])]
+    assert [key for page in pages for key in page] == [(value_json,)] * 9
+    assert max(map(len, pages)) <= 5
+
+
 def test_days_and_hours_are_those_of_created_at(store: Store) -> None:
     for moment in (
         datetime(2026, 3, 1, 23, 59, 59, 999_000, UTC),

@@ -147,6 +147,9 @@ READS: dict[str, Read] = {
     "read_scores": lambda store, ids: [
         score.score_id for score in store.read_scores("acme", "demo", ids)
     ],
+    "newest_first": lambda store, ids: [
+        score.score_id for score in store.read_scores("acme", "demo", ids, newest_first=True)
+    ][::-1],
     "scan_scores": lambda store, ids: [score.score_id for score in all_scores(store)],
     "read_leaves": lambda store, _: [
         str(key)

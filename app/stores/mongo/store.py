@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +39,7 @@ from app.stores.base import (
     Score,
     ScoreQuery,
     Tally,
+    behind,
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
@@ -178,17 +178,25 @@ class MongoStore(MongoDocuments):
             return [document["_id"] for document in self._find_ids(query)]
 
     def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
-        found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", ASCENDING)
+        found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", _order(query))
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
-    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
-        left = sorted(set(score_ids))
+    def read_scores(
+        self,
+        entity: str,
+        project: str,
+        score_ids: Sequence[str],
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Score]:
+        left = sorted(set(score_ids), reverse=newest_first)
         while left:
             wanted = {**_place(entity, project), "_id": {"$in": left[:PAGE]}}
-            found = self._scores.find(wanted).sort("_id", ASCENDING)
+            order = DESCENDING if newest_first else ASCENDING
+            found = self._scores.find(wanted).sort("_id", order)
             documents, is_whole = read_page(found, PAGE + 1)  # One more than there can be.
             yield from map(to_score, documents)
-            left = left[PAGE if is_whole else bisect_right(left, documents[-1]["_id"]) :]
+            left = left[PAGE if is_whole else left.index(documents[-1]["_id"]) + 1 :]
 
     def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
         if not scores:
@@ -234,11 +242,11 @@ class MongoStore(MongoDocuments):
         is_whole = False
         while not is_whole:
             found = self._scores.find(ids_filter(query), projection)
-            found = found.sort("_id", ASCENDING).hint(index_for(query))
+            found = found.sort("_id", _order(query)).hint(index_for(query))
             documents, is_whole = read_page(found, PAGE)
             if documents:
                 yield self._separated(query, documents)
-                query = replace(query, after=documents[-1]["_id"])
+                query = behind(query, documents[-1]["_id"])
 
     def _separated(
         self, query: ScoreQuery, documents: list[dict[str, Any]]
@@ -399,6 +407,10 @@ class MongoStore(MongoDocuments):
         self._closed.set()
         self._client.close()
         self._begin()
+
+
+def _order(query: ScoreQuery) -> int:
+    return DESCENDING if query.newest_first else ASCENDING
 
 
 def _place(entity: str, project: str) -> dict[str, Any]:

@@ -46,6 +46,16 @@ def leaves_statement(
     return statement, [*values, limit]
 
 
+def leaves_size(row: Row) -> int:
+    """Return the length of the leaves in a row of a leaves_statement."""
+    return len(row[-1])
+
+
+def texts_size(row: Row) -> int:
+    """Return the length of all texts in a row of a leaves_statement."""
+    return sum(len(value) for value in row if isinstance(value, str))
+
+
 def to_page(rows: Sequence[Row]) -> LeafPage:
     """Return the page of some rows of a leaves_statement. Raises StoreDamaged."""
     current, superseded = _separated(rows)

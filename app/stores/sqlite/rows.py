@@ -250,8 +250,14 @@ def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
     conditions, values = where(query)
     if query.only_current:
         conditions += f" AND NOT {IS_SUPERSEDED}"
-    statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY _id LIMIT ? OFFSET ?"
+    by = order(newest_first=query.newest_first)
+    statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY {by} LIMIT ? OFFSET ?"
     return statement, [*values, query.limit, query.offset]
+
+
+def order(*, newest_first: bool) -> str:
+    """Return the SQL of the order of scores."""
+    return "_id DESC" if newest_first else "_id"
 
 
 def where(query: ScoreQuery) -> tuple[str, list[str]]:

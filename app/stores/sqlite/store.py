@@ -11,7 +11,6 @@ import os
 import re
 import sqlite3
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -59,7 +58,13 @@ from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
 from app.stores.sqlite.documents import SqliteDocuments, add_new
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
-from app.stores.sqlite.leaf_rows import Tallies, leaves_statement, to_page
+from app.stores.sqlite.leaf_rows import (
+    Tallies,
+    leaves_size,
+    leaves_statement,
+    texts_size,
+    to_page,
+)
 from app.stores.sqlite.rows import (
     CURRENT_ID,
     INSERT_KEY,
@@ -84,6 +89,7 @@ from app.stores.sqlite.rows import (
     key_row,
     marks,
     new_row,
+    order,
     row_id,
     row_sequence,
     row_size,
@@ -252,14 +258,22 @@ class SqliteStore(SqliteDocuments):
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         return [row[0] for row in self._db().read_all(*ids_statement(query))]
 
-    def read_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> Iterator[Score]:
-        left, is_whole = sorted(score_ids), False
+    def read_scores(
+        self,
+        entity: str,
+        project: str,
+        score_ids: Sequence[str],
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Score]:
+        left, is_whole = sorted(score_ids, reverse=newest_first), False
+        by = order(newest_first=newest_first)
         while left and not is_whole:
-            statement = f"{SELECT_SCORES} WHERE {_among(left)} ORDER BY _id"
+            statement = f"{SELECT_SCORES} WHERE {_among(left)} ORDER BY {by}"
             rows, is_whole = self._db().read_page(statement, (entity, project, *left), row_size)
             yield from map(to_score, rows)
             if rows:
-                left = left[bisect_right(left, row_id(rows[-1])) :]
+                left = left[left.index(row_id(rows[-1])) + 1 :]
 
     def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
         score_ids = [score.score_id for score in scores]
@@ -287,10 +301,11 @@ class SqliteStore(SqliteDocuments):
         yield from Tallies().of(self._leaves(query, fields))
 
     def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
+        size = texts_size if "value_json" in fields else leaves_size
         is_whole = False
         while not is_whole:
             statement, values = leaves_statement(query, fields, LEAVES_PAGE)
-            rows, is_whole = self._db().read_page(statement, values, lambda row: len(row[-1]))
+            rows, is_whole = self._db().read_page(statement, values, size)
             if not rows:
                 return
             is_whole = is_whole and len(rows) < LEAVES_PAGE
