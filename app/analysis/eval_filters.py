@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from app import jsontext
@@ -18,10 +18,28 @@ PREFIXES = ("scores", "inputs", "outputs")
 Values = Mapping[str, Any]
 """What a trial has under each of PREFIXES; `scores` by the name of the scorer."""
 
-Field = Callable[[Values], Any]
-"""Returns the value of a field, None if the trial does not have it."""
-
 Expression = Callable[[Values], Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a trial: the first part of its name, which is one of PREFIXES, and the rest."""
+
+    name: str
+    prefix: str
+    parts: list[str]
+
+    def __call__(self, values: Values) -> Any:
+        """Return the value of the field, None if the trial does not have it."""
+        return look_up(values.get(self.prefix), self.parts)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A compiled expression, and the first parts of the names of the fields in it."""
+
+    expression: Expression
+    prefixes: Set[str]
 
 
 def compile_field(parameter: str, name: Any) -> Field:
@@ -35,7 +53,7 @@ def compile_field(parameter: str, name: Any) -> Field:
     if prefix not in PREFIXES or (prefix == "scores" and not parts):
         message = f"the field {name!r} does not begin with scores., inputs. or outputs."
         raise _invalid(parameter, name, message)
-    return lambda values: look_up(values.get(prefix), parts)
+    return Field(name, prefix, parts)
 
 
 def look_up(value: Any, parts: list[str]) -> Any:
@@ -67,9 +85,10 @@ def look_up(value: Any, parts: list[str]) -> Any:
 # Expressions
 
 
-def compile_filter(expression: Any) -> Expression:
-    """Return the function of one of Weave's expressions. Raises InvalidParameter."""
-    return _Compiler().compile(expression)
+def compile_filter(expression: Any) -> Filter:
+    """Return the filter of one of Weave's expressions. Raises InvalidParameter."""
+    compiler = _Compiler()
+    return Filter(compiler.compile(expression), compiler.prefixes)
 
 
 class _Compiler:
@@ -77,6 +96,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self._left = MAX_OPERATIONS
+        self.prefixes: set[str] = set()
 
     def compile(self, expression: Any) -> Expression:
         self._left -= 1
@@ -89,7 +109,9 @@ class _Compiler:
         if name == "$literal":
             return lambda _: operand
         if name == "$getField":
-            return compile_field("filters", operand)
+            field = compile_field("filters", operand)
+            self.prefixes.add(field.prefix)
+            return field
         if name in ("$contains", "$convert"):
             return self._named(name, operand)
         if name in _OPERATORS:
@@ -219,8 +241,3 @@ def mean_value(values: list[Any]) -> float | str | None:
 
 def _sortable(value: Any) -> float | None:
     return _number(value, float) if isinstance(value, int | float) else None
-
-
-def read_json(text: str | None) -> Any:
-    """Return the value of a JSON text; None without one."""
-    return None if text is None else json.loads(text)

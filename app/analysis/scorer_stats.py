@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from app.stores.base import Leaves
@@ -19,6 +20,8 @@ _ORDER = list(VALUE_TYPES)
 class LeafStats:
     """The values of one leaf of one scorer that are not null."""
 
+    first: tuple[int, int]
+    """The place of the first trial that has it, and how many leaves were added before."""
     kind: str = _ORDER[0]
     known: int = 0
     booleans: int = 0
@@ -59,26 +62,41 @@ def _mean(numbers: array[float]) -> float | None:
 
 
 class ScorerStats:
-    """The statistics of one run, in the order in which its leaves were added."""
+    """The statistics of one run, by scorer and leaf."""
 
     def __init__(self) -> None:
         self._leaves: dict[tuple[str, str], LeafStats] = {}
+        self._added = 0
 
-    def add(self, scorer: str, leaves: Leaves) -> None:
-        """Add the leaves of one score; nulls and items of lists are left out, as in Weave."""
+    def add(self, scorer: str, leaves: Leaves, place: int = 0) -> None:
+        """Add the leaves of one score; nulls and items of lists are left out, as in Weave.
+
+        `place` is that of its trial. The scores of a trial are added in their order.
+        """
         for leaf in leaves:
-            if leaf["kind"] != "null" and not _is_in_list(leaf["path"]):
-                stats = self._leaves.setdefault((scorer, leaf["path"]), LeafStats())
-                stats.add(leaf["kind"], leaf.get("number"))
+            if leaf["kind"] == "null" or _is_in_list(leaf["path"]):
+                continue
+            self._added += 1
+            first = (place, self._added)
+            stats = self._leaves.get((scorer, leaf["path"]))
+            if stats is None:
+                stats = self._leaves[scorer, leaf["path"]] = LeafStats(first)
+            stats.first = min(stats.first, first)
+            stats.add(leaf["kind"], leaf.get("number"))
 
     def response(self) -> list[dict[str, Any]]:
-        """Return a ScorerStats for each leaf; the path of a value that is a scalar is null."""
+        """Return a ScorerStats for each leaf, in the order in which trials and scores have them.
+
+        The path of a value that is a scalar is null.
+        """
+        in_order = sorted(self._leaves.items(), key=lambda each: each[1].first)
         return [
             {"scorer_key": scorer, "path": path or None, **stats.figures()}
-            for (scorer, path), stats in self._leaves.items()
+            for (scorer, path), stats in in_order
         ]
 
 
+@lru_cache(maxsize=1_000)
 def _is_in_list(path: str) -> bool:
     """Return whether a path has a position in it; in a key, `[` follows a backslash."""
     return "[" in path.replace("\\\\", "").replace("\\[", "")

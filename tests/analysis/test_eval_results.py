@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from app.analysis import eval_results
+from app.analysis import eval_reading
 from app.analysis.eval_filters import MAX_OPERATIONS, compile_field, compile_filter, mean_value
-from app.analysis.eval_results import Trial, in_order, query_results, total_tokens
+from app.analysis.eval_results import query_results
+from app.analysis.eval_trials import Trial, in_order
 from app.analysis.scorer_stats import ScorerStats
+from app.analysis.tokens import total_tokens
 from app.errors import InvalidParameter
 from app.leaves import leaves
 from app.schemas.eval_results import EvalResultsBody
@@ -81,6 +82,13 @@ def test_items_of_lists_are_left_out_but_not_keys_with_brackets() -> None:
     assert [each["path"] for each in stats_of(value)] == [r"b\[0]", r"c\\", r"c\\\[", "d.e"]
 
 
+def test_statistics_are_in_the_order_of_the_trials() -> None:
+    stats = ScorerStats()
+    for place, value in ((2, {"a": 1}), (1, {"b": 1, "c": None}), (1, {"d": 1}), (0, {"c": 1})):
+        stats.add("s", leaves(value), place)
+    assert [each["path"] for each in stats.response()] == ["c", "b", "d", "a"]
+
+
 def test_a_mean_does_not_overflow() -> None:
     (stats,) = stats_of(1.7e308, 1.7e308)
     assert stats["numeric_mean"] == pytest.approx(1.7e308)
@@ -93,8 +101,7 @@ def test_a_mean_does_not_overflow() -> None:
 
 def test_trials_are_in_the_order_of_their_numbers_or_in_time() -> None:
     def trial(name: str, minute: int, number: int | None = None) -> Trial:
-        started_at = datetime(2026, 1, 1, 0, minute, tzinfo=UTC)
-        return Trial(name, name, "row", number=number, started_at=started_at)
+        return Trial(name, "row", number, f"2026-01-01T00:{minute:02}:00.000000+00:00")
 
     found = in_order([trial("b", 2), trial("c", 2), trial("a", 3), trial("z", 1)])
     assert [each.prediction_id for each in found] == ["z", "b", "c", "a"]
@@ -198,7 +205,13 @@ def lit(value: Any) -> dict[str, Any]:
     ],
 )
 def test_an_expression_is_weaves(expression: Any, wanted: bool) -> None:
-    assert bool(compile_filter(expression)(VALUES)) is wanted
+    assert bool(compile_filter(expression).expression(VALUES)) is wanted
+
+
+def test_a_filter_knows_which_parts_of_a_trial_it_needs() -> None:
+    both = {"$and": [{"$eq": [get("inputs.q"), lit(1)]}, {"$not": [get("scores.acc")]}]}
+    assert compile_filter(both).prefixes == {"inputs", "scores"}
+    assert compile_filter(lit("outputs")).prefixes == set()
 
 
 @pytest.mark.parametrize(
@@ -252,18 +265,32 @@ def test_more_than_a_limit_is_refused(
     add(store, [{"a": 1, "b": 2}] * 3, evaluation_run_id="A")
     found = ask(store, include_summary=True)
     assert found["total_rows"] == len({each["row_digest"] for each in found["rows"]}) > 0
-    monkeypatch.setitem(eval_results.LIMITS, name, limit)
+    monkeypatch.setitem(eval_reading.LIMITS, name, limit)
     predictions = found["total_rows"]
     if name == "predictions":
-        monkeypatch.setitem(eval_results.LIMITS, name, predictions - 1)
+        monkeypatch.setitem(eval_reading.LIMITS, name, predictions - 1)
     with pytest.raises(InvalidParameter) as raised:
         ask(store, include_summary=True)
     assert f"{name}: ask for fewer runs" in str(raised.value)
 
 
+def test_only_the_rows_of_a_page_are_read_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, [f"{number}" * 50 for number in range(9)], evaluation_run_id="A")
+    whole = ask(store)
+    assert whole["total_rows"] == 9
+    monkeypatch.setitem(eval_reading.LIMITS, "characters", 200)
+    with pytest.raises(InvalidParameter, match="over 200 characters"):
+        ask(store)
+    for offset in (0, 8):
+        page = ask(store, limit=1, offset=offset)
+        assert (page["rows"], page["total_rows"]) == (whole["rows"][offset : offset + 1], 9)
+
+
 def test_a_summary_alone_holds_no_text(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     add(store, ["x" * 1_000], evaluation_run_id="A")
-    monkeypatch.setitem(eval_results.LIMITS, "characters", 100)
+    monkeypatch.setitem(eval_reading.LIMITS, "characters", 100)
     found = ask(store, include_rows=False, include_summary=True)
     assert (found["rows"], found["total_rows"]) == ([], 0)
     assert found["summary"]["evaluations"][0]["trial_count"] == 1
