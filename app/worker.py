@@ -13,11 +13,13 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
+from gunicorn.config import Config
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
-from gunicorn.http.message import Request
+from gunicorn.http.message import Request, _ip_in_allow_list
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
@@ -52,6 +54,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """The number of this worker among the running ones; its replacement gets the same number."""
 
     wsgi: Any = None
+
+    def init_process(self) -> None:
+        """Serve, with gunicorn's settings as attributes: a request reads some 25 of them."""
+        self.cfg.__dict__.update((name, each.get()) for name, each in self.cfg.settings.items())
+        super().init_process()
 
     def enqueue_req(self, conn: TConn) -> None:
         """Queue a connection for the next free thread."""
@@ -160,9 +167,19 @@ class ScorelineRequest(Request):  # type: ignore[misc]
             return None
         return super()._apply_header_policy(name, value, scheme_state, seen, *rest, **kw)
 
+    def _peer_is_trusted_proxy(self) -> bool:
+        return _is_trusted_proxy(self.cfg, self.peer_addr)
+
     def should_close(self) -> bool:
         """Return whether to close the connection after this request, as after malformed chunks."""
         return bool(self.body.failed or super().should_close())
+
+
+@lru_cache(maxsize=1024)
+def _is_trusted_proxy(cfg: Config, address: tuple[str, int]) -> bool:
+    """Return whether a client may send X-Forwarded-Proto; gunicorn parses its address each time."""
+    networks = cfg.forwarded_allow_networks()
+    return bool(_ip_in_allow_list(address[0], cfg.forwarded_allow_ips, networks))
 
 
 class Parser(RequestParser):  # type: ignore[misc]
