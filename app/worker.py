@@ -7,6 +7,7 @@ request (docs/performance.md).
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import struct
@@ -58,6 +59,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Serve, with gunicorn's settings as attributes: a request reads some 25 of them."""
         self.cfg.__dict__.update((name, each.get()) for name, each in self.cfg.settings.items())
+        self._in_head: set[TConn] = set()
+        self._end_of_heads = math.inf
         super().init_process()
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -87,12 +90,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not (conn.initialized or conn.data_ready or self._is_readable(conn)):
             return _DEFER
         conn.data_ready = True
-        kept = super().handle(conn)
+        kept = self._handle_next(conn)
         while kept and self.alive and not self._is_busy() and self._is_readable(conn):
-            kept = super().handle(conn)
+            kept = self._handle_next(conn)
         if not kept:
             _end(conn.sock)
         return kept
+
+    def _handle_next(self, conn: TConn) -> Any:
+        """Handle the next request of a connection."""
+        self._in_head.add(conn)
+        try:
+            return super().handle(conn)
+        finally:
+            self._in_head.discard(conn)
 
     def _is_busy(self) -> bool:
         """Return whether another connection waits for a thread."""
@@ -106,6 +117,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Request, conn: TConn) -> Any:
         """Handle one request, and drop a client that does not receive its response."""
+        self._in_head.discard(conn)
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as error:
@@ -128,6 +140,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
+        self._end_of_heads = deadline
+
+    def murder_pending(self) -> None:
+        """Close expired idle connections; at a stop also those whose next head is incomplete."""
+        super().murder_pending()
+        if time.monotonic() > self._end_of_heads:
+            for conn in self._in_head.copy():
+                with suppress(OSError):  # Its client or its thread has closed it.
+                    conn.sock.shutdown(socket.SHUT_RD)
 
 
 def _end(sock: socket.socket) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.test_http import LENGTH, connect, head
 from tests.processes import Service, running, wait_until_closed
 
 PATH = "/v2/acme/signals/scores"
@@ -158,6 +159,15 @@ def test_sigterm_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
         for connection in idle:
             assert connection.recv(1) == b""  # A reset would raise an error.
             connection.close()
+
+
+def test_sigterm_does_not_wait_for_the_rest_of_a_head(tmp_path: Path) -> None:
+    with running(tmp_path) as service, connect(service) as connection:
+        connection.sendall(head(service, LENGTH)[:20])
+        assert service.post(PATH, SCORE).status == 200
+        service.process.terminate()
+        assert service.process.wait(timeout=8) == 0  # Reading a head may take SEND_SECONDS.
+        assert connection.recv(1) == b""
 
 
 def test_sigterm_ends_under_traffic_on_kept_alive_connections(tmp_path: Path) -> None:
