@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.analysis.pairs import KIND_TYPES, MIN_PAIRS, UNCOMPARED, Metric, Pairs, RunScores, read_run
+from app.analysis.pairs import (
+    KIND_TYPES,
+    MIN_PAIRS,
+    UNCOMPARED,
+    Metric,
+    Pairs,
+    RunScores,
+    read_examples,
+    read_run,
+)
 from app.analysis.statistics.significance import Difference, holm, sign_test
 from app.analysis.summaries import ScoreGroup
 from app.errors import InvalidParameter, NotFound
 from app.leaves import refuse_old_name
+from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
@@ -37,12 +47,15 @@ def compare_runs(
     there are more than MAX_SCORES scores or MAX_VALUES values, or if no score has a leaf that is
     named, and whatever `check_client` raises.
     """
-    query = ScoreQuery(entity, project, scorer=wanted["scorer"] or None)
+    scorer = scorer_name(wanted["scorer"]) if wanted["scorer"] else None
+    only_current = wanted["repeats"] != "all"
+    query = ScoreQuery(entity, project, scorer_name=scorer, only_current=only_current)
     candidates = list(dict.fromkeys(wanted["candidate"]))
     runs: dict[str, RunScores] = {}
     for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
         run_query = replace(query, evaluation_run_id=run_id)
-        runs[run_id] = _read(store, run_query, wanted["pair_by"], list(runs.values()), check_client)
+        runs[run_id] = _read(store, run_query, list(runs.values()), check_client)
+    wanted = {**wanted, "pair_by": _pair(store, query, runs.values(), wanted, check_client)}
     _check_leaves(runs.values(), wanted)
     baseline = runs[wanted["baseline"]]
     comparisons = []
@@ -55,6 +68,8 @@ def compare_runs(
     return {
         "baseline": baseline.run_id,
         "pair_by": wanted["pair_by"],
+        "repeats": wanted["repeats"],
+        "superseded": {run.run_id: run.superseded for run in runs.values()},
         "alpha": ALPHA,
         "correction": "holm",
         "comparisons": [comparison.response(wanted["worst"]) for comparison in comparisons],
@@ -73,19 +88,41 @@ def _adjust_p_values(comparisons: Sequence[Comparison]) -> None:
         comparison.p_adjusted = p_adjusted
 
 
+def _pair(
+    store: Store,
+    query: ScoreQuery,
+    runs: Collection[RunScores],
+    wanted: dict[str, Any],
+    check_client: ClientCheck,
+) -> str:
+    """Pair the runs by the rule in `wanted`, by default examples if all predictions have one.
+
+    Return the rule.
+    """
+    pair_by: str | None = wanted["pair_by"]
+    examples: dict[str, str] | None = None
+    if pair_by in (None, "example"):
+        place, whole = (query.entity, query.project), pair_by is None
+        examples = read_examples(store, *place, runs, check_client, whole=whole)
+    if pair_by is None:
+        pair_by = "prediction_id" if examples is None else "example"
+    for run in runs:
+        run.pair(pair_by, examples or {})
+    return pair_by
+
+
 def _read(
     store: Store,
     query: ScoreQuery,
-    pair_by: str,
     others: Sequence[RunScores],
     check_client: ClientCheck,
 ) -> RunScores:
     """Read a run within the limits, which it shares with the `others`."""
     max_scores = MAX_SCORES - sum(run.num_scores for run in others)
     max_values = MAX_VALUES - sum(run.num_values for run in others)
-    run = read_run(store, query, pair_by, max_scores, max_values, check_client)
+    run = read_run(store, query, max_scores, max_values, check_client)
     if not run.num_scores:
-        scorer = f" by {query.scorer}" if query.scorer else ""
+        scorer = f" by {query.scorer_name}" if query.scorer_name else ""
         raise NotFound(f"Evaluation run {run.run_id} has no scores{scorer}")
     if run.num_scores > max_scores or run.num_values > max_values:
         limit = f"{MAX_SCORES} scores" if run.num_scores > max_scores else f"{MAX_VALUES} values"
@@ -179,7 +216,7 @@ class Comparison:
         return {**figures, self.metric.kind: kinds[self.metric.kind]}
 
     def _counts(self) -> dict[str, int]:
-        """Count the pairs that were won, lost and tied, and the predictions not compared."""
+        """Count the pairs that were won, lost and tied, and the examples not compared."""
         compared = len(self._pairs.compared)
         counts = {"compared": compared}
         if self._is_text:
@@ -191,8 +228,7 @@ class Comparison:
             counts |= {"wins": wins, "losses": losses, "ties": compared - wins - losses}
         for name in UNCOMPARED:
             counts[name] = self._pairs.uncompared[name]
-        for name, run in self._runs.items():
-            counts[f"repeated_in_{name}"] = run.repeated[self.metric.scorer]
+        counts["trials_in_baseline"], counts["trials_in_candidate"] = self._pairs.trials
         return counts
 
     def _difference_figures(self, counts: dict[str, int]) -> dict[str, Any] | None:

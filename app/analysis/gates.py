@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from app.analysis.attempts import failed_attempts
 from app.analysis.summaries import ScoreGroup, ancestors, shrink
 from app.errors import InvalidParameter
 from app.leaves import old_name, refuse_old_name
+from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
 
@@ -35,17 +37,23 @@ def gate_run(
         raise InvalidParameter("min", None, f"give at least one of {', '.join(CHECKS)}")
     if wanted["baseline"] is None and any(name in RELATIVE for name in limits):
         raise InvalidParameter("baseline", None, "max_drop and max_rise need a baseline")
-    query = ScoreQuery(entity, project, scorer=wanted["scorer"])
-    run_query = replace(query, evaluation_run_id=wanted["run"])
-    run = _figures(store, run_query, wanted["leaf"], check_client)
-    baseline = None
-    if wanted["baseline"] is not None:
-        baseline_query = replace(query, evaluation_run_id=wanted["baseline"])
-        baseline = _figures(store, baseline_query, wanted["leaf"], check_client)
+    scorer, only_current = scorer_name(wanted["scorer"]), wanted["repeats"] != "all"
+    query = ScoreQuery(entity, project, scorer_name=scorer, only_current=only_current)
+    named = [run_id for run_id in (wanted["run"], wanted["baseline"]) if run_id is not None]
+    figures: dict[str, dict[str, Any]] = {}
+    superseded: dict[str, int] = {}
+    for run_id in dict.fromkeys(named):
+        run_query = replace(query, evaluation_run_id=run_id)
+        figures[run_id], superseded[run_id] = _figures(
+            store, run_query, wanted["leaf"], check_client
+        )
+    run, baseline = figures[wanted["run"]], figures.get(wanted["baseline"])
     checks = [_check(name, limit, run, baseline) for name, limit in limits.items()]
     return {
         "passed": all(check["passed"] for check in checks),
-        **{name: wanted[name] for name in ("run", "baseline", "scorer", "leaf")},
+        **{name: wanted[name] for name in ("run", "baseline", "leaf", "repeats")},
+        "scorer": scorer,
+        "superseded": superseded,
         "checks": checks,
         "summaries": {"run": run, "baseline": baseline},
     }
@@ -53,17 +61,21 @@ def gate_run(
 
 def _figures(
     store: Store, query: ScoreQuery, leaf: str, check_client: ClientCheck
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], int]:
+    """Return the figures of one leaf in one run, and how many superseded scores were left out."""
     group = ScoreGroup(only={leaf, *ancestors(leaf)})
     renamed: set[str] = set()
+    superseded = 0
     for tally in store.tally_leaves(query, ()):
         check_client()
         group.add_counted(tally.scores, tally.leaves, tally.counts)
         shrink([group])
+        superseded += tally.superseded
         renamed.update(each["path"] for each in tally.leaves if old_name(each["path"]) == leaf)
     if leaf not in group.leaves:
         refuse_old_name("leaf", leaf, renamed)
-    return group.figures(leaf)
+    group.attempted += sum(1 for _ in failed_attempts(store, query, check_client))
+    return group.figures(leaf), superseded
 
 
 def _check(

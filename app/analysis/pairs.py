@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.analysis.attempts import failed_attempts
 from app.analysis.statistics import significance
 from app.analysis.statistics.significance import Difference
 from app.analysis.summaries import ScoreGroup
 from app.services.lists import ClientCheck, no_client_check
-from app.stores.base import Leaf, Leaves, ScoreQuery, Store
+from app.stores.base import DocumentQuery, Leaf, Leaves, Prediction, ScoreQuery, Store
 
 Value = float | bool | str | None
 
@@ -34,63 +36,76 @@ FAILED = {
     (True, True): "failed_in_both",
 }
 
+FIELDS = ("scorer_name", "score_id", "prediction_id")
+
 UNCOMPARED = (*FAILED.values(), "only_in_baseline", "only_in_candidate")
-"""The reasons why a prediction is not compared."""
+"""The reasons why an example is not compared."""
 
 
 class ScoreValues(NamedTuple):
-    """The values of one score, by path."""
+    """The values of one score, by path; those of a judgement that was not made are empty."""
 
     score_id: str
     prediction_id: str
     values: dict[str, Value]
 
 
+Scores = dict[object, list[ScoreValues]]
+"""The scores by one scorer, by pairing key; those of one key are trials of an example."""
+
+
 @dataclass
 class RunScores:
-    """The scores of one evaluation run."""
+    """The scores of one evaluation run, and its attempts without a score."""
 
     run_id: str
     num_scores: int = 0
     num_values: int = 0
+    superseded: int = 0
+    """The number of scores that were left out."""
     groups: defaultdict[str, ScoreGroup] = field(default_factory=lambda: defaultdict(ScoreGroup))
-    """All scores, by scorer."""
-    newest: defaultdict[str, dict[object, ScoreValues]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    """The newest score of each prediction, by scorer and pairing key."""
-    repeated: Counter[str] = field(default_factory=Counter)
-    """By scorer, the number of scores that a newer score of the same prediction replaces."""
+    """All scores, by the name of the scorer."""
+    scores: defaultdict[str, list[ScoreValues]] = field(default_factory=lambda: defaultdict(list))
+    """The same scores, oldest first."""
+    paired: dict[str, Scores] = field(default_factory=dict)
+    """The same scores by pairing key, once `pair` was called."""
+
+    def pair(self, pair_by: str, examples: Mapping[str, str]) -> None:
+        """Group the scores by a rule of a CompareQuery; `examples` has ids by prediction id."""
+        key = _pairing_key(pair_by, examples)
+        for name, scores in self.scores.items():
+            by_key: defaultdict[object, list[ScoreValues]] = defaultdict(list)
+            for position, score in enumerate(scores):
+                by_key[key(position, score)].append(score)
+            self.paired[name] = by_key
 
 
 def read_run(
     store: Store,
     query: ScoreQuery,
-    pair_by: str,
     max_scores: int,
     max_values: int,
     check_client: ClientCheck = no_client_check,
 ) -> RunScores:
     """Read the scores of the evaluation run in `query`; stop once a maximum is exceeded.
 
-    `pair_by` is the rule of a CompareQuery. Raises whatever `check_client` raises.
+    Raises whatever `check_client` raises.
     """
     run = RunScores(query.evaluation_run_id or "")
-    pairing_key = _pairing_key(pair_by)
-    for keys, page, _ in store.read_leaves(query, ("scorer", "score_id", "prediction_id")):
+    for keys, page, superseded in store.read_leaves(query, FIELDS):
         check_client()
         for key, leaves in zip(keys, page, strict=True):
             scorer, score_id, prediction_id = (part or "" for part in key)
-            group = run.groups[scorer]
-            score = ScoreValues(score_id, prediction_id, _values(leaves))
-            paired_by = pairing_key(group.attempted, score)
-            run.repeated[scorer] += paired_by in run.newest[scorer]
-            run.newest[scorer][paired_by] = score
-            group.add(leaves)
+            run.groups[scorer].add(leaves)
+            run.scores[scorer].append(ScoreValues(score_id, prediction_id, _values(leaves)))
         run.num_scores += len(keys)
         run.num_values += sum(map(len, page))
+        run.superseded += superseded.total()
         if run.num_scores > max_scores or run.num_values > max_values:
-            break
+            return run
+    for attempt in failed_attempts(store, query, check_client):
+        run.groups[attempt.scorer_name].attempted += 1
+        run.scores[attempt.scorer_name].append(ScoreValues("", attempt.prediction_id, {}))
     return run
 
 
@@ -107,13 +122,15 @@ def _value(leaf: Leaf) -> Value:
     return value
 
 
-def _pairing_key(pair_by: str) -> Callable[[int, ScoreValues], object]:
+def _pairing_key(pair_by: str, examples: Mapping[str, str]) -> Callable[[int, ScoreValues], object]:
     """Return a function that takes a score and its position in the run and returns its key."""
     rule, _, argument = pair_by.partition(":")
 
     def key(position: int, score: ScoreValues) -> object:
+        if rule == "example":
+            return examples.get(score.prediction_id, score.prediction_id)
         if rule == "order":
-            return position
+            return position if score.score_id else score.prediction_id
         if rule == "before":
             return score.prediction_id.partition(argument)[0]
         if rule == "after":
@@ -124,14 +141,62 @@ def _pairing_key(pair_by: str) -> Callable[[int, ScoreValues], object]:
 
 
 def _leaf_key(score: ScoreValues, path: str) -> object:
-    """Return the type and value at `path`, because True == 1; without a value, the score's id."""
+    """Return the type and value at `path`, because True == 1; without a value, an id."""
     value = score.values.get(path)
-    return (type(value), score.score_id if value is None else value)
+    return (type(value), score.score_id or score.prediction_id if value is None else value)
+
+
+# Examples
+
+
+def read_examples(
+    store: Store,
+    entity: str,
+    project: str,
+    runs: Iterable[RunScores],
+    check_client: ClientCheck,
+    *,
+    whole: bool,
+) -> dict[str, str] | None:
+    """Return the ids of the examples of all predictions, by the ids of the predictions.
+
+    A prediction without an example is left out; with `whole` the result is None if there is one.
+    Raises whatever `check_client` raises.
+    """
+    examples: dict[str, str] = {}
+    for run in runs:
+        for prediction_id, key in _example_keys(store, entity, project, run):
+            check_client()
+            if key is not None:
+                examples[prediction_id] = intern(key)
+            elif whole:
+                return None
+    return examples
+
+
+def _example_keys(
+    store: Store, entity: str, project: str, run: RunScores
+) -> Iterator[tuple[str, str | None]]:
+    """Yield the ids of the predictions of a run and of its scores, and the keys of examples."""
+    left = {score.prediction_id for scores in run.scores.values() for score in scores}
+    query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run.run_id]})
+    for page in store.read_fields(Prediction, query, ("id", "example_key")):
+        for _, prediction_id, key in page:
+            left.discard(prediction_id)
+            yield prediction_id, key
+    for found in store.find_documents(Prediction, entity, project, list(left)):
+        left.discard(found.id)
+        yield found.id, found.example_key
+    for prediction_id in left:
+        yield prediction_id, None
+
+
+# Pairs
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One leaf of one scorer, of one kind, and its direction."""
+    """One leaf of one scorer, of one kind, and its direction; `scorer` is the scorer's name."""
 
     scorer: str
     path: str
@@ -144,37 +209,85 @@ class Metric:
         return value if type(value) is KIND_TYPES[self.kind] else None
 
 
+class Mean(NamedTuple):
+    """The mean of the trials of one example: of numbers, or of booleans a rate.
+
+    A single value stays as it is. Several texts are the set of them.
+    """
+
+    value: float | bool | str | frozenset[str]
+    trials: int
+    newest: ScoreValues
+    """The newest score with a value."""
+
+
+def mean_of_trials(metric: Metric, scores: Sequence[ScoreValues]) -> Mean | None:
+    """Return the mean of the predictions' values, None without any.
+
+    Several current scores of one prediction, by several annotators, are averaged first.
+    """
+    known: dict[str, list[Any]] = {}
+    newest = scores[0]
+    for score in scores:
+        value = metric.value_in(score)
+        if value is not None:
+            known.setdefault(score.prediction_id, []).append(value)
+            newest = score
+    if not known:
+        return None
+    if metric.kind == "text":
+        texts = {text for each in known.values() for text in each}
+        return Mean(texts.pop() if len(texts) == 1 else frozenset(texts), len(known), newest)
+    return Mean(_mean([_mean(each) for each in known.values()]), len(known), newest)
+
+
+def _mean(values: Sequence[float]) -> float:
+    if len(values) == 1:
+        return values[0]
+    return fsum(value / len(values) for value in values)  # The sum itself may overflow.
+
+
 class Pairs:
     """The scores of one metric in two runs, matched by pairing key."""
 
     def __init__(self, metric: Metric, baseline: RunScores, candidate: RunScores) -> None:
         self.metric = metric
-        self.compared: list[tuple[ScoreValues, ScoreValues]] = []
-        """The pairs in which both scores have a value, the baseline's first."""
+        self.compared: list[tuple[Mean, Mean]] = []
+        """The examples that have a value in both runs, the baseline's first."""
         self.uncompared: Counter[str] = Counter()
-        """The number of other predictions, by reason."""
-        self._baseline = baseline.newest.get(metric.scorer, {})
-        self._candidate = candidate.newest.get(metric.scorer, {})
-        for key, score in self._baseline.items():
-            self._add(score, self._candidate.get(key))
+        """The number of other examples, by reason."""
+        self._baseline, self._candidate = (
+            {key: mean_of_trials(metric, scores) for key, scores in run.items()}
+            for run in (
+                baseline.paired.get(metric.scorer, {}),
+                candidate.paired.get(metric.scorer, {}),
+            )
+        )
+        for key, before in self._baseline.items():
+            self._add(key, before)
         only = len(self._candidate.keys() - self._baseline.keys())
         self.uncompared["only_in_candidate"] = only
 
-    def _add(self, before: ScoreValues, after: ScoreValues | None) -> None:
-        if after is None:
+    def _add(self, key: object, before: Mean | None) -> None:
+        if key not in self._candidate:
             self.uncompared["only_in_baseline"] += 1
             return
-        failed = (self.metric.value_in(before) is None, self.metric.value_in(after) is None)
-        if failed in FAILED:
-            self.uncompared[FAILED[failed]] += 1
-        else:
+        after = self._candidate[key]
+        if before is not None and after is not None:
             self.compared.append((before, after))
+        else:
+            self.uncompared[FAILED[before is None, after is None]] += 1
+
+    @property
+    def trials(self) -> tuple[int, int]:
+        """The trials that were averaged in `compared`, those of the baseline first."""
+        before = sum(pair[0].trials for pair in self.compared)
+        return before, sum(pair[1].trials for pair in self.compared)
 
     def changes(self) -> NDArray[np.float64]:
         """Return the candidate's value less the baseline's, for each pair in `compared`."""
         before, after = (
-            np.array([self.metric.value_in(pair[side]) for pair in self.compared], dtype=float)
-            for side in (0, 1)
+            np.array([pair[side].value for pair in self.compared], dtype=float) for side in (0, 1)
         )
         with np.errstate(over="ignore"):  # An overflow is reported as None later.
             changes: NDArray[np.float64] = after - before
@@ -182,29 +295,24 @@ class Pairs:
 
     def num_changed(self) -> int:
         """Return the number of pairs in `compared` whose values differ."""
-        value = self.metric.value_in
-        return sum(value(before) != value(after) for before, after in self.compared)
+        return sum(before.value != after.value for before, after in self.compared)
 
     def difference(self, changes: NDArray[np.float64]) -> tuple[Difference | None, str | None]:
         """Return the difference between the runs, and a note when it was not tested by pairs.
 
         The difference is None when there are no values to compare.
         """
-        before, after = self._sample(self._baseline), self._sample(self._candidate)
+        before, after = _known(self._baseline), _known(self._candidate)
         smaller, n = min(len(before), len(after)), len(changes)
         if smaller >= MIN_PAIRS and (n < MIN_PAIRS or n < MIN_PAIRED_PART * smaller):
             note = f"too few pairs ({n}): compared as two samples"
             return _difference_of_samples(self.metric.kind, before, after), note
         if not n:
             return None, None
-        if self.metric.kind == "boolean":
+        if self.metric.kind == "boolean" and self.trials == (n, n):
             wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
             return significance.of_paired_booleans(n, wins, losses), None
         return significance.of_pairs(changes), None
-
-    def _sample(self, scores: Mapping[object, ScoreValues]) -> NDArray[np.float64]:
-        values = map(self.metric.value_in, scores.values())
-        return np.array([value for value in values if value is not None], dtype=float)
 
     def regressions(self, changes: NDArray[np.float64], most: int) -> list[dict[str, Any]]:
         """Return at most `most` of the pairs that got worse, the worst first."""
@@ -219,19 +327,25 @@ class Pairs:
     def _regression(self, position: int) -> dict[str, Any]:
         before, after = self.compared[position]
         return {
-            "prediction_id": before.prediction_id,
-            "candidate_prediction_id": after.prediction_id,
-            "baseline_score_id": before.score_id,
-            "candidate_score_id": after.score_id,
-            "baseline_value": self.metric.value_in(before),
-            "candidate_value": self.metric.value_in(after),
+            "prediction_id": before.newest.prediction_id,
+            "candidate_prediction_id": after.newest.prediction_id,
+            "baseline_score_id": before.newest.score_id,
+            "candidate_score_id": after.newest.score_id,
+            "baseline_value": before.value,
+            "candidate_value": after.value,
+            "baseline_trials": before.trials,
+            "candidate_trials": after.trials,
         }
 
 
-def _difference_of_samples(
-    kind: str, before: NDArray[np.float64], after: NDArray[np.float64]
-) -> Difference:
-    if kind == "boolean":
-        baseline, candidate = ((int(each.sum()), len(each)) for each in (before, after))
+def _known(means: Mapping[object, Mean | None]) -> list[Mean]:
+    return [mean for mean in means.values() if mean is not None]
+
+
+def _difference_of_samples(kind: str, before: list[Mean], after: list[Mean]) -> Difference:
+    """Compare the means of examples that are not paired; booleans with trials are numbers."""
+    samples = [np.array([mean.value for mean in each], dtype=float) for each in (before, after)]
+    if kind == "boolean" and all(mean.trials == 1 for mean in (*before, *after)):
+        baseline, candidate = ((int(each.sum()), len(each)) for each in samples)
         return significance.of_rates(baseline, candidate)
-    return significance.of_samples(before, after)
+    return significance.of_samples(*samples)

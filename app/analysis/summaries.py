@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
+from app.analysis.attempts import failed_attempts, key_of
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
 from app.errors import InvalidParameter, StoreDamaged
 from app.services.lists import ClientCheck, make_query, no_client_check
@@ -67,6 +68,8 @@ def _read_groups(
         if unchecked > CHECK_EVERY or len(groups) > MAX_GROUPS:
             _enforce_limits(groups, group_by)
             unchecked = 0
+    for attempt in failed_attempts(store, query, check_client):
+        groups[key_of(attempt, fields)].attempted += 1
     _enforce_limits(groups, group_by)
     return groups
 

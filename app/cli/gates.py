@@ -38,14 +38,21 @@ class Case:
 )
 @project_options
 @click.option("--run", required=True, help="The evaluation run to check.")
-@click.option("--scorer", required=True, help="The scorer whose scores are checked.")
+@click.option(
+    "--scorer", required=True, help="The scorer: its name, or a reference to any version."
+)
 @click.option("--leaf", default="", help="The path inside the value; leave it out for a scalar.")
 @click.option("--baseline", help="The run to compare with.")
+@click.option(
+    "--repeats",
+    type=click.Choice(["current", "all"]),
+    help="Whether superseded scores count too; they do not by default.",
+)
 @click.option("--min", type=float, help="The lowest mean, or rate of true, that passes.")
 @click.option("--max", type=float, help="The highest mean, or rate of true, that passes.")
 @click.option("--max-drop", type=float, help="How far it may fall below the baseline.")
 @click.option("--max-rise", type=float, help="How far it may rise above the baseline.")
-@click.option("--min-coverage", type=float, help="The lowest share of scores with a value.")
+@click.option("--min-coverage", type=float, help="The lowest share of attempts with a value.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.option(
     "--junit",

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.fields import Pattern, Query, Shape, Text
+from app.schemas.fields import Choice, Pattern, Query, Shape, Text
 from app.schemas.query_fields import TextList, WholeNumber
 from app.schemas.summaries import (
     BooleanSummary,
@@ -18,9 +18,39 @@ from app.schemas.summaries import (
     number,
 )
 
-PAIR_BY = r"^(prediction_id|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
+PAIR_BY = r"^(prediction_id|example|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
 MAX_CANDIDATES = 20
 MAX_REGRESSIONS = 1_000
+
+
+REPEATS = ("current", "all")
+
+
+def repeats() -> Choice:
+    """Return the field of a query that says whether superseded scores count."""
+    return Choice(
+        REPEATS,
+        load_default=REPEATS[0],
+        metadata={"description": "`all` counts superseded scores too."},
+    )
+
+
+def repeats_res() -> Text:
+    """Return the field of a response that says whether superseded scores count."""
+    return Text(
+        required=True,
+        metadata={"description": "Which scores count: `current` or `all`.", "enum": REPEATS},
+    )
+
+
+def superseded_res() -> fields.Dict:
+    """Return the field of a response with the number of scores that were left out."""
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={"description": "By run, how many superseded scores were left out."},
+    )
 
 
 class CompareQuery(Query):
@@ -35,17 +65,23 @@ class CompareQuery(Query):
         metadata={"description": f"A run to compare with the baseline; at most {MAX_CANDIDATES}."},
     )
     scorer = Text(
-        load_default=None, metadata={"description": "Compare only the scores by this scorer."}
+        load_default=None,
+        metadata={
+            "description": "Compare only the scores by this scorer, given by its name or by a "
+            "reference to any version."
+        },
     )
     pair_by = Pattern(
         PAIR_BY,
-        load_default="prediction_id",
+        load_default=None,
         metadata={
-            "description": "What the two predictions of a pair have in common: their "
+            "description": "What the predictions of a pair have in common: their `example`, their "
             "`prediction_id`, their `order` in the run, the part of the id `before:` or `after:` a "
-            "separator, or the value of a `leaf:`."
+            "separator, or the value of a `leaf:`. Default: `example` if every prediction of the "
+            "runs has one that was given or comes from its inputs, otherwise `prediction_id`."
         },
     )
+    repeats = repeats()
     lower_is_better = TextList(
         most=100,
         load_default=list,
@@ -62,12 +98,15 @@ class CompareQuery(Query):
 class LeafSummary(Shape):
     """The figures of one leaf in one run."""
 
-    attempted = count("Scores by this scorer.", required=True)
+    attempted = count("Scores by this scorer, and failed predictions without one.", required=True)
     scored = count("Scores with a value at the leaf that is not null.", required=True)
     nulls = count(
         "Scores with null at the leaf, or at a part of the value that contains it.", required=True
     )
-    missing = count("Scores whose value does not have the leaf.", required=True)
+    missing = count(
+        "Scores whose value does not have the leaf, and failed predictions without a score.",
+        required=True,
+    )
     coverage = number("`scored / attempted`; null without scores.", required=True, allow_none=True)
     number = fields.Nested(NumberSummary, allow_none=True)
     boolean = fields.Nested(BooleanSummary, allow_none=True)
@@ -82,9 +121,9 @@ class BothSummaries(Shape):
 
 
 class PairCounts(Shape):
-    """How many predictions were compared, and why others were not."""
+    """How many examples were compared, and why others were not."""
 
-    compared = count("Pairs in which both scores have a value of this kind.", required=True)
+    compared = count("Examples that have a value of this kind in both runs.", required=True)
     wins = count("Compared pairs that got better.")
     losses = count("Compared pairs that got worse.")
     ties = count("Compared pairs with equal values.")
@@ -93,10 +132,14 @@ class PairCounts(Shape):
     failed_in_baseline = count("Pairs without a value in the baseline only.", required=True)
     failed_in_candidate = count("Pairs without a value in the candidate only.", required=True)
     failed_in_both = count("Pairs without a value in either run.", required=True)
-    only_in_baseline = count("Predictions of the baseline without a pair.", required=True)
-    only_in_candidate = count("Predictions of the candidate without a pair.", required=True)
-    repeated_in_baseline = count("Scores that a newer one replaces.", required=True)
-    repeated_in_candidate = count("Scores that a newer one replaces.", required=True)
+    only_in_baseline = count("Examples of the baseline without a pair.", required=True)
+    only_in_candidate = count("Examples of the candidate without a pair.", required=True)
+    trials_in_baseline = count(
+        "Trials of the baseline that were averaged in the compared pairs.", required=True
+    )
+    trials_in_candidate = count(
+        "Trials of the candidate that were averaged in the compared pairs.", required=True
+    )
 
 
 class DifferenceRes(Shape):
@@ -121,7 +164,7 @@ class DifferenceRes(Shape):
 
 
 class Regression(Shape):
-    """One prediction that got worse."""
+    """One example that got worse; the ids are those of its newest trials with a value."""
 
     prediction_id = Text(required=True, metadata={"description": "The prediction in the baseline."})
     candidate_prediction_id = Text(
@@ -133,18 +176,22 @@ class Regression(Shape):
         required=True, metadata={"description": "The score in the candidate."}
     )
     baseline_value = fields.Raw(
-        required=True, metadata={"description": "The value in the baseline."}
+        required=True,
+        metadata={"description": "The value in the baseline, or the mean of several trials."},
     )
     candidate_value = fields.Raw(
-        required=True, metadata={"description": "The value in the candidate."}
+        required=True,
+        metadata={"description": "The value in the candidate, or the mean of several trials."},
     )
+    baseline_trials = count("The trials in the baseline.", required=True)
+    candidate_trials = count("The trials in the candidate.", required=True)
 
 
 class ComparisonRes(Shape):
     """The comparison of one leaf of one scorer in one candidate with the baseline."""
 
     candidate = Text(required=True, metadata={"description": "The candidate run."})
-    scorer = Text(required=True, metadata={"description": "The scorer."})
+    scorer = Text(required=True, metadata={"description": "The name of the scorer."})
     leaf = Text(required=True, metadata={"description": "The path of the leaf in the value."})
     kind = Text(
         required=True,
@@ -173,7 +220,11 @@ class CompareRes(Shape):
     """The comparisons of every leaf of every candidate, the worst first."""
 
     baseline = Text(required=True, metadata={"description": "The baseline run."})
-    pair_by = Text(required=True, metadata={"description": "How predictions were paired."})
+    pair_by = Text(
+        required=True, metadata={"description": "What the predictions of a pair have in common."}
+    )
+    repeats = repeats_res()
+    superseded = superseded_res()
     alpha = number(
         "A verdict of better or worse needs an adjusted p-value below this.", required=True
     )

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.comparisons import LeafSummary
+from app.schemas.comparisons import LeafSummary, repeats, repeats_res, superseded_res
 from app.schemas.fields import Query, Shape, Text
 from app.schemas.query_fields import Number
 from app.schemas.summaries import number
@@ -17,7 +17,11 @@ class GateQuery(Query):
     """One leaf of a run, and at least one limit to check it against."""
 
     run = Text(required=True, metadata={"description": "The evaluation run to check."})
-    scorer = Text(required=True, metadata={"description": "The scorer."})
+    scorer = Text(
+        required=True,
+        metadata={"description": "The scorer, given by its name or by a reference to any version."},
+    )
+    repeats = repeats()
     leaf = Text(
         load_default="",
         metadata={"description": "The path of the leaf in the value; empty for a scalar."},
@@ -46,7 +50,7 @@ class GateQuery(Query):
         least=0,
         most=1,
         load_default=None,
-        metadata={"description": "The least allowed part of the scores with a value."},
+        metadata={"description": "The least allowed part of the attempts with a value."},
     )
 
 
@@ -82,7 +86,9 @@ class GateRes(Shape):
     passed = fields.Boolean(required=True, metadata={"description": "Whether every check passed."})
     run = Text(required=True, metadata={"description": "The run that was checked."})
     baseline = Text(required=True, allow_none=True, metadata={"description": "The baseline run."})
-    scorer = Text(required=True, metadata={"description": "The scorer."})
+    scorer = Text(required=True, metadata={"description": "The name of the scorer."})
+    repeats = repeats_res()
+    superseded = superseded_res()
     leaf = Text(required=True, metadata={"description": "The path of the leaf in the value."})
     checks = fields.List(
         fields.Nested(GateCheck),

@@ -130,12 +130,15 @@ class GroupSummary(Shape):
     leaf = Text(
         metadata={"description": "The path of the leaf in the value; empty for a bare scalar."}
     )
-    attempted = count("Scores in the group.", required=True)
+    attempted = count("Scores in the group, and failed predictions without one.", required=True)
     scored = count("Scores with a value at the leaf that is not null.", required=True)
     nulls = count(
         "Scores with null at the leaf, or at a part of the value that contains it.", required=True
     )
-    missing = count("Scores whose value does not have the leaf.", required=True)
+    missing = count(
+        "Scores whose value does not have the leaf, and failed predictions without a score.",
+        required=True,
+    )
     coverage = number("`scored / attempted`.", required=True)
     number = fields.Nested(
         NumberSummary, metadata={"description": "The numbers, if there are any."}

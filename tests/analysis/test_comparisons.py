@@ -12,20 +12,25 @@ from scipy import stats
 from app.analysis import comparisons
 from app.analysis.comparisons import compare_runs
 from app.errors import InvalidParameter, NotFound
+from app.examples import example_key
 from app.services.scores import create_scores
 from app.stores.base import Store
+from tests.stores.test_documents import a_prediction
 
 WANTED: dict[str, Any] = {
     "baseline": "A",
     "candidate": ["B"],
     "scorer": None,
-    "pair_by": "prediction_id",
+    "pair_by": None,
+    "repeats": "current",
     "lower_is_better": [],
     "worst": 10,
 }
 
 
-def add(store: Store, run: str, values: Mapping[str, Any], scorer: str = "s") -> None:
+def add(
+    store: Store, run: str, values: Mapping[str, Any], scorer: str = "s", **fields: Any
+) -> None:
     bodies = [
         {
             "prediction_id": prediction_id,
@@ -33,6 +38,7 @@ def add(store: Store, run: str, values: Mapping[str, Any], scorer: str = "s") ->
             "value": value,
             "evaluation_run_id": run,
             "idempotency_key": None,
+            **fields,
         }
         for prediction_id, value in values.items()
     ]
@@ -43,9 +49,12 @@ def numbered(values: list[Any], prefix: str = "p") -> dict[str, Any]:
     return {f"{prefix}{place}": value for place, value in enumerate(values)}
 
 
+def answered(store: Store, **wanted: Any) -> dict[str, Any]:
+    return compare_runs(store, "acme", "demo", {**WANTED, **wanted})
+
+
 def compared(store: Store, **wanted: Any) -> list[dict[str, Any]]:
-    answer = compare_runs(store, "acme", "demo", {**WANTED, **wanted})
-    rows: list[dict[str, Any]] = answer["comparisons"]
+    rows: list[dict[str, Any]] = answered(store, **wanted)["comparisons"]
     return rows
 
 
@@ -118,13 +127,29 @@ def test_unmatched_and_failed_pairs_are_counted(store: Store) -> None:
     assert {row["verdict"] for row in (number, boolean)} == {"not enough data"}
 
 
-def test_the_newest_score_of_a_prediction_counts(store: Store) -> None:
+def test_only_the_current_score_of_a_prediction_counts(store: Store) -> None:
     add(store, "A", {"p": 0.1})
     add(store, "A", {"p": 0.9})
     add(store, "B", {"p": 0.9})
-    (row,) = compared(store)
+    answer = answered(store)
+    (row,) = answer["comparisons"]
     assert (row["pairs"]["compared"], row["pairs"]["ties"]) == (1, 1)
-    assert (row["pairs"]["repeated_in_baseline"], row["pairs"]["repeated_in_candidate"]) == (1, 0)
+    assert row["summaries"]["baseline"]["attempted"] == 1
+    assert answer["superseded"] == {"A": 1, "B": 0}
+    assert answer["repeats"] == "current"
+
+
+def test_all_scores_are_pooled_on_request(store: Store) -> None:
+    add(store, "A", {"p": 0.1})
+    add(store, "A", {"p": 0.9})
+    add(store, "B", {"p": 0.9})
+    answer = answered(store, repeats="all")
+    (row,) = answer["comparisons"]
+    assert row["summaries"]["baseline"]["attempted"] == 2
+    assert row["regressions"] == []
+    assert row["difference"]["mean"] == pytest.approx(0.4)
+    assert (row["pairs"]["compared"], row["pairs"]["trials_in_baseline"]) == (1, 1)
+    assert (answer["superseded"], answer["repeats"]) == ({"A": 0, "B": 0}, "all")
 
 
 def test_too_few_pairs_are_compared_as_two_samples_with_a_note(store: Store) -> None:
@@ -286,3 +311,194 @@ def test_a_run_does_not_differ_from_itself(store: Store) -> None:
     (row,) = compared(store, candidate=["A"])
     assert row["verdict"] == "no difference shown"
     assert row["difference"]["p_value"] == 1.0
+
+
+# Examples and trials
+
+
+def predict(
+    store: Store, run: str, predictions: Mapping[str, Any], *, error: str | None = None
+) -> None:
+    """Add a prediction for each id, with its inputs or, as a text, the id of its example."""
+    store.add_documents(
+        [
+            a_prediction(
+                id=name,
+                evaluation_run_id=run,
+                example_id=example if isinstance(example, str) else None,
+                example_key=example if isinstance(example, str) else example_key(None, example),
+                error=error,
+            )
+            for name, example in predictions.items()
+        ]
+    )
+
+
+def test_runs_are_paired_by_example_where_every_prediction_has_one(store: Store) -> None:
+    for run in "AB":
+        predict(store, run, {f"{run}{number}": {"q": number} for number in range(7)})
+        predict(store, run, {f"{run}-given": "an example"})
+    values = [number / 10 for number in range(7)]
+    add(store, "A", {**numbered(values, "A"), "A-given": 0.5})
+    add(store, "B", {**numbered(values, "B"), "B-given": 0.25})
+    answer = answered(store)
+    (row,) = answer["comparisons"]
+    assert answer["pair_by"] == "example"
+    assert (row["pairs"]["compared"], row["pairs"]["ties"], row["pairs"]["losses"]) == (8, 7, 1)
+    (regression,) = row["regressions"]
+    assert (regression["prediction_id"], regression["candidate_prediction_id"]) == (
+        "A-given",
+        "B-given",
+    )
+    answer = answered(store, pair_by="prediction_id")
+    assert answer["pair_by"] == "prediction_id"
+    assert answer["comparisons"][0]["pairs"]["compared"] == 0
+
+
+@pytest.mark.parametrize("lacking", ["scored", "unscored", "only named by a score"])
+def test_one_prediction_without_an_example_leaves_pairs_to_prediction_ids(
+    store: Store, lacking: str
+) -> None:
+    for run in "AB":
+        predict(store, run, {run: {"q": 1}})
+        add(store, run, {run: 1.0})
+    if lacking != "only named by a score":
+        predict(store, "B", {"bare": {}})
+    if lacking != "unscored":
+        add(store, "B", {"bare": 1.0})
+    assert answered(store)["pair_by"] == "prediction_id"
+    answer = answered(store, pair_by="example")
+    assert answer["pair_by"] == "example"
+    assert answer["comparisons"][0]["pairs"]["compared"] == 1
+
+
+def test_a_run_that_scores_the_predictions_of_another_has_its_examples(store: Store) -> None:
+    predict(store, "A", {"p": {"q": 1}})
+    predict(store, "C", {"q": {"q": 1}})
+    add(store, "B", {"p": 1.0})
+    add(store, "C", {"q": 1.0})
+    answer = answered(store, baseline="B", candidate=["C"])
+    assert answer["pair_by"] == "example"
+    assert answer["comparisons"][0]["pairs"]["compared"] == 1
+
+
+def test_a_difference_is_between_the_means_of_trials(store: Store) -> None:
+    chance = random.Random(5)
+    means: dict[str, list[float]] = {"A": [], "B": []}
+    for run, shift in (("A", 0.0), ("B", 0.2)):
+        for example in range(9):
+            trials = [chance.random() + shift for _ in range(1 + (example + len(means["B"])) % 3)]
+            names = [f"{run}/{example}/{trial}" for trial in range(len(trials))]
+            predict(store, run, {name: {"q": example} for name in names})
+            add(store, run, dict(zip(names, trials, strict=True)))
+            means[run].append(sum(trials) / len(trials))
+    (row,) = compared(store)
+    expected = stats.ttest_rel(means["B"], means["A"])
+    assert row["pairs"]["compared"] == 9
+    assert row["pairs"]["trials_in_baseline"] == row["summaries"]["baseline"]["attempted"]
+    assert row["difference"]["method"] == "paired_t"
+    assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
+    losses = sum(after < before for before, after in zip(means["A"], means["B"], strict=True))
+    assert row["pairs"]["losses"] == losses
+
+
+def test_trials_of_booleans_are_rates(store: Store) -> None:
+    rates = {"A": [3, 2, 3, 3, 1, 3, 0], "B": [1, 2, 0, 1, 1, 2, 0]}
+    for run, trues in rates.items():
+        for example, true in enumerate(trues):
+            names = [f"{run}/{example}/{trial}" for trial in range(3)]
+            predict(store, run, dict.fromkeys(names, f"e{example}"))
+            add(store, run, {name: trial < true for trial, name in enumerate(names)})
+    (row,) = compared(store)
+    expected = stats.ttest_rel(*[[true / 3 for true in rates[run]] for run in "BA"])
+    assert (row["kind"], row["difference"]["method"]) == ("boolean", "paired_t")
+    assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
+    assert row["difference"]["mean"] == pytest.approx(-8 / 3 / 7)
+    assert (row["pairs"]["trials_in_baseline"], row["pairs"]["trials_in_candidate"]) == (21, 21)
+    worst = row["regressions"][0]
+    assert (worst["baseline_value"], worst["candidate_value"]) == (1.0, 0.0)
+    assert (worst["baseline_trials"], worst["candidate_trials"]) == (3, 3)
+
+
+def test_trials_of_booleans_without_pairs_are_compared_as_means(store: Store) -> None:
+    for run, true in (("A", 2), ("B", 1)):
+        for example in range(8):
+            names = [f"{run}/{example}/{trial}" for trial in range(2)]
+            predict(store, run, dict.fromkeys(names, f"{run}{example}"))
+            add(store, run, {name: trial < true for trial, name in enumerate(names)})
+        add(store, run, {f"{run}/0/0": False})
+    (row,) = compared(store)
+    expected = stats.ttest_ind([0.0, *[0.5] * 7], [0.5, *[1.0] * 7], equal_var=False)
+    assert row["difference"]["method"] == "welch_t"
+    assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
+
+
+def test_a_trial_without_a_value_is_not_averaged(store: Store) -> None:
+    predict(store, "A", {"a1": "e", "a2": "e", "a3": "f"})
+    predict(store, "B", {"b1": "e", "b2": "f"})
+    add(store, "A", {"a1": 1.0, "a2": None, "a3": None})
+    add(store, "B", {"b1": 1.0, "b2": 1.0})
+    (row,) = compared(store)
+    assert (row["pairs"]["compared"], row["pairs"]["ties"]) == (1, 1)
+    assert (row["pairs"]["failed_in_baseline"], row["pairs"]["trials_in_baseline"]) == (1, 1)
+    assert row["summaries"]["baseline"]["coverage"] == pytest.approx(1 / 3)
+
+
+def test_several_annotators_are_averaged_before_trials(store: Store) -> None:
+    predict(store, "A", {"a1": "e", "a2": "e"})
+    predict(store, "B", {"b": "e"})
+    add(store, "A", {"a1": 0.0, "a2": 1.0})
+    add(store, "A", {"a1": 1.0}, annotator="olga")
+    add(store, "B", {"b": 0.75})
+    (row,) = compared(store)
+    assert row["pairs"]["ties"] == 1
+    assert row["pairs"]["trials_in_baseline"] == 2
+
+
+def test_texts_of_trials_are_compared_as_sets(store: Store) -> None:
+    predict(store, "A", {"a1": "e", "a2": "e", "a3": "f"})
+    predict(store, "B", {"b1": "e", "b2": "e", "b3": "f", "b4": "f"})
+    add(store, "A", {"a1": "x", "a2": "y", "a3": "x"})
+    add(store, "B", {"b1": "y", "b2": "x", "b3": "x", "b4": "y"})
+    (row,) = compared(store)
+    assert (row["pairs"]["changed"], row["pairs"]["unchanged"]) == (1, 1)
+
+
+# Names of scorers
+
+
+def test_versions_of_a_scorer_are_one_scorer(store: Store) -> None:
+    first, second = (f"weave:///acme/demo/object/exact:v{number}" for number in (0, 1))
+    add(store, "A", numbered([0.5] * 6), first)
+    add(store, "B", numbered([0.1] * 6), first)
+    add(store, "B", numbered([0.5] * 6), second)
+    for scorer in (None, "exact", first, second):
+        answer = answered(store, scorer=scorer)
+        (row,) = answer["comparisons"]
+        assert (row["scorer"], row["pairs"]["ties"]) == ("exact", 6)
+        assert answer["superseded"] == {"A": 0, "B": 6}
+
+
+# Attempts
+
+
+def test_a_failed_prediction_without_a_score_is_attempted(store: Store) -> None:
+    predict(store, "A", {"a1": "e", "a2": "f"})
+    predict(store, "B", {"b1": "e"})
+    predict(store, "B", {"b2": "f", "b3": "g"}, error="no answer")
+    for scorer in "st":
+        add(store, "A", {"a1": 1.0, "a2": 1.0}, scorer)
+        add(store, "B", {"b1": 1.0}, scorer)
+    add(store, "B", {"b2": False}, "t")
+    rows = {(row["scorer"], row["kind"]): row for row in compared(store)}
+    figures = rows["s", "number"]["summaries"]["candidate"]
+    assert (figures["attempted"], figures["scored"], figures["missing"]) == (3, 1, 2)
+    assert figures["coverage"] == pytest.approx(1 / 3)
+    pairs = rows["s", "number"]["pairs"]
+    assert (pairs["compared"], pairs["failed_in_candidate"]) == (1, 1)
+    assert (pairs["only_in_baseline"], pairs["only_in_candidate"]) == (0, 1)
+    assert rows["t", "boolean"]["summaries"]["candidate"]["attempted"] == 3
+    assert compared(store, scorer="s")[0]["summaries"]["candidate"]["attempted"] == 3
+    for rule in ("order", "leaf:", "prediction_id"):
+        (row,) = compared(store, scorer="s", pair_by=rule) or [rows["s", "number"]]
+        assert row["summaries"]["candidate"]["attempted"] == 3

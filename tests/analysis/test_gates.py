@@ -17,6 +17,7 @@ WANTED: dict[str, Any] = {
     "run": "A",
     "scorer": "s",
     "leaf": "score.f1",
+    "repeats": "current",
 }
 
 

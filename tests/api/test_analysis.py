@@ -91,6 +91,48 @@ def test_a_comparison_matches_its_schema(any_service: Service, scores: str) -> N
     assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
 
 
+def test_a_comparison_says_how_it_counted(any_service: Service) -> None:
+    project = f"/v2/acme/analysis-{next(_projects)}"
+    scorers = [f"weave:///acme/demo/object/exact:v{number}" for number in (0, 1)]
+    for run in "AB":
+        for trial in (0, 1):
+            prediction: dict[str, Any] = {
+                "prediction_id": f"{run}{trial}",
+                "evaluation_run_id": run,
+                "model": "m",
+                "inputs": {"q": [1.0, "é"], "a": None} if trial else {"a": None, "q": [1.0, "é"]},
+                "output": None,
+            }
+            assert any_service.post(f"{project}/predictions", prediction).status == 200
+            score: dict[str, Any]
+            score = {"prediction_id": f"{run}{trial}", "evaluation_run_id": run}
+            for scorer in scorers:
+                score |= {"scorer": scorer, "value": trial + (run == "B") / 2}
+                assert any_service.post(f"{project}/scores", score).status == 200
+    failed: dict[str, Any] = {"prediction_id": "A2", "evaluation_run_id": "A", "model": "m"}
+    failed |= {"inputs": {"q": 2}, "output": None, "error": "no answer"}
+    assert any_service.post(f"{project}/predictions", failed).status == 200
+    runs = (("baseline", "A"), ("candidate", "B"))
+    answer = get(any_service, f"{project}/scores/compare", *runs, ("scorer", scorers[0]))
+    assert (answer.json["pair_by"], answer.json["repeats"]) == ("example", "current")
+    assert answer.json["superseded"] == {"A": 2, "B": 2}
+    (row,) = answer.json["comparisons"]
+    assert (row["scorer"], row["difference"]["mean"]) == ("exact", 0.5)
+    assert row["pairs"]["compared"] == 1
+    assert (row["pairs"]["trials_in_baseline"], row["pairs"]["trials_in_candidate"]) == (2, 2)
+    assert row["summaries"]["baseline"]["coverage"] == pytest.approx(2 / 3)
+    assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
+    gate = (("run", "A"), ("scorer", "exact"), ("min_coverage", "0.7"))
+    answer = get(any_service, f"{project}/scores/gate", *gate)
+    assert (answer.json["scorer"], answer.json["superseded"]) == ("exact", {"A": 2})
+    (check,) = answer.json["checks"]
+    assert (check["passed"], check["found"]) == (False, pytest.approx(2 / 3))
+    assert json.loads(json.dumps(GateRes().dump(answer.json))) == answer.json
+    answer = get(any_service, f"{project}/scores/gate", *gate, ("repeats", "all"))
+    assert answer.json["summaries"]["run"]["attempted"] == 5
+    assert (answer.json["repeats"], answer.json["superseded"]) == ("all", {"A": 0})
+
+
 def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) -> None:
     answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C"))
     assert answer.status == 404
