@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.api import (
     analysis,
     browsers,
+    deletions,
     docs,
     documents,
     errors,
@@ -28,6 +29,7 @@ from app.api.limits import FAILURES
 from app.api.state import State
 from app.logs import configure_logging
 from app.metrics import Metrics
+from app.services.clearing import Clearing
 from app.services.health import Readiness
 from app.services.keys import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, open_limit
@@ -59,6 +61,7 @@ def build_app(settings: Settings | None = None) -> Flask:
         counts,
         calls,
         Buckets(*FAILURES),
+        Clearing(store),
         ConcurrencyLimit(settings.threads),
     )
 
@@ -89,6 +92,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
     for kind in (transfers, predictions, evaluation_runs, eval_results):
         app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
+    app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")
     app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)

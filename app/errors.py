@@ -133,6 +133,10 @@ class StoreBusy(StoreUnavailable):
     """Too many writes are waiting; nothing of this call was stored."""
 
 
+class BeingDeleted(StoreUnavailable):
+    """The evaluation run is being deleted, which a write must wait for; nothing was stored."""
+
+
 class StoreFull(StoreUnavailable):
     """The store has no space left; it can still be read."""
 

@@ -64,6 +64,11 @@ def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
     metrics.count_as(worker.slot)
 
 
+def post_worker_init(worker: Worker) -> None:
+    """Continue the deletions that an earlier process has left unfinished."""
+    worker.wsgi.extensions["scoreline"].clearing.start()
+
+
 def worker_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Close the store of a worker that exits, and write its last log lines."""
     if worker.wsgi:

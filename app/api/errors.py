@@ -15,6 +15,7 @@ from app.api.contract import json_response
 from app.api.idempotency import reused_header
 from app.api.inputs import bounded, validation_error
 from app.errors import (
+    BeingDeleted,
     Busy,
     ClientGone,
     Conflict,
@@ -74,6 +75,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     ClientGone: (499, "The client has disconnected"),
     Busy: (503, None),
     StoreUnavailable: (503, "The store does not answer"),
+    BeingDeleted: (503, None),
     StoreBusy: (503, "The store cannot keep up"),
     StoreFull: (503, "The store is full"),
     StoreDamaged: (503, "The store is damaged"),

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Blueprint
 
-from app.api.auth import allow, caller, current_owner
+from app.api.auth import allow, current_owner
 from app.api.contract import raises, response
+from app.api.deletions import delete_runs
 from app.api.documents import create
 from app.api.idempotency import retry
 from app.api.inputs import body, query
@@ -25,11 +26,7 @@ from app.schemas.evaluation_runs import (
     EvaluationRunListQuery,
     EvaluationRunReadRes,
 )
-from app.services.documents import (
-    delete_documents,
-    list_documents,
-    read_document,
-)
+from app.services.documents import list_documents, read_document
 from app.services.evaluation_runs import finish_run, new_run
 from app.stores.base import EvaluationRun
 
@@ -75,16 +72,13 @@ def evaluation_run_list(entity: str, project: str, query: dict[str, Any]) -> Any
 
 @blueprint.delete("")
 @allow("delete")
+@limit_concurrency
 @response(EvaluationRunDeleteRes)
 @query(EvaluationRunDeleteQuery)
 def evaluation_run_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
-    """Delete evaluation runs, but not their predictions and scores."""
+    """Delete evaluation runs, with their predictions and scores."""
     ids = query["evaluation_run_ids"]
-    return {
-        "num_deleted": delete_documents(
-            state().store, EvaluationRun, entity, project, ids, caller()
-        )
-    }
+    return {"num_deleted": delete_runs(entity, project, ids).num_deleted}
 
 
 @blueprint.post("/<document_id:evaluation_run_id>/finish")

@@ -29,11 +29,8 @@ from app.schemas.predictions import (
     PredictionReadRes,
 )
 from app.schemas.scores import BatchQuery
-from app.services.documents import (
-    delete_documents,
-    list_documents,
-    read_document,
-)
+from app.services.deletions import delete_stored_predictions
+from app.services.documents import list_documents, read_document
 from app.services.predictions import create_predictions, finish_prediction, new_prediction
 from app.stores.base import Kept, Prediction
 
@@ -75,14 +72,14 @@ def prediction_list(entity: str, project: str, query: dict[str, Any]) -> Any:
 
 @blueprint.delete("")
 @allow("delete")
+@limit_concurrency
 @response(PredictionDeleteRes)
 @query(PredictionDeleteQuery)
 def prediction_delete(entity: str, project: str, query: dict[str, Any]) -> dict[str, int]:
-    """Delete predictions, but not their scores."""
+    """Delete stored predictions, with their scores."""
     ids = query["prediction_ids"]
-    return {
-        "num_deleted": delete_documents(state().store, Prediction, entity, project, ids, caller())
-    }
+    deleted = delete_stored_predictions(state().store, entity, project, ids, caller())
+    return {"num_deleted": deleted.num_deleted}
 
 
 @blueprint.post("/batch")

@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app
 
 from app.metrics import Metrics
+from app.services.clearing import Clearing
 from app.services.health import Readiness
 from app.services.keys import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, Limit
@@ -28,13 +29,16 @@ class State:
     """The limit of calls per key, or None for no limit."""
     failures: Buckets
     """The limit of failed authentications per address."""
+    clearing: Clearing
+    """Continues deletions in the background."""
     long_requests: ConcurrencyLimit
     """The limit of concurrent long requests, such as lists, exports, batches and comparisons."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process begins to stop, which ends long polls."""
 
     def close(self) -> None:
-        """Write when keys were last used, and close the store."""
+        """Stop the work in the background, write when keys were last used, and close the store."""
+        self.clearing.stop()
         self.key_uses.write()
         self.store.close()
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from app import jsontext
 from app.errors import Conflict, StoreUnavailable, TooLarge
+from app.services.clearing import finish_all
 from app.services.lists import up_to
 from app.stores.base import (
     DOCUMENTS,
@@ -155,7 +156,11 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Pr
     be repeated. Only what has changed of a prediction or a run, such as its status, is changed in
     the target too. With `delete_extra`, what only the target has is deleted. Raises Conflict if
     anything else differs between the two, and TooLarge if the target cannot store something.
+
+    What a pending deletion of the source covers is not copied; those of the target are finished
+    before.
     """
+    finish_all(target)
     difference = StoreDifference(source.extent().newest_id or "")
     copied = Copied(difference, keys=_copy_keys(source, target))
     for part in _parts(source, copied.difference.horizon):

@@ -10,13 +10,10 @@ from typing import Any
 from app import jsontext
 from app.errors import IdTaken, KeyReused, NotFound, TooLarge
 from app.ids import last_id_before
-from app.services.audit import audited
 from app.services.lists import MAX_OFFSET, Page
 from app.services.scores import AUDITED_IDS, RETRY_WINDOW, Retry, hash_of
 from app.stores.base import (
-    UNASSIGNED,
     AnyDocument,
-    ApiKey,
     Document,
     DocumentQuery,
     EvaluationRun,
@@ -154,21 +151,10 @@ def list_documents(
     return Page(store.read_documents(kind, replace(query, before=following)), last)
 
 
-def delete_documents(
-    store: Store,
-    kind: type[Document],
-    entity: str,
-    project: str,
-    document_ids: Sequence[str],
-    caller: ApiKey,
-) -> int:
-    """Delete documents of one project and return how many of them existed."""
-    wanted = sorted(set(document_ids) - {UNASSIGNED})
-    shown = [each[:AUDITED_CHARACTERS] for each in wanted]
+def audit_targets(
+    kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the fields of the audit log's lines about documents, AUDITED_IDS in each."""
+    shown = [each[:AUDITED_CHARACTERS] for each in document_ids]
     parts = [shown[start : start + AUDITED_IDS] for start in range(0, len(shown), AUDITED_IDS)]
-    place = {"entity": entity, "project": project}
-    targets = [{**place, f"{ID_FIELDS[kind]}s": part} for part in parts]
-    with audited(f"{kind.collection}.delete", caller, *targets) as results:
-        deleted = store.delete_documents(kind, entity, project, wanted) if wanted else 0
-        results["num_deleted"] = deleted
-    return deleted
+    return [{"entity": entity, "project": project, f"{ID_FIELDS[kind]}s": part} for part in parts]

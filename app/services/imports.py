@@ -8,6 +8,7 @@ from typing import Any
 
 from app.ids import id_with
 from app.services.audit import audited
+from app.services.clearing import finish_deletions
 from app.services.evaluation_runs import imported_run
 from app.services.predictions import imported_prediction
 from app.services.scores import make_score
@@ -21,6 +22,7 @@ from app.stores.base import (
     Score,
     Store,
 )
+from app.stores.covered import run_of
 
 POSITION_BITS = 14
 """Enough for the position of a line in its import."""
@@ -41,6 +43,7 @@ def import_lines(
     groups = [part for part in parts if part]
     scores = [each for each in made if isinstance(each, Score)]
     with audited("project.import", caller, {"entity": entity, "project": project}) as results:
+        finish_deletions(store, entity, project, map(run_of, made))
         added, outcomes = store.add_accepted(groups, scores)
         left: dict[type, Iterator[Outcome | DocumentOutcome]] = {Score: iter(outcomes)}
         for group, each in zip(groups, added, strict=True):

@@ -16,6 +16,7 @@ from app.leaves import leaves
 from app.schemas.scores import SCORE_ID
 from app.scorers import scorer_name
 from app.services.audit import audited
+from app.services.clearing import finish_deletions
 from app.stores.base import (
     REFUSED,
     UNASSIGNED,
@@ -232,6 +233,7 @@ def import_scores(
         for body in bodies
     ]
     with audited("scores.import", caller, {"entity": entity, "project": project}) as results:
+        finish_deletions(store, entity, project, [score.evaluation_run_id for score in scores])
         outcomes = [each.kept for each in store.add_missing(scores, partial=True)]
         results["num_created"] = outcomes.count(Kept.CREATED)
         results["num_sent"] = len(outcomes)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from app.ids import id_time
 from app.stores.checks import CheckResult
+from app.stores.deletions import Deletions
 
 Leaf = dict[str, Any]
 """One scalar of a value: path, kind, and number or text."""
@@ -329,7 +330,7 @@ class Extent:
     newest_id: str | None
 
 
-class Store(Protocol):
+class Store(Deletions, Protocol):
     """Where scores, predictions, evaluation runs and API keys are kept.
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes

@@ -42,6 +42,14 @@ def check_clock(newest_id: str | None) -> CheckResult:
     return CheckResult("clock", OK, f"later than the newest score, of {made:%Y-%m-%d %H:%M:%S} UTC")
 
 
+def check_deletions(pending: int) -> CheckResult:
+    """Report how many deletions are pending."""
+    if pending:
+        says = f"{pending} of runs are pending: hidden, but not yet removed"
+        return CheckResult("deletions", OK, f"{says}; a running service continues them")
+    return CheckResult("deletions", OK, "none is pending")
+
+
 def check_space(free: int, total: int, where: str) -> CheckResult:
     """Check that there is space for more scores."""
     says = f"{free / (1 << 30):.1f} GiB of {total / (1 << 30):.1f} GiB are free {where}"

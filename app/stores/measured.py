@@ -27,6 +27,7 @@ from app.stores.base import (
     Tally,
 )
 from app.stores.checks import CheckResult
+from app.stores.deletions import Deleted, Deletion
 
 Item = TypeVar("Item")
 
@@ -230,6 +231,50 @@ class MeasuredStore:
         with self._write("delete_documents"):
             deleted = self._store.delete_documents(kind, entity, project, document_ids)
         self._metrics.documents_deleted.labels(kind.collection).inc(deleted)
+        return deleted
+
+    def begin_deletions(
+        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+    ) -> list[Deletion]:
+        with self._write("begin_deletions"):
+            begun = self._store.begin_deletions(entity, project, run_ids, requested_by)
+        for each in begun:
+            self._count_deleted(each.runs, each.predictions, each.scores)
+        return begun
+
+    def _count_deleted(self, runs: int, predictions: int, scores: int) -> None:
+        self._metrics.documents_deleted.labels("evaluation_runs").inc(runs)
+        self._metrics.documents_deleted.labels("predictions").inc(predictions)
+        self._metrics.deleted.inc(scores)
+
+    def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
+        with self._write("continue_deletion"):
+            return self._store.continue_deletion(deletion, worker, limit)
+
+    def list_deletions(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        *,
+        pending: bool | None = None,
+        after: str = "",
+        limit: int,
+    ) -> list[Deletion]:
+        with self._timed("list_deletions"):
+            return self._store.list_deletions(
+                entity, project, pending=pending, after=after, limit=limit
+            )
+
+    def delete_predictions(
+        self,
+        entity: str,
+        project: str,
+        predictions: Sequence[tuple[str, str | None]],
+        limit: int,
+    ) -> Deleted:
+        with self._write("delete_predictions"):
+            deleted = self._store.delete_predictions(entity, project, predictions, limit)
+        self._count_deleted(0, deleted.predictions, deleted.scores)
         return deleted
 
     def add_key(self, key: ApiKey) -> None:

@@ -292,9 +292,7 @@ def test_an_id_that_only_scores_name_is_adopted(any_service: Service, project: s
         assert create(any_service, project, kind, **{IDS[kind]: name}) == name
     ids = f"{project}/evaluation_runs?evaluation_run_ids=r"
     assert any_service.send("DELETE", ids).json == {"num_deleted": 1}
-    assert (
-        any_service.send("GET", f"{project}/scores/{score_id}").status == 200
-    )  # The score is kept.
+    assert any_service.send("GET", f"{project}/scores/{score_id}").status == 404
 
 
 # Retries

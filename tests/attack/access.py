@@ -131,6 +131,11 @@ ROWS = {
     ("POST", "/v2/<entity>/<project>/eval_results/query"): Row(
         401, ("read", "write", "admin"), 200, 200, body={"evaluation_run_ids": ["run"]}
     ),
+    ("DELETE", "/v1/<entity>/<project>/runs"): Row(401, ("write", "admin"), 200, query="run=run"),
+    ("DELETE", "/v1/<entity>/<project>/predictions"): Row(
+        401, ("write", "admin"), 200, query="run=run&prediction=p"
+    ),
+    ("GET", "/v1/<entity>/<project>/deletions"): Row(401, ("read", "write", "admin"), 200),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}

@@ -553,6 +553,7 @@ def test_every_statement_uses_an_index(tmp_path: Path, kind: type[Document]) -> 
     for statement in asked:
         plan = [row[3] for row in opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")]
         assert [step for step in plan if "INDEX" in step], statement
+        plan = [step for step in plan if step != "SCAN CONSTANT ROW"]
         assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step], statement
     opened.close()
 
@@ -577,7 +578,7 @@ def test_examples_and_failures_are_read_by_their_own_index(
     statements: list[str] = []
     opened._db().reader().set_trace_callback(statements.append)
     assert list(opened.read_fields(Prediction, wanted, ["id", "example_key"])) == []
-    (statement,) = statements
+    (statement,) = [each for each in statements if "FROM predictions" in each]
     plan = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
     assert any(index in row[3] for row in plan), plan
     opened.close()

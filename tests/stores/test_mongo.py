@@ -248,7 +248,7 @@ def test_every_list_and_read_uses_an_index(
 ) -> None:
     store = opened(mongodb_uri)
     store.add_missing([a_score() for _ in range(200)], partial=False)
-    ids = store._find_ids(ScoreQuery("acme", "demo", **filters))
+    ids = store._find_ids(ScoreQuery("acme", "demo", **filters), {})
     for cursor in (ids, store._scores.find({"_id": {"$in": ["a", "b"]}}).sort("_id", 1)):
         stages = plan_stages(cursor.explain()["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in stages

@@ -283,11 +283,12 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
     ids = ["a", "b", "c"]
     for statement, values in (
         ids_statement(both),
-        (SELECT_SCORE, ids),
-        (SELECT_RETRIED, [*ids, "d", "e"]),
+        (SELECT_SCORE.format(visible=""), ids),
+        (SELECT_RETRIED.format(visible=""), [*ids, "d", "e"]),
         (SELECT_NEXT_PROJECT, ["a", "b"]),
-        (SELECT_SLOT, [*ids, "d", "e", "f", "g", "h"]),
+        (SELECT_SLOT.format(visible=""), [*ids, "d", "e", "f", "g", "h"]),
         ids_statement(replace(both, only_current=True)),
+        ids_statement(replace(both, only_current=True), hides=True),
         leaves_statement(replace(both, only_current=True), FIELDS, 10),
     ):
         plan = explain(store, statement, values)

@@ -18,9 +18,16 @@ from app.stores.checks import (
     WARN,
     CheckResult,
     check_clock,
+    check_deletions,
     check_space,
 )
-from app.stores.mongo.documents import DOCUMENT_INDEXES, KEY_INDEXES, SCORE_INDEXES, Index
+from app.stores.mongo.documents import (
+    DELETION_INDEXES,
+    DOCUMENT_INDEXES,
+    KEY_INDEXES,
+    SCORE_INDEXES,
+    Index,
+)
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.schema import SCHEMA, schema_version
 
@@ -61,6 +68,9 @@ def _check(
     for name, indexes in DOCUMENT_INDEXES.items():
         yield _indexes(scores.database[name], indexes)
     yield _indexes(keys, KEY_INDEXES)
+    deletions = scores.database["deletions"]
+    yield _indexes(deletions, DELETION_INDEXES)
+    yield check_deletions(deletions.count_documents({"pending": True}))
     yield from _space(scores.database.command("dbStats"))
     newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
     yield check_clock(next((document["_id"] for document in newest), None))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, MongoClient
+from pymongo import ASCENDING, DESCENDING
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
-from pymongo.database import Database
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
@@ -24,6 +23,7 @@ from app.stores.base import (
     Fields,
     Kept,
 )
+from app.stores.covered import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
     Stored,
@@ -40,6 +40,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
+from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import IS_TEXT, index_for_documents
 from app.stores.mongo.driver import is_too_large, our_errors, read_page
 from app.stores.mongo.writes import (
@@ -54,19 +55,14 @@ Documents = Collection[dict[str, Any]]
 MAJORITY = ReadConcern("majority")
 
 
-class MongoDocuments:
+class MongoDocuments(MongoDeletions):
     """The part of the MongoDB store that keeps documents, each kind in a collection of its own."""
-
-    _client: MongoClient[dict[str, Any]]
-    _database: Database[dict[str, Any]]
-
-    def _prepare_once(self) -> None:
-        raise NotImplementedError
 
     def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
         self._prepare_once()
         if not documents:
             return []
+        self._remove_covered(documents)
         collection, made = self._with_ids(documents)
 
         def add(session: ClientSession) -> list[DocumentOutcome]:
@@ -91,7 +87,10 @@ class MongoDocuments:
     ) -> AnyDocument | None:
         with our_errors():
             found = self._collection(kind).find_one(_named(entity, project, document_id))
-        return _to_document(kind, found) if found else None
+        document = _to_document(kind, found) if found else None
+        if document and run_of(document) is not None:
+            return None if is_covered(document, self._pending(entity, project)) else document
+        return document
 
     def find_documents(
         self, kind: type[AnyDocument], entity: str, project: str, document_ids: Sequence[str]
@@ -100,7 +99,12 @@ class MongoDocuments:
         collection = self._collection(kind)
 
         def find(wanted: list[str]) -> tuple[list[AnyDocument], bool]:
-            named = {"entity": entity, "project": project, "id": {"$in": wanted}}
+            named = {
+                "entity": entity,
+                "project": project,
+                "id": {"$in": wanted},
+                **self._visible(kind.collection, entity, project),
+            }
             found = collection.find(named).sort("id", ASCENDING).hint(f"{kind.collection}_by_id")
             documents, is_whole = read_page(found, len(wanted) + 1)  # More than there can be.
             return [_to_document(kind, each) for each in documents], is_whole
@@ -115,6 +119,7 @@ class MongoDocuments:
             "project": project,
             "retry_hash": {"$eq": retry_hash, **IS_TEXT},
             PRIMARY_KEY: {"$gt": after},
+            **self._visible(kind.collection, entity, project),
         }
         self._prepare_once()
         collection = self._collection(kind).with_options(read_concern=MAJORITY)
@@ -127,7 +132,8 @@ class MongoDocuments:
         self._prepare_once()  # The index in the hint must exist.
         if query.limit == 0:  # To MongoDB it is no limit.
             return []
-        found = _find(self._collection(kind), query, {PRIMARY_KEY: 1})
+        visible = self._visible(kind.collection, query.entity, query.project)
+        found = _find(self._collection(kind), query, visible, {PRIMARY_KEY: 1})
         with our_errors():
             return [each[PRIMARY_KEY] for each in found.limit(query.limit or 0)]
 
@@ -140,7 +146,8 @@ class MongoDocuments:
             collection = collection.with_options(read_concern=MAJORITY)
 
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
-            documents, cut_off = _read(collection, page)
+            visible = self._visible(kind.collection, page.entity, page.project)
+            documents, cut_off = _read(collection, page, visible)
             return [_to_document(kind, each) for each in documents], cut_off
 
         return read_in_pages(read, query)
@@ -152,7 +159,8 @@ class MongoDocuments:
         collection, shown = self._collection(kind), (PRIMARY_KEY, *names)
 
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
-            documents, cut_off = _read(collection, page, dict.fromkeys(shown, 1))
+            visible = self._visible(kind.collection, page.entity, page.project)
+            documents, cut_off = _read(collection, page, visible, dict.fromkeys(shown, 1))
             return [tuple(map(each.get, shown)) for each in documents], cut_off
 
         return read_rows_in_pages(read, query)
@@ -166,14 +174,20 @@ class MongoDocuments:
         update = {"$set": given} if given else {}
         if unset:
             update["$unset"] = unset
+        visible = self._visible(kind.collection, entity, project)
         with our_errors():
-            named = _named(entity, project, document_id)
+            named = _named(entity, project, document_id) | visible
             return self._collection(kind).update_one(named, update).matched_count == 1
 
     def delete_documents(
         self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
     ) -> int:
-        wanted = {"entity": entity, "project": project, "id": {"$in": list(document_ids)}}
+        wanted = {
+            "entity": entity,
+            "project": project,
+            "id": {"$in": list(document_ids)},
+            **self._visible(kind.collection, entity, project),
+        }
         with our_errors():
             return self._collection(kind).delete_many(wanted).deleted_count
 
@@ -285,9 +299,13 @@ def _named(entity: str, project: str, document_id: str) -> dict[str, Any]:
 
 
 def _find(
-    collection: Documents, query: DocumentQuery, fields: dict[str, int] | None = None
+    collection: Documents,
+    query: DocumentQuery,
+    visible: Mapping[str, Any],
+    fields: dict[str, int] | None = None,
 ) -> Cursor[dict[str, Any]]:
-    found = collection.find(_filter(query), fields).sort(PRIMARY_KEY, ASCENDING).skip(query.offset)
+    wanted = {**_filter(query), **visible}
+    found = collection.find(wanted, fields).sort(PRIMARY_KEY, ASCENDING).skip(query.offset)
     if query.project is None:
         return found
     # Without a hint, a server may read all projects in the order of `_id`.
@@ -295,11 +313,14 @@ def _find(
 
 
 def _read(
-    collection: Documents, page: DocumentQuery, fields: dict[str, int] | None = None
+    collection: Documents,
+    page: DocumentQuery,
+    visible: Mapping[str, Any],
+    fields: dict[str, int] | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the documents of a page, and whether there are fewer because they were large."""
     most = page.limit or 0
-    documents, is_whole = read_page(_find(collection, page, fields), most)
+    documents, is_whole = read_page(_find(collection, page, visible, fields), most)
     return documents, not is_whole and len(documents) < most
 
 

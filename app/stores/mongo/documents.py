@@ -108,6 +108,15 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
     return f"{collection}_of_run" if of_run else f"{collection}_by_project"
 
 
+DELETION_INDEXES = (
+    Index("deletions_by_project", ("entity", "project", "_id")),
+    Index(
+        "deletions_pending",
+        ("pending", "entity", "project"),  # Also without a project, to continue them all.
+        {"partialFilterExpression": {"pending": True}},
+    ),
+)
+
 KEY_INDEXES = (Index("api_keys_by_hash", ("key_hash",), {"unique": True}),)
 
 

@@ -43,6 +43,7 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
+from app.stores.covered import is_covered
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
@@ -51,6 +52,7 @@ from app.stores.mongo.document_store import (
     add_new_documents,
 )
 from app.stores.mongo.documents import (
+    DELETION_INDEXES,
     DOCUMENT_INDEXES,
     FORMER_DOCUMENT_INDEXES,
     KEY_INDEXES,
@@ -122,10 +124,12 @@ class MongoStore(MongoDocuments):
 
     def add_score(self, score: Score) -> Outcome:
         self._prepare_once()
+        self._remove_covered([score])
         return self._commits.submit(score)
 
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         self._prepare_once()
+        self._remove_covered(scores)
         with our_errors():
             if has_transactions(self._client):
                 return add_in_transaction(self._client, self._scores, scores, partial=partial)
@@ -135,6 +139,9 @@ class MongoStore(MongoDocuments):
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
     ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
         self._prepare_once()
+        for documents in groups:
+            self._remove_covered(documents)
+        self._remove_covered(scores)
         named = [self._with_ids(documents) for documents in groups]
         made = with_ids(scores)
 
@@ -161,12 +168,20 @@ class MongoStore(MongoDocuments):
                 raise Unsupported(
                     "A standalone MongoDB server has no change stream: use a replica set"
                 )
-            return read_changes(self._scores, (entity, project), cursor, limit, wait, self._closed)
+            changes = read_changes(
+                self._scores, (entity, project), cursor, limit, wait, self._closed
+            )
+        pending = self._pending(entity, project)
+        visible = [score for score in changes.scores if not is_covered(score, pending)]
+        return replace(changes, scores=visible)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
             found = self._scores.find_one({**_place(entity, project), "_id": score_id})
-        return to_score(found) if found else None
+        score = to_score(found) if found else None
+        if score and score.evaluation_run_id is not None:
+            return None if is_covered(score, self._pending(entity, project)) else score
+        return score
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         self._prepare_once()  # The index in the hint must exist.
@@ -174,11 +189,13 @@ class MongoStore(MongoDocuments):
             found = chain.from_iterable(current for current, _ in self._pages(query, SLOT_FIELDS))
             some = islice(found, query.offset, query.offset + query.limit)
             return [document["_id"] for document in some]
+        visible = self._visible("scores", query.entity, query.project)
         with our_errors():
-            return [document["_id"] for document in self._find_ids(query)]
+            return [document["_id"] for document in self._find_ids(query, visible)]
 
-    def _find_ids(self, query: ScoreQuery) -> Cursor[dict[str, Any]]:
-        found = self._scores.find(ids_filter(query), {"_id": 1}).sort("_id", _order(query))
+    def _find_ids(self, query: ScoreQuery, visible: Mapping[str, Any]) -> Cursor[dict[str, Any]]:
+        found = self._scores.find({**ids_filter(query), **visible}, {"_id": 1})
+        found = found.sort("_id", _order(query))
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(
@@ -205,7 +222,8 @@ class MongoStore(MongoDocuments):
         documents = [score_document(score) for score in scores]
         place = _place(scores[0].entity, scores[0].project)
         with our_errors():
-            newest = newest_by_slot(self._scores, place, documents)
+            visible = self._visible("scores", **place)
+            newest = newest_by_slot(self._scores, {**place, **visible}, documents)
         ranks = {document["_id"]: newest[slot_of(document)] for document in documents}
         return {score_id: newest for score_id, (_, newest) in ranks.items() if score_id != newest}
 
@@ -216,7 +234,8 @@ class MongoStore(MongoDocuments):
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         is_whole = False
         while not is_whole:
-            found = self._scores.find(wanted).sort(order).hint("scores_by_slot").limit(PAGE)
+            visible = self._visible("scores", **place)
+            found = self._scores.find({**wanted, **visible}).sort(order).hint("scores_by_slot")
             documents, is_whole = read_page(found, PAGE)
             yield from map(to_score, documents)
             if documents:
@@ -241,20 +260,23 @@ class MongoStore(MongoDocuments):
         """Yield pages of a query's documents: those to read, and those to leave out."""
         is_whole = False
         while not is_whole:
-            found = self._scores.find(ids_filter(query), projection)
+            place = _place(query.entity, query.project)
+            visible = self._visible("scores", **place)
+            found = self._scores.find({**ids_filter(query), **visible}, projection)
             found = found.sort("_id", _order(query)).hint(index_for(query))
             documents, is_whole = read_page(found, PAGE)
             if documents:
-                yield self._separated(query, documents)
+                among = {**place, **visible} if query.only_current else None
+                yield self._separated(documents, among)
                 query = behind(query, documents[-1]["_id"])
 
     def _separated(
-        self, query: ScoreQuery, documents: list[dict[str, Any]]
+        self, documents: list[dict[str, Any]], among: Mapping[str, Any] | None
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        if not query.only_current:
+        if among is None:
             return documents, []
         with our_errors():
-            newest = newest_by_slot(self._scores, _place(query.entity, query.project), documents)
+            newest = newest_by_slot(self._scores, among, documents)
         is_current = [rank_of(each) == newest[slot_of(each)] for each in documents]
         return (
             [each for each, current in zip(documents, is_current, strict=True) if current],
@@ -278,6 +300,7 @@ class MongoStore(MongoDocuments):
             "prediction_id": score.prediction_id,
             "_id": {"$gt": after},
             "retry_hash": score.retry_hash,
+            **self._visible("scores", score.entity, score.project),
         }
         with our_errors():
             found = self._durable().find(wanted, {"_id": 1}).hint("scores_by_prediction")
@@ -289,7 +312,8 @@ class MongoStore(MongoDocuments):
         return self._scores.with_options(read_concern=ReadConcern("majority"))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        wanted = {**_place(entity, project), "_id": {"$in": list(score_ids)}}
+        place = _place(entity, project)
+        wanted = {**place, "_id": {"$in": list(score_ids)}, **self._visible("scores", **place)}
         with our_errors():
             return self._scores.delete_many(wanted).deleted_count
 
@@ -317,7 +341,8 @@ class MongoStore(MongoDocuments):
     def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
         limit, is_whole = query.limit, False
         while limit > 0 and not is_whole:
-            found = self._durable().find(ids_filter(query)).sort("_id", ASCENDING)
+            visible = self._visible("scores", query.entity, query.project)
+            found = self._durable().find({**ids_filter(query), **visible}).sort("_id", ASCENDING)
             documents, is_whole = read_page(found.hint(index_for(query)), min(limit, PAGE))
             yield from map(to_score, documents)
             if documents:
@@ -368,6 +393,7 @@ class MongoStore(MongoDocuments):
         with our_errors():
             create_indexes(self._scores, SCORE_INDEXES)
             create_indexes(self._keys, KEY_INDEXES)
+            create_indexes(self._database["deletions"], DELETION_INDEXES)
             for kind in DOCUMENTS:
                 create_indexes(self._collection(kind), DOCUMENT_INDEXES[kind.collection])
             for name, former in FORMER_DOCUMENT_INDEXES.items():

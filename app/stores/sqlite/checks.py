@@ -11,8 +11,17 @@ from contextlib import closing
 from pathlib import Path
 
 from app.errors import ScorelineError, StoreInaccessible, StoreRefused
-from app.stores.checks import FAIL, OK, WARN, CheckResult, check_clock, check_space
+from app.stores.checks import (
+    FAIL,
+    OK,
+    WARN,
+    CheckResult,
+    check_clock,
+    check_deletions,
+    check_space,
+)
 from app.stores.sqlite.connections import our_errors
+from app.stores.sqlite.deletions import COUNT_PENDING
 from app.stores.sqlite.files import OTHERS, DatabaseFiles, inaccessible, write_lock
 from app.stores.sqlite.schema import MIGRATIONS, count_all, migrate, schema_version
 
@@ -37,6 +46,7 @@ def check(path: Path) -> Iterator[CheckResult]:
             yield _integrity(connection)
             if version == len(MIGRATIONS):
                 yield _indexes(connection)
+                yield check_deletions(connection.execute(COUNT_PENDING).fetchone()[0])
             newest = connection.execute("SELECT max(_id) FROM scores").fetchone()[0]
         yield _writing(path)
         yield _privacy(path)

@@ -34,20 +34,25 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
-from app.stores.sqlite.connections import SqliteConnections
-from app.stores.sqlite.rows import Row, checksum, damaged, marks
+from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
+from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
 
 NO_LIMIT = -1
 
+_SELECT_NEWEST = """
+    SELECT max(
+        ifnull((SELECT max(_id) FROM {}), ''),
+        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
+    )
+"""
+"""An id that is not lower than any of a table, nor than what a deletion covers."""
 
-class SqliteDocuments:
+
+class SqliteDocuments(SqliteDeletions):
     """The part of the embedded store that keeps documents, each kind in a table of its own."""
 
     def _begin_documents(self) -> None:
         self._document_commits = GroupCommit(self._add_groups)
-
-    def _db(self) -> SqliteConnections:
-        raise NotImplementedError
 
     def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
         self._db()
@@ -61,7 +66,8 @@ class SqliteDocuments:
     def find_document(
         self, kind: type[AnyDocument], entity: str, project: str, document_id: str
     ) -> AnyDocument | None:
-        found = self._db().read_one(_select_one(kind), entity, project, document_id)
+        statement = _select_one(kind) + self._visible(kind.collection, entity, project)
+        found = self._db().read_one(statement, entity, project, document_id)
         return _to_document(kind, found) if found else None
 
     def find_documents(
@@ -69,8 +75,8 @@ class SqliteDocuments:
     ) -> Iterator[AnyDocument]:
         def find(wanted: list[str]) -> tuple[list[AnyDocument], bool]:
             statement = (
-                f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(wanted)}) "
-                "ORDER BY id"
+                f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(wanted)})"
+                f"{self._visible(kind.collection, entity, project)} ORDER BY id"
             )
             rows, is_whole = self._db().read_page(statement, (entity, project, *wanted), _size)
             return [_to_document(kind, row) for row in rows], is_whole
@@ -81,14 +87,15 @@ class SqliteDocuments:
         self, kind: type[AnyDocument], entity: str, project: str, retry_hash: str, after: str
     ) -> AnyDocument | None:
         statement = (
-            f"{_select(kind)} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ? "
-            "ORDER BY _id DESC LIMIT 1"
+            f"{_select(kind)} WHERE entity = ? AND project = ? AND retry_hash = ? AND _id > ?"
+            f"{self._visible(kind.collection, entity, project)} ORDER BY _id DESC LIMIT 1"
         )
         found = self._db().read_one(statement, entity, project, retry_hash, after)
         return _to_document(kind, found) if found else None
 
     def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
-        rest, values = _conditions(query)
+        visible = self._visible(kind.collection, query.entity, query.project)
+        rest, values = _conditions(query, visible)
         statement = f"SELECT _id FROM {kind.collection} {rest}"
         return [row[0] for row in self._db().read_all(statement, values)]
 
@@ -96,7 +103,8 @@ class SqliteDocuments:
         self, kind: type[AnyDocument], query: DocumentQuery
     ) -> Iterator[AnyDocument]:
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
-            rest, values = _conditions(page)
+            visible = self._visible(kind.collection, page.entity, page.project)
+            rest, values = _conditions(page, visible)
             rows, is_whole = self._db().read_page(f"{_select(kind)} {rest}", values, _size)
             return [_to_document(kind, row) for row in rows], not is_whole
 
@@ -108,7 +116,8 @@ class SqliteDocuments:
         select = f"SELECT {', '.join((PRIMARY_KEY, *names))} FROM {kind.collection}"
 
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
-            rest, values = _conditions(page)
+            visible = self._visible(kind.collection, page.entity, page.project)
+            rest, values = _conditions(page, visible)
             rows, is_whole = self._db().read_page(f"{select} {rest}", values, _size)
             return rows, not is_whole
 
@@ -118,7 +127,8 @@ class SqliteDocuments:
         self, kind: type[Document], entity: str, project: str, document_id: str, **changes: Any
     ) -> bool:
         with self._db().transaction() as connection:
-            found = connection.execute(_select_one(kind), (entity, project, document_id)).fetchone()
+            statement = f"{_select_one(kind)} AND {visible(kind.collection)}"
+            found = connection.execute(statement, (entity, project, document_id)).fetchone()
             if found is None:
                 return False
             document: Document = replace(_to_document(kind, found), **changes)
@@ -132,7 +142,8 @@ class SqliteDocuments:
     ) -> int:
         statement = (
             f"DELETE FROM {kind.collection} "
-            f"WHERE entity = ? AND project = ? AND id IN ({marks(document_ids)})"
+            f"WHERE entity = ? AND project = ? AND id IN ({marks(document_ids)}) "
+            f"AND {visible(kind.collection)}"
         )
         with self._db().transaction() as connection:
             return connection.execute(statement, (entity, project, *document_ids)).rowcount
@@ -146,7 +157,8 @@ def add_new(
     With `partial`, as `add_accepted` does, otherwise as `add_documents` does.
     """
     kind = type(documents[0])
-    newest = connection.execute(f"SELECT max(_id) FROM {kind.collection}").fetchone()[0]
+    newest = connection.execute(_SELECT_NEWEST.format(kind.collection)).fetchone()[0] or None
+    remove_covered(connection, documents)
 
     def make() -> str:
         nonlocal newest
@@ -210,7 +222,7 @@ def _select_one(kind: type[Document]) -> str:
     return f"{_select(kind)} WHERE entity = ? AND project = ? AND id = ?"
 
 
-def _conditions(query: DocumentQuery) -> tuple[str, list[str | int]]:
+def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int]]:
     """Return the SQL after the table's name, and the values to bind."""
     allowed = {"entity": query.entity, "project": query.project}
     filters = {name: [value] for name, value in allowed.items() if value is not None}
@@ -225,11 +237,11 @@ def _conditions(query: DocumentQuery) -> tuple[str, list[str | int]]:
         if bound is not None:
             conditions.append(condition)
             values.append(bound)
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    where = f"WHERE {' AND '.join(conditions or ['true'])}{visible}"
     if "example_key" in query.filters:  # SQLite would read the whole run, in order.
         where = f"INDEXED BY predictions_by_example {where}"
     limit = NO_LIMIT if query.limit is None else query.limit
-    return f"{where}ORDER BY _id LIMIT ? OFFSET ?", [*values, limit, query.offset]
+    return f"{where} ORDER BY _id LIMIT ? OFFSET ?", [*values, limit, query.offset]
 
 
 def _row(document: Document) -> Row:

@@ -11,7 +11,7 @@ import orjson
 
 from app.errors import StoreDamaged
 from app.stores.base import Key, LeafPage, ScoreQuery, Tally
-from app.stores.sqlite.rows import IS_SUPERSEDED, Row, where
+from app.stores.sqlite.rows import Row, and_visible, superseded, where
 
 MAX_DISTINCT = 20_000
 """How many distinct leaves are counted before they are yielded."""
@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 def leaves_statement(
-    query: ScoreQuery, fields: Sequence[str], limit: int
+    query: ScoreQuery, fields: Sequence[str], limit: int, *, hides: bool = False
 ) -> tuple[str, list[str | int]]:
     """Return SQL for a query's first scores, and the values to bind.
 
@@ -39,7 +39,8 @@ def leaves_statement(
     fields, and the leaves.
     """
     conditions, values = where(query)
-    left_out = IS_SUPERSEDED if query.only_current else "0"
+    conditions += and_visible("scores", hides=hides)
+    left_out = superseded(hides=hides) if query.only_current else "0"
     names = (COLUMNS.get(name, name) for name in fields)
     columns = ", ".join(["_id", left_out, *names, "leaves"])
     statement = f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id LIMIT ?"

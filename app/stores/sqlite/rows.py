@@ -43,15 +43,19 @@ ROWS_A_STATEMENT = 250
 """How many scores one statement inserts; SQLite accepts at most 32,766 values."""
 
 SELECT_SCORES = f"SELECT {_COLUMNS}, sequence FROM scores"
-SELECT_SCORE = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND _id = ?"
+SELECT_SCORE = f"{SELECT_SCORES} WHERE entity = ? AND project = ? AND _id = ? {{visible}}"
+"""In this and other statements, `visible` is one more condition, beginning with AND, or nothing."""
+
 SELECT_RETRIED = f"""
     {SELECT_SCORES} INDEXED BY scores_by_prediction
     WHERE entity = ? AND project = ? AND prediction_id = ? AND _id > ? AND retry_hash = ?
+    {{visible}}
     ORDER BY _id DESC LIMIT 1
 """
 SELECT_CHANGES = f"""
     {SELECT_SCORES} INDEXED BY scores_by_sequence
-    WHERE entity = ? AND project = ? AND sequence > ? ORDER BY sequence LIMIT ?
+    WHERE entity = ? AND project = ? AND sequence > ? {{visible}}
+    ORDER BY sequence LIMIT ?
 """
 SELECT_SEQUENCE = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'scores'), 0)"
 """The highest sequence number that was ever assigned."""
@@ -80,7 +84,7 @@ _SAME_SLOT = """
 """
 IS_SUPERSEDED = f"""
     EXISTS (
-        SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT}
+        SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT} {{visible}}
         AND other.created_at >= scores.created_at
         AND (other.created_at > scores.created_at OR other._id > scores._id)
     )
@@ -90,7 +94,7 @@ IS_SUPERSEDED = f"""
 CURRENT_ID = f"""
     (
         SELECT other._id FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT}
-        ORDER BY other.created_at DESC, other._id DESC LIMIT 1
+        {{visible}} ORDER BY other.created_at DESC, other._id DESC LIMIT 1
     )
 """
 """The id of the current score of the same slot."""
@@ -98,7 +102,7 @@ CURRENT_ID = f"""
 SELECT_SLOT = f"""
     {SELECT_SCORES} INDEXED BY scores_by_slot
     WHERE entity = ? AND project = ? AND ifnull(evaluation_run_id, '') = ? AND prediction_id = ?
-    AND scorer_name = ? AND ifnull(annotator, '') = ? AND (created_at, _id) < (?, ?)
+    AND scorer_name = ? AND ifnull(annotator, '') = ? AND (created_at, _id) < (?, ?) {{visible}}
     ORDER BY created_at DESC, _id DESC
 """
 
@@ -113,6 +117,33 @@ SELECT_KEY = f"SELECT {_KEY_COLUMNS} FROM api_keys"
 NOTE_KEY_USE = """
     UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?) WHERE _id = ?
 """
+
+
+RUN_COLUMNS = {
+    "evaluation_runs": "id",
+    "predictions": "evaluation_run_id",
+    "scores": "evaluation_run_id",
+}
+"""The column with the id of the run, by table, in the order in which deletions clear them."""
+
+
+def visible(table: str, name: str | None = None) -> str:
+    """Return the condition that no pending deletion covers a row of `table`, called `name`."""
+    row = name or table
+    return f"""
+        NOT EXISTS (
+            SELECT 1 FROM deletions INDEXED BY deletions_pending
+            WHERE deletions.finished_at IS NULL AND deletions.entity = {row}.entity
+                AND deletions.project = {row}.project
+                AND deletions.evaluation_run_id = {row}.{RUN_COLUMNS[table]}
+                AND deletions.bound >= {row}._id
+        )
+    """
+
+
+def and_visible(table: str, name: str | None = None, *, hides: bool) -> str:
+    """Return this condition after AND if there are pending deletions, which `hides` says."""
+    return f" AND {visible(table, name)}" if hides else ""
 
 
 def checksum(values: Sequence[str | None]) -> int:
@@ -245,11 +276,15 @@ def damaged(name: object) -> StoreDamaged:
     return StoreDamaged(f"{str(name)[:36]!r} is not what was written")
 
 
-def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
-    """Return SQL for the ids of a query, and the values to bind."""
+def ids_statement(query: ScoreQuery, *, hides: bool = False) -> tuple[str, list[str | int]]:
+    """Return SQL for the ids of a query, and the values to bind.
+
+    With `hides`, what pending deletions cover is left out.
+    """
     conditions, values = where(query)
     if query.only_current:
-        conditions += f" AND NOT {IS_SUPERSEDED}"
+        conditions += f" AND NOT {superseded(hides=hides)}"
+    conditions += and_visible("scores", hides=hides)
     by = order(newest_first=query.newest_first)
     statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY {by} LIMIT ? OFFSET ?"
     return statement, [*values, query.limit, query.offset]
@@ -258,6 +293,11 @@ def ids_statement(query: ScoreQuery) -> tuple[str, list[str | int]]:
 def order(*, newest_first: bool) -> str:
     """Return the SQL of the order of scores."""
     return "_id DESC" if newest_first else "_id"
+
+
+def superseded(*, hides: bool) -> str:
+    """Return the condition that a newer score has the same slot."""
+    return IS_SUPERSEDED.format(visible=and_visible("scores", "other", hides=hides))
 
 
 def where(query: ScoreQuery) -> tuple[str, list[str]]:

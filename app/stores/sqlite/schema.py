@@ -386,6 +386,32 @@ _EXAMPLE_KEYS = (
     """,
 )
 
+_DELETIONS = (
+    """
+    CREATE TABLE deletions (
+        _id TEXT NOT NULL PRIMARY KEY,
+        entity TEXT NOT NULL,
+        project TEXT NOT NULL,
+        evaluation_run_id TEXT NOT NULL,
+        bound TEXT NOT NULL,
+        requested_by TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        predictions INTEGER NOT NULL,
+        scores INTEGER NOT NULL,
+        cleared INTEGER NOT NULL,
+        finished_at TEXT,
+        claimed_by TEXT,
+        claimed_until TEXT,
+        checksum INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX deletions_by_project ON deletions (entity, project, _id)",
+    """
+    CREATE INDEX deletions_pending ON deletions (entity, project, evaluation_run_id, bound)
+    WHERE finished_at IS NULL
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -398,6 +424,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _PREDICTIONS_AND_EVALUATION_RUNS,
     _SCORER_NAMES_AND_SLOTS,
     _EXAMPLE_KEYS,
+    _DELETIONS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 

@@ -56,6 +56,7 @@ from app.stores.missing import (
 )
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
+from app.stores.sqlite.deletions import remove_covered
 from app.stores.sqlite.documents import SqliteDocuments, add_new
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.leaf_rows import (
@@ -84,6 +85,7 @@ from app.stores.sqlite.rows import (
     SELECT_STORE_ID,
     NewRow,
     Row,
+    and_visible,
     ids_statement,
     insert_statement,
     key_row,
@@ -96,6 +98,7 @@ from app.stores.sqlite.rows import (
     to_key,
     to_keyed,
     to_score,
+    visible,
     where,
 )
 from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
@@ -175,6 +178,7 @@ class SqliteStore(SqliteDocuments):
         self, connection: sqlite3.Connection, rows: Sequence[NewRow], *, partial: bool
     ) -> list[Outcome]:
         scores = [row.score for row in rows]
+        remove_covered(connection, scores)
         # SQLite counts some more bytes than the texts have.
         max_bytes = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
         plans = plan_missing(
@@ -226,7 +230,8 @@ class SqliteStore(SqliteDocuments):
         deadline = time.monotonic() + wait
         store_id, sequence = self._read_cursor(cursor)
         while True:
-            rows, _ = db.read_page(SELECT_CHANGES, (entity, project, sequence, limit), row_size)
+            statement = SELECT_CHANGES.format(visible=self._visible("scores", entity, project))
+            rows, _ = db.read_page(statement, (entity, project, sequence, limit), row_size)
             left = deadline - time.monotonic()
             if rows or left <= 0 or db.closed.wait(min(left, POLL_SECONDS)):
                 break
@@ -252,11 +257,13 @@ class SqliteStore(SqliteDocuments):
         return match[1], int(match[2])
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        found = self._db().read_one(SELECT_SCORE, entity, project, score_id)
+        statement = SELECT_SCORE.format(visible=self._visible("scores", entity, project))
+        found = self._db().read_one(statement, entity, project, score_id)
         return to_score(found) if found else None
 
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
-        return [row[0] for row in self._db().read_all(*ids_statement(query))]
+        hides = self._hides(query.entity, query.project)
+        return [row[0] for row in self._db().read_all(*ids_statement(query, hides=hides))]
 
     def read_scores(
         self,
@@ -279,8 +286,11 @@ class SqliteStore(SqliteDocuments):
         score_ids = [score.score_id for score in scores]
         if not score_ids:
             return {}
-        statement = f"SELECT _id, {CURRENT_ID} FROM scores WHERE {_among(score_ids)}"
-        rows = self._db().read_all(statement, (scores[0].entity, scores[0].project, *score_ids))
+        place = (scores[0].entity, scores[0].project)
+        shown = and_visible("scores", "other", hides=self._hides(*place))
+        current = CURRENT_ID.format(visible=shown)
+        statement = f"SELECT _id, {current} FROM scores WHERE {_among(score_ids)}"
+        rows = self._db().read_all(statement, (*place, *score_ids))
         return {score_id: current for score_id, current in rows if score_id != current}
 
     def read_slot(self, score: Score) -> Iterator[Score]:
@@ -288,7 +298,8 @@ class SqliteStore(SqliteDocuments):
         place = (score.entity, score.project, *slot, score.annotator or "")
         bound, is_whole = (AFTER_ALL, AFTER_ALL), False
         while not is_whole:
-            rows, is_whole = self._db().read_page(SELECT_SLOT, (*place, *bound), row_size)
+            statement = SELECT_SLOT.format(visible=self._visible("scores", *place[:2]))
+            rows, is_whole = self._db().read_page(statement, (*place, *bound), row_size)
             for found in map(to_score, rows):
                 yield found
                 bound = (utc_text(found.created_at), found.score_id)
@@ -304,7 +315,8 @@ class SqliteStore(SqliteDocuments):
         size = texts_size if "value_json" in fields else leaves_size
         is_whole = False
         while not is_whole:
-            statement, values = leaves_statement(query, fields, LEAVES_PAGE)
+            hides = self._hides(query.entity, query.project)
+            statement, values = leaves_statement(query, fields, LEAVES_PAGE, hides=hides)
             rows, is_whole = self._db().read_page(statement, values, size)
             if not rows:
                 return
@@ -314,11 +326,12 @@ class SqliteStore(SqliteDocuments):
 
     def find_retried(self, score: Score, after: str) -> str | None:
         values = (score.entity, score.project, score.prediction_id, after, score.retry_hash or "")
-        found = self._db().read_one(SELECT_RETRIED, *values)
+        shown = self._visible("scores", score.entity, score.project)
+        found = self._db().read_one(SELECT_RETRIED.format(visible=shown), *values)
         return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        statement = f"DELETE FROM scores WHERE {_among(score_ids)}"
+        statement = f"DELETE FROM scores WHERE {_among(score_ids)} AND {visible('scores')}"
         with self._db().transaction() as connection:
             highest = _highest_id(connection, {(entity, project)})
             if highest in score_ids:
@@ -337,9 +350,11 @@ class SqliteStore(SqliteDocuments):
 
     def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
         conditions, values = where(query)
-        statement = f"{SELECT_SCORES} WHERE {conditions} AND _id > ? ORDER BY _id LIMIT ?"
         after, limit, is_whole = "", query.limit, False
         while limit > 0 and not is_whole:
+            shown = self._visible("scores", query.entity, query.project)
+            wanted = f"WHERE {conditions} AND _id > ?{shown} ORDER BY _id LIMIT ?"
+            statement = f"{SELECT_SCORES} {wanted}"
             rows, is_whole = self._db().read_page(statement, (*values, after, limit), row_size)
             yield from map(to_score, rows)
             if rows:

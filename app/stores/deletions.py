@@ -1,0 +1,115 @@
+"""Deletions of evaluation runs and predictions: the part of a store's contract about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.ids import id_time
+
+LEASE_SECONDS = 5.0
+"""For how long a worker that continues a deletion keeps others from doing so."""
+
+MAX_FINISHED = 1_000
+"""How many finished deletions of a project are kept, to be listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """The deletion of an evaluation run with the predictions and scores in it.
+
+    It covers what has an id up to `bound`, which was the highest id when the deletion began.
+    `runs` (0 or 1), `predictions` and `scores` count what was there, and `cleared` how many of
+    these have been removed.
+    """
+
+    deletion_id: str
+    """A UUIDv7 of the time when the deletion began."""
+    entity: str
+    project: str
+    evaluation_run_id: str
+    bound: str
+    requested_by: str
+    """The id of the API key."""
+    runs: int
+    predictions: int
+    scores: int
+    cleared: int = 0
+    finished_at: datetime | None = None
+    """When nothing was left, in whole milliseconds of UTC."""
+
+    @property
+    def requested_at(self) -> datetime:
+        """The time in `deletion_id`."""
+        return id_time(self.deletion_id)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something may be left to remove."""
+        return self.finished_at is None
+
+    @property
+    def state(self) -> str:
+        """The word for it in responses."""
+        return "pending" if self.is_pending else "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """How many predictions and scores a call deleted, and whether that is all of them."""
+
+    predictions: int
+    scores: int
+    is_whole: bool
+
+
+class Deletions(Protocol):
+    """The methods of a store that delete evaluation runs and predictions with what is in them.
+
+    No other method returns or counts what a pending deletion covers, apart from `read_scores`,
+    which the ids are given to, and `extent`.
+    """
+
+    def begin_deletions(
+        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+    ) -> list[Deletion]:
+        """Hide runs with the predictions and scores in them; return a deletion for each.
+
+        Runs of which nothing is there are left out. What is written from now on is not covered:
+        new ids are higher, and a write with a lower id raises BeingDeleted until the deletion is
+        finished. On MongoDB that holds if the machines' clocks agree within CLOCK_SECONDS, and for
+        calls that begin so long after this one.
+        """
+
+    def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
+        """Remove up to `limit` of what a deletion covers, and return the deletion as it is then.
+
+        Returns None if another worker is at it. Killed at any point, it can be called again.
+        """
+
+    def list_deletions(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        *,
+        pending: bool | None = None,
+        after: str = "",
+        limit: int,
+    ) -> list[Deletion]:
+        """Return the deletions of one or all projects, pending, finished or both, oldest first."""
+
+    def delete_predictions(
+        self,
+        entity: str,
+        project: str,
+        predictions: Sequence[tuple[str, str | None]],
+        limit: int,
+    ) -> Deleted:
+        """Delete predictions with their scores in one transaction, but at most `limit` scores.
+
+        A prediction is given by its id and its run, or None for no run. Its scores are those in
+        this run and, if the prediction is stored, those in no run. If it has more, it stays until a
+        call deletes the last ones.
+        """

@@ -1,0 +1,280 @@
+"""Deletions of evaluation runs and predictions in the MongoDB store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from app.errors import StoreUnavailable, TooLarge
+from app.ids import new_id
+from app.stores.base import Score
+from app.stores.covered import Item, by_project, check_not_covered, names_of
+from app.stores.deletions import LEASE_SECONDS, MAX_FINISHED, Deleted, Deletion
+from app.stores.mongo.driver import our_errors
+from app.stores.mongo.writes import has_transactions, in_transaction
+
+Documents = Collection[dict[str, Any]]
+
+PENDING = "pending"
+"""A field that only the documents of pending deletions have, so that their index is small."""
+
+RUN_FIELDS = {
+    "evaluation_runs": "id",
+    "predictions": "evaluation_run_id",
+    "scores": "evaluation_run_id",
+}
+"""The field with the id of the run, by collection, in the order in which they are cleared."""
+
+RUN_INDEXES = {
+    "evaluation_runs": "evaluation_runs_by_id",
+    "predictions": "predictions_of_run",
+    "scores": "scores_by_run",
+}
+
+NO_RUN = (None, "")
+
+
+def without_covered(name: str, pending: Iterable[Deletion]) -> dict[str, Any]:
+    """Return the filter that leaves out what deletions cover in a collection."""
+    covered = [_covered(name, each) for each in pending]
+    return {"$nor": covered} if covered else {}
+
+
+def _covered(name: str, deletion: Deletion) -> dict[str, Any]:
+    return {
+        "entity": deletion.entity,
+        "project": deletion.project,
+        RUN_FIELDS[name]: deletion.evaluation_run_id,
+        "_id": {"$lte": deletion.bound},
+    }
+
+
+class MongoDeletions:
+    """The part of the MongoDB store that deletes evaluation runs and predictions."""
+
+    _client: MongoClient[dict[str, Any]]
+    _database: Database[dict[str, Any]]
+
+    def _prepare_once(self) -> None:
+        raise NotImplementedError
+
+    def _pending(self, entity: str | None = None, project: str | None = None) -> list[Deletion]:
+        """Return the pending deletions of a project, or of all."""
+        place = {"entity": entity, "project": project}
+        wanted = {name: value for name, value in place.items() if value is not None}
+        found = self._database["deletions"].find({**wanted, PENDING: True})
+        with our_errors():
+            return [_to_deletion(each) for each in found]
+
+    def _visible(
+        self, name: str, entity: str | None = None, project: str | None = None
+    ) -> dict[str, Any]:
+        """Return the filter that leaves out what pending deletions cover in a collection."""
+        return without_covered(name, self._pending(entity, project))
+
+    def _remove_covered(self, new: Iterable[Item]) -> None:
+        """Remove what pending deletions cover and what has an id or key of `new` documents.
+
+        Raises BeingDeleted if such a deletion would cover one of `new` itself.
+        """
+        named = [each for each in new if names_of([each])]
+        for (entity, project), some in by_project(named).items():
+            with suppress(TooLarge):  # No project has a name that is too large for a query.
+                pending = self._pending(entity, project)
+                self._remove_named(some, pending)
+
+    def _remove_named(self, new: Sequence[Item], pending: Sequence[Deletion]) -> None:
+        check_not_covered(pending, new)
+        name = "scores" if isinstance(new[0], Score) else new[0].collection
+        for deletion in pending:
+            for kind, texts in names_of(new).items():
+                field = "_id" if (name, kind) == ("scores", "id") else kind
+                wanted = {"$and": [{field: {"$in": texts}}], **_covered(name, deletion)}
+                with our_errors():
+                    self._remove(name, wanted)
+
+    def begin_deletions(
+        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+    ) -> list[Deletion]:
+        self._prepare_once()
+        begun = []
+        with our_errors():
+            pending = self._pending(entity, project)
+            for run_id in dict.fromkeys(run_ids):
+                made = self._new((entity, project, run_id), pending, requested_by)
+                if made.runs or made.predictions or made.scores:
+                    self._database["deletions"].insert_one(_to_bson(made))
+                    begun.append(made)
+            self._forget(entity, project)
+        return begun
+
+    def _new(
+        self, run: tuple[str, str, str], pending: Sequence[Deletion], requested_by: str
+    ) -> Deletion:
+        """Return a deletion of a run (entity, project, id), with the number of documents in it."""
+        entity, project, run_id = run
+        place = {"entity": entity, "project": project}
+        newest, counts = [""], []
+        for name, field in RUN_FIELDS.items():
+            wanted = {**place, field: run_id, **without_covered(name, pending)}
+            collection, index = self._database[name], RUN_INDEXES[name]
+            found = collection.find(wanted, {"_id": 1}).hint(index)
+            newest += [each["_id"] for each in found.sort("_id", DESCENDING).limit(1)]
+            counts.append(collection.count_documents(wanted, hint=index))
+        runs, predictions, scores = counts
+        return Deletion(
+            deletion_id=new_id(),
+            entity=entity,
+            project=project,
+            evaluation_run_id=run_id,
+            bound=max(newest),
+            requested_by=requested_by,
+            runs=runs,
+            predictions=predictions,
+            scores=scores,
+        )
+
+    def _forget(self, entity: str, project: str) -> None:
+        """Remove the oldest finished deletions of a project."""
+        deletions = self._database["deletions"]
+        wanted = {"entity": entity, "project": project, PENDING: None}
+        found = deletions.find(wanted, {"_id": 1}).sort("_id", DESCENDING)
+        for last in found.skip(MAX_FINISHED).limit(1):
+            deletions.delete_many({**wanted, "_id": {"$lte": last["_id"]}})
+
+    def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
+        deletions, now = self._database["deletions"], datetime.now(UTC)
+        named = {
+            "_id": deletion.deletion_id,
+            "entity": deletion.entity,
+            "project": deletion.project,
+        }
+        is_free = [{"claimed_by": {"$in": [None, worker]}}, {"claimed_until": {"$lt": now}}]
+        claim = {"claimed_by": worker, "claimed_until": now + timedelta(seconds=LEASE_SECONDS)}
+        with our_errors():
+            if not deletions.update_one({**named, "$or": is_free}, {"$set": claim}).matched_count:
+                return None
+            cleared = self._clear(deletion, limit)
+            progress: dict[str, Any] = {"$inc": {"cleared": cleared}}
+            if cleared < limit:
+                total = deletion.runs + deletion.predictions + deletion.scores
+                progress = {
+                    "$set": {"finished_at": now, "cleared": total},
+                    "$unset": {PENDING: "", "claimed_by": ""},
+                }
+            after = ReturnDocument.AFTER
+            found = deletions.find_one_and_update(
+                {**named, PENDING: True}, progress, return_document=after
+            ) or deletions.find_one(named)
+        if found is None:
+            raise StoreUnavailable("the deletion is no longer listed")
+        return _to_deletion(found)
+
+    def _clear(self, deletion: Deletion, limit: int) -> int:
+        """Remove up to `limit` documents that a deletion covers; return how many were found."""
+        cleared = 0
+        for name in RUN_FIELDS:
+            most, index = limit - cleared, RUN_INDEXES[name]
+            cleared += self._remove(name, _covered(name, deletion), most, index)
+        return cleared
+
+    def _remove(
+        self,
+        name: str,
+        wanted: Mapping[str, Any],
+        limit: int | None = None,
+        index: str | None = None,
+        session: ClientSession | None = None,
+    ) -> int:
+        """Remove up to `limit` documents of a collection; return how many were found.
+
+        Another worker may have removed some of them at the same time.
+        """
+        if limit == 0:
+            return 0
+        collection = self._database[name]
+        found = collection.find(wanted, {"_id": 1}, session=session).limit(limit or 0)
+        ids = [each["_id"] for each in (found.hint(index) if index else found)]
+        if not ids:
+            return 0
+        place = {each: wanted[each] for each in ("entity", "project")}
+        collection.delete_many({"_id": {"$in": ids}, **place}, session=session)
+        return len(ids)
+
+    def list_deletions(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        *,
+        pending: bool | None = None,
+        after: str = "",
+        limit: int,
+    ) -> list[Deletion]:
+        place = {"entity": entity, "project": project}
+        wanted: dict[str, Any] = {name: value for name, value in place.items() if value is not None}
+        if pending is not None:
+            wanted[PENDING] = True if pending else None
+        wanted["_id"] = {"$gt": after}
+        self._prepare_once()
+        found = self._database["deletions"].find(wanted).sort("_id", ASCENDING).limit(limit)
+        with our_errors():
+            return [_to_deletion(each) for each in found]
+
+    def delete_predictions(
+        self,
+        entity: str,
+        project: str,
+        predictions: Sequence[tuple[str, str | None]],
+        limit: int,
+    ) -> Deleted:
+        self._prepare_once()
+        pending = self._pending(entity, project)
+        place = {"entity": entity, "project": project}
+
+        def delete(session: ClientSession | None = None) -> Deleted:
+            num_predictions = num_scores = 0
+            for prediction_id, run_id in predictions:
+                run = {"$in": NO_RUN} if run_id in NO_RUN else run_id
+                named = {**place, "id": prediction_id, "evaluation_run_id": run}
+                named |= without_covered("predictions", pending)
+                stored = self._database["predictions"].find_one(named, {"_id": 1}, session=session)
+                runs = [run_id, *NO_RUN] if stored or run_id in NO_RUN else [run_id]
+                wanted = {
+                    **place,
+                    "prediction_id": prediction_id,
+                    "evaluation_run_id": {"$in": runs},
+                    **without_covered("scores", pending),
+                }
+                most, index = limit - num_scores, "scores_by_prediction"
+                removed = self._remove("scores", wanted, most, index, session)
+                num_scores += removed
+                if removed == most and self._database["scores"].find_one(wanted, session=session):
+                    return Deleted(num_predictions, num_scores, is_whole=False)
+                if stored:
+                    self._remove("predictions", named, 1, "predictions_by_id", session)
+                num_predictions += bool(stored or removed)
+            return Deleted(num_predictions, num_scores, is_whole=True)
+
+        with our_errors():
+            if has_transactions(self._client):
+                return in_transaction(self._client, delete)
+            return delete()
+
+
+def _to_bson(deletion: Deletion) -> dict[str, Any]:
+    values = {name: value for name, value in asdict(deletion).items() if value is not None}
+    return {"_id": values.pop("deletion_id"), **values, PENDING: True}
+
+
+def _to_deletion(bson: Mapping[str, Any]) -> Deletion:
+    values: dict[str, Any] = {each.name: bson.get(each.name) for each in fields(Deletion)}
+    values["deletion_id"] = bson["_id"]
+    return Deletion(**values)

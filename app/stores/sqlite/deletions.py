@@ -1,0 +1,266 @@
+"""Deletions of evaluation runs and predictions in the embedded store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.ids import next_id, utc_text
+from app.stores.base import Document, Score
+from app.stores.covered import by_project, check_not_covered, names_of
+from app.stores.deletions import LEASE_SECONDS, MAX_FINISHED, Deleted, Deletion
+from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.rows import (
+    NOTE_HIGHEST_ID,
+    RUN_COLUMNS,
+    Row,
+    and_visible,
+    checksum,
+    damaged,
+    marks,
+    visible,
+)
+
+_COLUMNS = tuple("_id" if each.name == "deletion_id" else each.name for each in fields(Deletion))
+_CHANGING = frozenset({"cleared", "finished_at"})
+_NAMES = ", ".join((*_COLUMNS, "checksum"))
+_INSERT = f"INSERT INTO deletions ({_NAMES}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_SELECT = f"SELECT {_NAMES} FROM deletions"
+_PENDING = f"{_SELECT} INDEXED BY deletions_pending WHERE finished_at IS NULL"
+
+COUNT_PENDING = "SELECT count(*) FROM deletions WHERE finished_at IS NULL"
+
+SELECT_HIGHEST = """
+    SELECT max(
+        ifnull((SELECT max(_id) FROM scores WHERE entity = ? AND project = ?), ''),
+        ifnull((SELECT max(_id) FROM predictions), ''),
+        ifnull((SELECT max(_id) FROM evaluation_runs), ''),
+        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
+    )
+"""
+"""An id that is not lower than any of a project; new ids are higher once `meta` has it."""
+
+_FORGET = """
+    DELETE FROM deletions WHERE entity = ? AND project = ? AND finished_at IS NOT NULL AND _id <= (
+        SELECT _id FROM deletions WHERE entity = ? AND project = ? AND finished_at IS NOT NULL
+        ORDER BY _id DESC LIMIT 1 OFFSET ?
+    )
+"""
+_CLAIM = """
+    UPDATE deletions SET claimed_by = ?, claimed_until = ?
+    WHERE _id = ? AND (claimed_by IS NULL OR claimed_by = ? OR claimed_until < ?)
+"""
+_PROGRESS = """
+    UPDATE deletions SET cleared = cleared + ? WHERE _id = ? AND finished_at IS NULL
+"""
+_FINISH = """
+    UPDATE deletions
+    SET finished_at = ?, cleared = runs + predictions + scores, claimed_by = NULL
+    WHERE _id = ? AND finished_at IS NULL
+"""
+
+
+def pending_of(connection: sqlite3.Connection, entity: str, project: str) -> list[Deletion]:
+    """Return the pending deletions of a project, within a transaction."""
+    statement = f"{_PENDING} AND entity = ? AND project = ?"
+    return [_to_deletion(row) for row in connection.execute(statement, (entity, project))]
+
+
+def remove_covered(
+    connection: sqlite3.Connection, new: Sequence[Score] | Sequence[Document]
+) -> None:
+    """Remove what pending deletions cover and what has an id or key of `new` documents or scores.
+
+    Raises BeingDeleted if such a deletion would cover one of `new` itself.
+    """
+    for (entity, project), some in by_project(new).items():
+        pending = pending_of(connection, entity, project)
+        if not pending:
+            continue
+        check_not_covered(pending, some)
+        table = "scores" if isinstance(some[0], Score) else some[0].collection
+        for name, texts in names_of(some).items():
+            column = "_id" if (table, name) == ("scores", "id") else name
+            statement = f"""
+                DELETE FROM {table} WHERE entity = ? AND project = ?
+                AND {column} IN ({marks(texts)}) AND NOT {visible(table)}
+            """
+            connection.execute(statement, (entity, project, *texts))
+
+
+class SqliteDeletions:
+    """The part of the embedded store that deletes evaluation runs and predictions."""
+
+    def _db(self) -> SqliteConnections:
+        raise NotImplementedError
+
+    def _hides(self, entity: str, project: str) -> bool:
+        """Return whether there are pending deletions in a project."""
+        return bool(self._pending(f"{_PENDING} AND entity = ? AND project = ?", entity, project))
+
+    def _pending(self, statement: str, *values: str) -> list[Deletion]:
+        # A damaged one would hide something else, which decoding it notices.
+        return [_to_deletion(row) for row in self._db().read_all(statement, values)]
+
+    def _visible(self, table: str, entity: str | None, project: str | None) -> str:
+        """Return a condition, beginning with AND, that hides what pending deletions cover.
+
+        It is empty if there are none in the project, or in any project.
+        """
+        if entity is None or project is None:
+            return and_visible(table, hides=bool(self._pending(_PENDING)))
+        return and_visible(table, hides=self._hides(entity, project))
+
+    def begin_deletions(
+        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+    ) -> list[Deletion]:
+        with self._db().transaction() as connection:
+            bound = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
+            connection.execute(NOTE_HIGHEST_ID, (bound,))
+            connection.execute(_FORGET, (entity, project, entity, project, MAX_FINISHED))
+            begun = []
+            for run_id in dict.fromkeys(run_ids):
+                made = _new(connection, (entity, project, run_id), bound, requested_by)
+                if made.runs or made.predictions or made.scores:
+                    values = [getattr(made, each.name) for each in fields(made)]
+                    connection.execute(_INSERT, (*values, _checksum(values)))
+                    begun.append(made)
+            return begun
+
+    def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
+        now = datetime.now(UTC)
+        until = utc_text(now + timedelta(seconds=LEASE_SECONDS))
+        claim = (worker, until, deletion.deletion_id, worker, utc_text(now))
+        with self._db().transaction() as connection:
+            if connection.execute(_CLAIM, claim).rowcount == 0:
+                return None
+            cleared = _clear(connection, deletion, limit)
+            connection.execute(_PROGRESS, (cleared, deletion.deletion_id))
+            if cleared < limit:
+                connection.execute(_FINISH, (utc_text(now), deletion.deletion_id))
+            row = connection.execute(f"{_SELECT} WHERE _id = ?", (deletion.deletion_id,)).fetchone()
+            return _to_deletion(row)
+
+    def list_deletions(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        *,
+        pending: bool | None = None,
+        after: str = "",
+        limit: int,
+    ) -> list[Deletion]:
+        conditions, values = ["_id > ?"], [after]
+        if entity is not None and project is not None:
+            conditions, values = (
+                [*conditions, "entity = ?", "project = ?"],
+                [after, entity, project],
+            )
+        if pending is not None:
+            conditions.append(f"finished_at IS {'NULL' if pending else 'NOT NULL'}")
+        statement = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY _id LIMIT ?"
+        return [_to_deletion(row) for row in self._db().read_all(statement, [*values, limit])]
+
+    def delete_predictions(
+        self,
+        entity: str,
+        project: str,
+        predictions: Sequence[tuple[str, str | None]],
+        limit: int,
+    ) -> Deleted:
+        num_predictions = num_scores = 0
+        with self._db().transaction() as connection:
+            highest = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
+            connection.execute(NOTE_HIGHEST_ID, (highest,))
+            for prediction_id, run_id in predictions:
+                place = (entity, project, prediction_id, run_id or "")
+                stored = connection.execute(_IS_STORED, place).fetchone()
+                runs = (run_id or "", "" if stored else run_id or "")
+                most = limit - num_scores
+                values = (entity, project, prediction_id, *runs, most + 1)
+                found = [row[0] for row in connection.execute(_SCORES_OF, values)]
+                connection.executemany(
+                    "DELETE FROM scores WHERE sequence = ?", [(each,) for each in found[:most]]
+                )
+                num_scores += min(len(found), most)
+                if len(found) > most:
+                    return Deleted(num_predictions, num_scores, is_whole=False)
+                connection.execute(_DELETE_PREDICTION, place)
+                num_predictions += bool(stored or found)
+        return Deleted(num_predictions, num_scores, is_whole=True)
+
+
+_PREDICTION = f"""
+    FROM predictions WHERE entity = ? AND project = ? AND id = ?
+    AND ifnull(evaluation_run_id, '') = ? AND {visible("predictions")}
+"""
+_IS_STORED = f"SELECT 1 {_PREDICTION}"
+_DELETE_PREDICTION = f"DELETE {_PREDICTION}"
+_SCORES_OF = f"""
+    SELECT sequence FROM scores WHERE entity = ? AND project = ? AND prediction_id = ?
+    AND ifnull(evaluation_run_id, '') IN (?, ?) AND {visible("scores")} LIMIT ?
+"""
+
+
+def _new(
+    connection: sqlite3.Connection, run: tuple[str, str, str], bound: str, requested_by: str
+) -> Deletion:
+    """Return a deletion of a run (entity, project, id), with the number of visible rows in it."""
+    counts = []
+    for table, column in RUN_COLUMNS.items():
+        statement = f"""
+            SELECT count(*) FROM {table}
+            WHERE entity = ? AND project = ? AND {column} = ? AND {visible(table)}
+        """
+        counts += connection.execute(statement, run).fetchone()
+    newest = connection.execute("SELECT max(_id) FROM deletions").fetchone()[0]
+    runs, predictions, scores = counts
+    return Deletion(
+        deletion_id=next_id(newest),
+        entity=run[0],
+        project=run[1],
+        evaluation_run_id=run[2],
+        bound=bound,
+        requested_by=requested_by,
+        runs=runs,
+        predictions=predictions,
+        scores=scores,
+    )
+
+
+def _clear(connection: sqlite3.Connection, deletion: Deletion, limit: int) -> int:
+    """Remove up to `limit` rows that a deletion covers, and return how many were removed."""
+    cleared = 0
+    place = (deletion.entity, deletion.project, deletion.evaluation_run_id, deletion.bound)
+    for table, column in RUN_COLUMNS.items():
+        statement = f"""
+            DELETE FROM {table} WHERE rowid IN (
+                SELECT rowid FROM {table}
+                WHERE entity = ? AND project = ? AND {column} = ? AND _id <= ? LIMIT ?
+            )
+        """
+        cleared += connection.execute(statement, (*place, limit - cleared)).rowcount
+    return cleared
+
+
+def _checksum(values: Sequence[Any]) -> int:
+    """Return the checksum of the columns that never change."""
+    pairs = zip(_COLUMNS, values, strict=False)
+    return checksum([str(value) for name, value in pairs if name not in _CHANGING])
+
+
+def _to_deletion(row: Row) -> Deletion:
+    """Return the deletion of a row of _SELECT. Raises StoreDamaged."""
+    *values, expected = row
+    if _checksum(values) != expected:
+        raise damaged(values[0])
+    finished_at = values.pop()
+    try:
+        moment = None if finished_at is None else datetime.fromisoformat(finished_at)
+    except (TypeError, ValueError) as error:
+        raise damaged(values[0]) from error
+    names = (each.name for each in fields(Deletion))
+    return Deletion(**dict(zip(names, [*values, moment], strict=True)))
