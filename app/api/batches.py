@@ -115,8 +115,7 @@ def partial_response(results: Results, num_replayed: int) -> dict[str, Any]:
 
 def import_response(batch: Batch, kept: list[Kept]) -> dict[str, Any]:
     """Return the response to an import; `kept` is what was done with the valid elements."""
-    valid = [element for element in batch if element.body is not None]
-    ids = [(element.body or {})[element.kind.id_field] for element in valid]
+    ids = [element.body[element.kind.id_field] for element in batch if element.body is not None]
     results = batch.results(zip(kept, ids, strict=True))
     return {
         "num_created": kept.count(Kept.CREATED),
