@@ -30,6 +30,7 @@ CHECKS = [
     "schema",
     "integrity",
     "indexes",
+    "deletions",
     "writing",
     "privacy",
     "clock",
