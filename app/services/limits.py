@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from app.errors import Busy, StoreRefused
@@ -23,6 +24,9 @@ _TIMEOUTS: dict[str, dict[str, Any]] = {
     "memcached": {"timeout": 0.5, "connect_timeout": 0.5},
 }
 """Timeouts by kind of store, named as its client names them; short, because requests wait."""
+
+_CLIENTS = {"redis": "redis", "memcached": "pymemcache"}
+"""The module of the client by kind of store; the extra of Scoreline has the name of the kind."""
 
 
 class Limit(Protocol):
@@ -71,11 +75,13 @@ class SharedLimit:
         from limits.storage import storage_from_string
         from limits.strategies import SlidingWindowCounterRateLimiter
 
-        timeouts = next(given for name, given in _TIMEOUTS.items() if url.startswith(name))
+        kind = next(name for name in _TIMEOUTS if url.startswith(name))
         try:
-            storage = storage_from_string(url, wrap_exceptions=True, **timeouts)
+            storage = storage_from_string(url, wrap_exceptions=True, **_TIMEOUTS[kind])
         except ConfigurationError as error:
-            raise StoreRefused(f"SCORELINE_RATE_LIMIT_STORE cannot be used: {error}") from None
+            advice = "" if find_spec(_CLIENTS[kind]) else f"; run pip install 'scoreline[{kind}]'"
+            message = f"SCORELINE_RATE_LIMIT_STORE cannot be used: {error}{advice}"
+            raise StoreRefused(message) from None
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._rate = RateLimitItemPerSecond(amount, seconds, "scoreline")
         self._away = (StorageError, OSError)

@@ -203,7 +203,11 @@ def test_worker_processes_that_share_a_store_count_together(redis: str, tmp_path
     assert all(0 < int(answer.headers["Retry-After"]) <= HOUR for answer in answers[5:])
 
 
-def test_a_store_whose_driver_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_whose_client_is_missing_is_refused_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(StoreRefused, match=r"^SCORELINE_RATE_LIMIT_STORE cannot be used: .*redis"):
+    with pytest.raises(StoreRefused) as refused:
         SharedLimit(1, 1, "redis://127.0.0.1")
+    assert str(refused.value).startswith("SCORELINE_RATE_LIMIT_STORE cannot be used: ")
+    assert str(refused.value).endswith("; run pip install 'scoreline[redis]'")
