@@ -129,7 +129,7 @@ def keys_revoke(key_id: str, *, cascade: bool, as_json: bool) -> None:
     if as_json:
         write_json(KeyRevokeRes().dump({**asdict(revoked.key), **asdict(revoked)}))
         return
-    note(f"revoked {key_id}")
+    note(f"{key_id} was revoked before" if revoked.was_revoked else f"revoked {key_id}")
     if cascade:
         note(f"revoked {counted(revoked.also_revoked, 'key')} created with it")
     elif revoked.left_in_use:

@@ -85,11 +85,13 @@ WRITE_USES_SECONDS = 60.0
 class Revoked:
     """The result of a revocation.
 
-    `also_revoked` counts the keys that were created with the key and revoked along with it,
-    `left_in_use` those that were created with it and are still in use.
+    `was_revoked` says whether the key itself was revoked before. `also_revoked` counts the keys
+    that were created with the key and revoked along with it, `left_in_use` those that were created
+    with it and are still in use.
     """
 
     key: ApiKey
+    was_revoked: bool
     also_revoked: int
     left_in_use: int
 
@@ -167,7 +169,8 @@ def revoke_key(
     created = [each for each in _created_with(key_id, known.values()) if _is_in_use(each)]
     if key is None or (key.revoked_at and not (cascade and created)):
         raise NotFound(f"no key {key_id} is in use")
-    if not key.revoked_at:
+    was_revoked = key.revoked_at is not None
+    if not was_revoked:
         key = _revoke(store, key, caller)
     also_revoked = 0
     while cascade and created:
@@ -178,7 +181,7 @@ def revoke_key(
         # One of them may have created another in the meantime.
         keys = _walk_keys(store, caller)
         created = [each for each in _created_with(key_id, keys) if _is_in_use(each)]
-    return Revoked(key, also_revoked, len(created))
+    return Revoked(key, was_revoked, also_revoked, len(created))
 
 
 def _revoke(store: Store, key: ApiKey, caller: ApiKey) -> ApiKey:

@@ -98,6 +98,16 @@ def test_a_revocation_says_what_stays_in_use_and_a_cascade_ends_it(tmp_path: Pat
     assert all(key["revoked_at"] for key in listed(tmp_path))
 
 
+def test_a_cascade_says_that_the_key_itself_was_revoked_before(tmp_path: Path) -> None:
+    boss = json.loads(run(tmp_path, *CREATE, "--json").stdout)["key_id"]
+    with closing(open_store(f"sqlite:///{tmp_path}/var/scoreline.db")) as store:
+        (caller,) = store.list_keys()
+        create_key(store, name="n", role="create", scope="acme/*", caller=caller)
+    assert f"revoked {boss}\n" in run(tmp_path, "keys", "revoke", boss).stderr
+    again = run(tmp_path, "keys", "revoke", "--cascade", boss).stderr
+    assert f"{boss} was revoked before\nrevoked 1 key created with it\n" in again
+
+
 @pytest.mark.parametrize("option", ["--name", "--owner"])
 def test_a_name_with_a_line_feed_is_refused(tmp_path: Path, option: str) -> None:
     given = [*CREATE, option, "a\nb"] if option == "--owner" else ["keys", "create", option, "a\nb"]
