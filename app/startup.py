@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 from contextlib import suppress
+from errno import EADDRINUSE
 from importlib import resources
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -40,6 +41,7 @@ The administrator's key is in {file} (only you can read it). Create a score:
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """The address for a browser on this machine, by the address that stands for all addresses."""
 
+_OTHER_PORT = "PORT=8001 make run, or PORT=8001 scoreline serve"
 _LISTENING = "Scoreline listens on {url}; API documentation: {url}/docs"
 
 
@@ -101,7 +103,8 @@ def _check_address(settings: Settings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise OSError(f"cannot listen on {where}: {error.strerror}") from error
+        another = f"; for another port, run {_OTHER_PORT}" if error.errno == EADDRINUSE else ""
+        raise OSError(f"cannot listen on {where}: {error.strerror}{another}") from error
 
 
 def _prepare(settings: Settings) -> None:

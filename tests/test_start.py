@@ -78,8 +78,10 @@ def test_an_address_in_use_ends_the_start_before_anything_is_created(tmp_path: P
             text=True,
             timeout=30,
         )
-    wanted = f"scoreline: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
-    assert (ended.returncode, ended.stderr) == (2, wanted)
+    wanted = f"scoreline: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert ended.stderr.startswith(wanted)
+    assert "PORT=8001 make run" in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 
