@@ -20,7 +20,11 @@ from app.api import (
     keys,
     openapi,
     predictions,
+    projects,
     request_log,
+    run_predictions,
+    runs,
+    scorers,
     scores,
     transfers,
 )
@@ -90,10 +94,14 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     prefix = settings.url_prefix
     for resource in (scores, analysis):
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
-    for kind in (transfers, predictions, evaluation_runs, eval_results):
+    for kind in (
+        *(transfers, predictions, evaluation_runs, eval_results),
+        *(runs, run_predictions, scorers),
+    ):
         app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
     app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")
-    app.register_blueprint(keys.blueprint, url_prefix=f"{prefix}{keys.PATH}")
+    for own in (keys, projects):
+        app.register_blueprint(own.blueprint, url_prefix=f"{prefix}{own.PATH}")
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)
     for monitoring in (health.health, health.metrics_blueprint(public=settings.metrics_public)):

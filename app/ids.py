@@ -28,6 +28,11 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def new_id_at(moment: datetime) -> str:
+    """Return a UUIDv7 whose time is the millisecond of `moment`."""
+    return _id_at(moment, "f")[:13] + new_id()[13:]
+
+
 def next_id(floor: str | None) -> str:
     """Return a UUIDv7 of the current time that is higher than `floor`, a UUIDv7 or None.
 

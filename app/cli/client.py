@@ -1,4 +1,4 @@
-"""The HTTP client of the command line: reads and writes the scores of one project."""
+"""The HTTP client of the command line: lists, and reads and writes the scores of a project."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ CHUNK_BYTES = 64 * 1024
 STREAM = urllib3.Timeout(connect=10, read=3_600)
 """The timeout of an export: the service reads all scores before it sends the first byte."""
 
+Filters = Sequence[tuple[str, str]]
+"""The names and values of query parameters."""
+
 _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 
 
-class Client:
-    """A client for the scores of one project of the service at `url`.
+class ServiceClient:
+    """A client for the service at `url`.
 
     Broken connections and statuses 429, 502, 503 and 504 are retried, after `Retry-After` where
     it is sent; every call is safe to repeat. Raises ServiceError and ServiceUnreachable.
     """
 
-    def __init__(self, url: str, key: str, project: str) -> None:
-        self.project = project
-        entity, _, name = project.partition("/")
-        self.project_url = f"{url}/v2/{quote(entity, safe='')}/{quote(name, safe='')}"
-        self.scores_url = f"{self.project_url}/scores"
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
         retries = urllib3.Retry(
             total=6,
             connect=3,
@@ -53,20 +53,73 @@ class Client:
             timeout=urllib3.Timeout(connect=10, read=120),
         )
 
-    def lines(self, filters: Mapping[str, str], limit: int | None) -> Iterator[bytes]:
-        """Yield scores as JSON lines, as the service sends them, page by page."""
+    def read_list(
+        self, url: str, field: str, filters: Filters = (), limit: int | None = None
+    ) -> Iterator[bytes]:
+        """Yield the JSON lines of a list, each with a `field`, as the service sends them.
+
+        The list is read page by page.
+        """
         left = limit
-        url: str | None = f"{self.scores_url}?{urlencode(filters)}"
-        while url and left != 0:
+        page_url: str | None = f"{url}?{urlencode(filters)}"
+        while page_url and left != 0:
             page = PAGE if left is None else min(left, PAGE)
-            response = self._send("GET", _with_limit(url, page))
+            response = self._send("GET", _with_limit(page_url, page))
             found = response.data.splitlines()
             if found:
-                _document(found[0], "score_id")
+                _document(found[0], field)
             yield from found
             left = None if left is None else left - len(found)
             following = _NEXT.fullmatch(response.headers.get("Link", ""))
-            url = urljoin(self.scores_url, following[1]) if following else None
+            page_url = urljoin(url, following[1]) if following else None
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        streamed: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {**self._pool.headers, **(headers or {})}
+        options: dict[str, Any] = {"preload_content": False, "timeout": STREAM} if streamed else {}
+        try:
+            response = self._pool.request(method, url, body=body, headers=sent, **options)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ServiceUnreachable(f"no answer from {self.url}: {_cause(error)}") from error
+        if response.status in (429, 500, 502, 503, 504):
+            raise ServiceUnreachable(f"{response.status} {_detail(response)}")
+        if 300 <= response.status < 400:
+            where = response.headers.get("Location", "another address")
+            raise ServiceError(f"{response.status} redirects to {where}: is the URL right?", 300)
+        if response.status != 200:
+            raise ServiceError(f"{response.status} {_detail(response)}", response.status)
+        return response
+
+
+class Client(ServiceClient):
+    """A client for one project."""
+
+    def __init__(self, url: str, key: str, project: str) -> None:
+        super().__init__(url, key)
+        self.project = project
+        entity, _, name = project.partition("/")
+        place = f"{quote(entity, safe='')}/{quote(name, safe='')}"
+        self.project_url = f"{url}/v2/{place}"
+        self.scores_url = f"{self.project_url}/scores"
+        self.lists_url = f"{url}/v1/{place}"
+
+    def lines(self, filters: Mapping[str, str], limit: int | None) -> Iterator[bytes]:
+        """Yield scores as JSON lines, as the service sends them, page by page."""
+        return self.read_list(self.scores_url, "score_id", list(filters.items()), limit)
+
+    def change_run(self, run_id: str, changes: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """Change fields of a run; return the run, as the service sends it and parsed."""
+        url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
+        body, headers = json.dumps(changes).encode(), {"Content-Type": "application/json"}
+        text = self._send("PATCH", url, body=body, headers=headers).data
+        return text, _document(text, "evaluation_run_id")
 
     def changes(self, cursor: str | None, wait: int) -> tuple[bytes, str]:
         """Return the scores after `cursor` as JSON lines, and the cursor for the next call."""
@@ -127,32 +180,6 @@ class Client:
             yield from response.stream(CHUNK_BYTES)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ServiceUnreachable(f"the export broke off: {_cause(error)}") from error
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        streamed: bool = False,
-    ) -> urllib3.BaseHTTPResponse:
-        sent = {**self._pool.headers, **(headers or {})}
-        options: dict[str, Any] = {"preload_content": False, "timeout": STREAM} if streamed else {}
-        try:
-            response = self._pool.request(method, url, body=body, headers=sent, **options)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ServiceUnreachable(
-                f"no answer from {self.scores_url}: {_cause(error)}"
-            ) from error
-        if response.status in (429, 500, 502, 503, 504):
-            raise ServiceUnreachable(f"{response.status} {_detail(response)}")
-        if 300 <= response.status < 400:
-            where = response.headers.get("Location", "another address")
-            raise ServiceError(f"{response.status} redirects to {where}: is the URL right?", 300)
-        if response.status != 200:
-            raise ServiceError(f"{response.status} {_detail(response)}", response.status)
-        return response
 
 
 def _with_limit(url: str, limit: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,61 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.base import fail, note
-from app.cli.client import Client
+from app.cli.client import Client, ServiceClient
 from app.keytext import clean_key, decode_key
 
 LOCAL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?", re.IGNORECASE)
 """Addresses that need no scheme, because the key does not leave the machine."""
 
 
-def project_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --project, --url and --key-file to a command, and pass it a client made from them."""
-
-    @click.option("--project", required=True, help="The project, as entity/project.")
-    @click.option(
+SERVICE_OPTIONS = (
+    click.option(
         "--url",
         envvar="SCORELINE_URL",
         default="http://127.0.0.1:8000",
         show_default=True,
         help="The URL of the service; also SCORELINE_URL.",
-    )
-    @click.option(
+    ),
+    click.option(
         "--key-file",
         type=click.Path(path_type=Path),
         default="var/admin.key",
         show_default=True,
         help="A file with the API key, used if SCORELINE_KEY is not set.",
-    )
+    ),
+)
+
+
+def service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --url and --key-file to a command, and pass it a client made from them."""
+
+    @wraps(command)
+    def with_client(url: str, key_file: Path, **rest: Any) -> None:
+        command(client=ServiceClient(service_url(url), _key(key_file)), **rest)
+
+    return _with_options(with_client, SERVICE_OPTIONS)
+
+
+def project_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --project, --url and --key-file to a command, and pass it a client made from them."""
+
     @wraps(command)
     def with_client(project: str, url: str, key_file: Path, **rest: Any) -> None:
         if not all(project.partition("/")) or project.count("/") != 1:
             fail(f"--project must be entity/project, not {project!r}", 2)
         command(client=Client(service_url(url), _key(key_file), project), **rest)
 
-    return with_client
+    option = click.option("--project", required=True, help="The project, as entity/project.")
+    return _with_options(with_client, (option, *SERVICE_OPTIONS))
+
+
+Option = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _with_options(command: Callable[..., None], options: Sequence[Option]) -> Callable[..., None]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def service_url(text: str) -> str:
@@ -102,9 +125,7 @@ FILTERS = (
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the filters of a list of scores to a command."""
-    for option in reversed(FILTERS):
-        command = option(command)
-    return command
+    return _with_options(command, FILTERS)
 
 
 def why_no_scores(client: Client, run: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load
 
 from app import jsontext
-from app.schemas.fields import Moment, Pattern, Reason, Shape, WeaveQuery
+from app.schemas.fields import Moment, Pattern, Reason, Shape, Text, WeaveQuery
 from app.schemas.query_fields import WholeNumber
 from app.schemas.scores import SCORE_ID
 
@@ -74,6 +74,16 @@ class DeleteRes(Shape):
     num_deleted = fields.Integer(
         required=True, metadata={"description": "How many existed and were deleted."}
     )
+
+
+class TimeText(Text):
+    """A datetime in a response, in UTC and ISO 8601 with microseconds unless they are zero."""
+
+    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
+        super().__init__(metadata={"format": "date-time"} | metadata, **options)
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        return time_text(value)
 
 
 def given_fields(plain: Mapping[str, Any], objects: Mapping[str, str | None]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, ValidationError, fields, validate
+from marshmallow import RAISE, fields, validate
 
 from app import jsontext
 from app.schemas.fields import (
     MISSING,
     UNKNOWN,
     Anything,
+    Boolean,
     Choice,
     Count,
     JsonObject,
@@ -27,22 +28,10 @@ MAX_FILTERS = 20
 MAX_SORTS = 10
 
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-NOT_A_BOOLEAN = Reason("bool_type", "Input should be a valid boolean")
 NOT_AN_OBJECT = Reason(
     "model_attributes_type",
     "Input should be a valid dictionary or object to extract fields from",
 )
-
-
-class Boolean(fields.Boolean):
-    """A JSON boolean. Nothing is coerced."""
-
-    default_error_messages = {"null": NOT_A_BOOLEAN, "invalid": NOT_A_BOOLEAN}
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError(NOT_A_BOOLEAN)
-        return value
 
 
 class BoundedList(fields.List[Any]):

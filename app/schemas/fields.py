@@ -50,6 +50,7 @@ MAX_COUNT = 2**53 - 1
 
 MAX_ID_CHARACTERS = 1_000
 
+NOT_A_BOOLEAN = Reason("bool_type", "Input should be a valid boolean")
 NOT_AN_INTEGER = Reason("int_type", "Input should be a valid integer")
 NEGATIVE = Reason("greater_than_equal", "Input should be greater than or equal to 0", {"ge": 0})
 TOO_MANY = Reason(
@@ -189,6 +190,17 @@ class JsonObject(fields.Dict):
         "null": NOT_A_DICTIONARY,
         "invalid": NOT_A_DICTIONARY,
     }
+
+
+class Boolean(fields.Boolean):
+    """A JSON boolean. Nothing is coerced."""
+
+    default_error_messages = {"null": NOT_A_BOOLEAN, "invalid": NOT_A_BOOLEAN}
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(NOT_A_BOOLEAN)
+        return value
 
 
 class Count(fields.Field[int]):

@@ -156,6 +156,7 @@ class EvaluationRunLine(DocumentLine, EvaluationRunCreateBody):
             *EvaluationRunCreateBody.Meta.fields,
             "status",
             "summary",
+            "archived_at",
             "created_at",
             "sort_id",
             "wb_user_id",
@@ -173,6 +174,9 @@ class EvaluationRunLine(DocumentLine, EvaluationRunCreateBody):
     summary = JsonObject(
         load_default=None, metadata={"description": "What was sent to `finish`, if anything was."}
     )
+    archived_at = Moment(
+        load_default=None, metadata={"description": "When the run was archived, if it is."}
+    )
 
     def dumps(self, obj: EvaluationRun, *_: Any, **__: Any) -> str:
         """Return the JSON text of a run; its stored JSON texts are not parsed."""
@@ -189,6 +193,7 @@ class EvaluationRunLine(DocumentLine, EvaluationRunCreateBody):
             "description": obj.description,
             "dataset": obj.dataset,
             "expected": obj.expected,
+            "archived_at": time_text(obj.archived_at),
         }
         objects = {"attributes": obj.attributes_json, "summary": obj.summary_json}
         return f"{{{given_fields(plain, objects)}{_end_of_line(obj)}"

@@ -47,6 +47,7 @@ def imported_run(
         status=body["status"] or run.status,
         started_at=body["started_at"] or min(created_at, finished_at or created_at),
         summary_json=text_or_none(body["summary"]),
+        archived_at=body["archived_at"],
     )
 
 

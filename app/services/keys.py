@@ -37,8 +37,8 @@ log = logging.getLogger("scoreline.keys")
 ROLES: dict[str, frozenset[str]] = {
     "create": frozenset({"create"}),
     "read": frozenset({"read"}),
-    "write": frozenset({"create", "read", "delete", "import"}),
-    "admin": frozenset({"create", "read", "delete", "import", "keys"}),
+    "write": frozenset({"create", "read", "change", "delete", "import"}),
+    "admin": frozenset({"create", "read", "change", "delete", "import", "keys"}),
 }
 """The actions that each role allows."""
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from app.ids import id_time
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deletions
+from app.stores.listing import Listing
 
 Leaf = dict[str, Any]
 """One scalar of a value: path, kind, and number or text."""
@@ -131,7 +132,12 @@ class EvaluationRun(Document):
     """
 
     collection = "evaluation_runs"
-    changing = frozenset({"status", "finished_at", "summary_json"})
+    changing = frozenset(
+        {
+            *("status", "finished_at", "summary_json"),
+            *("name", "description", "attributes_json", "archived_at"),
+        }
+    )
 
     evaluation: str
     model: str
@@ -147,6 +153,8 @@ class EvaluationRun(Document):
     attributes_json: str | None = None
     expected: int | None = None
     """How many predictions the run is expected to have."""
+    archived_at: datetime | None = None
+    """When it was archived, if it is."""
 
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)
@@ -245,6 +253,7 @@ class DocumentQuery:
     Without entity and project it is for all projects. `filters` has the allowed values of fields by
     name. `after` and `before` are exclusive bounds of `sort_id`. `limit` may be None for no limit.
     With `failed`, only predictions with an error match.
+    With `newest_first`, the order is reversed.
     """
 
     entity: str | None = None
@@ -255,6 +264,7 @@ class DocumentQuery:
     offset: int = 0
     limit: int | None = None
     failed: bool = False
+    newest_first: bool = False
 
 
 Fields = tuple[Any, ...]
@@ -330,7 +340,7 @@ class Extent:
     newest_id: str | None
 
 
-class Store(Deletions, Protocol):
+class Store(Deletions, Listing, Protocol):
     """Where scores, predictions, evaluation runs and API keys are kept.
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes

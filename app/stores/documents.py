@@ -30,7 +30,7 @@ PRIMARY_KEY = "_id"
 RANDOM_DIGITS = 8
 """How many digits at the end of a UUIDv7 do not order the ids of one process."""
 
-_TIMES = frozenset({"started_at", "finished_at", "ended_at"})
+_TIMES = frozenset({"started_at", "finished_at", "ended_at", "archived_at"})
 _NOT_CONTENT = frozenset(
     {"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash", "example_key"}
 )
@@ -95,7 +95,10 @@ def read_in_pages(
         yield from page
         if not page or not (cut_off or len(page) == size):
             return
-        query = replace(query, after=page[-1].sort_id, offset=0)
+        if query.newest_first:
+            query = replace(query, before=page[-1].sort_id, offset=0)
+        else:
+            query = replace(query, after=page[-1].sort_id, offset=0)
         left = None if left is None else left - len(page)
 
 

@@ -28,6 +28,7 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deleted, Deletion
+from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
 
 Item = TypeVar("Item")
 
@@ -276,6 +277,48 @@ class MeasuredStore:
             deleted = self._store.delete_predictions(entity, project, predictions, limit)
         self._count_deleted(0, deleted.predictions, deleted.scores)
         return deleted
+
+    def list_named_runs(
+        self, entity: str, project: str, before: str | None, limit: int
+    ) -> list[Named]:
+        with self._timed("list_named_runs"):
+            return self._store.list_named_runs(entity, project, before, limit)
+
+    def find_named_run(self, entity: str, project: str, run_id: str) -> Named | None:
+        with self._timed("find_named_run"):
+            return self._store.find_named_run(entity, project, run_id)
+
+    def count_run(self, entity: str, project: str, run_id: str) -> RunCounts:
+        with self._timed("count_run"):
+            return self._store.count_run(entity, project, run_id)
+
+    def list_run_predictions(
+        self, entity: str, project: str, run_id: str, before: str | None, limit: int
+    ) -> list[ListedPrediction]:
+        with self._timed("list_run_predictions"):
+            return self._store.list_run_predictions(entity, project, run_id, before, limit)
+
+    def list_current_scores(
+        self, entity: str, project: str, run_id: str, prediction_ids: Sequence[str]
+    ) -> dict[str, list[str]]:
+        with self._timed("list_current_scores"):
+            return self._store.list_current_scores(entity, project, run_id, prediction_ids)
+
+    def list_entities(self) -> list[str]:
+        with self._timed("list_entities"):
+            return self._store.list_entities()
+
+    def list_projects(self, entity: str) -> list[Named]:
+        with self._timed("list_projects"):
+            return self._store.list_projects(entity)
+
+    def count_project(self, entity: str, project: str) -> ProjectCounts:
+        with self._timed("count_project"):
+            return self._store.count_project(entity, project)
+
+    def list_scorers(self, entity: str, project: str) -> list[Named]:
+        with self._timed("list_scorers"):
+            return self._store.list_scorers(entity, project)
 
     def add_key(self, key: ApiKey) -> None:
         with self._write("add_key"):

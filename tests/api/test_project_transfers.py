@@ -67,6 +67,8 @@ def fill(service: Service, project: str) -> None:
     named = create(service, project, "evaluation_runs", evaluation_run_id="ci/main-1")
     service.post(f"{project}/evaluation_runs/{run}/finish", {"summary": {"weave": 1.0}})
     service.send("POST", f"{project}/evaluation_runs/{named.replace('/', '%2F')}/finish")
+    body = b'{"archived": true, "description": "d"}'
+    service.send("PATCH", f"{project.replace('v2', 'v1')}/runs?run={run}", body)
     for output in (1.0, None, {"a.b": "\ud800", "n": 10**30}):
         batch = [
             {"model": "m", "inputs": {}, "output": output, "evaluation_run_id": each}

@@ -136,6 +136,15 @@ ROWS = {
         401, ("write", "admin"), 200, query="run=run&prediction=p"
     ),
     ("GET", "/v1/<entity>/<project>/deletions"): Row(401, ("read", "write", "admin"), 200),
+    ("GET", "/v1/<entity>/<project>/runs"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("PATCH", "/v1/<entity>/<project>/runs"): Row(
+        401, ("write", "admin"), 200, 404, query="run=run", body={"name": "n"}
+    ),
+    ("GET", "/v1/<entity>/<project>/predictions"): Row(
+        401, ("read", "write", "admin"), 200, 404, query="run=run"
+    ),
+    ("GET", "/v1/<entity>/<project>/scorers"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("GET", "/v1/projects"): Row(401, ("read", "write", "admin"), 200),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
         401, ("admin",), 200, body={"name": "n", "role": "read", "scope": "acme/mine"}

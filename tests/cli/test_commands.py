@@ -65,6 +65,10 @@ def test_commands_for_a_running_service_import_no_server_code(
     without_server(service, "scores", "get", *of, score_id)
     without_server(service, "export", *of, "--out", str(out))
     without_server(service, "import", *of, "--file", str(out))
+    without_server(service, "runs", "list", *of)
+    without_server(service, "runs", "rename", *of, "r", "n")
+    without_server(service, "scorers", "list", *of)
+    without_server(service, "projects", "list")
     without_server(service, "gate", *of, "--run", "r", "--scorer", "s", "--min", "0")
     without_server(service, "scores", "delete", *of, "--yes", score_id)
 
@@ -109,6 +113,8 @@ def test_the_help_imports_no_command(tmp_path: Path) -> None:
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     commands = [
         *["serve", "doctor", "export", "gate", "import"],
+        *[f"runs {n}" for n in ("list", "show", "rename", "describe", "archive", "unarchive")],
+        *["projects list", "scorers list"],
         *[f"scores {name}" for name in ("add", "list", "follow", "get", "delete")],
         *[f"store {name}" for name in ("backup", "restore", "copy")],
     ]

@@ -105,6 +105,7 @@ WHOLE: dict[type[Document], Document] = {
         dataset="d",
         attributes_json='{"commit":"abc"}',
         expected=0,
+        archived_at=LATER,
     ),
 }
 """A document of each kind, with every field set."""

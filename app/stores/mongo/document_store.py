@@ -305,7 +305,8 @@ def _find(
     fields: dict[str, int] | None = None,
 ) -> Cursor[dict[str, Any]]:
     wanted = {**_filter(query), **visible}
-    found = collection.find(wanted, fields).sort(PRIMARY_KEY, ASCENDING).skip(query.offset)
+    order = DESCENDING if query.newest_first else ASCENDING
+    found = collection.find(wanted, fields).sort(PRIMARY_KEY, order).skip(query.offset)
     if query.project is None:
         return found
     # Without a hint, a server may read all projects in the order of `_id`.

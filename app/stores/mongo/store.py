@@ -68,6 +68,7 @@ from app.stores.mongo.documents import (
     to_score,
 )
 from app.stores.mongo.driver import connect, our_errors, read_page
+from app.stores.mongo.listing import MongoListing
 from app.stores.mongo.schema import create_indexes, drop_indexes, migrate
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_filter, slot_of
 from app.stores.mongo.writes import (
@@ -96,7 +97,7 @@ def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStor
     return MongoStore(partial(connect, uri), on_commit)
 
 
-class MongoStore(MongoDocuments):
+class MongoStore(MongoDocuments, MongoListing):
     """The documents and API keys in the MongoDB database that `connect` returns."""
 
     def __init__(

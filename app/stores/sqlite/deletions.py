@@ -101,6 +101,10 @@ class SqliteDeletions:
         """Return whether there are pending deletions in a project."""
         return bool(self._pending(f"{_PENDING} AND entity = ? AND project = ?", entity, project))
 
+    def _hides_any(self) -> bool:
+        """Return whether there are pending deletions in any project."""
+        return bool(self._pending(_PENDING))
+
     def _pending(self, statement: str, *values: str) -> list[Deletion]:
         # A damaged one would hide something else, which decoding it notices.
         return [_to_deletion(row) for row in self._db().read_all(statement, values)]
@@ -111,7 +115,7 @@ class SqliteDeletions:
         It is empty if there are none in the project, or in any project.
         """
         if entity is None or project is None:
-            return and_visible(table, hides=bool(self._pending(_PENDING)))
+            return and_visible(table, hides=self._hides_any())
         return and_visible(table, hides=self._hides(entity, project))
 
     def begin_deletions(

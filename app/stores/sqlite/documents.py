@@ -241,7 +241,8 @@ def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int
     if "example_key" in query.filters:  # SQLite would read the whole run, in order.
         where = f"INDEXED BY predictions_by_example {where}"
     limit = NO_LIMIT if query.limit is None else query.limit
-    return f"{where} ORDER BY _id LIMIT ? OFFSET ?", [*values, limit, query.offset]
+    order = "_id DESC" if query.newest_first else "_id"
+    return f"{where} ORDER BY {order} LIMIT ? OFFSET ?", [*values, limit, query.offset]
 
 
 def _row(document: Document) -> Row:

@@ -412,6 +412,8 @@ _DELETIONS = (
     """,
 )
 
+_ARCHIVED_RUNS = ("ALTER TABLE evaluation_runs ADD COLUMN archived_at TEXT",)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -425,6 +427,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _SCORER_NAMES_AND_SLOTS,
     _EXAMPLE_KEYS,
     _DELETIONS,
+    _ARCHIVED_RUNS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 

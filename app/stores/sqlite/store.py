@@ -66,6 +66,7 @@ from app.stores.sqlite.leaf_rows import (
     texts_size,
     to_page,
 )
+from app.stores.sqlite.listing import SqliteListing
 from app.stores.sqlite.rows import (
     CURRENT_ID,
     INSERT_KEY,
@@ -121,7 +122,7 @@ CURSOR = re.compile("([0-9a-f]{16})-([0-9]{1,18})")
 """A cursor of `changes`, which is the store's id and a sequence number."""
 
 
-class SqliteStore(SqliteDocuments):
+class SqliteStore(SqliteDocuments, SqliteListing):
     """The documents and API keys in the SQLite file at `path`."""
 
     def __init__(self, path: str | Path, on_commit: OnCommit = ignore_commit) -> None:

@@ -1,0 +1,146 @@
+"""`scoreline runs`: list, show, name, describe and archive runs of a running service."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import click
+
+from app.cli.base import Group, ServiceError, fail, printable, write
+from app.cli.client import Client
+from app.cli.listing import ROWS, show_lines
+from app.cli.project import project_options
+
+COLUMNS = (
+    *("evaluation_run_id", "name", "status", "model", "created_at"),
+    *("predictions", "scores", "superseded", "scorers"),
+)
+
+
+@click.group(cls=Group)
+def runs() -> None:
+    """List, show, name, describe and archive evaluation runs of a running service.
+
+    Runs that only scores or predictions name are listed too.
+    """
+
+
+@runs.command("list")
+@project_options
+@click.option("--name", help="Only runs whose name, or id without a name, contains this text.")
+@click.option("--status", help="Only runs with this status: running, completed or failed.")
+@click.option("--model", help="Only runs of this model.")
+@click.option("--evaluation", help="Only runs of this evaluation.")
+@click.option("--dataset", help="Only runs on this dataset.")
+@click.option("--attribute", multiple=True, help="Only runs with this KEY or KEY=VALUE.")
+@click.option("--archived", type=click.Choice(["true", "false", "all"]), help="Default: false.")
+@click.option("--created-at-from", help="Only runs created at or after this time.")
+@click.option("--created-at-to", help="Only runs created before this time.")
+@click.option("--limit", type=click.IntRange(min=0), help="The most runs to return.")
+@click.option("--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does.")
+def runs_list(
+    client: Client, attribute: tuple[str, ...], limit: int | None, *, as_json: bool, **given: str
+) -> None:
+    """List runs with their counts, newest first: the first 100 in a table, or all with --json.
+
+    Example: scoreline runs list --project acme/demo --status completed
+    """
+    filters = [(name, value) for name, value in given.items() if value is not None]
+    filters += [("attribute", each) for each in attribute]
+    most = limit if as_json or limit is not None else ROWS + 1
+    lines = client.read_list(f"{client.lists_url}/runs", COLUMNS[0], filters, most)
+    if not show_lines(lines, COLUMNS, limit, as_json=as_json) and limit != 0:
+        fail(
+            "no runs match" if filters else f"no runs in {client.project} that are not archived", 1
+        )
+
+
+@runs.command("show")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's line.")
+@click.argument("run")
+def runs_show(client: Client, run: str, *, as_json: bool) -> None:
+    """Show one run, also if it is archived.
+
+    Example: scoreline runs show --project acme/demo nightly-1
+    """
+    found = client.read_list(f"{client.lists_url}/runs", COLUMNS[0], [("run", run)], 1)
+    text = next(found, None)
+    if text is None:
+        _fail_without(client, run)
+    _show(text, json.loads(text), as_json=as_json)
+
+
+@runs.command("rename")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's response.")
+@click.argument("run")
+@click.argument("name")
+def runs_rename(client: Client, run: str, name: str, *, as_json: bool) -> None:
+    """Give a run a name; its id stays as it is. An empty name removes it.
+
+    Example: scoreline runs rename --project acme/demo nightly-1 "With the new prompt"
+    """
+    _change(client, run, {"name": name or None}, as_json=as_json)
+
+
+@runs.command("describe")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's response.")
+@click.argument("run")
+@click.argument("text")
+def runs_describe(client: Client, run: str, text: str, *, as_json: bool) -> None:
+    """Give a run a description. An empty text removes it.
+
+    Example: scoreline runs describe --project acme/demo nightly-1 "Before the release"
+    """
+    _change(client, run, {"description": text or None}, as_json=as_json)
+
+
+@runs.command("archive")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's response.")
+@click.argument("run")
+def runs_archive(client: Client, run: str, *, as_json: bool) -> None:
+    """Leave a run out of lists; everything else works as before.
+
+    Example: scoreline runs archive --project acme/demo nightly-1
+    """
+    _change(client, run, {"archived": True}, as_json=as_json)
+
+
+@runs.command("unarchive")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's response.")
+@click.argument("run")
+def runs_unarchive(client: Client, run: str, *, as_json: bool) -> None:
+    """Show an archived run in lists again.
+
+    Example: scoreline runs unarchive --project acme/demo nightly-1
+    """
+    _change(client, run, {"archived": False}, as_json=as_json)
+
+
+def _change(client: Client, run: str, changes: dict[str, Any], *, as_json: bool) -> None:
+    try:
+        text, changed = client.change_run(run, changes)
+    except ServiceError as error:
+        if error.status != 404:
+            raise
+        _fail_without(client, run)
+    _show(text, changed, as_json=as_json)
+
+
+def _fail_without(client: Client, run: str) -> NoReturn:
+    fail(f"no run {run} in {client.project}", 1)
+
+
+def _show(text: bytes, run: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        write(text + b"\n")
+        return
+    for name, value in run.items():
+        if value is not None:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(f"{name}: {printable(shown)}")

@@ -1,0 +1,126 @@
+"""Schemas of the predictions of a run, with their current scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+
+from app import jsontext
+from app.ids import utc_text
+from app.schemas.documents import time_text
+from app.schemas.fields import Anything, Count, Identifier, JsonObject, Shape, Text, UtcText
+from app.schemas.runs import PageQuery
+from app.schemas.scores import ScoreReadRes
+from app.stores.base import Prediction, Score
+
+
+class RunPredictionListQuery(PageQuery):
+    """The query of a page of the predictions of a run."""
+
+    run = Identifier(required=True, metadata={"description": "The id of the run."})
+
+
+class CurrentScoreRes(ScoreReadRes):
+    """A current score, with the name of its scorer."""
+
+    scorer_name = Text(required=True, metadata={"description": "The name of the scorer."})
+
+    def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a score, with the name of its scorer first."""
+        return f'{{"scorer_name":{jsontext.write(obj.scorer_name)},{super().dumps(obj)[1:]}'
+
+
+_SCORE = CurrentScoreRes()
+
+
+class RunPredictionRes(Shape):
+    """A prediction of a run; what one that only scores name does not have is null."""
+
+    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
+    evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
+    explicit = fields.Boolean(
+        required=True, metadata={"description": "False if only scores name the prediction."}
+    )
+    created_at = UtcText(
+        required=True, metadata={"description": "When it was created, or first named, in UTC."}
+    )
+    model = Text(required=True, allow_none=True, metadata={"description": "The model."})
+    example_id = Text(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The example: the given id, the digest of the inputs, or without inputs "
+            "the prediction's id."
+        },
+    )
+    trial = Count(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The given trial, or the rank among those of its example."},
+    )
+    inputs = JsonObject(
+        required=True, allow_none=True, metadata={"description": "The inputs, as sent."}
+    )
+    output = Anything(required=True, metadata={"description": "The output, as sent."})
+    error = Text(
+        required=True, allow_none=True, metadata={"description": "Why the model failed, if it did."}
+    )
+    started_at = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it began.", "format": "date-time"},
+    )
+    finished_at = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it ended.", "format": "date-time"},
+    )
+    usage = JsonObject(
+        required=True, allow_none=True, metadata={"description": "The tokens that were used."}
+    )
+    metadata = JsonObject(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Any other data about the prediction."},
+    )
+    wb_user_id = Text(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The owner of the API key that it was sent with."},
+    )
+    scores = fields.List(
+        fields.Nested(CurrentScoreRes),
+        required=True,
+        metadata={"description": "Its current scores in this run by scorer, at most 100."},
+    )
+    num_scores = fields.Integer(
+        required=True, metadata={"description": "How many current scores it has in this run."}
+    )
+
+    def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a RunPrediction; its stored JSON texts are not parsed."""
+        document: Prediction | None = obj.document
+        values = {
+            "prediction_id": obj.prediction_id,
+            "evaluation_run_id": obj.run_id,
+            "explicit": document is not None,
+            "created_at": utc_text(obj.created_at),
+            "model": document and document.model,
+            "example_id": obj.example_id,
+            "trial": obj.trial,
+            "error": document and document.error,
+            "started_at": document and time_text(document.started_at),
+            "finished_at": document and time_text(document.finished_at),
+            "wb_user_id": document and document.wb_user_id,
+            "num_scores": obj.num_scores,
+        }
+        texts = {
+            "inputs": document and document.inputs_json,
+            "output": document and document.output_json,
+            "usage": document and document.usage_json,
+            "metadata": document and document.metadata_json,
+            "scores": f"[{','.join(map(_SCORE.dumps, obj.scores))}]",
+        }
+        written = "".join(f',"{name}":{text or "null"}' for name, text in texts.items())
+        return f"{jsontext.write(values)[:-1]}{written}}}"

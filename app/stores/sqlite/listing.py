@@ -1,0 +1,241 @@
+"""Find runs, predictions, scorers and projects in the embedded store, by its indexes alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from app.ids import AFTER_ALL
+from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks
+
+_PROJECT = "entity = ?1 AND project = ?2"
+
+# The statements have a place for one more condition for each table, or nothing: {scores} and so on.
+
+
+def _distinct(indexes: Sequence[str], column: str, place: str = "") -> str:
+    """Return common table expressions for the distinct texts of a column, except the empty one.
+
+    The last is `names`. They take one step in an index for each text and table, however many rows
+    have the text; DISTINCT would read all rows.
+    """
+    tables = [_table(index) for index in indexes]
+    parts = ", ".join(_steps(index, column, place) for index in indexes)
+    union = " UNION ".join(f"SELECT text FROM {table}_texts" for table in tables)
+    return f"WITH RECURSIVE {parts}, names AS ({union})"
+
+
+def _table(index: str) -> str:
+    return index.partition("_by_")[0]
+
+
+def _steps(index: str, column: str, place: str) -> str:
+    rest = f"FROM {_table(index)} INDEXED BY {index} WHERE {place} {column}"
+    return f"""
+        {_table(index)}_texts (text) AS (
+            SELECT min({column}) {rest} > ''
+            UNION ALL
+            SELECT (SELECT min({column}) {rest} > text) FROM {_table(index)}_texts
+            WHERE text IS NOT NULL
+        )
+    """
+
+
+def _first_id(indexes: Sequence[str], condition: str) -> str:
+    """Return an expression for the lowest id in some tables, or AFTER_ALL if there is none."""
+    # One more argument, because min() of one is an aggregate function.
+    found = [f"'{AFTER_ALL}'"]
+    for index in indexes:
+        table = _table(index)
+        least = f"SELECT min(_id) FROM {table} INDEXED BY {index} WHERE {condition} {{{table}}}"
+        found.append(f"ifnull(({least}), '{AFTER_ALL}')")
+    return f"min({', '.join(found)})"
+
+
+_BY_PROJECT = ("scores_by_id", "predictions_by_project", "evaluation_runs_by_project")
+_ENTITIES = f"""
+    {_distinct(_BY_PROJECT, "entity")}
+    SELECT text FROM names WHERE text IS NOT NULL ORDER BY text
+"""
+_PROJECTS = f"""
+    {_distinct(_BY_PROJECT, "project", "entity = ?1 AND")}
+    SELECT text, {_first_id(_BY_PROJECT, "entity = ?1 AND project = text")}
+    FROM names WHERE text IS NOT NULL
+"""
+
+_BY_RUN = ("scores_by_run", "predictions_by_run")
+"""The indexes of the tables whose rows name runs."""
+
+_RUNS = _distinct(_BY_RUN, "evaluation_run_id", f"{_PROJECT} AND")
+_IS_ONLY_NAMED = f"""
+    text IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM evaluation_runs WHERE {_PROJECT} AND id = text {{evaluation_runs}}
+    )
+"""
+_FIRST_IN_RUN = _first_id(_BY_RUN, f"{_PROJECT} AND evaluation_run_id = text")
+# Without MATERIALIZED, the lowest ids would be looked up twice.
+_NAMED_RUNS = f"""
+    {_RUNS}, found AS MATERIALIZED (
+        SELECT text, {_FIRST_IN_RUN} AS first_id FROM names WHERE {_IS_ONLY_NAMED}
+    )
+    SELECT text, first_id FROM found WHERE first_id < ?3 ORDER BY first_id DESC LIMIT ?4
+"""
+_NAMED_RUN = f"SELECT text, {_FIRST_IN_RUN} FROM (SELECT ?3 AS text)"
+
+_COUNT_PROJECT = f"""
+    {_RUNS}
+    SELECT
+        (SELECT count(*) FROM names WHERE {_IS_ONLY_NAMED} AND {_FIRST_IN_RUN} < '{AFTER_ALL}')
+        + (SELECT count(*) FROM evaluation_runs INDEXED BY evaluation_runs_by_project
+            WHERE {_PROJECT} {{evaluation_runs}}),
+        (SELECT count(*) FROM predictions INDEXED BY predictions_by_project
+            WHERE {_PROJECT} {{predictions}}),
+        (SELECT count(*) FROM scores INDEXED BY scores_by_sequence WHERE {_PROJECT} {{scores}})
+"""
+
+_SCORERS = f"""
+    {_distinct(["scores_by_scorer"], "scorer", f"{_PROJECT} AND")}
+    SELECT text, {_first_id(["scores_by_scorer"], f"{_PROJECT} AND scorer = text")}
+    FROM names WHERE text IS NOT NULL
+"""
+
+# The scores of a run, in the order of its predictions and slots.
+_SLOTS = f"""
+    FROM scores INDEXED BY scores_by_slot
+    WHERE {_PROJECT} AND ifnull(evaluation_run_id, '') = ?3 {{scores}}
+"""
+_COUNT_SLOTS = f"""
+    SELECT scorer_name, count(*), sum(scores - 1) FROM (
+        SELECT scorer_name, count(*) AS scores {_SLOTS}
+        GROUP BY prediction_id, scorer_name, ifnull(annotator, '')
+    ) GROUP BY scorer_name
+"""
+_IS_STORED_IN_RUN = """
+    EXISTS (
+        SELECT 1 FROM predictions AS stored
+        WHERE stored.entity = ?1 AND stored.project = ?2 AND stored.id = scores.prediction_id
+            AND stored.evaluation_run_id = ?3 {stored}
+    )
+"""
+_COUNT_PREDICTIONS = f"""
+    SELECT
+        (SELECT count(*) FROM predictions INDEXED BY predictions_by_run
+            WHERE {_PROJECT} AND evaluation_run_id = ?3 {{predictions}})
+        + (SELECT count(*) FROM (SELECT DISTINCT prediction_id {_SLOTS}) AS scores
+            WHERE NOT {_IS_STORED_IN_RUN})
+"""
+
+_STORED_PREDICTIONS = f"""
+    SELECT id, _id FROM predictions INDEXED BY predictions_by_run
+    WHERE {_PROJECT} AND evaluation_run_id = ?3 AND _id < ?4 {{predictions}}
+    ORDER BY _id DESC LIMIT ?5
+"""
+# A prediction that only scores name is listed where its first score is.
+_NAMED_PREDICTIONS = f"""
+    SELECT prediction_id, _id FROM scores INDEXED BY scores_by_run
+    WHERE {_PROJECT} AND evaluation_run_id = ?3 AND _id < ?4 AND _id > ?6
+        {{scores}} AND NOT {_IS_STORED_IN_RUN}
+        AND NOT EXISTS (
+            SELECT 1 FROM scores AS earlier INDEXED BY scores_by_slot
+            WHERE earlier.entity = ?1 AND earlier.project = ?2
+                AND ifnull(earlier.evaluation_run_id, '') = ?3
+                AND earlier.prediction_id = scores.prediction_id AND earlier._id < scores._id
+                {{earlier}}
+        )
+    ORDER BY _id DESC LIMIT ?5
+"""
+
+
+# SQLite takes `_id` from the row that has the maximum.
+_CURRENT_SCORES = f"""
+    SELECT prediction_id, _id, max(created_at || _id) {_SLOTS} AND prediction_id IN (MARKS)
+    GROUP BY prediction_id, scorer_name, ifnull(annotator, '')
+"""
+
+
+@cache
+def _conditions(*, hides: bool) -> dict[str, str]:
+    """Return the conditions in the statements, which leave out what deletions hide, if anything."""
+    conditions = {table: and_visible(table, hides=hides) for table in RUN_COLUMNS}
+    conditions["stored"] = and_visible("predictions", "stored", hides=hides)
+    conditions["earlier"] = and_visible("scores", "earlier", hides=hides)
+    return conditions
+
+
+class SqliteListing:
+    """The part of the embedded store that lists."""
+
+    def _db(self) -> SqliteConnections:
+        raise NotImplementedError
+
+    def _hides(self, entity: str, project: str) -> bool:
+        raise NotImplementedError
+
+    def _hides_any(self) -> bool:
+        raise NotImplementedError
+
+    def _read(self, statement: str, entity: str, project: str, *values: Any) -> list[Row]:
+        hides = self._hides(entity, project)
+        statement = statement.format(**_conditions(hides=hides))
+        return self._db().read_all(statement, (entity, project, *values))
+
+    def list_named_runs(
+        self, entity: str, project: str, before: str | None, limit: int
+    ) -> list[Named]:
+        rows = self._read(_NAMED_RUNS, entity, project, before or AFTER_ALL, limit)
+        return [Named(*row) for row in rows]
+
+    def find_named_run(self, entity: str, project: str, run_id: str) -> Named | None:
+        return next(iter(_named(self._read(_NAMED_RUN, entity, project, run_id))), None)
+
+    def count_run(self, entity: str, project: str, run_id: str) -> RunCounts:
+        rows = self._read(_COUNT_SLOTS, entity, project, run_id)
+        ((predictions,),) = self._read(_COUNT_PREDICTIONS, entity, project, run_id)
+        scorers = {name: current for name, current, _ in rows}
+        return RunCounts(predictions, scorers, sum(superseded for *_, superseded in rows))
+
+    def list_run_predictions(
+        self, entity: str, project: str, run_id: str, before: str | None, limit: int
+    ) -> list[ListedPrediction]:
+        values = (entity, project, run_id, before or AFTER_ALL, limit)
+        stored = self._read(_STORED_PREDICTIONS, *values)
+        # If the stored ones fill the page, only those that are newer than its end can be on it.
+        after = stored[-1][1] if len(stored) == limit else ""
+        named = self._read(_NAMED_PREDICTIONS, *values, after)
+        found = [ListedPrediction(name, first_id, is_stored=True) for name, first_id in stored]
+        found += [ListedPrediction(name, first_id, is_stored=False) for name, first_id in named]
+        return sorted(found, key=lambda each: each.first_id, reverse=True)[:limit]
+
+    def list_current_scores(
+        self, entity: str, project: str, run_id: str, prediction_ids: Sequence[str]
+    ) -> dict[str, list[str]]:
+        statement = _CURRENT_SCORES.replace("MARKS", marks(prediction_ids))
+        found = defaultdict(list)
+        rows = self._read(statement, entity, project, run_id, *prediction_ids)
+        for prediction_id, score_id, _ in rows:
+            found[prediction_id].append(score_id)
+        return found
+
+    def list_entities(self) -> list[str]:
+        return [row[0] for row in self._db().read_all(_ENTITIES)]
+
+    def list_projects(self, entity: str) -> list[Named]:
+        statement = _PROJECTS.format(**_conditions(hides=self._hides_any()))
+        return _named(self._db().read_all(statement, (entity,)))
+
+    def count_project(self, entity: str, project: str) -> ProjectCounts:
+        ((runs, predictions, scores),) = self._read(_COUNT_PROJECT, entity, project)
+        return ProjectCounts(runs, predictions, scores)
+
+    def list_scorers(self, entity: str, project: str) -> list[Named]:
+        return _named(self._read(_SCORERS, entity, project))
+
+
+def _named(rows: Iterable[Row]) -> list[Named]:
+    """Return what rows of a name and the lowest id have, without names that have no id."""
+    return [Named(name, first_id) for name, first_id in rows if first_id != AFTER_ALL]

@@ -1,0 +1,115 @@
+"""`scoreline runs`, `scorers` and `projects`, run as processes against a real service."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.cli.test_exports import run
+from tests.cli.test_scores import SCORE, path_of
+from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
+from tests.processes import Service
+
+
+def add(service: Service, project: str, run_id: str, **fields: Any) -> None:
+    service.post(path_of(project), {**SCORE, "evaluation_run_id": run_id, **fields})
+
+
+def on(service: Service, project: str, *arguments: str) -> str:
+    """Run a command on a project, and return what it printed."""
+    ended = run(service, *arguments, "--project", project)
+    assert ended.returncode == 0, ended.stderr
+    return str(ended.stdout)
+
+
+def test_runs_are_listed_in_a_table_or_as_json_lines(service: Service, project: str) -> None:
+    add(service, project, "a")
+    body = {"evaluation": "e", "model": "m", "evaluation_run_id": "b/1", "name": "n"}
+    service.post(f"/v2/{quote(project)}/evaluation_runs", body)
+    header, *rows = (line.split() for line in on(service, project, "runs", "list").splitlines())
+    assert header[:3] == ["evaluation_run_id", "name", "status"]
+    assert [row[:4] for row in rows] == [["b/1", "n", "running", "m"], ["a", "-", "-", "-"]]
+    assert rows[1][5:] == ["1", "1", "0", "s"]
+    shown = on(service, project, "runs", "list", "--json").encode()
+    assert shown == service.send("GET", f"/v1/{quote(project)}/runs").body
+    (line,) = on(service, project, "runs", "list", "--json", "--status", "running").splitlines()
+    assert json.loads(line)["evaluation_run_id"] == "b/1"
+
+
+def test_a_list_of_runs_is_read_page_by_page(
+    service: Service, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [{**SCORE, "evaluation_run_id": f"r{number}"} for number in range(101)]
+    service.post(f"{path_of(project)}/batch", {"scores": scores})
+    shown = run(service, "runs", "list", "--project", project)
+    assert len(shown.stdout.splitlines()) == 101  # And the header.
+    assert "only the first 100 are shown" in shown.stderr
+    assert len(on(service, project, "runs", "list", "--limit", "101").splitlines()) == 102
+    assert len(on(service, project, "runs", "list", "--json").splitlines()) == 101
+    assert len(on(service, project, "runs", "list", "--json", "--limit", "3").splitlines()) == 3
+
+
+def test_a_run_is_shown_renamed_described_and_archived(service: Service, project: str) -> None:
+    add(service, project, "a/1")
+    assert "evaluation_run_id: a/1\n" in on(service, project, "runs", "show", "a/1")
+    assert "name: With ü\n" in on(service, project, "runs", "rename", "a/1", "With ü")
+    assert "description: d\n" in on(service, project, "runs", "describe", "a/1", "d")
+    assert "archived: true\n" in on(service, project, "runs", "archive", "a/1")
+    assert run(service, "runs", "list", "--project", project).stdout == ""
+    shown = json.loads(on(service, project, "runs", "show", "a/1", "--json"))
+    assert (shown["name"], shown["description"], shown["archived"]) == ("With ü", "d", True)
+    assert "archived: false\n" in on(service, project, "runs", "unarchive", "a/1")
+    assert "name" not in on(service, project, "runs", "rename", "a/1", "").splitlines()[1]
+    assert json.loads(on(service, project, "runs", "archive", "a/1", "--json"))["archived"] is True
+
+
+@pytest.mark.parametrize(
+    "arguments", [["show"], ["archive"], ["rename", "n"], ["describe", "d"], ["unarchive"]]
+)
+def test_an_unknown_run_is_named(service: Service, project: str, arguments: list[str]) -> None:
+    command, *rest = arguments
+    ended = run(service, "runs", command, "--project", project, "no/run", *rest)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"scoreline: no run no/run in {project}\n"
+
+
+def test_a_list_without_runs_says_so(service: Service, project: str) -> None:
+    for arguments, wanted in (
+        (["runs", "list"], f"scoreline: no runs in {project} that are not archived\n"),
+        (["runs", "list", "--model", "m"], "scoreline: no runs match\n"),
+        (["scorers", "list"], f"scoreline: no scorers in {project}\n"),
+        (["scorers", "list", "--run", "r"], f"scoreline: no scorers of run r in {project}\n"),
+    ):
+        ended = run(service, *arguments, "--project", project)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", wanted)
+
+
+def test_a_wrong_filter_is_explained(service: Service, project: str) -> None:
+    ended = run(service, "runs", "list", "--project", project, "--status", "ended")
+    assert ended.returncode == 1
+    assert "query.status: Input should be 'running', 'completed' or 'failed'" in ended.stderr
+
+
+def test_scorers_are_listed(service: Service, project: str) -> None:
+    add(service, project, "a", scorer="weave:///a/b/object/Acc:v1", value={"f1": 1, "why": "x"})
+    shown = on(service, project, "scorers", "list")
+    header, row = (re.split("  +", line) for line in shown.splitlines())
+    assert header == ["scorer_name", "created_at", "scores", "references", "leaves"]
+    assert [*row[:1], *row[2:]] == ["Acc", "1", "weave:///a/b/object/Acc:v1", "f1, why"]
+    (line,) = on(service, project, "scorers", "list", "--run", "a", "--json").splitlines()
+    assert json.loads(line)["num_leaves"] == 2
+
+
+def test_projects_are_listed(service: Service, project: str) -> None:
+    add(service, project, "a")
+    entity, _, name = project.partition("/")
+    ended = run(service, "projects", "list")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split("\n")[1].startswith(f"{entity}    {name}  ")
+    shown = run(service, "projects", "list", "--json").stdout.splitlines()
+    newest = json.loads(shown[0])
+    assert (newest["entity"], newest["project"], newest["scores"]) == (entity, name, 1)
