@@ -158,7 +158,7 @@ FIELDS_BY_KIND = {
     "evaluation_run": {
         *DOCUMENT_FIELDS,
         *("evaluation_run_id", "evaluation", "model", "source_evaluation_run_id", "status"),
-        *("summary", "name", "description", "dataset", "attributes", "expected"),
+        *("summary", "name", "description", "dataset", "attributes", "expected", "archived_at"),
     },
     "prediction": {
         *DOCUMENT_FIELDS,
