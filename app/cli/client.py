@@ -136,6 +136,11 @@ class Client(ServiceClient):
         text = self._send("GET", url).data
         return text, _document(text, "score_id")
 
+    def delete_run(self, run_id: str) -> dict[str, int]:
+        """Delete a run; return how much was there, and whether something is left to remove."""
+        url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
+        return _document(self._send("DELETE", url).data, "num_deleted", "num_pending")
+
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data

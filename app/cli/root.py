@@ -29,11 +29,11 @@ COMMANDS = {
     "import": ("app.cli.transfers:import_", "Import exports of Scoreline and other services."),
     "keys": ("app.cli.keys:keys", "Create, list and revoke API keys, directly in the store."),
     "projects": ("app.cli.listing:projects", "List the projects that the key may read."),
-    "runs": ("app.cli.runs:runs", "List, show, name and archive evaluation runs."),
+    "runs": ("app.cli.runs:runs", "List, show, name, archive and delete evaluation runs."),
     "scorers": ("app.cli.listing:scorers", "List scorers and the leaves of their values."),
     "scores": ("app.cli.scores:scores", "Add, list, follow, get and delete scores."),
     "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),
-    "store": ("app.cli.store:store", "Back up, restore and copy a store."),
+    "store": ("app.cli.store:store", "Back up, restore, copy and prune a store."),
 }
 """The module and the help line of each command.
 

@@ -1,13 +1,25 @@
-"""`scoreline runs`: list, show, name, describe and archive runs of a running service."""
+"""`scoreline runs`: list, show, name, describe, archive and delete runs of a running service."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from typing import Any, NoReturn
 
 import click
 
-from app.cli.base import Group, ServiceError, fail, printable, write
+from app.cli.base import (
+    Group,
+    ServiceError,
+    counted,
+    fail,
+    interruptible,
+    note,
+    printable,
+    write,
+    write_json,
+)
 from app.cli.client import Client
 from app.cli.listing import ROWS, show_lines
 from app.cli.project import project_options
@@ -20,7 +32,7 @@ COLUMNS = (
 
 @click.group(cls=Group)
 def runs() -> None:
-    """List, show, name, describe and archive evaluation runs of a running service.
+    """List, show, name, describe, archive and delete evaluation runs of a running service.
 
     Runs that only scores or predictions name are listed too.
     """
@@ -120,6 +132,43 @@ def runs_unarchive(client: Client, run: str, *, as_json: bool) -> None:
     Example: scoreline runs unarchive --project acme/demo nightly-1
     """
     _change(client, run, {"archived": False}, as_json=as_json)
+
+
+@runs.command("delete")
+@project_options
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts, as the API does.")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+def runs_delete(client: Client, run_ids: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
+    """Delete runs with their predictions and scores.
+
+    They are hidden at once; the service removes a large run in the background. Asks for
+    confirmation first. Without a terminal, --yes is required. The exit code is 1 if a run does not
+    exist.
+
+    Example: scoreline runs delete --project acme/demo --yes nightly-1 nightly-2
+    """
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+    ids = list(dict.fromkeys(run_ids))
+    if not yes:
+        whole = f"{counted(len(ids), 'run')} with all predictions and scores"
+        click.confirm(f"Delete {whole} permanently?", abort=True, err=True)
+    totals: Counter[str] = Counter()
+    with interruptible("run the same command to delete the rest"):
+        for run_id in ids:
+            totals.update(client.delete_run(run_id))
+    if as_json:
+        write_json(totals)
+    else:
+        predictions = counted(totals["num_predictions"], "prediction")
+        scores = counted(totals["num_scores"], "score")
+        deleted = f"deleted {totals['num_deleted']} of {counted(len(ids), 'run')}"
+        note(f"{deleted}, with {predictions} and {scores}")
+        if totals["num_pending"]:
+            note(f"{totals['num_pending']} of them are still being removed, but hidden")
+    if totals["num_deleted"] < len(ids):
+        sys.exit(1)
 
 
 def _change(client: Client, run: str, changes: dict[str, Any], *, as_json: bool) -> None:

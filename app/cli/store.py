@@ -13,11 +13,23 @@ from typing import Any
 
 import click
 
-from app.cli.base import Command, Group, counted, fail, interruptible, note, progress, write_json
+from app.cli.base import (
+    Command,
+    Group,
+    counted,
+    fail,
+    interruptible,
+    note,
+    progress,
+    write_json,
+)
+from app.cli.pruning import Pruning, amount, moment_before, place_of, report_pruned
 from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable
+from app.logs import STDERR, configure_logging
 from app.services import doctor as service
 from app.services.copies import Copied, CopiedDocuments, copy_store
 from app.services.limits import open_limit
+from app.services.retention import projects_of
 from app.stores import embedded_file, open_store, printable_url
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, CheckResult
@@ -31,7 +43,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def store() -> None:
-    """Back up, restore and copy a store with everything in it."""
+    """Back up, restore and copy a store with everything in it, and prune it."""
 
 
 @store.command()
@@ -122,6 +134,65 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
         _report_json(copied)
     else:
         _report(copied, printable_url(source_url), printable_url(target_url))
+
+
+@store.command()
+@click.option("--older-than", required=True, help="The period: 90d, 12w or 36h.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    help="Only this project, as entity/project; may be repeated. Default: all.",
+)
+@click.option("--archived", is_flag=True, help="Delete archived runs too.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
+def prune(
+    older_than: str,
+    projects: tuple[str, ...],
+    *,
+    archived: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete what is older than a retention period, also while the service runs.
+
+    Works on the store of SCORELINE_STORE. A run is deleted with its predictions and scores if the
+    newest of all these is older. Predictions and scores of no run are deleted by their own age.
+    Archived runs are kept unless --archived is given.
+
+    Asks for confirmation first. Without a terminal, --yes is required.
+
+    Example: scoreline store prune --older-than 90d --project acme/demo --dry-run
+    """
+    moment, places = moment_before(older_than), [place_of(each) for each in projects]
+    if not (dry_run or yes) and (sys.stdin is None or not sys.stdin.isatty()):
+        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+    url = _store_url()
+    with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
+        pruning = Pruning(opened, places or projects_of(opened), moment, archived=archived)
+        if dry_run or not yes:
+            found = pruning.count()
+        if not (dry_run or yes):
+            click.confirm(f"Delete {amount(found)} permanently?", abort=True, err=True)
+        if not dry_run:
+            found = pruning.prune()
+    report_pruned(found, moment, dry_run=dry_run, as_json=as_json)
+
+
+def _store_url() -> str:
+    """Return SCORELINE_STORE, and log to stderr; exit if a setting is wrong or there is no file."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        fail(str(error), 2)
+    file = embedded_file(settings.store)
+    if file and not file.exists():
+        fail(f"no store at {file}", 2)
+    configure_logging(settings.log_level, STDERR)
+    return settings.store
 
 
 def _held(counts: Mapping[str, int]) -> str:

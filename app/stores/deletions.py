@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.ids import id_time
+from app.ids import AFTER_ALL, id_time
 
 LEASE_SECONDS = 5.0
 """For how long a worker that continues a deletion keeps others from doing so."""
@@ -57,12 +57,44 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
+class RunExtent:
+    """How much is in a run, and the highest id of all that, "" if there is nothing."""
+
+    newest_id: str
+    runs: int
+    predictions: int
+    scores: int
+
+    def is_below(self, before: str) -> bool:
+        """Return whether anything is in the run, and all of that has ids below `before`."""
+        return "" < self.newest_id < before
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """How many predictions and scores a call deleted, and whether that is all of them."""
 
     predictions: int
     scores: int
     is_whole: bool
+
+
+def deletion_of(
+    deletion_id: str, run: tuple[str, str, str], bound: str, requested_by: str, found: RunExtent
+) -> Deletion:
+    """Return the deletion of a run (entity, project, id) in which this much was found."""
+    entity, project, run_id = run
+    return Deletion(
+        deletion_id=deletion_id,
+        entity=entity,
+        project=project,
+        evaluation_run_id=run_id,
+        bound=bound,
+        requested_by=requested_by,
+        runs=found.runs,
+        predictions=found.predictions,
+        scores=found.scores,
+    )
 
 
 class Deletions(Protocol):
@@ -73,11 +105,17 @@ class Deletions(Protocol):
     """
 
     def begin_deletions(
-        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+        self,
+        entity: str,
+        project: str,
+        run_ids: Sequence[str],
+        requested_by: str,
+        before: str = AFTER_ALL,
     ) -> list[Deletion]:
         """Hide runs with the predictions and scores in them; return a deletion for each.
 
-        Runs of which nothing is there are left out. What is written from now on is not covered:
+        Runs of which nothing is there are left out, and so are those in which something has an id
+        that is not below `before`. What is written from now on is not covered:
         new ids are higher, and a write with a lower id raises BeingDeleted until the deletion is
         finished. On MongoDB that holds if the machines' clocks agree within CLOCK_SECONDS, and for
         calls that begin so long after this one.
@@ -99,6 +137,15 @@ class Deletions(Protocol):
         limit: int,
     ) -> list[Deletion]:
         """Return the deletions of one or all projects, pending, finished or both, oldest first."""
+
+    def measure_run(self, entity: str, project: str, run_id: str) -> RunExtent:
+        """Return how much is in a run that documents or scores name."""
+
+    def count_unassigned(self, entity: str, project: str, before: str) -> tuple[int, int]:
+        """Return how many predictions and scores of no run have an id below `before`."""
+
+    def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
+        """Delete up to `limit` predictions and scores of no run with an id below `before`."""
 
     def delete_predictions(
         self,

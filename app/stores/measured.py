@@ -8,6 +8,7 @@ from datetime import datetime
 from time import perf_counter
 from typing import Any, TypeVar
 
+from app.ids import AFTER_ALL
 from app.metrics import Metrics
 from app.stores.base import (
     AnyDocument,
@@ -27,7 +28,7 @@ from app.stores.base import (
     Tally,
 )
 from app.stores.checks import CheckResult
-from app.stores.deletions import Deleted, Deletion
+from app.stores.deletions import Deleted, Deletion, RunExtent
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
 
 Item = TypeVar("Item")
@@ -235,10 +236,15 @@ class MeasuredStore:
         return deleted
 
     def begin_deletions(
-        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+        self,
+        entity: str,
+        project: str,
+        run_ids: Sequence[str],
+        requested_by: str,
+        before: str = AFTER_ALL,
     ) -> list[Deletion]:
         with self._write("begin_deletions"):
-            begun = self._store.begin_deletions(entity, project, run_ids, requested_by)
+            begun = self._store.begin_deletions(entity, project, run_ids, requested_by, before)
         for each in begun:
             self._count_deleted(each.runs, each.predictions, each.scores)
         return begun
@@ -265,6 +271,20 @@ class MeasuredStore:
             return self._store.list_deletions(
                 entity, project, pending=pending, after=after, limit=limit
             )
+
+    def measure_run(self, entity: str, project: str, run_id: str) -> RunExtent:
+        with self._timed("measure_run"):
+            return self._store.measure_run(entity, project, run_id)
+
+    def count_unassigned(self, entity: str, project: str, before: str) -> tuple[int, int]:
+        with self._timed("count_unassigned"):
+            return self._store.count_unassigned(entity, project, before)
+
+    def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
+        with self._write("delete_unassigned"):
+            deleted = self._store.delete_unassigned(entity, project, before, limit)
+        self._count_deleted(0, deleted.predictions, deleted.scores)
+        return deleted
 
     def delete_predictions(
         self,

@@ -113,3 +113,19 @@ def test_projects_are_listed(service: Service, project: str) -> None:
     shown = run(service, "projects", "list", "--json").stdout.splitlines()
     newest = json.loads(shown[0])
     assert (newest["entity"], newest["project"], newest["scores"]) == (entity, name, 1)
+
+
+def test_runs_are_deleted_with_what_is_in_them(service: Service, project: str) -> None:
+    for run_id in ("a/1", "a/1", "b", "c"):
+        add(service, project, run_id)
+    refused = run(service, "runs", "delete", "--project", project, "b")
+    assert (refused.returncode, "use --yes" in refused.stderr) == (2, True)
+    deleted = run(service, "runs", "delete", "--project", project, "--yes", "a/1", "b", "a/1")
+    assert deleted.stderr == "deleted 2 of 2 runs, with 0 predictions and 3 scores\n"
+    assert deleted.returncode == 0
+    again = run(service, "runs", "delete", "--project", project, "--yes", "--json", "b", "c")
+    assert (again.returncode, json.loads(again.stdout)) == (
+        1,
+        {"num_deleted": 1, "num_predictions": 0, "num_scores": 1, "num_pending": 0},
+    )
+    assert run(service, "runs", "list", "--project", project).returncode == 1

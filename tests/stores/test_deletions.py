@@ -25,7 +25,7 @@ from app.stores.base import (
     ScoreQuery,
     Store,
 )
-from app.stores.deletions import Deleted, Deletion
+from app.stores.deletions import Deleted, Deletion, RunExtent
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run
 
@@ -358,3 +358,34 @@ def test_a_deletion_hides_a_prediction_from_the_next_one(store: Store) -> None:
 
 def test_the_lease_is_longer_than_a_page_takes() -> None:
     assert deletions.LEASE_SECONDS >= 5
+
+
+def test_a_run_is_measured(store: Store) -> None:
+    fill(store)
+    last = store.add_score(score()).score_id
+    assert store.measure_run(*PROJECT, RUN) == RunExtent(last, 1, 2, 3)
+    assert store.measure_run(*PROJECT, "nothing") == RunExtent("", 0, 0, 0)
+    begin(store, RUN)
+    assert store.measure_run(*PROJECT, RUN) == RunExtent("", 0, 0, 0)
+
+
+def test_a_run_with_something_newer_than_a_bound_is_not_deleted(store: Store) -> None:
+    fill(store)
+    last = store.add_score(score()).score_id
+    assert store.begin_deletions(*PROJECT, [RUN], "key", before=last) == []
+    (begun,) = store.begin_deletions(*PROJECT, [RUN], "key", before=f"{last}0")
+    assert counted(begun) == (1, 2, 3)
+
+
+def test_what_has_no_run_is_deleted_by_its_age(store: Store) -> None:
+    fill(store)
+    store.add_documents([prediction(id=f"{n}", evaluation_run_id=None) for n in range(2)])
+    store.add_missing([score(evaluation_run_id="")] * 2, partial=False)
+    bound = store.add_score(score(evaluation_run_id=None)).score_id
+    store.add_score(score(project="other", evaluation_run_id=None))
+    assert store.count_unassigned(*PROJECT, bound) == (2, 3)
+    steps = [store.delete_unassigned(*PROJECT, bound, 3) for _ in range(2)]
+    assert steps == [Deleted(2, 1, is_whole=False), Deleted(0, 2, is_whole=True)]
+    assert seen(store) == [RUN, RUN, OTHER, OTHER, None]
+    assert len(documents(store, Prediction)) == 4
+    assert len(all_scores(store, "other")) == 1

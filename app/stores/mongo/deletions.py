@@ -14,10 +14,17 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from app.errors import StoreUnavailable, TooLarge
-from app.ids import new_id
+from app.ids import AFTER_ALL, new_id
 from app.stores.base import Score
 from app.stores.covered import Item, by_project, check_not_covered, names_of
-from app.stores.deletions import LEASE_SECONDS, MAX_FINISHED, Deleted, Deletion
+from app.stores.deletions import (
+    LEASE_SECONDS,
+    MAX_FINISHED,
+    Deleted,
+    Deletion,
+    RunExtent,
+    deletion_of,
+)
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.writes import has_transactions, in_transaction
 
@@ -39,7 +46,7 @@ RUN_INDEXES = {
     "scores": "scores_by_run",
 }
 
-NO_RUN = (None, "")
+NO_RUN = [None, ""]
 
 
 def without_covered(name: str, pending: Iterable[Deletion]) -> dict[str, Any]:
@@ -102,45 +109,60 @@ class MongoDeletions:
                     self._remove(name, wanted)
 
     def begin_deletions(
-        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+        self,
+        entity: str,
+        project: str,
+        run_ids: Sequence[str],
+        requested_by: str,
+        before: str = AFTER_ALL,
     ) -> list[Deletion]:
         self._prepare_once()
         begun = []
         with our_errors():
-            pending = self._pending(entity, project)
             for run_id in dict.fromkeys(run_ids):
-                made = self._new((entity, project, run_id), pending, requested_by)
-                if made.runs or made.predictions or made.scores:
+                found = self.measure_run(entity, project, run_id)
+                if found.is_below(before):
+                    run = (entity, project, run_id)
+                    made = deletion_of(new_id(), run, found.newest_id, requested_by, found)
                     self._database["deletions"].insert_one(_to_bson(made))
                     begun.append(made)
             self._forget(entity, project)
         return begun
 
-    def _new(
-        self, run: tuple[str, str, str], pending: Sequence[Deletion], requested_by: str
-    ) -> Deletion:
-        """Return a deletion of a run (entity, project, id), with the number of documents in it."""
-        entity, project, run_id = run
-        place = {"entity": entity, "project": project}
+    def measure_run(self, entity: str, project: str, run_id: str) -> RunExtent:
+        self._prepare_once()
+        pending = self._pending(entity, project)
         newest, counts = [""], []
         for name, field in RUN_FIELDS.items():
-            wanted = {**place, field: run_id, **without_covered(name, pending)}
+            place = {"entity": entity, "project": project, field: run_id}
+            wanted = {**place, **without_covered(name, pending)}
             collection, index = self._database[name], RUN_INDEXES[name]
-            found = collection.find(wanted, {"_id": 1}).hint(index)
-            newest += [each["_id"] for each in found.sort("_id", DESCENDING).limit(1)]
-            counts.append(collection.count_documents(wanted, hint=index))
-        runs, predictions, scores = counts
-        return Deletion(
-            deletion_id=new_id(),
-            entity=entity,
-            project=project,
-            evaluation_run_id=run_id,
-            bound=max(newest),
-            requested_by=requested_by,
-            runs=runs,
-            predictions=predictions,
-            scores=scores,
-        )
+            with our_errors():
+                found = collection.find(wanted, {"_id": 1}).hint(index)
+                newest += [each["_id"] for each in found.sort("_id", DESCENDING).limit(1)]
+                counts.append(collection.count_documents(wanted, hint=index))
+        return RunExtent(max(newest), *counts)
+
+    def count_unassigned(self, entity: str, project: str, before: str) -> tuple[int, int]:
+        self._prepare_once()
+        place = {"entity": entity, "project": project}
+        wanted = {**place, "evaluation_run_id": {"$in": NO_RUN}, "_id": {"$lt": before}}
+        with our_errors():
+            predictions, scores = (
+                self._database[name].count_documents(wanted, hint=RUN_INDEXES[name])
+                for name in ("predictions", "scores")
+            )
+        return predictions, scores
+
+    def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
+        self._prepare_once()
+        place = {"entity": entity, "project": project}
+        wanted = {**place, "evaluation_run_id": {"$in": NO_RUN}, "_id": {"$lt": before}}
+        with our_errors():
+            predictions = self._remove("predictions", wanted, limit, RUN_INDEXES["predictions"])
+            left = limit - predictions
+            scores = self._remove("scores", wanted, left, RUN_INDEXES["scores"])
+        return Deleted(predictions, scores, is_whole=predictions + scores < limit)
 
     def _forget(self, entity: str, project: str) -> None:
         """Remove the oldest finished deletions of a project."""

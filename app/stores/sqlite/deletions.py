@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.ids import next_id, utc_text
+from app.ids import AFTER_ALL, next_id, utc_text
 from app.stores.base import Document, Score
 from app.stores.covered import by_project, check_not_covered, names_of
-from app.stores.deletions import LEASE_SECONDS, MAX_FINISHED, Deleted, Deletion
+from app.stores.deletions import (
+    LEASE_SECONDS,
+    MAX_FINISHED,
+    Deleted,
+    Deletion,
+    RunExtent,
+    deletion_of,
+)
 from app.stores.sqlite.connections import SqliteConnections
 from app.stores.sqlite.rows import (
     NOTE_HIGHEST_ID,
@@ -30,6 +37,9 @@ _NAMES = ", ".join((*_COLUMNS, "checksum"))
 _INSERT = f"INSERT INTO deletions ({_NAMES}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 _SELECT = f"SELECT {_NAMES} FROM deletions"
 _PENDING = f"{_SELECT} INDEXED BY deletions_pending WHERE finished_at IS NULL"
+
+NO_RUN = ("IS NULL", "= ''")
+"""The conditions for no run, each of which an index can find."""
 
 COUNT_PENDING = "SELECT count(*) FROM deletions WHERE finished_at IS NULL"
 
@@ -119,7 +129,12 @@ class SqliteDeletions:
         return and_visible(table, hides=self._hides(entity, project))
 
     def begin_deletions(
-        self, entity: str, project: str, run_ids: Sequence[str], requested_by: str
+        self,
+        entity: str,
+        project: str,
+        run_ids: Sequence[str],
+        requested_by: str,
+        before: str = AFTER_ALL,
     ) -> list[Deletion]:
         with self._db().transaction() as connection:
             bound = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
@@ -127,12 +142,41 @@ class SqliteDeletions:
             connection.execute(_FORGET, (entity, project, entity, project, MAX_FINISHED))
             begun = []
             for run_id in dict.fromkeys(run_ids):
-                made = _new(connection, (entity, project, run_id), bound, requested_by)
-                if made.runs or made.predictions or made.scores:
+                run = (entity, project, run_id)
+                found = _measure(lambda *query: connection.execute(*query).fetchall(), run)
+                if found.is_below(before):
+                    newest = connection.execute("SELECT max(_id) FROM deletions").fetchone()[0]
+                    made = deletion_of(next_id(newest), run, bound, requested_by, found)
                     values = [getattr(made, each.name) for each in fields(made)]
                     connection.execute(_INSERT, (*values, _checksum(values)))
                     begun.append(made)
             return begun
+
+    def measure_run(self, entity: str, project: str, run_id: str) -> RunExtent:
+        return _measure(self._db().read_all, (entity, project, run_id))
+
+    def count_unassigned(self, entity: str, project: str, before: str) -> tuple[int, int]:
+        counts = []
+        for table in ("predictions", "scores"):
+            statements = [f"SELECT count(*) {_unassigned(table, none)}" for none in NO_RUN]
+            found = [self._db().read_all(each, (entity, project, before)) for each in statements]
+            counts.append(sum(row[0] for rows in found for row in rows))
+        predictions, scores = counts
+        return predictions, scores
+
+    def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
+        deleted = {"predictions": 0, "scores": 0}
+        with self._db().transaction() as connection:
+            highest = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
+            connection.execute(NOTE_HIGHEST_ID, (highest,))
+            for table in deleted:
+                for none in NO_RUN:
+                    rows = f"SELECT rowid {_unassigned(table, none)} LIMIT ?"
+                    left = limit - sum(deleted.values())
+                    statement = f"DELETE FROM {table} WHERE rowid IN ({rows})"
+                    done = connection.execute(statement, (entity, project, before, left))
+                    deleted[table] += done.rowcount
+        return Deleted(**deleted, is_whole=sum(deleted.values()) < limit)
 
     def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
         now = datetime.now(UTC)
@@ -209,30 +253,24 @@ _SCORES_OF = f"""
 """
 
 
-def _new(
-    connection: sqlite3.Connection, run: tuple[str, str, str], bound: str, requested_by: str
-) -> Deletion:
-    """Return a deletion of a run (entity, project, id), with the number of visible rows in it."""
-    counts = []
+def _measure(read: Callable[[str, Row], list[Row]], run: tuple[str, str, str]) -> RunExtent:
+    """Return how much is visible of a run (entity, project, id), given a function that reads."""
+    counts, newest = [], [""]
     for table, column in RUN_COLUMNS.items():
         statement = f"""
-            SELECT count(*) FROM {table}
+            SELECT count(*), ifnull(max(_id), '') FROM {table}
             WHERE entity = ? AND project = ? AND {column} = ? AND {visible(table)}
         """
-        counts += connection.execute(statement, run).fetchone()
-    newest = connection.execute("SELECT max(_id) FROM deletions").fetchone()[0]
-    runs, predictions, scores = counts
-    return Deletion(
-        deletion_id=next_id(newest),
-        entity=run[0],
-        project=run[1],
-        evaluation_run_id=run[2],
-        bound=bound,
-        requested_by=requested_by,
-        runs=runs,
-        predictions=predictions,
-        scores=scores,
-    )
+        ((count, newest_id),) = read(statement, run)
+        counts.append(count)
+        newest.append(newest_id)
+    return RunExtent(max(newest), *counts)
+
+
+def _unassigned(table: str, none: str) -> str:
+    return f"""
+        FROM {table} WHERE entity = ? AND project = ? AND evaluation_run_id {none} AND _id < ?
+    """
 
 
 def _clear(connection: sqlite3.Connection, deletion: Deletion, limit: int) -> int:
