@@ -77,6 +77,18 @@ def test_predictions_of_earlier_versions_have_examples(tmp_path: Path, version: 
     store.close()
 
 
+def test_a_long_migration_of_predictions_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.stores.sqlite.example_keys.REPORT", 1)
+    path = tmp_path / "s.db"
+    shutil.copyfile(HERE / f"schema-{WITH_DOCUMENTS}.db", path)
+    store = open_store(f"sqlite:///{path}")
+    store.prepare()
+    store.close()
+    assert "2 of 2 predictions" in caplog.text
+
+
 def test_a_damaged_prediction_stays_damaged(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     shutil.copyfile(HERE / f"schema-{WITH_DOCUMENTS}.db", path)
