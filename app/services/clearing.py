@@ -106,12 +106,16 @@ class Clearing:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
+        is_failing = False
         while not self._stopping.is_set():
             self._wake.clear()
             try:
                 self._clear_all()
+                is_failing = False
             except ScorelineError as error:
-                log.warning("deletions are not finished yet: %s", error)
+                if not is_failing:  # Once, until it works again.
+                    log.warning("pending deletions, if any, are continued later: %s", error)
+                is_failing = True
             self._wake.wait(POLL_SECONDS)
 
     def _clear_all(self) -> None:

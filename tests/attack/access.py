@@ -131,11 +131,13 @@ ROWS = {
     ("POST", "/v2/<entity>/<project>/eval_results/query"): Row(
         401, ("read", "write", "admin"), 200, 200, body={"evaluation_run_ids": ["run"]}
     ),
-    ("DELETE", "/v1/<entity>/<project>/runs"): Row(401, ("write", "admin"), 200, query="run=run"),
-    ("DELETE", "/v1/<entity>/<project>/predictions"): Row(
-        401, ("write", "admin"), 200, query="run=run&prediction=p"
+    ("DELETE", "/v1/<entity>/<project>/runs"): Row(
+        401, ("write", "admin"), 200, 200, query="run=run"
     ),
-    ("GET", "/v1/<entity>/<project>/deletions"): Row(401, ("read", "write", "admin"), 200),
+    ("DELETE", "/v1/<entity>/<project>/predictions"): Row(
+        401, ("write", "admin"), 200, 200, query="run=run&prediction=p"
+    ),
+    ("GET", "/v1/<entity>/<project>/deletions"): Row(401, ("read", "write", "admin"), 200, 200),
     ("GET", "/v1/<entity>/<project>/runs"): Row(401, ("read", "write", "admin"), 200, 200),
     ("PATCH", "/v1/<entity>/<project>/runs"): Row(
         401, ("write", "admin"), 200, 404, query="run=run", body={"name": "n"}

@@ -209,7 +209,9 @@ class SqliteDeletions:
             )
         if pending is not None:
             conditions.append(f"finished_at IS {'NULL' if pending else 'NOT NULL'}")
-        statement = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY _id LIMIT ?"
+        # Finished ones may be many, and are in the order of ids.
+        index = "INDEXED BY deletions_pending" if pending else ""
+        statement = f"{_SELECT} {index} WHERE {' AND '.join(conditions)} ORDER BY _id LIMIT ?"
         return [_to_deletion(row) for row in self._db().read_all(statement, [*values, limit])]
 
     def delete_predictions(
