@@ -9,12 +9,12 @@ from flask import Blueprint
 from app.api.auth import allow
 from app.api.contract import raises
 from app.api.inputs import query
-from app.api.limits import limit_concurrency
+from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
 from app.errors import NotFound
 from app.schemas.run_predictions import RunPredictionListQuery, RunPredictionRes
-from app.services.run_predictions import list_run_predictions
+from app.services.gaps import find_predictions
 
 blueprint = Blueprint("Run Predictions", __name__)
 
@@ -30,6 +30,6 @@ PATH = "/v1/<entity>/<project>/predictions"
 def run_prediction_list(entity: str, project: str, query: dict[str, Any]) -> Any:
     """List the predictions of a run with their current scores as JSON lines, newest first.
 
-    Predictions that only scores name are among them.
+    Predictions that only scores name are among them. With `missing`, list what the run lacks.
     """
-    return list_run_predictions(state().store, entity, project, query)
+    return find_predictions(state().store, entity, project, query, client_check())

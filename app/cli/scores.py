@@ -61,17 +61,39 @@ def scores() -> None:
 @project_options
 @filter_options
 @click.option(
+    "--where",
+    multiple=True,
+    help="Only scores with a leaf that fits, such as 'accuracy.f1<0.5'; may be repeated.",
+)
+@click.option(
+    "--failed/--not-failed", default=None, help="Only judgements that failed or gave null, or not."
+)
+@click.option("--reason-contains", help="Only scores with this text in their reason.")
+@click.option("--sort-by", help="The leaf to sort by. Default: the time of creation.")
+@click.option("--order", type=click.Choice(["asc", "desc"]), help="Default: asc, oldest first.")
+@click.option(
     "--json", "as_json", is_flag=True, help="Print all scores as JSON lines, as the API sends them."
 )
-def scores_list(client: Client, limit: int | None, *, as_json: bool, **filters: str | None) -> None:
+def scores_list(
+    client: Client,
+    limit: int | None,
+    where: tuple[str, ...],
+    *,
+    failed: bool | None,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
     """List scores, oldest first: the first 100 in a table, or all with --json.
 
     The exit code is 1 if the project or run has no scores.
 
-    Example: scoreline scores list --project acme/demo --run run-1 --json
+    Example: scoreline scores list --project acme/demo --run run-1 --where 'accuracy.f1<0.5'
     """
-    given = {name: value for name, value in filters.items() if value is not None}
-    lines = client.lines(given, limit if as_json or limit is not None else ROWS + 1)
+    given = [(name, value) for name, value in filters.items() if value is not None]
+    given += [("where", condition) for condition in where]
+    given += [] if failed is None else [("failed", str(failed).lower())]
+    most = limit if as_json or limit is not None else ROWS + 1
+    lines = client.read_list(client.scores_url, "score_id", given, most)
     first = next(lines, None)
     if first is None and limit != 0:
         report_no_scores(client, filters["evaluation_run_id"])

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from app import jsontext
 from app.ids import utc_text
 from app.schemas.documents import time_text
-from app.schemas.fields import Anything, Count, Identifier, JsonObject, Shape, Text, UtcText
+from app.schemas.fields import (
+    Anything,
+    Count,
+    Identifier,
+    JsonObject,
+    Pattern,
+    Reason,
+    Shape,
+    Text,
+    UtcText,
+)
 from app.schemas.runs import PageQuery
 from app.schemas.scores import ScoreReadRes
 from app.stores.base import Prediction, Score
+
+MISSING = r"^(example|scorer:[\s\S]+)$"
+OF_AND_EXAMPLE = Reason(
+    "value_error", "Value error, `of` belongs to `missing=example`", {"error": {}}
+)
 
 
 class RunPredictionListQuery(PageQuery):
     """The query of a page of the predictions of a run."""
 
     run = Identifier(required=True, metadata={"description": "The id of the run."})
+    missing = Pattern(
+        MISSING,
+        load_default=None,
+        metadata={
+            "description": "`scorer:NAME`: only predictions without a score by this scorer. "
+            "`example`: predictions of the run `of` whose examples this run lacks, one for each."
+        },
+    )
+    of = Identifier(
+        load_default=None,
+        metadata={"description": "The run with the examples, for `missing=example`."},
+    )
+
+    @validates_schema
+    def _check_of(self, loaded: dict[str, Any], **_: Any) -> None:
+        """Reject `of` without `missing=example`, and the reverse."""
+        if (loaded["missing"] == "example") != (loaded["of"] is not None):
+            raise ValidationError({"of": [OF_AND_EXAMPLE]})
 
 
 class CurrentScoreRes(ScoreReadRes):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from app.ids import id_time
@@ -48,8 +49,18 @@ def list_run_predictions(
         check_run(store, entity, project, run_id)
     page = found[:limit]
     more = len(found) > limit
+    found_whole = read_listed(store, entity, project, run_id, page)
+    return Page(found_whole, page[-1].first_id if more else None)
+
+
+def read_listed(
+    store: Store, entity: str, project: str, run_id: str, listed: Iterable[ListedPrediction]
+) -> Iterator[RunPrediction]:
+    """Yield the predictions of a run that still exist, reading some at a time."""
     listing = _Listing(store, entity, project, run_id)
-    return Page(listing.read(page), page[-1].first_id if more else None)
+    left = iter(listed)
+    while some := list(islice(left, TOGETHER)):
+        yield from listing.read(some)
 
 
 class _Listing:
@@ -60,12 +71,8 @@ class _Listing:
         self._place = (entity, project)
         self._run_id = run_id
 
-    def read(self, page: Sequence[ListedPrediction]) -> Iterator[RunPrediction]:
-        """Yield the predictions of a page that still exist, reading some at a time."""
-        for start in range(0, len(page), TOGETHER):
-            yield from self._read_some(page[start : start + TOGETHER])
-
-    def _read_some(self, listed: Sequence[ListedPrediction]) -> Iterator[RunPrediction]:
+    def read(self, listed: Sequence[ListedPrediction]) -> Iterator[RunPrediction]:
+        """Yield some predictions, which are read together."""
         names = [each.prediction_id for each in listed]
         stored = [each.prediction_id for each in listed if each.is_stored]
         found = list(self._store.find_documents(Prediction, *self._place, stored))

@@ -81,6 +81,16 @@ class Listing(Protocol):
         They are in the order of the names of their scorers and of annotators.
         """
 
+    def find_judged(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        scorer_name: str,
+        prediction_ids: Sequence[str],
+    ) -> set[str]:
+        """Return which of some predictions have a score in a run by a scorer of this name."""
+
     def list_entities(self) -> list[str]:
         """Return the entities of all scores, predictions and runs."""
 

@@ -324,6 +324,18 @@ class MeasuredStore:
         with self._timed("list_current_scores"):
             return self._store.list_current_scores(entity, project, run_id, prediction_ids)
 
+    def find_judged(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        scorer_name: str,
+        prediction_ids: Sequence[str],
+    ) -> set[str]:
+        with self._timed("find_judged"):
+            place = (entity, project, run_id)
+            return self._store.find_judged(*place, scorer_name, prediction_ids)
+
     def list_entities(self) -> list[str]:
         with self._timed("list_entities"):
             return self._store.list_entities()

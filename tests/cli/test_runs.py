@@ -129,3 +129,26 @@ def test_runs_are_deleted_with_what_is_in_them(service: Service, project: str) -
         {"num_deleted": 1, "num_predictions": 0, "num_scores": 1, "num_pending": 0},
     )
     assert run(service, "runs", "list", "--project", project).returncode == 1
+
+
+def test_predictions_and_what_a_run_lacks_are_listed(service: Service, project: str) -> None:
+    for number in range(3):
+        body = {"model": "m", "inputs": {"q": number}, "output": 1, "evaluation_run_id": "a"}
+        created = service.post(f"/v2/{quote(project)}/predictions", body).json
+        if number:
+            add(service, project, "a", **created)
+    add(service, project, "b", prediction_id="q")
+    of_a = ("predictions", "list", "--run", "a")
+    header, *rows = on(service, project, *of_a).splitlines()
+    assert header.split()[0] == "prediction_id"
+    assert [row.split()[-1] for row in rows] == ["1", "1", "0"]
+    lacking = on(service, project, *of_a, "--missing", "scorer:s", "--json").splitlines()
+    assert [json.loads(line)["inputs"] for line in lacking] == [{"q": 0}]
+    of_b = ("predictions", "list", "--run", "b", "--missing", "example", "--of", "a", "--json")
+    lacking = on(service, project, *of_b).splitlines()
+    assert [json.loads(line)["inputs"]["q"] for line in lacking] == [2, 1, 0]
+    ended = run(service, *of_a, "--missing", "example", "--of", "b", "--project", project)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "nothing is missing\n")
+    ended = run(service, "predictions", "list", "--run", "nobody", "--project", project)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Evaluation run nobody not found" in ended.stderr

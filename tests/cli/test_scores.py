@@ -55,6 +55,33 @@ def stored(service: Service, project: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
+def test_scores_are_found_by_content_and_sorted(service: Service, project: str) -> None:
+    for value in (0.75, {"f1": 0.5}, {"f1": 0.25}, {"f1": 0.75}):
+        service.post(path_of(project), {**SCORE, "value": value, "reason": f"Because {value}"})
+    failed = {**SCORE, "value": None, "error": "timeout"}
+    service.post(path_of(project), failed)
+
+    def found(*arguments: str) -> list[Any]:
+        shown = run(service, "list", "--project", project, "--json", *arguments)
+        assert shown.returncode == 0, shown.stderr
+        return [json.loads(line)["value"] for line in shown.stdout.splitlines()]
+
+    assert found("--where", "f1>=0.5") == [{"f1": 0.5}, {"f1": 0.75}]
+    assert found("--where", "f1>0.3", "--where", "f1<0.6") == [{"f1": 0.5}]
+    assert found("--failed") == [None]
+    assert len(found("--not-failed")) == 4
+    assert found("--reason-contains", "because 0.75") == [0.75]
+    assert found("--order", "desc", "--limit", "2") == [None, {"f1": 0.75}]
+    best = ("--sort-by", "f1", "--order", "desc", "--limit", "2")
+    assert found(*best) == [{"f1": 0.75}, {"f1": 0.5}]
+    assert found("--where", "f1>1") == []
+    refused = run(service, "list", "--project", project, "--where", "f2>1")
+    assert refused.returncode == 1
+    assert "none of the scores has the leaf 'f2'; there is 'f1'" in refused.stderr
+    refused = run(service, "list", "--project", project, "--where", "f1 1")
+    assert "query.where.0: Value error, one of the operators" in refused.stderr
+
+
 def test_a_rate_limit_is_waited_for(tmp_path: Path, project: str) -> None:
     settings = {"SCORELINE_RATE_LIMIT": "1/second", "WEB_CONCURRENCY": "1"}
     ids = [f"none-{number}" for number in range(300)]  # Three calls.

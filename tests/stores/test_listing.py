@@ -160,6 +160,23 @@ def test_current_scores_are_found_by_prediction(store: Store) -> None:
     assert found == {"p": [ids[2], ids[3], ids[1]], "q": [ids[4]]}
 
 
+def test_predictions_that_a_scorer_judged_in_a_run_are_found(store: Store) -> None:
+    add_scores(
+        store,
+        score("r", "p", "b:v1", scorer_name="b"),
+        score("r", "p", "b:v2", scorer_name="b", annotator="olga"),
+        score("r", "q", "a"),
+        score("r", "other", "b"),
+        score("s", "q", "b"),
+        score("r", "q", "b", project="other"),
+    )
+    asked = ["p", "q", "nothing"]
+    assert store.find_judged(*PLACE, "r", "b", asked) == {"p"}
+    assert store.find_judged(*PLACE, "r", "a", asked) == {"q"}
+    assert store.find_judged(*PLACE, "r", "b:v1", asked) == set()
+    assert store.find_judged(*PLACE, "r", "b", []) == set()
+
+
 def test_projects_are_found_with_their_first_ids(any_topology: Store) -> None:
     store = any_topology
     first, second, third = new_id(), new_id(), new_id()
@@ -227,6 +244,7 @@ def use(store: Store) -> None:
     store.find_named_run(*PLACE, "11")
     store.count_run(*PLACE, "1")
     store.list_current_scores(*PLACE, "1", ["1", "10"])
+    store.find_judged(*PLACE, "1", "s", ["1", "10"])
     store.list_entities()
     store.list_projects("acme")
     store.count_project(*PLACE)

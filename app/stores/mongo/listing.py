@@ -167,6 +167,21 @@ class MongoListing:
             found[prediction_id].append(score_id)
         return found
 
+    def find_judged(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        scorer_name: str,
+        prediction_ids: Sequence[str],
+    ) -> set[str]:
+        self._prepare_once()
+        slots = {"prediction_id": {"$in": list(prediction_ids)}, "scorer_name": scorer_name}
+        with our_errors():
+            wanted = {**self._in_run("scores", entity, project, run_id), **slots}
+            found = self._scores.find(wanted, {"prediction_id": 1, "_id": 0})
+            return {each["prediction_id"] for each in found.hint("scores_by_slot")}
+
     def list_entities(self) -> list[str]:
         with our_errors():
             found = [self._database[name].distinct("entity") for name in BY_PROJECT]

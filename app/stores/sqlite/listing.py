@@ -158,6 +158,9 @@ _CURRENT_SCORES = f"""
 """
 
 
+_JUDGED = f"SELECT prediction_id {_SLOTS} AND prediction_id IN (MARKS) AND scorer_name = ?"
+
+
 @cache
 def _conditions(*, hides: bool) -> dict[str, str]:
     """Return the conditions in the statements, which leave out what deletions hide, if anything."""
@@ -220,6 +223,18 @@ class SqliteListing:
         for prediction_id, score_id, _ in rows:
             found[prediction_id].append(score_id)
         return found
+
+    def find_judged(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        scorer_name: str,
+        prediction_ids: Sequence[str],
+    ) -> set[str]:
+        statement = _JUDGED.replace("MARKS", marks(prediction_ids))
+        rows = self._read(statement, entity, project, run_id, *prediction_ids, scorer_name)
+        return {prediction_id for (prediction_id,) in rows}
 
     def list_entities(self) -> list[str]:
         return [row[0] for row in self._db().read_all(_ENTITIES)]
