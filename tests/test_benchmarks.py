@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from benchmarks import machine, raw, run, servers, table, wrk
+from benchmarks import lists, machine, raw, run, servers, table, wrk
 from benchmarks.documents import SCORES, batch, body
 from benchmarks.rounds import alternate
 from tests.processes import ROOT, Service, environment
@@ -153,3 +153,10 @@ def test_a_directory_in_memory_is_refused(
     monkeypatch.setattr(run, "filesystem", lambda _: "tmpfs")
     assert run.main(["--directory", str(tmp_path)]) == 2
     assert "is on tmpfs" in capsys.readouterr().err
+
+
+def test_every_list_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lists.main(["--directory", str(tmp_path), "--runs", "4"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {what}" for what in lists.PATHS]
+    assert list(tmp_path.iterdir()) == []

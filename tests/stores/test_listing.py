@@ -264,7 +264,7 @@ def test_every_statement_uses_an_index(tmp_path: Any) -> None:
         plan = [row[3] for row in opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")]
         tables = ("scores", "predictions", "evaluation_runs", "stored", "earlier")
         read = [step for step in plan if step.startswith(tuple(f"SCAN {name}" for name in tables))]
-        allowed = [f"SCAN {name}_texts" for name in tables] + ["SCAN scores"]
+        allowed = [f"SCAN {name}_steps" for name in tables] + ["SCAN scores"]
         assert set(read) <= set(allowed), (statement, plan)
         assert [step for step in plan if step.startswith("SEARCH")], statement
     opened.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -17,80 +17,95 @@ _PROJECT = "entity = ?1 AND project = ?2"
 # The statements have a place for one more condition for each table, or nothing: {scores} and so on.
 
 
-def _distinct(indexes: Sequence[str], column: str, place: str = "") -> str:
-    """Return common table expressions for the distinct texts of a column, except the empty one.
+_ID_LENGTH = 36
+"""The length of every id, a UUID."""
 
-    The last is `names`. They take one step in an index for each text and table, however many rows
-    have the text; DISTINCT would read all rows.
+
+def _distinct(indexes: Sequence[str], column: str, place: str = "") -> str:
+    """Return common table expressions, the last of which is `found`: the texts of a column.
+
+    It has each text that is not empty, with the lowest id that has it. It takes one step in each
+    index for a text, however many rows have the text; DISTINCT would read all rows.
     """
-    tables = [_table(index) for index in indexes]
-    parts = ", ".join(_steps(index, column, place) for index in indexes)
-    union = " UNION ".join(f"SELECT text FROM {table}_texts" for table in tables)
-    return f"WITH RECURSIVE {parts}, names AS ({union})"
+    steps = ", ".join(_steps(index, column, place) for index in indexes)
+    union = " UNION ALL ".join(f"SELECT step FROM {_table(index)}_steps" for index in indexes)
+    return f"""
+        WITH RECURSIVE {steps}, found AS (
+            SELECT {_text("step")} AS text, min(substr(step, -{_ID_LENGTH})) AS first_id
+            FROM ({union}) WHERE step IS NOT NULL GROUP BY 1
+        )
+    """
 
 
 def _table(index: str) -> str:
     return index.partition("_by_")[0]
 
 
+def _text(step: str) -> str:
+    return f"substr({step}, 1, length({step}) - {_ID_LENGTH})"
+
+
 def _steps(index: str, column: str, place: str) -> str:
-    rest = f"FROM {_table(index)} INDEXED BY {index} WHERE {place} {column}"
+    """Return the steps from text to text, each the next text and the lowest id in one."""
+    table = _table(index)
+    following = f"""
+        SELECT {column} || _id FROM {table} INDEXED BY {index}
+        WHERE {place} {column} > {{}} {{{{{table}}}}} ORDER BY {column}, _id LIMIT 1
+    """
     return f"""
-        {_table(index)}_texts (text) AS (
-            SELECT min({column}) {rest} > ''
+        {table}_steps (step) AS (
+            SELECT ({following.format("''")})
             UNION ALL
-            SELECT (SELECT min({column}) {rest} > text) FROM {_table(index)}_texts
-            WHERE text IS NOT NULL
+            SELECT ({following.format(_text("step"))}) FROM {table}_steps WHERE step IS NOT NULL
         )
     """
 
 
-def _first_id(indexes: Sequence[str], condition: str) -> str:
-    """Return an expression for the lowest id in some tables, or AFTER_ALL if there is none."""
-    # One more argument, because min() of one is an aggregate function.
-    found = [f"'{AFTER_ALL}'"]
-    for index in indexes:
-        table = _table(index)
-        least = f"SELECT min(_id) FROM {table} INDEXED BY {index} WHERE {condition} {{{table}}}"
-        found.append(f"ifnull(({least}), '{AFTER_ALL}')")
-    return f"min({', '.join(found)})"
-
-
 _BY_PROJECT = ("scores_by_id", "predictions_by_project", "evaluation_runs_by_project")
-_ENTITIES = f"""
-    {_distinct(_BY_PROJECT, "entity")}
-    SELECT text FROM names WHERE text IS NOT NULL ORDER BY text
-"""
 _PROJECTS = f"""
-    {_distinct(_BY_PROJECT, "project", "entity = ?1 AND")}
-    SELECT text, {_first_id(_BY_PROJECT, "entity = ?1 AND project = text")}
-    FROM names WHERE text IS NOT NULL
+    {_distinct(_BY_PROJECT, "project", "entity = ?1 AND")} SELECT text, first_id FROM found
 """
+_ENTITIES = " UNION ".join(
+    f"""
+        SELECT * FROM (
+            WITH RECURSIVE entities (entity) AS (
+                SELECT min(entity) FROM {_table(index)} INDEXED BY {index} WHERE entity > ''
+                UNION ALL
+                SELECT (
+                    SELECT min(entity) FROM {_table(index)} INDEXED BY {index}
+                    WHERE entity > entities.entity
+                ) FROM entities WHERE entity IS NOT NULL
+            )
+            SELECT entity FROM entities WHERE entity IS NOT NULL
+        )
+    """
+    for index in _BY_PROJECT
+)
 
-_BY_RUN = ("scores_by_run", "predictions_by_run")
-"""The indexes of the tables whose rows name runs."""
-
-_RUNS = _distinct(_BY_RUN, "evaluation_run_id", f"{_PROJECT} AND")
+_RUNS = _distinct(("scores_by_run", "predictions_by_run"), "evaluation_run_id", f"{_PROJECT} AND")
 _IS_ONLY_NAMED = f"""
-    text IS NOT NULL
-    AND NOT EXISTS (
+    NOT EXISTS (
         SELECT 1 FROM evaluation_runs WHERE {_PROJECT} AND id = text {{evaluation_runs}}
     )
 """
-_FIRST_IN_RUN = _first_id(_BY_RUN, f"{_PROJECT} AND evaluation_run_id = text")
-# Without MATERIALIZED, the lowest ids would be looked up twice.
 _NAMED_RUNS = f"""
-    {_RUNS}, found AS MATERIALIZED (
-        SELECT text, {_FIRST_IN_RUN} AS first_id FROM names WHERE {_IS_ONLY_NAMED}
-    )
-    SELECT text, first_id FROM found WHERE first_id < ?3 ORDER BY first_id DESC LIMIT ?4
+    {_RUNS} SELECT text, first_id FROM found
+    WHERE first_id < ?3 AND {_IS_ONLY_NAMED} ORDER BY first_id DESC LIMIT ?4
 """
-_NAMED_RUN = f"SELECT text, {_FIRST_IN_RUN} FROM (SELECT ?3 AS text)"
+_NAMED_RUN = f"""
+    SELECT ?3, min(_id) FROM (
+        SELECT min(_id) AS _id FROM scores INDEXED BY scores_by_run
+        WHERE {_PROJECT} AND evaluation_run_id = ?3 {{scores}}
+        UNION ALL
+        SELECT min(_id) FROM predictions INDEXED BY predictions_by_run
+        WHERE {_PROJECT} AND evaluation_run_id = ?3 {{predictions}}
+    )
+"""
 
 _COUNT_PROJECT = f"""
     {_RUNS}
     SELECT
-        (SELECT count(*) FROM names WHERE {_IS_ONLY_NAMED} AND {_FIRST_IN_RUN} < '{AFTER_ALL}')
+        (SELECT count(*) FROM found WHERE {_IS_ONLY_NAMED})
         + (SELECT count(*) FROM evaluation_runs INDEXED BY evaluation_runs_by_project
             WHERE {_PROJECT} {{evaluation_runs}}),
         (SELECT count(*) FROM predictions INDEXED BY predictions_by_project
@@ -99,9 +114,7 @@ _COUNT_PROJECT = f"""
 """
 
 _SCORERS = f"""
-    {_distinct(["scores_by_scorer"], "scorer", f"{_PROJECT} AND")}
-    SELECT text, {_first_id(["scores_by_scorer"], f"{_PROJECT} AND scorer = text")}
-    FROM names WHERE text IS NOT NULL
+    {_distinct(["scores_by_scorer"], "scorer", f"{_PROJECT} AND")} SELECT text, first_id FROM found
 """
 
 # The scores of a run, in the order of its predictions and slots.
@@ -194,7 +207,8 @@ class SqliteListing:
         return [Named(*row) for row in rows]
 
     def find_named_run(self, entity: str, project: str, run_id: str) -> Named | None:
-        return next(iter(_named(self._read(_NAMED_RUN, entity, project, run_id))), None)
+        ((name, first_id),) = self._read(_NAMED_RUN, entity, project, run_id)
+        return None if first_id is None else Named(name, first_id)
 
     def count_run(self, entity: str, project: str, run_id: str) -> RunCounts:
         rows = self._read(_COUNT_SLOTS, entity, project, run_id)
@@ -237,20 +251,15 @@ class SqliteListing:
         return {prediction_id for (prediction_id,) in rows}
 
     def list_entities(self) -> list[str]:
-        return [row[0] for row in self._db().read_all(_ENTITIES)]
+        return sorted(row[0] for row in self._db().read_all(_ENTITIES))
 
     def list_projects(self, entity: str) -> list[Named]:
         statement = _PROJECTS.format(**_conditions(hides=self._hides_any()))
-        return _named(self._db().read_all(statement, (entity,)))
+        return [Named(*row) for row in self._db().read_all(statement, (entity,))]
 
     def count_project(self, entity: str, project: str) -> ProjectCounts:
         ((runs, predictions, scores),) = self._read(_COUNT_PROJECT, entity, project)
         return ProjectCounts(runs, predictions, scores)
 
     def list_scorers(self, entity: str, project: str) -> list[Named]:
-        return _named(self._read(_SCORERS, entity, project))
-
-
-def _named(rows: Iterable[Row]) -> list[Named]:
-    """Return what rows of a name and the lowest id have, without names that have no id."""
-    return [Named(name, first_id) for name, first_id in rows if first_id != AFTER_ALL]
+        return [Named(*row) for row in self._read(_SCORERS, entity, project)]
