@@ -30,7 +30,7 @@ from app.services import doctor as service
 from app.services.copies import Copied, CopiedDocuments, copy_store
 from app.services.limits import open_limit
 from app.services.retention import projects_of
-from app.stores import embedded_file, open_store, printable_url
+from app.stores import embedded_file, open_store, printable_url, shard_store
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, CheckResult
 from app.stores.sqlite.backup import back_up
@@ -193,6 +193,28 @@ def _store_url() -> str:
         fail(f"no store at {file}", 2)
     configure_logging(settings.log_level, STDERR)
     return settings.store
+
+
+@store.command()
+@click.option("--dry-run", is_flag=True, help="Print the commands, and change nothing.")
+def shard(*, dry_run: bool) -> None:
+    """Shard the collections of a MongoDB store, so that a project can be on several shards.
+
+    Works on the store of SCORELINE_STORE, which must be a sharded cluster, through a mongos. Prints
+    each command that it runs. Collections that are sharded already are left as they are; those that
+    an earlier release sharded by entity and project get a longer key. May be repeated.
+
+    Exit codes: 0 all collections are sharded; 2 this cannot be done here; 3 the store does not
+    respond: try again.
+
+    Example: scoreline store shard --dry-run
+    """
+    url, number = _store_url(), 0
+    with _failures("to continue"):
+        for command in shard_store(url, dry_run=dry_run):
+            click.echo(f"db.adminCommand({json.dumps(command)})")
+            number += 1
+    note(f"{counted(number, 'command')} to run" if dry_run else "all collections are sharded")
 
 
 def _held(counts: Mapping[str, int]) -> str:

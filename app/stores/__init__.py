@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+from app.errors import StoreRefused
 from app.stores.base import Store
 from app.stores.commits import OnCommit, ignore_commit
 
@@ -23,6 +27,20 @@ def open_store(url: str, on_commit: OnCommit = ignore_commit) -> Store:
     from app.stores.mongo.store import open_mongo_store
 
     return open_mongo_store(url, on_commit)
+
+
+def shard_store(url: str, *, dry_run: bool) -> Iterator[dict[str, Any]]:
+    """Shard the collections of the store at `url`; yield each command after it was run.
+
+    With `dry_run`, run none and change nothing. Raises StoreRefused if the store is no sharded
+    MongoDB cluster, and StoreUnavailable.
+    """
+    if embedded_file(url):
+        raise StoreRefused("the embedded store cannot be sharded")
+    from app.stores.mongo.store import open_mongo_store
+
+    with closing(open_mongo_store(url)) as store:
+        yield from store.shard(dry_run=dry_run)
 
 
 def embedded_file(url: str) -> Path | None:

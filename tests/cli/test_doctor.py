@@ -286,7 +286,7 @@ def test_a_standalone_mongodb_is_a_warning(
     mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "app.stores.mongo.checks._hello", lambda _: {"localTime": datetime.now(UTC)}
+        "app.stores.mongo.checks.server_description", lambda _: {"localTime": datetime.now(UTC)}
     )
     store = open_store(mongodb_uri)
     store.prepare()
@@ -304,12 +304,12 @@ def test_a_mongodb_index_that_differs_from_its_declaration_is_named(
     store.prepare()
     store.close()
     with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
-        scores = client.get_default_database()["scores"]
-        scores.drop_index("scores_by_idempotency_key")
-        keys = [(name, 1) for name in ("entity", "project", "idempotency_key")]
-        scores.create_index(keys, name="scores_by_idempotency_key")
+        unique_keys = client.get_default_database()["unique_keys"]
+        unique_keys.drop_index("unique_keys_by_key")
+        keys = [(name, 1) for name in ("entity", "project", "kind", "key")]
+        unique_keys.create_index(keys, name="unique_keys_by_key")  # Not unique.
     _, found = findings(tmp_path, SCORELINE_STORE=mongodb_uri)
-    assert "scores_by_idempotency_key" in found["indexes of scores"]["says"]
+    assert "unique_keys_by_key" in found["indexes of unique_keys"]["says"]
 
 
 def test_a_mongodb_server_that_does_not_answer_fails(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +16,19 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.root import scoreline
-from app.errors import Conflict
 from app.stores import open_store
-from app.stores.mongo.documents import SCORE_INDEXES
+from app.stores.base import UNASSIGNED, Kept, Store
+from app.stores.mongo.sharding import SHARD_KEYS
+from app.stores.mongo.store import open_mongo_store
 from tests.cli.test_keys import run
 from tests.deploy.cluster import MONGOD, MONGOS, SHARDS, sharded_cluster
 from tests.mongodb import with_database
 from tests.processes import ADMIN_KEY, ROOT, environment
 from tests.stores.test_contract import a_score, all_scores
+from tests.stores.test_mongo_migrations import SCORES, stored, write_old
 
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 COMMANDS = re.findall(r"^db\.adminCommand\((\{.*?\})\)$", TEXT, re.MULTILINE | re.DOTALL)
-RUN_COMMANDS = re.findall(
-    r'^db\.getSiblingDB\("scoreline"\)\.runCommand\((\{.*?\})\)$', TEXT, re.MULTILINE | re.DOTALL
-)
 DATABASE = "scoreline"
 
 
@@ -48,58 +49,93 @@ def test_every_scoreline_command_in_the_document_exists() -> None:
             assert option in shown.output, (words, option)
 
 
-def test_every_mongodb_command_in_the_document_is_found() -> None:
-    text = TEXT.count("db.adminCommand(") + TEXT.count("db.getSiblingDB(")
-    assert len(COMMANDS) + len(RUN_COMMANDS) == text > 3
-    for command in COMMANDS + RUN_COMMANDS:
-        json.loads(command)
+def test_the_commands_in_the_document_are_those_of_store_shard() -> None:
+    commands: list[dict[str, Any]] = [{"enableSharding": DATABASE}]
+    for name, key in SHARD_KEYS.items():
+        commands.append({"shardCollection": f"{DATABASE}.{name}", "key": dict.fromkeys(key, 1)})
+    assert [json.loads(command) for command in COMMANDS] == commands
+    assert TEXT.count("db.adminCommand(") == len(commands)
 
 
-def test_a_shard_key_is_the_beginning_of_every_unique_index() -> None:
-    keys = [json.loads(command).get("key") for command in COMMANDS]
-    unique = [index for index in SCORE_INDEXES if index.options.get("unique")]
-    for key in filter(None, keys):
-        for index in unique:
-            assert list(index.fields)[: len(key)] == list(key), index.name
-
-
-@pytest.mark.skipif(not (MONGOD and MONGOS), reason="no mongod and mongos on PATH")
-def test_a_sharded_cluster_set_up_as_documented_keeps_ids_and_keys_unique(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Return the URI of the database of a sharded cluster, or skip the test."""
+    if not (MONGOD and MONGOS):
+        pytest.skip("no mongod and mongos on PATH")
     with sharded_cluster(tmp_path) as mongos:
-        uri = with_database(mongos, DATABASE)
-        store = open_store(uri)
-        store.prepare()
-        with pymongo.MongoClient[dict[str, Any]](mongos) as client:
-            assert all(name in SHARDS for name in re.findall(r'"(shard-[^"]*)"', str(COMMANDS)))
-            for command in COMMANDS[:-1]:
-                client.admin.command(json.loads(command))
-            _keeps_its_promises(store)
-            # The last command refines the shard key, which needs the index.
-            for command in RUN_COMMANDS:
-                client[DATABASE].command(json.loads(command))
-            client.admin.command(json.loads(COMMANDS[-1]))
-        store.prepare()
-        _keeps_its_promises(store)
-        checked = run(tmp_path, "doctor", SCORELINE_STORE=uri, SCORELINE_ADMIN_KEY=ADMIN_KEY)
-        assert "ok    deployment: a sharded cluster" in checked.stdout
-        assert "ok    indexes of scores" in checked.stdout
-        copied = run(tmp_path, "store", "copy", uri, f"sqlite:///{tmp_path}/copy.db")
-        assert copied.returncode == 0, copied.stderr
-        store.close()
+        yield with_database(mongos, DATABASE)
 
 
-def _keeps_its_promises(store: Any) -> None:
-    """Check that an id and an idempotency key are unique in a project."""
-    key = a_score().score_id
-    score = a_score(entity="acme", project="large", idempotency_key=key)
-    store.add_score(score)
-    assert store.find_score("acme", "large", score.score_id) == score
-    with pytest.raises(Conflict):
-        store.add_score(a_score(entity="acme", project="large", idempotency_key=key))
-    with pytest.raises(Conflict):
-        store.add_score(score)
+def test_a_sharded_cluster_set_up_as_documented_keeps_its_promises(
+    cluster: str, tmp_path: Path
+) -> None:
+    store = open_store(cluster)
+    store.prepare()
+    with pymongo.MongoClient[dict[str, Any]](cluster) as client:
+        for command in COMMANDS:
+            client.admin.command(json.loads(command))
+    check_sharded(cluster, store, tmp_path)
+
+
+def test_store_shard_sets_up_a_cluster(cluster: str, tmp_path: Path) -> None:
+    planned = run(tmp_path, "store", "shard", "--dry-run", SCORELINE_STORE=cluster)
+    assert planned.stdout.splitlines() == [f"db.adminCommand({each})" for each in COMMANDS]
+    done = run(tmp_path, "store", "shard", SCORELINE_STORE=cluster)
+    assert (done.returncode, done.stdout) == (0, planned.stdout)
+    check_sharded(cluster, open_store(cluster), tmp_path)
+
+
+def test_store_shard_moves_a_cluster_that_was_sharded_by_entity_and_project(
+    cluster: str, tmp_path: Path
+) -> None:
+    store = open_mongo_store(cluster)
+    write_old(store, 4)
+    with pymongo.MongoClient[dict[str, Any]](cluster) as client:
+        client.admin.command({"enableSharding": DATABASE})
+        for name in ("scores", "predictions"):
+            key = {"entity": 1, "project": 1}
+            client.admin.command({"shardCollection": f"{DATABASE}.{name}", "key": key})
+    done = run(tmp_path, "store", "shard", SCORELINE_STORE=cluster)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("refineCollectionShardKey") == 2
+    assert [each.score_id for each in stored(store)] == [each.score_id for each in SCORES]
+    again = store.add_missing(SCORES, partial=False)
+    assert {outcome.kept for outcome in again} == {Kept.PRESENT}
+    check_sharded(cluster, store, tmp_path)
+
+
+def check_sharded(uri: str, store: Store, directory: Path) -> None:
+    """Split a project over both shards, and check what must be unique in it."""
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        middle = {"entity": "acme", "project": "large", "evaluation_run_id": "m"}
+        middle |= {"prediction_id": ""}
+        client.admin.command({"split": f"{DATABASE}.scores", "middle": middle})
+        for shard, run_id in zip(SHARDS, ("a", "z"), strict=True):
+            find = {**middle, "evaluation_run_id": run_id}
+            client.admin.command({"moveChunk": f"{DATABASE}.scores", "find": find, "to": shard})
+    place = {"entity": "acme", "project": "large"}
+    first = a_score(**place, evaluation_run_id="a", idempotency_key="k")
+    other = a_score(**place, evaluation_run_id="z", prediction_id="q")
+    assert [each.kept for each in store.add_missing([first, other], partial=False)] == [
+        Kept.CREATED,
+        Kept.CREATED,
+    ]
+    for score in (first, other):
+        assert store.find_score("acme", "large", score.score_id) == score
+    # On the other shard, where no index knows the key or id.
+    moved = replace(other, score_id=UNASSIGNED, idempotency_key="k", body_hash="1")
+    assert store.add_score(moved).kept is Kept.KEY_TAKEN
+    assert store.add_score(replace(first, evaluation_run_id="z")).kept is Kept.ID_TAKEN
+    assert store.delete_scores("acme", "large", [first.score_id]) == 1
+    assert store.add_score(moved).kept is Kept.CREATED
+    found = run(directory, "doctor", SCORELINE_STORE=uri, SCORELINE_ADMIN_KEY=ADMIN_KEY).stdout
+    assert "ok    deployment: a sharded cluster" in found
+    for name, key in SHARD_KEYS.items():
+        assert f"ok    sharding of {name}: by {', '.join(key)}" in found
+        assert f"ok    indexes of {name}" in found
+    copied = run(directory, "store", "copy", uri, f"sqlite:///{directory}/copy.db")
+    assert copied.returncode == 0, copied.stderr
+    store.close()
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,7 @@ from app.errors import StoreUnavailable
 from app.stores.base import Document, EvaluationRun, Kept, Prediction, Store
 from app.stores.mongo import store as mongo_store
 from app.stores.mongo.store import MongoStore
-from app.stores.mongo.writes import has_transactions
+from app.stores.mongo.transactions import has_transactions
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import (

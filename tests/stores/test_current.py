@@ -189,8 +189,6 @@ def test_many_slots_of_many_runs_are_told_apart_in_one_page(
 
 
 def test_the_same_id_in_two_projects_is_two_scores(store: Store) -> None:
-    if isinstance(store, mongo_store.MongoStore):
-        pytest.skip("ids are unique over all projects there")
     mine = scored(1)
     theirs = replace(mine, project="other", value_json="2")
     assert store.find_superseding([]) == {}

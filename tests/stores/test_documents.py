@@ -498,7 +498,7 @@ def test_no_read_and_no_write_relies_on_a_damaged_document(
 def test_predictions_of_an_earlier_release_get_examples(
     mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stores.mongo.example_keys.PAGE", 2)
+    monkeypatch.setattr("app.stores.mongo.schema.PAGE", 2)
     opened = open_mongo_store(mongodb_uri)
     opened.prepare()
     given: list[dict[str, Any]] = [{"example_id": "x"}, {}, {"inputs_json": "{}"}, {}, {}]

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -24,13 +24,13 @@ from pymongo.client_session import ClientSession
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge, Unsupported
 from app.services.keys import KeyRing
 from app.stores import open_store
-from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Score, ScoreQuery
-from app.stores.mongo import driver, writes
+from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Prediction, Score, ScoreQuery
+from app.stores.mongo import driver
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import SCORE_INDEXES, key_document, score_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.store import MongoStore, open_mongo_store
-from app.stores.mongo.writes import add_together, has_transactions
+from app.stores.mongo.transactions import has_transactions
 from tests.processes import free_port
 from tests.stores.test_contract import NOW, a_score, all_scores
 
@@ -93,7 +93,8 @@ def test_indexes_are_made_on_the_server(mongodb_uri: str, opened: Opened) -> Non
     for index in SCORE_INDEXES:
         assert [name for name, _ in found[index.name]["key"]] == list(index.fields)
         assert index.fields[:2] == ("entity", "project")
-    assert found["scores_by_idempotency_key"]["unique"]
+    unique_keys = store._database["unique_keys"].index_information()
+    assert unique_keys["unique_keys_by_key"]["unique"]
     assert store._keys.index_information()["api_keys_by_hash"]["unique"]
 
 
@@ -249,7 +250,8 @@ def test_every_list_and_read_uses_an_index(
     store = opened(mongodb_uri)
     store.add_missing([a_score() for _ in range(200)], partial=False)
     ids = store._find_ids(ScoreQuery("acme", "demo", **filters), {})
-    for cursor in (ids, store._scores.find({"_id": {"$in": ["a", "b"]}}).sort("_id", 1)):
+    project = {"entity": "acme", "project": "demo"}
+    for cursor in (ids, store._scores.find({**project, "score_id": {"$in": ["a", "b"]}})):
         stages = plan_stages(cursor.explain()["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in stages
         assert [stage for stage in stages if "IXSCAN" in stage or stage == "IDHACK"]
@@ -292,8 +294,10 @@ def test_every_find_of_a_write_and_of_a_retry_uses_an_index(mongodb_uri: str) ->
     store.add_score(keyed[0])
     store.add_score(a_score(retry_hash="x"))
     assert store.find_retried(a_score(retry_hash="x"), "")
-    asked = [command for command in commands.finds if command["find"] == "scores"]
-    assert len(asked) >= 3
+    names = ("scores", "unique_keys")
+    asked = [command for command in commands.finds if command["find"] in names]
+    assert [command["find"] for command in asked].count("scores") >= 2
+    assert [command["find"] for command in asked].count("unique_keys") >= 2
     for command in asked:
         plan = database.command({"explain": command, "verbosity": "queryPlanner"})
         stages = plan_stages(plan["queryPlanner"]["winningPlan"])
@@ -360,7 +364,7 @@ def test_a_batch_that_fails_halfway_leaves_nothing(
 def test_a_batch_whose_time_is_up_is_aborted_on_the_server(
     mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stores.mongo.writes.TRANSACTION_SECONDS", 2.0)
+    monkeypatch.setattr("app.stores.mongo.transactions.TRANSACTION_SECONDS", 2.0)
     commands = Commands()
     with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
         store = MongoStore(client.get_default_database)
@@ -375,7 +379,7 @@ def test_a_batch_whose_time_is_up_is_aborted_on_the_server(
         monkeypatch.setattr(store._scores, "insert_many", insert_without_end)
         with pytest.raises(StoreUnavailable):
             store.add_missing([a_score()], partial=False)
-        assert commands.done.count("abortTransaction") == commands.done.count("insert")
+        assert commands.done.count("abortTransaction") == commands.done.count("insert") // 2
 
 
 def test_a_commit_is_retried_if_its_response_is_lost(
@@ -421,10 +425,6 @@ def keyed_scores(*keys: str) -> list[Score]:
     return [a_score(score_id=UNASSIGNED, idempotency_key=key) for key in keys]
 
 
-def as_present(outcomes: Sequence[Any]) -> list[Outcome]:
-    return [Outcome(Kept.PRESENT, outcome.score_id) for outcome in outcomes]
-
-
 @pytest.mark.parametrize(
     ("types", "known"),
     [
@@ -459,37 +459,141 @@ def test_a_standalone_server_is_warned_of_and_has_no_changes(
         store.read_changes("acme", "demo", None, 10, 0.0)
 
 
-def test_replays_that_are_written_together_are_looked_up_together(
-    mongodb_uri: str, opened: Opened
-) -> None:
-    store = opened(mongodb_uri)
-    store.prepare()
-    scores = keyed_scores("a", "b", "c")
-    first = as_present(add_together(store._scores, scores))
+def test_scores_without_unique_keys_need_no_transaction(mongodb_uri: str) -> None:
     commands = Commands()
     with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
-        collection = client.get_default_database()["scores"]
-        again = add_together(collection, [*scores, replace(scores[0], body_hash="other")])
-    assert again == [*first, Outcome(Kept.KEY_TAKEN, first[0].score_id)]
-    assert commands.done.count("find") == 1
+        store = MongoStore(client.get_default_database)
+        store.prepare()
+        commands.done.clear()
+        store.add_score(a_score(score_id=UNASSIGNED))
+        assert commands.done == ["insert"]
+        store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
+        assert commands.done[-3:] == ["insert", "insert", "commitTransaction"]
 
 
-def test_a_replay_of_a_score_that_is_not_durable_yet_waits_for_it(
+def test_a_score_and_its_unique_keys_are_stored_together_or_not_at_all(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(mongodb_uri)
     store.prepare()
-    scores = keyed_scores("a", "b", "b")
-    first = as_present(add_together(store._scores, scores))
-    find_keyed, asked = writes._find_keyed, []
+    insert_many = store._scores.insert_many
 
-    def find_late(*arguments: Any) -> dict[Any, Any]:
-        asked.append(arguments)
-        return find_keyed(*arguments) if len(asked) > 2 else {}
+    def fail(documents: list[dict[str, Any]], **options: Any) -> None:
+        insert_many(documents, **options)
+        raise pymongo.errors.OperationFailure("broken off")
 
-    monkeypatch.setattr("app.stores.mongo.writes._find_keyed", find_late)
-    assert add_together(store._scores, scores) == first
-    assert len(asked) == 3
+    score = a_score(idempotency_key="k")
+    with monkeypatch.context() as patch:
+        patch.setattr(store._scores, "insert_many", fail)
+        with pytest.raises(StoreUnavailable):
+            store.add_score(score)
+    assert keys_in(store) == []
+    assert store.add_score(score).kept is Kept.CREATED
+    assert keys_in(store) == [("scores.id", score.score_id), ("scores.idempotency_key", "k")]
+    assert store.delete_scores("acme", "demo", [score.score_id]) == 1
+    assert keys_in(store) == []
+
+
+def keys_in(store: MongoStore) -> list[tuple[str, str]]:
+    """Return kind and text of all unique keys."""
+    found = store._database["unique_keys"].find()
+    return sorted((each["kind"], each["key"]) for each in found)
+
+
+def test_a_keyed_score_that_fails_lets_others_of_its_time_be_stored(
+    mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise pymongo.errors.OperationFailure("broken off")
+
+    monkeypatch.setattr("app.stores.mongo.writes.find_taken", fail)
+    with ThreadPoolExecutor(8) as pool:
+        keyed = [pool.submit(store.add_score, each) for each in keyed_scores(*"abcd")]
+        plain = [pool.submit(store.add_score, a_score(score_id=UNASSIGNED)) for _ in range(4)]
+    assert all(isinstance(each.exception(), StoreUnavailable) for each in keyed)
+    assert [each.result().kept for each in plain] == [Kept.CREATED] * 4
+
+
+@pytest.fixture
+def standalone() -> MongoStore:
+    """Return a store on a server without transactions."""
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
+    store.prepare()
+    return store
+
+
+def break_off_inserts(store: MongoStore, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a context in which every insert of a collection breaks off."""
+
+    def break_off(*_: Any, **__: Any) -> None:
+        raise pymongo.errors.AutoReconnect("connection closed")
+
+    patch = monkeypatch.context()
+    patched = patch.__enter__()
+    patched.setattr(store._database[name], "insert_many", break_off)
+    patched.setattr(store._database[name], "insert_one", break_off)
+    return patch
+
+
+def test_without_transactions_a_retry_completes_a_score_whose_key_was_taken(
+    standalone: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (score,) = keyed_scores("k")
+    patch = break_off_inserts(standalone, "scores", monkeypatch)
+    with pytest.raises(StoreUnavailable):
+        standalone.add_score(score)
+    patch.__exit__(None, None, None)
+    assert standalone.list_score_ids(ScoreQuery("acme", "demo")) == []
+    assert standalone.add_score(replace(score, body_hash="other")).kept is Kept.KEY_TAKEN
+    outcome = standalone.add_score(score)
+    assert outcome.kept is Kept.CREATED
+    (taken,) = standalone._database["unique_keys"].find()
+    assert taken["id"] == outcome.score_id
+    assert standalone.add_score(score) == replace(outcome, kept=Kept.PRESENT)
+    assert standalone.list_score_ids(ScoreQuery("acme", "demo")) == [outcome.score_id]
+
+
+def test_without_transactions_a_retry_completes_a_copy_whose_key_was_taken(
+    standalone: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = a_score(idempotency_key="k")
+    patch = break_off_inserts(standalone, "scores", monkeypatch)
+    with pytest.raises(StoreUnavailable):
+        standalone.add_missing([score], partial=True)
+    patch.__exit__(None, None, None)
+    assert standalone.add_missing([score], partial=True) == [Outcome(Kept.CREATED, score.score_id)]
+
+
+@pytest.mark.parametrize("prediction_id", [UNASSIGNED, "p/1"])
+def test_without_transactions_a_retry_completes_a_document_whose_key_was_taken(
+    standalone: MongoStore, monkeypatch: pytest.MonkeyPatch, prediction_id: str
+) -> None:
+    prediction = Prediction(
+        id=prediction_id,
+        entity="acme",
+        project="demo",
+        idempotency_key="k",
+        body_hash="0" * 64,
+        predict_and_score_call_id="c",
+        model="m",
+        inputs_json="{}",
+        output_json="1",
+    )
+    patch = break_off_inserts(standalone, "predictions", monkeypatch)
+    with pytest.raises(StoreUnavailable):
+        standalone.add_documents([prediction])
+    patch.__exit__(None, None, None)
+    other = replace(prediction, body_hash="other")
+    assert standalone.add_documents([other])[0].kept is Kept.KEY_TAKEN
+    (first,) = standalone.add_documents([prediction])
+    assert first.kept is Kept.CREATED
+    (taken,) = standalone._database["unique_keys"].find()
+    assert taken["id"] == first.id
+    assert standalone.add_documents([prediction]) == [replace(first, kept=Kept.PRESENT)]
 
 
 @pytest.mark.parametrize("arrives", [0, 1])
@@ -499,9 +603,8 @@ def test_a_score_whose_write_broke_off_is_stored_once(
     store = opened(mongodb_uri)
     store.prepare()
     breaking(store, monkeypatch, arrives)
-    score = a_score()
-    store.add_score(score)
-    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [score.score_id]
+    score_id = store.add_score(a_score(score_id=UNASSIGNED)).score_id
+    assert store.list_score_ids(ScoreQuery("acme", "demo")) == [score_id]
 
 
 def test_a_write_that_breaks_off_again_is_unavailable(
@@ -560,79 +663,3 @@ def test_a_key_from_before_keys_could_expire_works_on(mongodb_uri: str, opened: 
     assert KeyRing(store).find("sl_old") == key
     store.note_key_uses({"id": NOW})
     assert store.list_keys() == [replace(key, last_used_at=NOW)]
-
-
-OLD_LEAVES = [{"path": "0", "kind": "number", "number": 5.0}]
-NEW_LEAVES = [{"path": "[0]", "kind": "number", "number": 5.0}]
-
-
-@pytest.fixture
-def old_uri(mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the URI of a database of an earlier release, with three pages of scores to migrate."""
-    store = opened(mongodb_uri)
-    store.prepare()
-    scores = [a_score(value_json="[5]", leaves=OLD_LEAVES) for _ in range(6)]
-    store.add_missing(scores, partial=False)
-    store._meta.delete_many({})
-    monkeypatch.setattr("app.stores.mongo.schema.PAGE", 2)
-    return mongodb_uri
-
-
-def leaves_of(store: MongoStore) -> list[Any]:
-    return [score.leaves for score in all_scores(store)]
-
-
-def test_leaves_of_an_earlier_release_are_named_anew(old_uri: str, opened: Opened) -> None:
-    store = opened(old_uri)
-    before = all_scores(store)
-    store.prepare()
-    assert all_scores(store) == [replace(each, leaves=NEW_LEAVES) for each in before]
-
-
-def test_an_interrupted_migration_continues_where_it_stopped(
-    old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = opened(old_uri)
-    bulk_write = store._scores.bulk_write
-    pages: list[int] = []
-
-    def break_off(updates: list[Any], **options: Any) -> None:
-        pages.append(len(updates))
-        if len(pages) == 2:
-            raise pymongo.errors.AutoReconnect("connection closed")
-        bulk_write(updates, **options)
-
-    monkeypatch.setattr(store._scores, "bulk_write", break_off)
-    with pytest.raises(StoreUnavailable):
-        store.prepare()
-    assert leaves_of(store) == [NEW_LEAVES] * 2 + [OLD_LEAVES] * 4
-    store.prepare()
-    assert leaves_of(store) == [NEW_LEAVES] * 6
-    assert pages == [2, 2, 2, 2]  # The second one twice, the first one once.
-
-
-def test_a_request_waits_for_a_part_of_a_migration_only(
-    old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.stores.mongo.store.PREPARE_SECONDS", 0.0)
-    store = opened(old_uri)
-    for _ in range(3):
-        with pytest.raises(StoreUnavailable, match="is being migrated"):
-            store.ping()
-    assert store.add_score(a_score(leaves=NEW_LEAVES)).kept is Kept.CREATED
-    assert leaves_of(store) == [NEW_LEAVES] * 7
-
-
-def test_several_processes_may_migrate_at_the_same_time(old_uri: str, opened: Opened) -> None:
-    stores = [opened(old_uri) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(MongoStore.prepare, stores))
-    assert leaves_of(stores[0]) == [NEW_LEAVES] * 6
-
-
-def test_a_database_of_a_newer_program_is_refused(mongodb_uri: str, opened: Opened) -> None:
-    store = opened(mongodb_uri)
-    store.prepare()
-    store._meta.update_one({"_id": "schema"}, {"$set": {"version": 99}})
-    with pytest.raises(StoreRefused, match="newer Scoreline"):
-        opened(mongodb_uri).prepare()

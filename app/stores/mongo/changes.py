@@ -91,8 +91,8 @@ def _walk(
     collection: Scores, project: tuple[str, str], after: str, limit: int
 ) -> tuple[list[Score], bool]:
     """Return the stored scores after an id, in the order of ids, and whether they are the last."""
-    wanted = {"entity": project[0], "project": project[1], "_id": {"$gt": after}}
-    found = collection.find(wanted).sort("_id", ASCENDING).hint("scores_by_project")
+    wanted = {"entity": project[0], "project": project[1], "score_id": {"$gt": after}}
+    found = collection.find(wanted).sort("score_id", ASCENDING).hint("scores_by_project")
     documents, is_whole = read_page(found, limit)
     return [to_score(document) for document in documents], is_whole
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, MongoClient, ReadPreference
+from pymongo import DESCENDING, ReadPreference
 from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from app.errors import ScorelineError, StoreRefused
@@ -21,27 +22,25 @@ from app.stores.checks import (
     check_deletions,
     check_space,
 )
-from app.stores.mongo.documents import (
-    DELETION_INDEXES,
-    DOCUMENT_INDEXES,
-    KEY_INDEXES,
-    SCORE_INDEXES,
-    Index,
-)
+from app.stores.mongo.documents import DOCUMENT_INDEXES, Index
 from app.stores.mongo.driver import our_errors
-from app.stores.mongo.schema import SCHEMA, schema_version
+from app.stores.mongo.schema import INDEXES, SCHEMA, is_as_declared, schema_version
+from app.stores.mongo.sharding import (
+    SHARD_KEYS,
+    SHARDED,
+    is_wanted,
+    server_description,
+    shard_keys,
+)
 
 Documents = Collection[dict[str, Any]]
-COMMAND_NOT_FOUND = 59
 
 
-def check(
-    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents, meta: Documents
-) -> Iterator[CheckResult]:
+def check(database: Database[dict[str, Any]]) -> Iterator[CheckResult]:
     """Check a MongoDB store; yield each result."""
     try:
         with our_errors():
-            yield from _check(client, scores, keys, meta)
+            yield from _check(database)
     except ScorelineError as error:
         advice = (
             "check that the server runs, the address is right and the user may read the database"
@@ -49,31 +48,28 @@ def check(
         yield CheckResult("store", FAIL, str(error), advice)
 
 
-def _check(
-    client: MongoClient[dict[str, Any]], scores: Documents, keys: Documents, meta: Documents
-) -> Iterator[CheckResult]:
-    version = client.server_info()["version"]
-    hello = _hello(client)
+def _check(database: Database[dict[str, Any]]) -> Iterator[CheckResult]:
+    version = database.client.server_info()["version"]
+    hello = server_description(database.client)
     counts = [
-        f"{scores.database[name].estimated_document_count()} {name.replace('_', ' ')}"
-        for name in (scores.name, *DOCUMENT_INDEXES)
+        f"{database[name].estimated_document_count()} {name.replace('_', ' ')}"
+        for name in ("scores", *DOCUMENT_INDEXES)
     ]
-    says = f"MongoDB {version} answers, with about {', '.join(counts)} in {scores.database.name}"
+    says = f"MongoDB {version} answers, with about {', '.join(counts)} in {database.name}"
     yield CheckResult("store", OK, says)
-    yield _schema(meta)
+    yield _schema(database["meta"])
     yield _deployment(hello)
+    if hello.get("msg") == SHARDED:
+        yield from _sharding(database)
+    scores = database["scores"]
     yield _write_concern(scores)
     yield _read_preference(scores)
-    yield _indexes(scores, SCORE_INDEXES)
-    for name, indexes in DOCUMENT_INDEXES.items():
-        yield _indexes(scores.database[name], indexes)
-    yield _indexes(keys, KEY_INDEXES)
-    deletions = scores.database["deletions"]
-    yield _indexes(deletions, DELETION_INDEXES)
-    yield check_deletions(deletions.count_documents({"pending": True}))
-    yield from _space(scores.database.command("dbStats"))
-    newest = scores.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
-    yield check_clock(next((document["_id"] for document in newest), None))
+    for name, indexes in INDEXES.items():
+        yield _indexes(database[name], indexes)
+    yield check_deletions(database["deletions"].count_documents({"pending": True}))
+    yield from _space(database.command("dbStats"))
+    newest = scores.find({}, {"score_id": 1}).sort("_id", DESCENDING).limit(1)
+    yield check_clock(next((document["score_id"] for document in newest), None))
     yield _servers_clock(hello)
 
 
@@ -89,18 +85,8 @@ def _schema(meta: Documents) -> CheckResult:
     return CheckResult("schema", OK, says)
 
 
-def _hello(client: MongoClient[dict[str, Any]]) -> Mapping[str, Any]:
-    """Return the server's description of itself; MongoDB 4.4.0 and 4.4.1 have no `hello`."""
-    try:
-        return client.admin.command("hello")
-    except OperationFailure as error:
-        if error.code != COMMAND_NOT_FOUND:
-            raise
-    return client.admin.command("isMaster")
-
-
 def _deployment(hello: Mapping[str, Any]) -> CheckResult:
-    if hello.get("msg") == "isdbgrid":
+    if hello.get("msg") == SHARDED:
         return CheckResult("deployment", OK, "a sharded cluster, through a mongos")
     if name := hello.get("setName"):
         members = len(hello.get("hosts", ()))
@@ -116,6 +102,23 @@ def _deployment(hello: Mapping[str, Any]) -> CheckResult:
         "use a replica set, without which w=majority does not protect from the loss of a server"
     )
     return CheckResult("deployment", WARN, says, advice)
+
+
+def _sharding(database: Database[dict[str, Any]]) -> Iterator[CheckResult]:
+    """Check by which key each collection is sharded."""
+    try:
+        found = shard_keys(database)
+    except OperationFailure as error:
+        advice = "let the user read the database config (the role clusterMonitor)"
+        yield CheckResult("sharding", WARN, f"the shard keys cannot be read: {error}", advice)
+        return
+    for name in SHARD_KEYS:
+        key = found.get(name)
+        says = f"by {', '.join(key)}" if key else "not sharded: it stays on one shard"
+        if key and is_wanted(name, key):
+            yield CheckResult(f"sharding of {name}", OK, says)
+        else:
+            yield CheckResult(f"sharding of {name}", WARN, says, "run scoreline store shard")
 
 
 def _write_concern(scores: Documents) -> CheckResult:
@@ -137,18 +140,16 @@ def _read_preference(scores: Documents) -> CheckResult:
 def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
     """Check that the indexes exist as declared."""
     found = collection.index_information()
-    wrong = [index.name for index in wanted if not _as_declared(index, found.get(index.name))]
+    wrong = [
+        index.name
+        for index in wanted
+        if index.name not in found or not is_as_declared(index, found[index.name])
+    ]
     check = f"indexes of {collection.name}"
     if wrong:
         advice = "drop indexes that are not as declared; the next start creates missing ones"
         return CheckResult(check, FAIL, f"missing or not as declared: {', '.join(wrong)}", advice)
     return CheckResult(check, OK, f"all {len(wanted)} exist as declared")
-
-
-def _as_declared(index: Index, found: Mapping[str, Any] | None) -> bool:
-    if found is None or found["key"] != [(name, ASCENDING) for name in index.fields]:
-        return False
-    return all(found.get(name) == value for name, value in index.options.items())
 
 
 def _space(stats: Mapping[str, Any]) -> Iterator[CheckResult]:

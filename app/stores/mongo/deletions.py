@@ -25,8 +25,10 @@ from app.stores.deletions import (
     RunExtent,
     deletion_of,
 )
+from app.stores.mongo.documents import ORDER_FIELDS
 from app.stores.mongo.driver import our_errors
-from app.stores.mongo.writes import has_transactions, in_transaction
+from app.stores.mongo.transactions import in_transaction_if_possible
+from app.stores.mongo.unique_keys import delete_found, fields_to_delete, find_taken, id_field
 
 Documents = Collection[dict[str, Any]]
 
@@ -60,8 +62,14 @@ def _covered(name: str, deletion: Deletion) -> dict[str, Any]:
         "entity": deletion.entity,
         "project": deletion.project,
         RUN_FIELDS[name]: deletion.evaluation_run_id,
-        "_id": {"$lte": deletion.bound},
+        ORDER_FIELDS[name]: {"$lte": deletion.bound},
     }
+
+
+def _unassigned(name: str, entity: str, project: str, before: str) -> dict[str, Any]:
+    """Return the filter for what is in no run and older than an id."""
+    place = {"entity": entity, "project": project, "evaluation_run_id": {"$in": NO_RUN}}
+    return {**place, ORDER_FIELDS[name]: {"$lt": before}}
 
 
 class MongoDeletions:
@@ -101,12 +109,15 @@ class MongoDeletions:
     def _remove_named(self, new: Sequence[Item], pending: Sequence[Deletion]) -> None:
         check_not_covered(pending, new)
         name = "scores" if isinstance(new[0], Score) else new[0].collection
-        for deletion in pending:
-            for kind, texts in names_of(new).items():
-                field = "_id" if (name, kind) == ("scores", "id") else kind
-                wanted = {"$and": [{field: {"$in": texts}}], **_covered(name, deletion)}
-                with our_errors():
-                    self._remove(name, wanted)
+        names = names_of(new)
+        keys = [(new[0].entity, new[0].project, key) for key in names.get("idempotency_key", ())]
+        collection = self._database[name]
+        with our_errors():
+            taken = find_taken(collection, keys, None) if pending else {}
+            ids = [*names.get("id", ()), *(each.id for each in taken.values())]
+            for deletion in pending:
+                named = {"$and": [{id_field(collection): {"$in": ids}}]}
+                self._remove(name, named | _covered(name, deletion))
 
     def begin_deletions(
         self,
@@ -138,30 +149,31 @@ class MongoDeletions:
             wanted = {**place, **without_covered(name, pending)}
             collection, index = self._database[name], RUN_INDEXES[name]
             with our_errors():
-                found = collection.find(wanted, {"_id": 1}).hint(index)
-                newest += [each["_id"] for each in found.sort("_id", DESCENDING).limit(1)]
+                order = ORDER_FIELDS[name]
+                found = collection.find(wanted, {order: 1}).hint(index)
+                newest += [each[order] for each in found.sort(order, DESCENDING).limit(1)]
                 counts.append(collection.count_documents(wanted, hint=index))
         return RunExtent(max(newest), *counts)
 
     def count_unassigned(self, entity: str, project: str, before: str) -> tuple[int, int]:
         self._prepare_once()
-        place = {"entity": entity, "project": project}
-        wanted = {**place, "evaluation_run_id": {"$in": NO_RUN}, "_id": {"$lt": before}}
         with our_errors():
             predictions, scores = (
-                self._database[name].count_documents(wanted, hint=RUN_INDEXES[name])
+                self._database[name].count_documents(
+                    _unassigned(name, entity, project, before), hint=RUN_INDEXES[name]
+                )
                 for name in ("predictions", "scores")
             )
         return predictions, scores
 
     def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
         self._prepare_once()
-        place = {"entity": entity, "project": project}
-        wanted = {**place, "evaluation_run_id": {"$in": NO_RUN}, "_id": {"$lt": before}}
+        removed: list[int] = []
         with our_errors():
-            predictions = self._remove("predictions", wanted, limit, RUN_INDEXES["predictions"])
-            left = limit - predictions
-            scores = self._remove("scores", wanted, left, RUN_INDEXES["scores"])
+            for name in ("predictions", "scores"):
+                wanted = _unassigned(name, entity, project, before)
+                removed.append(self._remove(name, wanted, limit - sum(removed), RUN_INDEXES[name]))
+        predictions, scores = removed
         return Deleted(predictions, scores, is_whole=predictions + scores < limit)
 
     def _forget(self, entity: str, project: str) -> None:
@@ -223,13 +235,10 @@ class MongoDeletions:
         if limit == 0:
             return 0
         collection = self._database[name]
-        found = collection.find(wanted, {"_id": 1}, session=session).limit(limit or 0)
-        ids = [each["_id"] for each in (found.hint(index) if index else found)]
-        if not ids:
-            return 0
-        place = {each: wanted[each] for each in ("entity", "project")}
-        collection.delete_many({"_id": {"$in": ids}, **place}, session=session)
-        return len(ids)
+        cursor = collection.find(wanted, fields_to_delete(collection), session=session)
+        found = list((cursor.hint(index) if index else cursor).limit(limit or 0))
+        delete_found(collection, wanted["entity"], wanted["project"], found, session)
+        return len(found)
 
     def list_deletions(
         self,
@@ -261,7 +270,7 @@ class MongoDeletions:
         pending = self._pending(entity, project)
         place = {"entity": entity, "project": project}
 
-        def delete(session: ClientSession | None = None) -> Deleted:
+        def delete(session: ClientSession | None) -> Deleted:
             num_predictions = num_scores = 0
             for prediction_id, run_id in predictions:
                 run = {"$in": NO_RUN} if run_id in NO_RUN else run_id
@@ -286,9 +295,7 @@ class MongoDeletions:
             return Deleted(num_predictions, num_scores, is_whole=True)
 
         with our_errors():
-            if has_transactions(self._client):
-                return in_transaction(self._client, delete)
-            return delete()
+            return in_transaction_if_possible(self._client, delete)
 
 
 def _to_bson(deletion: Deletion) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -26,6 +27,7 @@ from app.stores.base import (
 from app.stores.covered import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
+    Key,
     Stored,
     by_project,
     decode,
@@ -43,12 +45,20 @@ from app.stores.documents import (
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import IS_TEXT, index_for_documents
 from app.stores.mongo.driver import is_too_large, our_errors, read_page
-from app.stores.mongo.writes import (
+from app.stores.mongo.transactions import (
     REPEAT_SECONDS,
     REPEATS,
-    STILL_STORED,
     has_transactions,
     in_transaction,
+    in_transaction_if_possible,
+)
+from app.stores.mongo.unique_keys import (
+    Taken,
+    delete_with_keys,
+    find_begun,
+    find_taken,
+    idempotency_keys,
+    unique_keys,
 )
 
 Documents = Collection[dict[str, Any]]
@@ -69,9 +79,10 @@ class MongoDocuments(MongoDeletions):
             return add_new_documents(collection, made, session, partial=False)
 
         with our_errors():
-            if len(made) == 1:  # One document is written whole without a transaction, and faster.
+            together = has_transactions(self._client)
+            if len(made) == 1 and not (together and made[0].idempotency_key is not None):
                 return [_add_one(collection, made[0])]
-            if has_transactions(self._client):
+            if together:
                 return in_transaction(self._client, add)
             return add_documents_one_by_one(collection, made, partial=False)
 
@@ -188,27 +199,59 @@ class MongoDocuments(MongoDeletions):
             "id": {"$in": list(document_ids)},
             **self._visible(kind.collection, entity, project),
         }
+
+        def delete(session: ClientSession | None) -> int:
+            return delete_with_keys(self._collection(kind), wanted, session)
+
         with our_errors():
-            return self._collection(kind).delete_many(wanted).deleted_count
+            return in_transaction_if_possible(self._client, delete)
 
 
 def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
     """Add a document, or compare it with the one that has its id or key, once that is durable."""
-    bson = _to_bson(document)
-    if is_too_large(bson):
+    if document.idempotency_key is not None or is_too_large(_to_bson(document)):
         (outcome,) = _compare(collection, [document])
-        return outcome
+        if outcome.kept is not Kept.CREATED:
+            return outcome
     for _ in range(REPEATS):
         try:
-            _insert(collection, bson)
+            named = _with_key(collection, document)
+            _insert(collection, _to_bson(named))
         except DuplicateKeyError:
             (outcome,) = _compare(collection, [document])
             if outcome.kept is not Kept.CREATED:
                 return outcome
             time.sleep(REPEAT_SECONDS)
         else:
-            return DocumentOutcome(Kept.CREATED, document.id)
-    raise StoreUnavailable(STILL_STORED)
+            return DocumentOutcome(Kept.CREATED, named.id)
+    raise StoreUnavailable("a document with this id or idempotency key is still being stored")
+
+
+def _with_key(collection: Documents, document: Document) -> Document:
+    """Take the idempotency key of a document, if it has one, without a transaction.
+
+    Returns the document, under the id of a write that took its key before and broke off. Raises
+    DuplicateKeyError if another document has the key.
+    """
+    for key in idempotency_keys(collection, [_to_bson(document)]):
+        try:
+            unique_keys(collection).insert_one(key)
+        except DuplicateKeyError:
+            begun = _begun(collection, [document])
+            if not begun:
+                raise
+            (taken,) = begun.values()
+            sort_id = taken.id if document.sort_id == document.id else document.sort_id
+            return replace(document, id=taken.id, sort_id=sort_id)
+    return document
+
+
+def _begun(collection: Documents, documents: Sequence[Document]) -> dict[Key, Taken]:
+    """Return the keys that a call with the same content took for a document that is not stored."""
+    first = {idempotency_key(document): document for document in reversed(documents)}
+    taken = find_taken(collection, first, None)
+    same = {key: each for key, each in taken.items() if each.body_hash == first[key].body_hash}
+    return find_begun(collection, same)
 
 
 def _insert(collection: Documents, bson: dict[str, Any]) -> None:
@@ -219,7 +262,7 @@ def _insert(collection: Documents, bson: dict[str, Any]) -> None:
         try:
             collection.insert_one(dict(bson))
         except DuplicateKeyError:
-            if collection.find_one({PRIMARY_KEY: bson[PRIMARY_KEY]}) != bson:
+            if collection.find_one(_named(bson["entity"], bson["project"], bson["id"])) != bson:
                 raise
 
 
@@ -233,8 +276,11 @@ def add_new_documents(
     """
     outcomes = _compare(collection, documents, session, partial=partial)
     new = _new(collection, documents, outcomes, session, partial=partial)
-    if new:
-        collection.insert_many([_to_bson(each) for each in new], session=session)
+    added = [_to_bson(document) for document in new]
+    if keys := idempotency_keys(collection, added):
+        unique_keys(collection).insert_many(keys, session=session)
+    if added:
+        collection.insert_many(added, session=session)
     return outcomes
 
 
@@ -243,10 +289,13 @@ def add_documents_one_by_one(
 ) -> list[DocumentOutcome]:
     """Add them on a server without transactions. Raises StoreUnavailable."""
     outcomes = _compare(collection, documents, partial=partial)
+    ids: dict[str, str] = {}
     for document in _new(collection, documents, outcomes, partial=partial):
-        if _add_one(collection, document).kept is not Kept.CREATED:
-            raise StoreUnavailable(STILL_STORED)
-    return outcomes
+        added = _add_one(collection, document)
+        if added.kept is not Kept.CREATED:
+            raise StoreUnavailable("a document of this call was stored by another one")
+        ids[document.id] = added.id
+    return [replace(outcome, id=ids.get(outcome.id, outcome.id)) for outcome in outcomes]
 
 
 def _new(
@@ -278,17 +327,15 @@ def _compare(
     if session is None:
         collection = collection.with_options(read_concern=MAJORITY)
     stored = Stored()
-    wanted = {
-        "id": by_project(map(id_key, documents)),
-        "idempotency_key": by_project(map(idempotency_key, documents)),
-    }
     kind = type(documents[0])
-    for name, projects in wanted.items():
-        for (entity, project), texts in projects.items():
-            named = {"entity": entity, "project": project, name: {"$in": texts, **IS_TEXT}}
-            found = collection.find(named, session=session)
-            for each in found.hint(f"{collection.name}_by_{name}"):
-                stored.add(_to_document(kind, each))
+    for (entity, project), ids in by_project(map(id_key, documents)).items():
+        named = {"entity": entity, "project": project, "id": {"$in": ids}}
+        for each in collection.find(named, session=session).hint(f"{collection.name}_by_id"):
+            stored.add(_to_document(kind, each))
+    stored.by_key.update(find_taken(collection, map(idempotency_key, documents), session))
+    if session is None:
+        for key in _begun(collection, documents):
+            del stored.by_key[key]
     return outcomes_of(
         documents, stored, lambda document: is_too_large(_to_bson(document)), partial=partial
     )

@@ -28,23 +28,15 @@ SLOT_FIELDS = (
     "scorer_name",
     "annotator",
     "created_at",
-    "_id",
+    "score_id",
 )
 """The fields that decide which scores have the same slot, and which of them is current."""
 
 SCORE_INDEXES = (
-    Index("scores_by_project", ("entity", "project", "_id")),
-    Index("scores_by_run", ("entity", "project", "evaluation_run_id", "_id")),
-    Index("scores_by_prediction", ("entity", "project", "prediction_id", "_id")),
-    Index("scores_by_scorer", ("entity", "project", "scorer", "_id")),
-    Index(
-        "scores_by_idempotency_key",
-        ("entity", "project", "idempotency_key"),
-        {
-            "unique": True,
-            "partialFilterExpression": {"idempotency_key": IS_TEXT},
-        },
-    ),
+    Index("scores_by_project", ("entity", "project", "score_id")),
+    Index("scores_by_run", ("entity", "project", "evaluation_run_id", "score_id")),
+    Index("scores_by_prediction", ("entity", "project", "prediction_id", "score_id")),
+    Index("scores_by_scorer", ("entity", "project", "scorer", "score_id")),
     Index("scores_by_slot", ("entity", "project", *SLOT_FIELDS)),
 )
 
@@ -54,14 +46,6 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
     return (
         Index(f"{name}_by_id", ("entity", "project", "id"), {"unique": True}),
         Index(f"{name}_by_project", ("entity", "project", "_id")),
-        Index(
-            f"{name}_by_idempotency_key",
-            ("entity", "project", "idempotency_key"),
-            {
-                "unique": True,
-                "partialFilterExpression": {"idempotency_key": IS_TEXT},
-            },
-        ),
         Index(
             f"{name}_by_retry_hash",
             ("entity", "project", "retry_hash", "_id"),
@@ -94,9 +78,6 @@ DOCUMENT_INDEXES = {
 }
 """The indexes of predictions and evaluation runs, by collection."""
 
-FORMER_DOCUMENT_INDEXES = {"predictions": ("predictions_by_run",)}
-"""Indexes of earlier releases, by collection."""
-
 
 def index_for_documents(collection: str, query: DocumentQuery) -> str:
     """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
@@ -107,6 +88,9 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
         return f"failed_{collection}_by_{'run' if of_run else 'project'}"
     return f"{collection}_of_run" if of_run else f"{collection}_by_project"
 
+
+ORDER_FIELDS = {"scores": "score_id", "predictions": "_id", "evaluation_runs": "_id"}
+"""The field with the id in whose order lists are, by collection."""
 
 DELETION_INDEXES = (
     Index("deletions_by_project", ("entity", "project", "_id")),
@@ -125,9 +109,14 @@ EXTENSIONS = ("reason", "error", "metadata_json", "annotator")
 
 
 def score_document(score: Score) -> dict[str, Any]:
-    """Return the document of a score."""
+    """Return the document of a score.
+
+    `_id` is made of the three by which a score is found, because on a shard it must be unique.
+    Scores from before version 6 of the schema have the id alone in it.
+    """
     return {
-        "_id": score.score_id,
+        "_id": f"{score.score_id} {score.entity}/{score.project}",
+        "score_id": score.score_id,
         "entity": score.entity,
         "project": score.project,
         "evaluation_run_id": score.evaluation_run_id,
@@ -148,8 +137,8 @@ def score_document(score: Score) -> dict[str, Any]:
 def to_score(document: Mapping[str, Any]) -> Score:
     """Return the score in a document."""
     fields = dict(document)
-    created_at = in_utc(fields.pop("created_at"))
-    return Score(score_id=fields.pop("_id"), created_at=created_at, **fields)
+    del fields["_id"]
+    return Score(created_at=in_utc(fields.pop("created_at")), **fields)
 
 
 def size(document: Mapping[str, Any]) -> int:
@@ -170,7 +159,7 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
         "scorer_name": query.scorer_name,
     }
     bounds = {"$gt": query.after, "$lt": query.before}
-    conditions["_id"] = {name: value for name, value in bounds.items() if value} or None
+    conditions["score_id"] = {name: value for name, value in bounds.items() if value} or None
     return {name: value for name, value in conditions.items() if value is not None}
 
 
@@ -187,7 +176,6 @@ def index_for(query: ScoreQuery) -> str:
 
 
 READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "score_id": lambda document: str(document["_id"]),
     "day": lambda document: f"{in_utc(document['created_at']):%Y-%m-%d}",
     "hour": lambda document: f"{in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
 }
@@ -196,7 +184,7 @@ READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 def leaves_projection(fields: Sequence[str]) -> list[str]:
     """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
-    names = {"score_id": "_id", "day": "created_at", "hour": "created_at"}
+    names = {"day": "created_at", "hour": "created_at"}
     return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]
 
 

@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from app.ids import AFTER_ALL
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
-from app.stores.mongo.documents import SLOT_FIELDS
+from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
 
@@ -135,21 +135,21 @@ class MongoListing:
             stored = _stored(self._database["predictions"], predictions, names)
             firsts: list[dict[str, Any]] = [
                 {"$match": {**scores, "prediction_id": {"$in": names}}},
-                {"$group": {"_id": "$prediction_id", "first_id": {"$min": "$_id"}}},
+                {"$group": {"_id": "$prediction_id", "first_id": {"$min": "$score_id"}}},
             ]
             found = self._scores.aggregate(firsts, hint="scores_by_slot")
             first_ids = {each["first_id"] for each in found if each["_id"] not in stored}
             for each in page:
-                if each["_id"] in first_ids:
-                    yield ListedPrediction(each["prediction_id"], each["_id"], is_stored=False)
-            before = page[-1]["_id"]
+                if each["score_id"] in first_ids:
+                    yield ListedPrediction(each["prediction_id"], each["score_id"], is_stored=False)
+            before = page[-1]["score_id"]
 
     def _scores_between(
         self, scores: dict[str, Any], after: str, before: str
     ) -> list[dict[str, Any]]:
-        wanted = {**scores, "_id": {"$gt": after, "$lt": before}}
-        found = self._scores.find(wanted, {"prediction_id": 1}).hint("scores_by_run")
-        return list(found.sort("_id", DESCENDING).limit(PAGE))
+        wanted = {**scores, "score_id": {"$gt": after, "$lt": before}}
+        found = self._scores.find(wanted, {"score_id": 1, "prediction_id": 1}).hint("scores_by_run")
+        return list(found.sort("score_id", DESCENDING).limit(PAGE))
 
     def list_current_scores(
         self, entity: str, project: str, run_id: str, prediction_ids: Sequence[str]
@@ -244,8 +244,9 @@ class MongoListing:
             for text in collection.distinct(field, wanted):
                 yield text, _first_id(collection, index, {**place, field: text, **visible})
             return
-        order = dict.fromkeys((*place, field, "_id"), ASCENDING)
-        first = {"$group": {"_id": f"${field}", "first_id": {"$first": "$_id"}}}
+        order = dict.fromkeys((*place, field, ORDER_FIELDS[name]), ASCENDING)
+        first_id = {"$first": f"${ORDER_FIELDS[name]}"}
+        first = {"$group": {"_id": f"${field}", "first_id": first_id}}
         for each in collection.aggregate([{"$match": wanted}, {"$sort": order}, first], hint=index):
             yield each["_id"], each["first_id"]
 
@@ -256,8 +257,9 @@ def _is_mongos(client: MongoClient[dict[str, Any]]) -> bool:
 
 def _first_id(collection: Documents, index: str, wanted: dict[str, Any]) -> str:
     """Return the lowest id, or AFTER_ALL if there is none."""
-    found = collection.find(wanted, {"_id": 1}).hint(index).sort("_id", ASCENDING).limit(1)
-    return next((each["_id"] for each in found), AFTER_ALL)
+    order = ORDER_FIELDS[collection.name]
+    found = collection.find(wanted, {order: 1}).hint(index).sort(order, ASCENDING).limit(1)
+    return next((each[order] for each in found), AFTER_ALL)
 
 
 def _stored(collection: Documents, wanted: dict[str, Any], names: Sequence[str]) -> set[str]:

@@ -22,6 +22,8 @@ Rank = tuple[datetime, str]
 
 RUNS_A_QUERY = 100
 
+ONLY_SLOT_FIELDS = {**dict.fromkeys(SLOT_FIELDS, 1), "_id": 0}
+
 NONE = {"$in": [None, ""]}
 """The filter for no run or no annotator."""
 
@@ -38,7 +40,7 @@ def slot_of(document: Document) -> Slot:
 
 def rank_of(document: Document) -> Rank:
     """Return the rank of a score's document in its slot."""
-    return in_utc(document["created_at"]), document["_id"]
+    return in_utc(document["created_at"]), document["score_id"]
 
 
 def slot_filter(slot: Slot) -> dict[str, Any]:
@@ -64,8 +66,9 @@ def newest_by_slot(
         _keep_newest(newest, document)
     since = min((created_at for created_at, _ in newest.values()), default=None)
     for wanted in _filters(newest):
-        found = collection.find({**place, **wanted, "created_at": {"$gte": since}}, SLOT_FIELDS)
-        for document in found.hint("scores_by_slot"):
+        since_then = {**place, **wanted, "created_at": {"$gte": since}}
+        found = collection.find(since_then, ONLY_SLOT_FIELDS).hint("scores_by_slot")
+        for document in found:
             if slot_of(document) in newest:
                 _keep_newest(newest, document)
     return newest

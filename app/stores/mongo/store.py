@@ -27,7 +27,6 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
-    DOCUMENTS,
     ApiKey,
     Changes,
     Document,
@@ -35,7 +34,6 @@ from app.stores.base import (
     Extent,
     LeafPage,
     Outcome,
-    Prediction,
     Score,
     ScoreQuery,
     Tally,
@@ -44,6 +42,7 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.covered import is_covered
+from app.stores.documents import PRIMARY_KEY
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
@@ -52,11 +51,6 @@ from app.stores.mongo.document_store import (
     add_new_documents,
 )
 from app.stores.mongo.documents import (
-    DELETION_INDEXES,
-    DOCUMENT_INDEXES,
-    FORMER_DOCUMENT_INDEXES,
-    KEY_INDEXES,
-    SCORE_INDEXES,
     SLOT_FIELDS,
     ids_filter,
     index_for,
@@ -69,15 +63,21 @@ from app.stores.mongo.documents import (
 )
 from app.stores.mongo.driver import connect, our_errors, read_page
 from app.stores.mongo.listing import MongoListing
-from app.stores.mongo.schema import create_indexes, drop_indexes, migrate
+from app.stores.mongo.schema import migrate
+from app.stores.mongo.sharding import sharding_commands
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_filter, slot_of
+from app.stores.mongo.transactions import (
+    has_transactions,
+    in_transaction,
+    in_transaction_if_possible,
+)
+from app.stores.mongo.unique_keys import delete_with_keys
 from app.stores.mongo.writes import (
     add_in_transaction,
     add_new_scores,
     add_one_by_one,
     add_together,
-    has_transactions,
-    in_transaction,
+    has_unique_key,
     with_ids,
 )
 
@@ -107,6 +107,7 @@ class MongoStore(MongoDocuments, MongoListing):
     ) -> None:
         self._connect = connect
         self._commits: GroupCommit[Score, Outcome] = GroupCommit(self._add_together, on_commit)
+        self._keyed_commits: GroupCommit[Score, Outcome] = GroupCommit(self._add_keyed, on_commit)
         self._prepared = False
         self._prepare_lock = threading.Lock()
         self._begin()
@@ -126,7 +127,9 @@ class MongoStore(MongoDocuments, MongoListing):
     def add_score(self, score: Score) -> Outcome:
         self._prepare_once()
         self._remove_covered([score])
-        return self._commits.submit(score)
+        # A transaction costs more, and is only needed for unique keys.
+        commits = self._keyed_commits if has_unique_key(score) else self._commits
+        return commits.submit(score)
 
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         self._prepare_once()
@@ -160,6 +163,9 @@ class MongoStore(MongoDocuments, MongoListing):
         with our_errors():
             return add_together(self._scores, scores)
 
+    def _add_keyed(self, scores: Sequence[Score]) -> list[Outcome]:
+        return self.add_missing(scores, partial=True)
+
     def read_changes(
         self, entity: str, project: str, cursor: str | None, limit: int, wait: float
     ) -> Changes:
@@ -178,7 +184,7 @@ class MongoStore(MongoDocuments, MongoListing):
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         with our_errors():
-            found = self._scores.find_one({**_place(entity, project), "_id": score_id})
+            found = self._scores.find_one({**_place(entity, project), "score_id": score_id})
         score = to_score(found) if found else None
         if score and score.evaluation_run_id is not None:
             return None if is_covered(score, self._pending(entity, project)) else score
@@ -189,14 +195,14 @@ class MongoStore(MongoDocuments, MongoListing):
         if query.only_current:
             found = chain.from_iterable(current for current, _ in self._pages(query, SLOT_FIELDS))
             some = islice(found, query.offset, query.offset + query.limit)
-            return [document["_id"] for document in some]
+            return [document["score_id"] for document in some]
         visible = self._visible("scores", query.entity, query.project)
         with our_errors():
-            return [document["_id"] for document in self._find_ids(query, visible)]
+            return [document["score_id"] for document in self._find_ids(query, visible)]
 
     def _find_ids(self, query: ScoreQuery, visible: Mapping[str, Any]) -> Cursor[dict[str, Any]]:
-        found = self._scores.find({**ids_filter(query), **visible}, {"_id": 1})
-        found = found.sort("_id", _order(query))
+        found = self._scores.find({**ids_filter(query), **visible}, {"score_id": 1, "_id": 0})
+        found = found.sort("score_id", _order(query))
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(
@@ -209,12 +215,12 @@ class MongoStore(MongoDocuments, MongoListing):
     ) -> Iterator[Score]:
         left = sorted(set(score_ids), reverse=newest_first)
         while left:
-            wanted = {**_place(entity, project), "_id": {"$in": left[:PAGE]}}
+            wanted = {**_place(entity, project), "score_id": {"$in": left[:PAGE]}}
             order = DESCENDING if newest_first else ASCENDING
-            found = self._scores.find(wanted).sort("_id", order)
+            found = self._scores.find(wanted).sort("score_id", order)
             documents, is_whole = read_page(found, PAGE + 1)  # One more than there can be.
             yield from map(to_score, documents)
-            left = left[PAGE if is_whole else left.index(documents[-1]["_id"]) + 1 :]
+            left = left[PAGE if is_whole else left.index(documents[-1]["score_id"]) + 1 :]
 
     def find_superseding(self, scores: Sequence[Score]) -> dict[str, str]:
         if not scores:
@@ -225,14 +231,14 @@ class MongoStore(MongoDocuments, MongoListing):
         with our_errors():
             visible = self._visible("scores", **place)
             newest = newest_by_slot(self._scores, {**place, **visible}, documents)
-        ranks = {document["_id"]: newest[slot_of(document)] for document in documents}
+        ranks = {document["score_id"]: newest[slot_of(document)] for document in documents}
         return {score_id: newest for score_id, (_, newest) in ranks.items() if score_id != newest}
 
     def read_slot(self, score: Score) -> Iterator[Score]:
         self._prepare_once()
         place = _place(score.entity, score.project)
         wanted = {**place, **slot_filter(slot_of(score_document(score)))}
-        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
+        order = [("created_at", DESCENDING), ("score_id", DESCENDING)]
         is_whole = False
         while not is_whole:
             visible = self._visible("scores", **place)
@@ -240,10 +246,10 @@ class MongoStore(MongoDocuments, MongoListing):
             documents, is_whole = read_page(found, PAGE)
             yield from map(to_score, documents)
             if documents:
-                created_at, score_id = documents[-1]["created_at"], documents[-1]["_id"]
+                created_at, score_id = documents[-1]["created_at"], documents[-1]["score_id"]
                 wanted["$or"] = [
                     {"created_at": {"$lt": created_at}},
-                    {"created_at": created_at, "_id": {"$lt": score_id}},
+                    {"created_at": created_at, "score_id": {"$lt": score_id}},
                 ]
 
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
@@ -264,12 +270,12 @@ class MongoStore(MongoDocuments, MongoListing):
             place = _place(query.entity, query.project)
             visible = self._visible("scores", **place)
             found = self._scores.find({**ids_filter(query), **visible}, projection)
-            found = found.sort("_id", _order(query)).hint(index_for(query))
+            found = found.sort("score_id", _order(query)).hint(index_for(query))
             documents, is_whole = read_page(found, PAGE)
             if documents:
                 among = {**place, **visible} if query.only_current else None
                 yield self._separated(documents, among)
-                query = behind(query, documents[-1]["_id"])
+                query = behind(query, documents[-1]["score_id"])
 
     def _separated(
         self, documents: list[dict[str, Any]], among: Mapping[str, Any] | None
@@ -299,14 +305,14 @@ class MongoStore(MongoDocuments, MongoListing):
         wanted = {
             **_place(score.entity, score.project),
             "prediction_id": score.prediction_id,
-            "_id": {"$gt": after},
+            "score_id": {"$gt": after},
             "retry_hash": score.retry_hash,
             **self._visible("scores", score.entity, score.project),
         }
         with our_errors():
-            found = self._durable().find(wanted, {"_id": 1}).hint("scores_by_prediction")
-            newest = found.sort("_id", DESCENDING).limit(1)
-            return next((document["_id"] for document in newest), None)
+            found = self._durable().find(wanted, {"score_id": 1}).hint("scores_by_prediction")
+            newest = found.sort("score_id", DESCENDING).limit(1)
+            return next((document["score_id"] for document in newest), None)
 
     def _durable(self) -> Collection[dict[str, Any]]:
         """Return the scores as a majority has them, because others may still be lost."""
@@ -314,17 +320,25 @@ class MongoStore(MongoDocuments, MongoListing):
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         place = _place(entity, project)
-        wanted = {**place, "_id": {"$in": list(score_ids)}, **self._visible("scores", **place)}
+        wanted = {**place, "score_id": {"$in": list(score_ids)}, **self._visible("scores", **place)}
+
+        def delete(session: ClientSession | None) -> int:
+            return delete_with_keys(self._scores, wanted, session)
+
         with our_errors():
-            return self._scores.delete_many(wanted).deleted_count
+            return in_transaction_if_possible(self._client, delete)
 
     def extent(self, kind: type[Score | Document] = Score) -> Extent:
-        found = self._collection(kind) if issubclass(kind, Document) else self._scores
-        durable = found.with_options(read_concern=ReadConcern("majority"))
-        with our_errors():
-            newest = durable.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)
-            newest_id = next((document["_id"] for document in newest), None)
-            return Extent(found.estimated_document_count(), newest_id)
+        if issubclass(kind, Document):
+            return self._extent(self._collection(kind), PRIMARY_KEY)
+        return self._extent(self._scores, "score_id")
+
+    def _extent(self, collection: Collection[dict[str, Any]], id_field: str) -> Extent:
+        durable = collection.with_options(read_concern=ReadConcern("majority"))
+        with our_errors():  # In the order of `_id`, which begins with the id.
+            newest = durable.find({}, {id_field: 1}).sort("_id", DESCENDING).limit(1)
+            newest_id = next((document[id_field] for document in newest), None)
+            return Extent(collection.estimated_document_count(), newest_id)
 
     def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
         filters: list[dict[str, Any]] = [{}]
@@ -343,11 +357,12 @@ class MongoStore(MongoDocuments, MongoListing):
         limit, is_whole = query.limit, False
         while limit > 0 and not is_whole:
             visible = self._visible("scores", query.entity, query.project)
-            found = self._durable().find({**ids_filter(query), **visible}).sort("_id", ASCENDING)
-            documents, is_whole = read_page(found.hint(index_for(query)), min(limit, PAGE))
+            found = self._durable().find({**ids_filter(query), **visible})
+            found = found.sort("score_id", ASCENDING).hint(index_for(query))
+            documents, is_whole = read_page(found, min(limit, PAGE))
             yield from map(to_score, documents)
             if documents:
-                query = replace(query, after=documents[-1]["_id"])
+                query = replace(query, after=documents[-1]["score_id"])
                 limit -= len(documents)
 
     # API keys
@@ -392,14 +407,7 @@ class MongoStore(MongoDocuments, MongoListing):
 
     def prepare(self, seconds: float = math.inf) -> None:
         with our_errors():
-            create_indexes(self._scores, SCORE_INDEXES)
-            create_indexes(self._keys, KEY_INDEXES)
-            create_indexes(self._database["deletions"], DELETION_INDEXES)
-            for kind in DOCUMENTS:
-                create_indexes(self._collection(kind), DOCUMENT_INDEXES[kind.collection])
-            for name, former in FORMER_DOCUMENT_INDEXES.items():
-                drop_indexes(self._database[name], former)
-            migrate(self._meta, self._scores, self._collection(Prediction), seconds)
+            migrate(self._database, seconds)
             if not has_transactions(self._client):
                 log.warning(
                     "this is a standalone MongoDB server: an interrupted batch may be stored in "
@@ -427,8 +435,21 @@ class MongoStore(MongoDocuments, MongoListing):
         with our_errors(), pymongo.timeout(PING_SECONDS):
             self._scores.find_one({}, {"_id": 1})
 
+    def shard(self, *, dry_run: bool) -> Iterator[dict[str, Any]]:
+        """Shard every collection; yield each command of the database admin after it was run.
+
+        With `dry_run`, run none and change nothing. Raises StoreRefused and StoreUnavailable.
+        """
+        if not dry_run:
+            self._prepare_once()  # The indexes must begin with the shard keys.
+        with our_errors():
+            for command in sharding_commands(self._database):
+                if not dry_run:
+                    self._client.admin.command(command)
+                yield command
+
     def check(self) -> Iterator[CheckResult]:
-        return check(self._client, self._scores, self._keys, self._meta)
+        return check(self._database)
 
     def close(self) -> None:
         self._closed.set()

@@ -1,18 +1,16 @@
-"""Write to the MongoDB store: single scores together, batches in a transaction."""
+"""Write scores to the MongoDB store, and with them what is unique in a project."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import pymongo
-from pymongo import MongoClient, WriteConcern
+from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import AutoReconnect, BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreUnavailable
@@ -28,143 +26,51 @@ from app.stores.missing import (
     outcomes_of,
     plan_missing,
 )
-from app.stores.mongo.documents import IS_TEXT, score_document, to_score
+from app.stores.mongo.documents import score_document, to_score
 from app.stores.mongo.driver import is_too_large, outcome_of
+from app.stores.mongo.transactions import REPEAT_SECONDS, REPEATS, in_transaction
+from app.stores.mongo.unique_keys import (
+    Taken,
+    find_begun,
+    find_taken,
+    given_ids,
+    idempotency_keys,
+    unique_keys,
+)
 
 Scores = Collection[dict[str, Any]]
-Result = TypeVar("Result")
-
-TRANSACTION_SECONDS = 20.0
-"""How long a batch may take with all its retries; MongoDB aborts a transaction after 60 seconds."""
-
-REPEATS = 50
-REPEAT_SECONDS = 0.02
-"""How often to look for a score that another request is just storing, and the pause in between."""
-
-STILL_STORED = "a score with this id or idempotency key is still being stored"
-
-LEAST_SECONDS = 0.001
-"""The shortest timeout, because for pymongo 0 means no timeout."""
-
-SNAPSHOT = ReadConcern("snapshot")
-MAJORITY = WriteConcern(w="majority", j=True)
-
-TRANSIENT = "TransientTransactionError"
-UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-
-UNKNOWN = frozenset({"Unknown", "PossiblePrimary"})
-"""The types of a server that has not answered the driver yet."""
-
-DUPLICATE_KEY = 11000
 
 
-def has_transactions(client: Any) -> bool:
-    """Return whether the server supports transactions: only a standalone server does not.
-
-    A replica set supports them even while it has no primary.
-    """
-    if not isinstance(client, MongoClient):
-        return False  # mongomock, in tests.
-    if not _server_types(client):
-        client.admin.command("ping")  # The driver learns what the server is when it connects.
-    return "Standalone" not in _server_types(client)
-
-
-def _server_types(client: MongoClient[dict[str, Any]]) -> set[str]:
-    servers = client.topology_description.server_descriptions().values()
-    return {server.server_type_name for server in servers} - UNKNOWN
+def has_unique_key(score: Score) -> bool:
+    """Return whether a score has an id or an idempotency key that another one may have too."""
+    return score.score_id != UNASSIGNED or score.idempotency_key is not None
 
 
 def with_ids(scores: Sequence[Score]) -> list[Score]:
     """Return the scores, with a new id and its time for those that have none."""
-    return [_with_id(score) if score.score_id == UNASSIGNED else score for score in scores]
+    return [_with_id(score, new_id()) for score in scores]
 
 
-def _with_id(score: Score) -> Score:
-    score_id = new_id()
+def _with_id(score: Score, score_id: str) -> Score:
+    if score.score_id != UNASSIGNED:
+        return score
     return replace(score, score_id=score_id, created_at=id_time(score_id))
 
 
 def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
-    """Add scores in one write, where each may fail alone; return an outcome or error for each."""
-    documents = [score_document(score) for score in with_ids(scores)]
+    """Add scores without unique keys in one write, where each may fail alone.
+
+    Returns an outcome or an error for each.
+    """
+    made = with_ids(scores)
+    documents = [score_document(score) for score in made]
     fitting = [n for n, document in enumerate(documents) if not is_too_large(document)]
     outcomes: list[Outcome | ScorelineError]
     outcomes = [Outcome(Kept.TOO_LARGE, UNASSIGNED)] * len(scores)
     failures = _insert(collection, [documents[n] for n in fitting])
     for n, failure in zip(fitting, failures, strict=True):
-        outcomes[n] = failure or Outcome(Kept.CREATED, documents[n]["_id"])
-    there = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Conflict)]
-    found = _stored_before(collection, [scores[n] for n in there])
-    for n, outcome in zip(there, found, strict=True):
-        outcomes[n] = outcome
+        outcomes[n] = failure or Outcome(Kept.CREATED, made[n].score_id)
     return outcomes
-
-
-def _stored_before(collection: Scores, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
-    """Compare scores with those that have their ids or keys; wait until these are durable."""
-    outcomes: list[Outcome | ScorelineError] = [StoreUnavailable(STILL_STORED)] * len(scores)
-    left = list(range(len(scores)))
-    for repeat in range(REPEATS):
-        if not left:
-            break
-        if repeat:
-            time.sleep(REPEAT_SECONDS)
-        plans = _plan(collection, [scores[n] for n in left], None, partial=True)
-        for n, plan in zip(left, plans, strict=True):
-            if _is_decided(plan):
-                outcomes[n] = Outcome(plan.kept, plan.score_id)
-        left = [n for n, plan in zip(left, plans, strict=True) if not _is_decided(plan)]
-    return outcomes
-
-
-def _is_decided(plan: Plan) -> bool:
-    """Return whether a plan depends only on stored scores, and not on another score of its call."""
-    return plan.kept is not Kept.CREATED and plan.first is None
-
-
-def _plan(
-    collection: Scores, scores: Sequence[Score], session: ClientSession | None, *, partial: bool
-) -> list[Plan]:
-    """Compare scores with what is stored; without a session, with what a majority has."""
-    if session is None:
-        collection = collection.with_options(read_concern=ReadConcern("majority"))
-    return plan_missing(
-        scores,
-        _find_keyed(collection, scores, session),
-        _find_digests(collection, scores, session),
-        [n for n, score in enumerate(scores) if is_too_large(score_document(score))],
-        partial=partial,
-    )
-
-
-def _find_keyed(
-    collection: Scores, scores: Sequence[Score], session: ClientSession | None
-) -> dict[Key, Keyed]:
-    found: dict[Key, Keyed] = {}
-    for (entity, project), keys in by_project(map(key_of, scores)).items():
-        wanted = {
-            "entity": entity,
-            "project": project,
-            "idempotency_key": {"$in": keys, **IS_TEXT},
-        }
-        fields = {"idempotency_key": 1, "body_hash": 1}
-        found_documents = collection.find(wanted, fields, session=session)
-        for each in found_documents.hint("scores_by_idempotency_key"):
-            key = (entity, project, each["idempotency_key"])
-            found[key] = Keyed(each["_id"], each["body_hash"])
-    return found
-
-
-def _find_digests(
-    collection: Scores, scores: Sequence[Score], session: ClientSession | None
-) -> dict[Key, str]:
-    found: dict[Key, str] = {}
-    for (entity, project), score_ids in by_project(map(id_of, scores)).items():
-        wanted = {"entity": entity, "project": project, "_id": {"$in": score_ids}}
-        for each in collection.find(wanted, session=session):
-            found[entity, project, each["_id"]] = content_digest(to_score(each))
-    return found
 
 
 def add_in_transaction(
@@ -196,106 +102,112 @@ def add_new_scores(
     partial: bool,
 ) -> list[Outcome]:
     """Add the scores that are not stored yet in the caller's transaction; `made` have ids."""
-    plans = _plan(collection, scores, session, partial=partial)
-    documents, outcomes = _carry_out(plans, made)
-    if documents:
-        collection.insert_many(documents, session=session)
-    return outcomes
+    taken = find_taken(collection, map(key_of, scores), session)
+    plans = _plan(collection, scores, taken, session, partial=partial)
+    new = {n: score_document(made[n]) for n in _new(plans)}
+    with_given_ids = [new[n] for n in new if scores[n].score_id != UNASSIGNED]
+    keys = idempotency_keys(collection, new.values()) + given_ids(collection, with_given_ids)
+    if keys:
+        unique_keys(collection).insert_many(keys, session=session)
+    if new:
+        collection.insert_many(list(new.values()), session=session)
+    return outcomes_of(plans, {n: made[n].score_id for n in new})
 
 
-def in_transaction(
-    client: MongoClient[dict[str, Any]], add: Callable[[ClientSession], Result]
-) -> Result:
-    """Return what `add` returns, once its transaction is durable; retry it after a conflict.
-
-    Raises StoreUnavailable if that takes too long, and whatever the driver raises.
-    """
-    deadline = time.monotonic() + TRANSACTION_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            return _transact(client, add, deadline)
-        except PyMongoError as error:
-            if not (error.has_error_label(TRANSIENT) or is_duplicate(error)):
-                raise
-            time.sleep(REPEAT_SECONDS)
-    raise StoreUnavailable(f"a batch was not stored within {TRANSACTION_SECONDS:g} seconds")
+def _new(plans: Sequence[Plan]) -> list[int]:
+    return [n for n, plan in enumerate(plans) if plan.kept is Kept.CREATED]
 
 
-def _transact(
-    client: MongoClient[dict[str, Any]],
-    add: Callable[[ClientSession], Result],
-    deadline: float,
-) -> Result:
-    """Return what `add` returns, once its transaction is committed; abort it on failure.
-
-    The driver's own `with_transaction` would use the same timeout for the abort. After a timeout it
-    could not abort at all, and the server would keep the scores locked for a minute.
-    """
-    with client.start_session() as session, session.start_transaction(SNAPSHOT, MAJORITY):
-        with _until(deadline):
-            result = add(session)
-        _commit(session, deadline)
-        return result
-
-
-def _until(deadline: float) -> AbstractContextManager[Any]:
-    return pymongo.timeout(max(deadline - time.monotonic(), LEAST_SECONDS))
-
-
-def _commit(session: ClientSession, deadline: float) -> None:
-    """Commit, and retry if the response was lost: the server knows what it has committed."""
-    while True:
-        try:
-            with _until(deadline):
-                return session.commit_transaction()
-        except PyMongoError as error:
-            if not error.has_error_label(UNKNOWN_COMMIT) or time.monotonic() >= deadline:
-                raise
+def _plan(
+    collection: Scores,
+    scores: Sequence[Score],
+    taken: Mapping[Key, Taken],
+    session: ClientSession | None,
+    *,
+    partial: bool,
+) -> list[Plan]:
+    """Compare scores with what is stored; without a session, with what a majority has."""
+    if session is None:
+        collection = collection.with_options(read_concern=ReadConcern("majority"))
+    return plan_missing(
+        scores,
+        {key: Keyed(*each) for key, each in taken.items()},
+        _find_digests(collection, scores, session),
+        [n for n, score in enumerate(scores) if is_too_large(score_document(score))],
+        partial=partial,
+    )
 
 
-def is_duplicate(error: PyMongoError) -> bool:
-    """Return whether another request has just stored one of the ids or idempotency keys."""
-    if not isinstance(error, BulkWriteError | DuplicateKeyError):
-        return False
-    failures = (error.details or {}).get("writeErrors") or [{"code": error.code}]
-    return any(failure["code"] == DUPLICATE_KEY for failure in failures)
+def _find_digests(
+    collection: Scores, scores: Sequence[Score], session: ClientSession | None
+) -> dict[Key, str]:
+    found: dict[Key, str] = {}
+    for (entity, project), score_ids in by_project(map(id_of, scores)).items():
+        wanted = {"entity": entity, "project": project, "score_id": {"$in": score_ids}}
+        for each in collection.find(wanted, session=session).hint("scores_by_project"):
+            found[entity, project, each["score_id"]] = content_digest(to_score(each))
+    return found
 
 
 def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
     """Add the scores that are not stored yet, on a server without transactions.
 
-    After a failure, some of the scores may be stored. Their ids are made before, so that the write
-    itself can be retried. Raises StoreUnavailable.
+    Idempotency keys are taken first, so that a retry completes a write that broke off, under the
+    same id. After a failure, some of the scores may be stored. Raises StoreUnavailable.
     """
-    made = with_ids(scores)
-    added: set[str] = set()
+    made = dict(enumerate(with_ids(scores)))
+    outcomes: dict[int, Outcome] = {}
+    left = list(made)
     for _ in range(REPEATS):
-        # Scores that this call has already added keep the outcome CREATED.
-        left = [n for n, score in enumerate(made) if score.score_id not in added]
-        plans = _plan(collection, [scores[n] for n in left], None, partial=partial)
-        documents, outcomes = _carry_out(plans, [made[n] for n in left])
-        failures = _insert(collection, documents)
-        pairs = zip(documents, failures, strict=True)
-        added.update(document["_id"] for document, failure in pairs if failure is None)
-        failed = [each for each in failures if each]
-        if not failed:
-            outcome_by_position = dict(zip(left, outcomes, strict=True))
-            return [
-                outcome_by_position.get(n) or Outcome(Kept.CREATED, score.score_id)
-                for n, score in enumerate(made)
-            ]
-        if not all(isinstance(each, Conflict) for each in failed):
-            raise next(each for each in failed if not isinstance(each, Conflict))
+        some = [scores[n] for n in left]
+        taken = find_taken(collection, map(key_of, some), None)
+        begun = _begun(collection, some, taken)
+        others = {key: each for key, each in taken.items() if key not in begun}
+        plans = _plan(collection, some, others, None, partial=partial)
+        new = [left[position] for position in _new(plans)]
+        for n in new:
+            if already := begun.get(key_of(scores[n])):
+                made[n] = _with_id(scores[n], already.id)
+        score_ids = {position: made[n].score_id for position, n in enumerate(left)}
+        outcomes.update(zip(left, outcomes_of(plans, score_ids), strict=True))
+        failures = _take_and_insert(collection, [made[n] for n in new], begun)
+        left = [n for n, failure in zip(new, failures, strict=True) if failure]
+        if not left:
+            return [outcomes[n] for n in range(len(scores))]
         time.sleep(REPEAT_SECONDS)
     raise StoreUnavailable("scores with these ids or keys are still being stored")
 
 
-def _carry_out(
-    plans: Sequence[Plan], made: Sequence[Score]
-) -> tuple[list[dict[str, Any]], list[Outcome]]:
-    """Return the documents to insert, and the outcome of each score once they are inserted."""
-    new = {n: made[n].score_id for n, plan in enumerate(plans) if plan.kept is Kept.CREATED}
-    return [score_document(made[n]) for n in new], outcomes_of(plans, new)
+def _begun(
+    collection: Scores, scores: Sequence[Score], taken: Mapping[Key, Taken]
+) -> dict[Key | None, Taken]:
+    """Return the keys that a call with the same content took for a score that is not stored."""
+    first = {key_of(score): score for score in reversed(scores)}
+    return {
+        key: each
+        for key, each in find_begun(collection, taken).items()
+        if first[key].body_hash == each.body_hash and first[key].score_id in (UNASSIGNED, each.id)
+    }
+
+
+def _take_and_insert(
+    collection: Scores, scores: Sequence[Score], begun: Mapping[Key | None, Taken]
+) -> list[ScorelineError | None]:
+    """Take the idempotency keys of scores, then insert those; return a Conflict or None for each.
+
+    Raises any other failure.
+    """
+    documents = [score_document(score) for score in scores]
+    keyed = [n for n, score in enumerate(scores) if key_of(score) and key_of(score) not in begun]
+    keys = idempotency_keys(collection, [documents[n] for n in keyed])
+    failures = dict(zip(keyed, _insert_once(unique_keys(collection), keys), strict=True))
+    ready = [n for n in range(len(scores)) if not failures.get(n)]
+    inserted = _insert(collection, [documents[n] for n in ready])
+    failures.update(zip(ready, inserted, strict=True))
+    for failure in failures.values():
+        if failure and not isinstance(failure, Conflict):
+            raise failure
+    return [failures[n] for n in range(len(scores))]
 
 
 def _insert(
@@ -307,24 +219,19 @@ def _insert(
     id that exists then is our own, and durable, because a server waits for the write concern even
     if nothing is left to write. Raises whatever the driver raises.
     """
-    if not documents:
-        return []
     try:
         return _insert_once(collection, documents)
     except AutoReconnect:
         failures = _insert_once(collection, documents)
-    ids = [each["_id"] for each, failure in zip(documents, failures, strict=True) if failure]
-    there = {found["_id"] for found in collection.find({"_id": {"$in": ids}}, {"_id": 1})}
-    return [
-        None if each["_id"] in there else failure
-        for each, failure in zip(documents, failures, strict=True)
-    ]
+    return [None if isinstance(failure, Conflict) else failure for failure in failures]
 
 
 def _insert_once(
     collection: Scores, documents: Sequence[Mapping[str, Any]]
 ) -> list[ScorelineError | None]:
     failures: list[ScorelineError | None] = [None] * len(documents)
+    if not documents:
+        return failures
     try:
         collection.insert_many([dict(each) for each in documents], ordered=False)
     except BulkWriteError as error:
