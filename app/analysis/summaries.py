@@ -37,7 +37,7 @@ def summarize(
     wanted: dict[str, Any],
     check_client: ClientCheck = no_client_check,
 ) -> dict[str, Any]:
-    """Return the figures of each group of the scores that pass all filters.
+    """Return the figures of each group of the current scores that pass all filters.
 
     `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are more than MAX_GROUPS
     groups or MAX_GROUP_LEAVES leaves, and whatever `check_client` raises.
@@ -46,9 +46,12 @@ def summarize(
     groups = _read_groups(store, make_query(entity, project, wanted), group_by, check_client)
     return {
         "group_by": group_by,
+        "repeats": wanted["repeats"],
+        "superseded": sum(group.superseded for group in groups.values()),
         "groups": [
             {**dict(zip(_score_fields(group_by), key, strict=True)), **figures}
             for key, group in sorted(groups.items(), key=_sort_key)
+            if group.attempted
             for figures in _group_figures(group, group_by)
         ],
     }
@@ -85,6 +88,7 @@ def _add_leaves(
     """Add the scores to the groups, leaf by leaf; yield the number of values in each step."""
     for tally in store.tally_leaves(query, fields):
         groups[tally.key].add_counted(tally.scores, tally.leaves, tally.counts)
+        groups[tally.key].superseded += tally.superseded
         yield sum(tally.counts)
 
 
@@ -92,7 +96,9 @@ def _add_whole_scores(
     store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
 ) -> Iterator[int]:
     """Add the scores to the groups, one by one; yield the number of values in each step."""
-    for keys, page, _ in store.read_leaves(query, fields):
+    for keys, page, superseded in store.read_leaves(query, fields):
+        for key, number in superseded.items():
+            groups[key].superseded += number
         for key, leaves in zip(keys, page, strict=True):
             groups[key].add(leaves)
         yield sum(map(len, page))
@@ -117,9 +123,11 @@ def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
 
 
 def _group_figures(group: ScoreGroup, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
+    # Only a run has a number of its own: a score may be superseded by one of another group.
+    of_run = {"superseded": group.superseded} if "evaluation_run_id" in group_by else {}
     for path in group.paths():
         leaf = {"leaf": path} if "leaf" in group_by else {}
-        yield {**leaf, **group.figures(path)}
+        yield {**leaf, **group.figures(path), **of_run}
 
 
 def _sort_key(item: tuple[Key, ScoreGroup]) -> list[tuple[bool, str]]:
@@ -134,6 +142,8 @@ class ScoreGroup:
     def __init__(self, only: Set[str] | None = None) -> None:
         """Keep only the values at the paths in `only`, if given."""
         self.attempted = 0
+        self.superseded = 0
+        """How many superseded scores were left out."""
         self._only = only
         self.leaves: defaultdict[str, LeafValues] = defaultdict(LeafValues)
 

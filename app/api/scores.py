@@ -11,7 +11,7 @@ from app.api.auth import allow, caller, current_owner
 from app.api.batches import SCORE, Batch, batch, partial_response
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
-from app.api.inputs import body, query
+from app.api.inputs import body, no_query, query
 from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
@@ -31,7 +31,7 @@ from app.schemas.scores import (
     ScoreReadRes,
 )
 from app.services import scores as service
-from app.services.lists import Page, read_changes
+from app.services.lists import Page, read_changes, with_superseding
 from app.services.searches import search_scores
 
 blueprint = Blueprint("Scores", __name__)
@@ -75,7 +75,23 @@ def score_read(entity: str, project: str, score_id: str) -> Any:
 @query(ScoreListQuery)
 def score_list(entity: str, project: str, query: dict[str, Any]) -> Any:
     """List scores as JSON lines, oldest first, or in another order."""
-    return search_scores(state().store, entity, project, query, client_check())
+    store = state().store
+    page = search_scores(store, entity, project, query, client_check())
+    return with_superseding(store, page)
+
+
+@blueprint.get("/<score_id:score_id>/history")
+@allow("read")
+@limit_concurrency
+@lines(ScoreReadRes)
+@raises(NotFound)
+@no_query
+def score_history(entity: str, project: str, score_id: str) -> Any:
+    """Return all scores of the same run, prediction, scorer and annotator, newest first.
+
+    The first is the current one. They are JSON lines, whichever of their ids is in the path.
+    """
+    return Page(service.read_history(state().store, entity, project, score_id), None)
 
 
 @blueprint.get("/changes")

@@ -141,6 +141,13 @@ class Client(ServiceClient):
         url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
         return _document(self._send("DELETE", url).data, "num_deleted", "num_pending")
 
+    def history(self, score_id: str) -> list[bytes]:
+        """Return the lines of a score's history, as the service sends them."""
+        url = f"{self.scores_url}/{quote(score_id, safe='')}/history"
+        lines = self._send("GET", url).data.splitlines()
+        _document(lines[0] if lines else b"", "score_id")
+        return lines
+
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data

@@ -60,6 +60,7 @@ def scores() -> None:
 @scores.command("list")
 @project_options
 @filter_options
+@click.option("--current", is_flag=True, help="Leave superseded scores out.")
 @click.option(
     "--where",
     multiple=True,
@@ -79,6 +80,7 @@ def scores_list(
     limit: int | None,
     where: tuple[str, ...],
     *,
+    current: bool,
     failed: bool | None,
     as_json: bool,
     **filters: str | None,
@@ -91,6 +93,7 @@ def scores_list(
     """
     given = [(name, value) for name, value in filters.items() if value is not None]
     given += [("where", condition) for condition in where]
+    given += [("current", "true")] if current else []
     given += [] if failed is None else [("failed", str(failed).lower())]
     most = limit if as_json or limit is not None else ROWS + 1
     lines = client.read_list(client.scores_url, "score_id", given, most)
@@ -125,6 +128,25 @@ def scores_get(client: Client, score_id: str, *, as_json: bool) -> None:
     for name, value in score.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         click.echo(f"{name}: {printable(shown)}")
+
+
+@scores.command("history")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON lines.")
+@click.argument("score_id")
+def scores_history(client: Client, score_id: str, *, as_json: bool) -> None:
+    """Show the current score and those that it supersedes, newest first.
+
+    They have the same run, prediction, annotator and name of the scorer. SCORE_ID may be that of
+    any of them.
+
+    Example: scoreline scores history --project acme/demo 01a20901-1208-700a-886d-bd665d10c4ec
+    """
+    lines = client.history(score_id)
+    if as_json:
+        write(b"".join(line + b"\n" for line in lines))
+    else:
+        table(COLUMNS, [_row(json.loads(line)) for line in lines])
 
 
 @scores.command("delete")

@@ -12,7 +12,7 @@ from app.exports import parquet
 from app.exports.csv import csv_lines
 from app.exports.tables import declared_table, discovered_table
 from app.leaves import may_be_old_name, old_name, refuse_old_name
-from app.schemas.scores import ScoreReadRes
+from app.schemas.scores import score_text
 from app.schemas.transfers import EvaluationRunLine, PredictionLine, ScoreLine
 from app.services.lists import ClientCheck, list_scores, make_query, no_client_check, walk
 from app.stores.base import DocumentQuery, EvaluationRun, Prediction, Score, ScoreQuery, Store
@@ -42,6 +42,8 @@ def export_scores(
     if export_format == "jsonl":
         if columns is not None:
             raise InvalidParameter("columns", columns, "only csv and parquet have columns")
+        if wanted["repeats"] == "current":
+            raise InvalidParameter("repeats", "current", "jsonl exports all scores")
         return Export(export_format, _json_lines(list_scores(store, entity, project, wanted).items))
     if export_format == "parquet" and not parquet.is_installed():
         raise InvalidParameter(
@@ -65,8 +67,7 @@ def export_project(store: Store, entity: str, project: str) -> Iterator[bytes]:
 
 
 def _json_lines(scores: Iterator[Score]) -> Iterator[bytes]:
-    write = ScoreReadRes().dumps
-    return (f"{write(score)}\n".encode() for score in scores)
+    return (f"{score_text(score)}\n".encode() for score in scores)
 
 
 def _table_pieces(
@@ -74,6 +75,7 @@ def _table_pieces(
 ) -> Iterator[bytes]:
     """Yield a table, after a first pass over the scores unless CSV columns are declared."""
     query, limit, columns = make_query(entity, project, wanted), wanted["limit"], wanted["columns"]
+    query = replace(query, only_current=wanted["repeats"] != "all")
     _refuse_old_columns(store, query, columns or (), check_client)
     if wanted["format"] == "csv" and columns is not None:
         table = declared_table(store, query, limit, columns)

@@ -7,8 +7,9 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.fields import Choice, Pattern, Query, Shape, Text
+from app.schemas.fields import Pattern, Query, Shape, Text
 from app.schemas.query_fields import TextList, WholeNumber
+from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import (
     BooleanSummary,
     Interval,
@@ -21,26 +22,6 @@ from app.schemas.summaries import (
 PAIR_BY = r"^(prediction_id|example|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
 MAX_CANDIDATES = 20
 MAX_REGRESSIONS = 1_000
-
-
-REPEATS = ("current", "all")
-
-
-def repeats() -> Choice:
-    """Return the field of a query that says whether superseded scores count."""
-    return Choice(
-        REPEATS,
-        load_default=REPEATS[0],
-        metadata={"description": "`all` counts superseded scores too."},
-    )
-
-
-def repeats_res() -> Text:
-    """Return the field of a response that says whether superseded scores count."""
-    return Text(
-        required=True,
-        metadata={"description": "Which scores count: `current` or `all`.", "enum": REPEATS},
-    )
 
 
 def superseded_res() -> fields.Dict:

@@ -7,9 +7,10 @@ from typing import Any
 from marshmallow import fields
 
 from app import jsontext
-from app.schemas.comparisons import LeafSummary, repeats, repeats_res, superseded_res
+from app.schemas.comparisons import LeafSummary, superseded_res
 from app.schemas.fields import Query, Shape, Text
 from app.schemas.query_fields import Number
+from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import number
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, post_load
 
@@ -93,6 +93,13 @@ class ScoreCreateRes(Shape):
         return f'{{"score_id":"{obj["score_id"]}"}}'
 
 
+class FoundScore(NamedTuple):
+    """A score, and the id of the current score of its slot if that is another one."""
+
+    score: Score
+    superseded_by: str | None = None
+
+
 class ScoreReadRes(Shape):
     """A stored score."""
 
@@ -123,17 +130,29 @@ class ScoreReadRes(Shape):
         metadata={"description": "Any other data about the score, if it was sent."}
     )
     annotator = Text(metadata={"description": "The person who judged, if one did."})
+    superseded_by = Text(
+        metadata={
+            "description": "If this score is superseded, the current one of the same run, "
+            "prediction, scorer's name and annotator."
+        }
+    )
 
-    def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
-        """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
-        write = jsontext.write
-        created_at = obj.created_at.isoformat(timespec="milliseconds")
-        return (
-            f'{{"score_id":"{obj.score_id}","scorer":{write(obj.scorer)},'
-            f'"value":{obj.value_json},"evaluation_run_id":{write(obj.evaluation_run_id)},'
-            f'"wb_user_id":{write(obj.wb_user_id)},"prediction_id":{write(obj.prediction_id)},'
-            f'"created_at":"{created_at.removesuffix("+00:00")}Z"{_extensions(obj)}}}'
-        )
+    def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
+        """Return the JSON text of a Score or a FoundScore."""
+        return score_text(*obj) if isinstance(obj, FoundScore) else score_text(obj)
+
+
+def score_text(score: Score, superseded_by: str | None = None) -> str:
+    """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
+    write = jsontext.write
+    created_at = score.created_at.isoformat(timespec="milliseconds")
+    superseding = f',"superseded_by":"{superseded_by}"' if superseded_by else ""
+    return (
+        f'{{"score_id":"{score.score_id}","scorer":{write(score.scorer)},'
+        f'"value":{score.value_json},"evaluation_run_id":{write(score.evaluation_run_id)},'
+        f'"wb_user_id":{write(score.wb_user_id)},"prediction_id":{write(score.prediction_id)},'
+        f'"created_at":"{created_at.removesuffix("+00:00")}Z"{_extensions(score)}{superseding}}}'
+    )
 
 
 def _extensions(score: Score) -> str:
@@ -161,6 +180,10 @@ class ScoreFilters(Query):
         load_default=None, metadata={"description": "Only scores of this prediction."}
     )
     scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
+    scorer_name = Text(
+        load_default=None,
+        metadata={"description": "Only scores by a scorer of this name, in any version."},
+    )
     created_at_from = Datetime(
         load_default=None, metadata={"description": "Only scores created at or after this time."}
     )
@@ -223,6 +246,27 @@ class ScoreListQuery(WeaveQuery, ScoreSelection):
         ("asc", "desc"),
         load_default="asc",
         metadata={"description": "Ascending or descending: oldest or newest first."},
+    )
+    current = Flag(
+        load_default=False,
+        metadata={"description": "Leave superseded scores out. Default: list every score."},
+    )
+
+
+REPEATS = ("current", "all")
+
+
+def repeats(default: str | None = REPEATS[0]) -> Choice:
+    """Return the parameter that says whether superseded scores count."""
+    description = "`all` counts superseded scores too. Default: only current ones."
+    return Choice(REPEATS, load_default=default, metadata={"description": description})
+
+
+def repeats_res() -> Text:
+    """Return the field of a response that says whether superseded scores count."""
+    return Text(
+        required=True,
+        metadata={"description": "Which scores count: `current` or `all`.", "enum": REPEATS},
     )
 
 

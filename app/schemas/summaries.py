@@ -9,9 +9,9 @@ from marshmallow import fields
 from app import jsontext
 from app.schemas.fields import Shape, Text
 from app.schemas.query_fields import ChoiceList
-from app.schemas.scores import ScoreFilters
+from app.schemas.scores import ScoreFilters, repeats, repeats_res
 
-GROUP_BY = ("scorer", "evaluation_run_id", "leaf", "day", "hour")
+GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
 
 
 def number(description: str, **options: Any) -> fields.Float:
@@ -32,6 +32,7 @@ class SummaryQuery(ScoreFilters):
         load_default=["scorer", "leaf"],
         metadata={"description": "What to group by: repeated, or separated by commas."},
     )
+    repeats = repeats()
 
 
 class Interval(Shape):
@@ -124,6 +125,7 @@ class GroupSummary(Shape):
     """One group: the fields in `group_by`, and its figures."""
 
     scorer = Text(metadata={"description": "The scorer."})
+    scorer_name = Text(metadata={"description": "The name of the scorer."})
     evaluation_run_id = Text(allow_none=True, metadata={"description": "The evaluation run."})
     day = Text(metadata={"description": "The day of creation, UTC."})
     hour = Text(metadata={"description": "The hour of creation, UTC."})
@@ -140,6 +142,7 @@ class GroupSummary(Shape):
         required=True,
     )
     coverage = number("`scored / attempted`.", required=True)
+    superseded = count("Superseded scores of the run, which are left out; by run only.")
     number = fields.Nested(
         NumberSummary, metadata={"description": "The numbers, if there are any."}
     )
@@ -157,6 +160,8 @@ class SummaryRes(Shape):
         required=True,
         metadata={"description": "The fields that the scores are grouped by."},
     )
+    repeats = repeats_res()
+    superseded = count("Superseded scores that are left out, in all groups.", required=True)
     groups = fields.List(
         fields.Nested(GroupSummary),
         required=True,

@@ -25,7 +25,13 @@ from app.schemas.fields import (
 )
 from app.schemas.predictions import PredictionCreateBody
 from app.schemas.query_fields import TextList
-from app.schemas.scores import ScoreBatchResult, ScoreBody, ScoreReadRes, ScoreSelection
+from app.schemas.scores import (
+    ScoreBatchResult,
+    ScoreBody,
+    ScoreSelection,
+    repeats,
+    score_text,
+)
 from app.stores.base import Document, EvaluationRun, Prediction, Score
 
 UUID_V7 = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
@@ -260,10 +266,7 @@ class ScoreLine(ScoreImportLine):
 
     def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
         """Return the JSON text of a score. Its value is the stored text, which is not parsed."""
-        return f'{{"kind":"score",{_score_text(obj)[1:]}'
-
-
-_score_text = ScoreReadRes().dumps
+        return f'{{"kind":"score",{score_text(obj)[1:]}'
 
 
 class ImportResult(Shape):
@@ -317,6 +320,7 @@ class ScoreExportQuery(ScoreSelection):
         load_default="jsonl",
         metadata={"description": "The format of the file. Default: jsonl."},
     )
+    repeats = repeats(None)
     columns = TextList(
         most=MAX_COLUMNS,
         load_default=None,

@@ -9,10 +9,14 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
+from app.schemas.scores import FoundScore
 from app.stores.base import Changes, Score, ScoreQuery, Store, behind
 
 PAGE = 1_000
 """How many scores are read from a store at a time."""
+
+PART_CHARACTERS = 1 << 16
+"""About how many characters of values are read before they are sent."""
 
 WAIT_SECONDS = 1.0
 """How long a store waits for a change before it is checked whether to end the wait."""
@@ -65,6 +69,31 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
     return Page(walk(store, replace(query, before=following)), last)
 
 
+def with_superseding(store: Store, page: Page[Score]) -> Page[FoundScore]:
+    """Return the page with what supersedes its scores; about PART_CHARACTERS are read ahead."""
+    return Page(_found(store, page.items), page.next_after)
+
+
+def _found(store: Store, scores: Iterator[Score]) -> Iterator[FoundScore]:
+    for part in _parts(scores):
+        superseding = store.find_superseding(part)
+        for score in part:
+            yield FoundScore(score, superseding.get(score.score_id))
+
+
+def _parts(scores: Iterator[Score]) -> Iterator[list[Score]]:
+    part: list[Score] = []
+    characters = 0
+    for score in scores:
+        part.append(score)
+        characters += len(score.value_json)
+        if len(part) == PAGE or characters > PART_CHARACTERS:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
 def read_changes(
     store: Store,
     entity: str,
@@ -90,7 +119,10 @@ def read_changes(
 
 
 def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
-    """Return the query of loaded ScoreFilters in one project; a list's limit is not in it."""
+    """Return the query of loaded ScoreFilters in one project; a list's limit is not in it.
+
+    Superseded scores are left out if `current` is wanted, or the `repeats` that are `current`.
+    """
     newest_first, after = wanted.get("order") == "desc", wanted.get("after")
     lower = (
         None if newest_first else after,
@@ -109,6 +141,8 @@ def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
         evaluation_run_id=wanted["evaluation_run_id"] or None,
         prediction_id=wanted["prediction_id"] or None,
         scorer=wanted["scorer"] or None,
+        scorer_name=wanted["scorer_name"] or None,
+        only_current=wanted.get("current", wanted.get("repeats") == "current"),
         after=max(_given(*lower), default=None),
         before=min(_given(*upper), default=None),
         offset=min(wanted.get("offset") or 0, MAX_OFFSET),

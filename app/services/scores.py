@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from app import jsontext
 from app.errors import KeyReused, NotFound, TooLarge
 from app.ids import last_id_before
 from app.leaves import leaves
-from app.schemas.scores import SCORE_ID
+from app.schemas.scores import SCORE_ID, FoundScore
 from app.scorers import scorer_name
 from app.services.audit import audited
 from app.services.clearing import finish_deletions
@@ -197,8 +197,22 @@ def _derive_keys(items: Sequence[Item], idempotency_key: str) -> list[Item]:
     ]
 
 
-def read_score(store: Store, entity: str, project: str, score_id: str) -> Score:
+def read_score(store: Store, entity: str, project: str, score_id: str) -> FoundScore:
     """Return one score of one project. Raises NotFound, also if it is in another project."""
+    score = _find_score(store, entity, project, score_id)
+    return FoundScore(score, store.find_superseding([score]).get(score_id))
+
+
+def read_history(store: Store, entity: str, project: str, score_id: str) -> Iterator[FoundScore]:
+    """Yield all scores of the slot of a score, newest first. Raises NotFound, like `read_score`."""
+    scores = store.read_slot(_find_score(store, entity, project, score_id))
+    current: str | None = None
+    for score in scores:
+        yield FoundScore(score, current)
+        current = current or score.score_id
+
+
+def _find_score(store: Store, entity: str, project: str, score_id: str) -> Score:
     score = store.find_score(entity, project, score_id)
     if score is None:
         raise NotFound(f"Score {score_id} not found")

@@ -428,6 +428,9 @@ class Store(Deletions, Listing, Protocol):
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         """Yield the same leaves, counted by `fields`; several tallies may have the same key."""
 
+    def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
+        """Return a text that changes whenever a score of a run is added or deleted."""
+
     def find_retried(self, score: Score, after: str) -> str | None:
         """Return the id of the newest durable score that `score` repeats, if there is one.
 

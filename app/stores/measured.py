@@ -145,6 +145,10 @@ class MeasuredStore:
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         return self._timed_items("tally_leaves", self._store.tally_leaves(query, fields))
 
+    def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
+        with self._timed("score_revision"):
+            return self._store.score_revision(entity, project, evaluation_run_id)
+
     def find_retried(self, score: Score, after: str) -> str | None:
         with self._timed("find_retried"):
             return self._store.find_retried(score, after)

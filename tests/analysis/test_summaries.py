@@ -24,6 +24,8 @@ WANTED: dict[str, Any] = {
     "evaluation_run_id": None,
     "prediction_id": None,
     "scorer": None,
+    "scorer_name": None,
+    "repeats": "current",
     "created_at_from": None,
     "created_at_to": None,
     "created_after": None,
@@ -32,17 +34,20 @@ WANTED: dict[str, Any] = {
 }
 
 
+_predictions = iter(range(10**9))
+
+
 def add(store: Store, values: Sequence[Any], project: str = "demo", **fields: Any) -> None:
     bodies = [
         {
-            "prediction_id": f"p-{number}",
+            "prediction_id": f"p-{next(_predictions)}",
             "scorer": "s",
             "value": value,
             "evaluation_run_id": None,
             "idempotency_key": None,
             **fields,
         }
-        for number, value in enumerate(values)
+        for value in values
     ]
     create_scores(store, "acme", project, "me", bodies)
 
@@ -164,7 +169,7 @@ def test_groups_by_the_hour_and_day_of_creation(store: Store) -> None:
         score_id = f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000000"
         store.add_score(
             replace(
-                a_score(),
+                a_score(prediction_id=text),
                 score_id=score_id,
                 entity="acme",
                 project="demo",

@@ -48,8 +48,14 @@ VALUES: list[Any] = [
 ]
 
 
+_predictions = iter(range(10**9))
+
+
 def fill(service: Service, path: str, values: list[Any] = VALUES) -> list[str]:
-    sent = [{**SCORE, "value": value} for value in values]
+    """Create a score of a new prediction for each value, so that none supersedes another."""
+    sent = [
+        {**SCORE, "prediction_id": f"p-{next(_predictions)}", "value": value} for value in values
+    ]
     answer = service.post(f"{path}/batch", {"scores": sent})
     ids: list[str] = answer.json["score_ids"]
     return ids
@@ -228,7 +234,13 @@ def test_only_declared_columns_are_exported(any_service: Service, scores: str) -
 
 def test_filters_limit_and_offset_select_the_rows(any_service: Service, scores: str) -> None:
     for number in range(8):
-        add(any_service, scores, value={f"n{number}": number}, scorer=f"s{number % 2}")
+        add(
+            any_service,
+            scores,
+            value={f"n{number}": number},
+            scorer=f"s{number % 2}",
+            prediction_id=f"p{number}",
+        )
 
     def values(query: str) -> list[Any]:
         rows = csv_rows(export(any_service, scores, f"format=csv&{query}"))
@@ -404,17 +416,22 @@ def test_an_export_that_fails_midway_breaks_the_connection(
 ) -> None:
     client = app.test_client()
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    body = {"scores": [{**SCORE, "value": secrets.token_hex(4_500)} for _ in range(900)]}
+    body = {
+        "scores": [
+            {**SCORE, "prediction_id": f"p-{number}", "value": secrets.token_hex(4_500)}
+            for number in range(900)
+        ]
+    }
     assert client.post("/v2/a/b/scores/batch", json=body, headers=headers).status_code == 200
     store = app.extensions["scoreline"].store
     read_scores, readings = store.read_scores, []
 
-    def break_off(entity: str, project: str, score_ids: list[str]) -> Iterator[Any]:
+    def break_off(entity: str, project: str, score_ids: list[str], **order: Any) -> Iterator[Any]:
         readings.append(1)
         if format_ == "jsonl" or len(readings) > 1:
-            yield from read_scores(entity, project, score_ids[:800])
+            yield from read_scores(entity, project, score_ids[:800], **order)
             raise StoreUnavailable("the disk is gone")
-        yield from read_scores(entity, project, score_ids)
+        yield from read_scores(entity, project, score_ids, **order)
 
     monkeypatch.setattr(store, "read_scores", break_off)
     path = f"/v2/a/b/scores/export?format={format_}"
@@ -432,7 +449,13 @@ def test_scores_added_between_the_passes_are_left_out_if_they_do_not_fit(
     store: Store, format_: str
 ) -> None:
     def score(score_id: str, value_json: str) -> Score:
-        return a_score(score_id=score_id, entity="e", project="p", value_json=value_json)
+        return a_score(
+            score_id=score_id,
+            entity="e",
+            project="p",
+            prediction_id=score_id,
+            value_json=value_json,
+        )
 
     ids = [f"01990000-0000-7000-8000-00000000000{number}" for number in range(9)]
     store.add_missing([score(ids[2], '{"a":1}'), score(ids[5], '{"a":2}')], partial=False)
@@ -444,6 +467,8 @@ def test_scores_added_between_the_passes_are_left_out_if_they_do_not_fit(
             "scorer",
             "created_after",
             "created_before",
+            "scorer_name",
+            "repeats",
             "created_at_from",
             "created_at_to",
         )

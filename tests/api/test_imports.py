@@ -195,16 +195,16 @@ def test_other_content_under_the_same_id_is_refused(
     assert export(any_service, scores, "").body == there
 
 
-def test_an_id_that_another_project_has_may_be_imported(service: Service, scores: str) -> None:
+def test_an_id_that_another_project_has_may_be_imported(any_service: Service, scores: str) -> None:
     elsewhere = scores.replace("acme", "globex")
     item = taken()
-    assert counts(send(service, elsewhere, [item])) == (1, 0, 0)
-    there = export(service, elsewhere, "").body
-    assert counts(send(service, scores, [{**item, "value": 2}])) == (1, 0, 0)
-    assert counts(send(service, scores, [{**item, "value": 2}])) == (0, 1, 0)
-    assert counts(send(service, scores, [item])) == (0, 0, 1)
-    assert export(service, elsewhere, "").body == there
-    assert [score["value"] for score in listed(service.send("GET", scores))] == [2]
+    assert counts(send(any_service, elsewhere, [item])) == (1, 0, 0)
+    there = export(any_service, elsewhere, "").body
+    assert counts(send(any_service, scores, [{**item, "value": 2}])) == (1, 0, 0)
+    assert counts(send(any_service, scores, [{**item, "value": 2}])) == (0, 1, 0)
+    assert counts(send(any_service, scores, [item])) == (0, 0, 1)
+    assert export(any_service, elsewhere, "").body == there
+    assert [score["value"] for score in listed(any_service.send("GET", scores))] == [2]
 
 
 def test_a_score_of_a_batch_with_a_key_is_recognised(any_service: Service, scores: str) -> None:

@@ -88,6 +88,9 @@ ROWS = {
     ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
     ("DELETE", SCORES): Row(401, ("write", "admin"), 200, 200, query="score_ids={score_id}"),
     ("GET", f"{SCORES}/<score_id:score_id>"): Row(401, ("read", "write", "admin"), 200, 404),
+    ("GET", f"{SCORES}/<score_id:score_id>/history"): Row(
+        401, ("read", "write", "admin"), 200, 404
+    ),
     ("POST", f"{SCORES}/batch"): Row(
         401, ("create", "write", "admin"), 200, 200, body={"scores": [NEW]}
     ),

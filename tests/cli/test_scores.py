@@ -246,6 +246,25 @@ def test_a_score_is_printed_and_deleted(service: Service, project: str, tmp_path
     assert (gone.returncode, gone.stderr) == (1, f"scoreline: 404 Score {ids[0]} not found\n")
 
 
+def test_superseded_scores_are_left_out_of_a_list_and_shown_in_a_history(
+    service: Service, project: str
+) -> None:
+    ids = [
+        service.post(path_of(project), {**SCORE, "value": value}).json["score_id"]
+        for value in range(3)
+    ]
+    current = run(service, "list", "--project", project, "--current", "--json")
+    assert [json.loads(line)["score_id"] for line in current.stdout.splitlines()] == ids[2:]
+    history = run(service, "history", "--project", project, ids[0], "--json")
+    found = [json.loads(line) for line in history.stdout.splitlines()]
+    assert [score["score_id"] for score in found] == ids[::-1]
+    assert [score.get("superseded_by") for score in found] == [None, ids[2], ids[2]]
+    shown = run(service, "history", "--project", project, ids[1])
+    assert [line.split()[0] for line in shown.stdout.splitlines()[1:]] == ids[::-1]
+    unknown = run(service, "history", "--project", project, "unknown")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "\ufeff{}\r\n", "\n\n{}\n\n"])
 def test_white_space_around_a_key_is_ignored(
     service: Service, project: str, tmp_path: Path, around: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from pymongo.collection import Collection
@@ -20,7 +19,8 @@ Slot = tuple[str, str, str, str]
 Rank = tuple[datetime, str]
 """The time of creation and the id: the highest in a slot is the current score."""
 
-RUNS_A_QUERY = 100
+PAIRS_A_QUERY = 200
+"""How many predictions of runs one query asks for, few enough for any server to answer soon."""
 
 ONLY_SLOT_FIELDS = {**dict.fromkeys(SLOT_FIELDS, 1), "_id": 0}
 
@@ -80,15 +80,15 @@ def _keep_newest(newest: dict[Slot, Rank], document: Document) -> None:
 
 
 def _filters(slots: Iterable[Slot]) -> Iterator[dict[str, Any]]:
-    """Yield filters for the scores of all predictions that these slots are of, run by run."""
-    predictions = defaultdict(set)
-    for run_id, prediction_id, *_ in slots:
-        predictions[run_id].add(prediction_id)
-    runs = iter(predictions.items())
-    while some := list(islice(runs, RUNS_A_QUERY)):
+    """Yield filters for the scores of all predictions that these slots are of."""
+    pairs = sorted({(run_id, prediction_id) for run_id, prediction_id, *_ in slots})
+    for first in range(0, len(pairs), PAIRS_A_QUERY):
+        predictions = defaultdict(list)
+        for run_id, prediction_id in pairs[first : first + PAIRS_A_QUERY]:
+            predictions[run_id].append(prediction_id)
         yield {
             "$or": [
-                {"evaluation_run_id": run_id or NONE, "prediction_id": {"$in": sorted(named)}}
-                for run_id, named in some
+                {"evaluation_run_id": run_id or NONE, "prediction_id": {"$in": named}}
+                for run_id, named in predictions.items()
             ]
         }

@@ -12,7 +12,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -87,6 +87,8 @@ PAGE = 1_000
 """How many documents are read at a time."""
 
 PING_SECONDS = 2.0
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PREPARE_SECONDS = 5.0
 """How long a request may prepare the store, or wait for another request that does."""
@@ -300,6 +302,23 @@ class MongoStore(MongoDocuments, MongoListing):
             for key, some in together.items():
                 leaves = list(chain.from_iterable(some))
                 yield Tally(key, len(some), leaves, [1] * len(leaves))
+
+    def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
+        self._prepare_once()
+        visible = self._visible("scores", entity, project)
+        wanted = {**_place(entity, project), "evaluation_run_id": evaluation_run_id, **visible}
+        # With the sum of the times, an old score that replaces another one is noticed too.
+        group = {
+            "_id": None,
+            "count": {"$sum": 1},
+            "newest": {"$max": "$score_id"},
+            "times": {"$sum": {"$subtract": ["$created_at", EPOCH]}},
+        }
+        with our_errors():
+            found = self._scores.aggregate(
+                [{"$match": wanted}, {"$group": group}], hint="scores_by_slot"
+            )
+            return " ".join(f"{each['count']} {each['newest']} {each['times']}" for each in found)
 
     def find_retried(self, score: Score, after: str) -> str | None:
         wanted = {

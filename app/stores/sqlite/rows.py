@@ -82,6 +82,12 @@ _SAME_SLOT = """
     AND other.prediction_id = scores.prediction_id AND other.scorer_name = scores.scorer_name
     AND ifnull(other.annotator, '') = ifnull(scores.annotator, '')
 """
+SELECT_REVISION = """
+    SELECT count(*), ifnull(max(sequence), 0) FROM scores INDEXED BY scores_by_run
+    WHERE entity = ? AND project = ? AND evaluation_run_id = ?{visible}
+"""
+"""Both together tell any two states of a run apart, because a sequence number is not used again."""
+
 IS_SUPERSEDED = f"""
     EXISTS (
         SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT} {{visible}}

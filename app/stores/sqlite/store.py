@@ -79,6 +79,7 @@ from app.stores.sqlite.rows import (
     SELECT_KEY,
     SELECT_NEXT_PROJECT,
     SELECT_RETRIED,
+    SELECT_REVISION,
     SELECT_SCORE,
     SELECT_SCORES,
     SELECT_SEQUENCE,
@@ -324,6 +325,12 @@ class SqliteStore(SqliteDocuments, SqliteListing):
             is_whole = is_whole and len(rows) < LEAVES_PAGE
             query = replace(query, after=rows[-1][0])
             yield rows
+
+    def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
+        place = (entity, project, evaluation_run_id)
+        statement = SELECT_REVISION.format(visible=self._visible("scores", entity, project))
+        ((count, newest),) = self._db().read_all(statement, place)
+        return f"{count} {newest}"
 
     def find_retried(self, score: Score, after: str) -> str | None:
         values = (score.entity, score.project, score.prediction_id, after, score.retry_hash or "")
