@@ -185,3 +185,7 @@ class RunRes(Shape):
         Text(), required=True, metadata={"description": "The names of its scorers, at most 100."}
     )
     num_scorers = fields.Integer(required=True, metadata={"description": "How many scorers."})
+    revision = Text(
+        required=True,
+        metadata={"description": "A text that changes when the run or its scores do."},
+    )

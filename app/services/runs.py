@@ -15,6 +15,7 @@ from app.ids import first_id_at, id_time, new_id_at
 from app.services.audit import audited
 from app.services.documents import AUDITED_CHARACTERS, not_found, text_or_none
 from app.services.lists import Page
+from app.services.revisions import run_revision
 from app.services.scores import hash_of
 from app.stores.base import ApiKey, DocumentQuery, EvaluationRun, Store
 
@@ -242,4 +243,5 @@ def _describe(store: Store, entity: str, project: str, run: Run) -> dict[str, An
         "superseded": counts.superseded,
         "scorers": sorted(counts.scorers)[:MAX_SCORERS],
         "num_scorers": len(counts.scorers),
+        "revision": run_revision(store, entity, project, run.run_id),
     }

@@ -117,6 +117,7 @@ def test_a_run_is_listed_with_what_is_known_of_it_and_its_counts(
     add_score(any_service, project, "ci/main/1", "named", value=None)
     (run,) = listed(any_service, project)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", run.pop("created_at"))
+    assert re.fullmatch("[0-9a-f]{32}", run.pop("revision"))
     assert run == {
         "evaluation_run_id": "ci/main/1",
         **EVALUATION_RUN,
@@ -144,7 +145,7 @@ def test_a_run_that_only_others_name_is_listed_once(any_service: Service, projec
     assert [each.pop("evaluation_run_id") for each in found] == ["b", "a/1"]
     counts = {"superseded": 0, "scorers": ["s"], "num_scorers": 1, "scores": 1}
     for run, predictions in zip(found, (2, 1), strict=True):
-        assert run.pop("created_at")
+        assert run.pop("created_at") and run.pop("revision")
         assert run == {**NAMED_ONLY, **counts, "predictions": predictions}
     add_run(any_service, project, "a/1")
     assert names(any_service, project) == ["a/1", "b"]
@@ -249,9 +250,11 @@ def test_a_run_is_named_described_and_archived(any_service: Service, project: st
         {"name": None, "archived": False},
         {"description": None, "attributes": None},
     ):
-        before |= fields
         answer = change(any_service, project, "a/1", **fields)
-        assert (answer.status, answer.json) == (200, before)
+        assert answer.status == 200
+        assert answer.json["revision"] != before["revision"]
+        before |= {**fields, "revision": answer.json["revision"]}
+        assert answer.json == before
         assert listed(any_service, project, run="a/1") == [before]
     done = [each for each in any_service.log_lines() if each.get("action", "").endswith(".change")]
     assert (done[-1]["evaluation_run_id"], done[-1]["by_owner"]) == ("a/1", "admin")
@@ -276,7 +279,8 @@ def test_a_run_that_only_scores_name_becomes_explicit_when_it_is_named(
     changed = change(any_service, project, "a/1", name="n").json
     own = {"explicit": True, "name": "n", "evaluation": "", "model": "", "status": "running"}
     assert changed["started_at"].removesuffix("Z")[:19] == before["created_at"][:19]
-    assert changed == {**before, **own, "started_at": changed["started_at"]}
+    new = {name: changed[name] for name in ("started_at", "revision")}
+    assert changed == {**before, **own, **new}
     assert names(any_service, project) == ["b", "a/1"]
     listed_by_weave = lines(any_service.send("GET", f"/v2/{project}/evaluation_runs"))
     assert [each["evaluation_run_id"] for each in listed_by_weave] == ["a/1"]

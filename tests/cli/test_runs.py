@@ -109,7 +109,7 @@ def test_projects_are_listed(service: Service, project: str) -> None:
     entity, _, name = project.partition("/")
     ended = run(service, "projects", "list")
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.split("\n")[1].startswith(f"{entity}    {name}  ")
+    assert re.split("  +", ended.stdout.split("\n")[1])[:2] == [entity, name]
     shown = run(service, "projects", "list", "--json").stdout.splitlines()
     newest = json.loads(shown[0])
     assert (newest["entity"], newest["project"], newest["scores"]) == (entity, name, 1)
