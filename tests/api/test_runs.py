@@ -145,7 +145,8 @@ def test_a_run_that_only_others_name_is_listed_once(any_service: Service, projec
     assert [each.pop("evaluation_run_id") for each in found] == ["b", "a/1"]
     counts = {"superseded": 0, "scorers": ["s"], "num_scorers": 1, "scores": 1}
     for run, predictions in zip(found, (2, 1), strict=True):
-        assert run.pop("created_at") and run.pop("revision")
+        assert run.pop("created_at")
+        assert run.pop("revision")
         assert run == {**NAMED_ONLY, **counts, "predictions": predictions}
     add_run(any_service, project, "a/1")
     assert names(any_service, project) == ["a/1", "b"]
