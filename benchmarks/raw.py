@@ -18,8 +18,8 @@ SETTINGS = "Python's sqlite3, one process, one connection, WAL, synchronous=FULL
 Row = tuple[object, ...]
 
 COLUMNS = (
-    "_id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, "
-    "wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum"
+    "_id, entity, project, evaluation_run_id, prediction_id, scorer, scorer_name, value_json, "
+    "leaves, wb_user_id, created_at, idempotency_key, body_hash, retry_hash, checksum"
 )
 """The columns of a score, except for its sequence number, which SQLite generates."""
 

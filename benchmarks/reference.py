@@ -28,13 +28,14 @@ from fastapi.security import (
 from pydantic import BaseModel
 from uuid_utils import uuid7
 
+from app.scorers import scorer_name
 from app.stores.sqlite.schema import migrate
 
 INSERT = """
     INSERT INTO scores (
-        _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves,
-        wb_user_id, created_at, idempotency_key, body_hash
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, '[]', 'admin', ?, NULL, '')
+        _id, entity, project, evaluation_run_id, prediction_id, scorer, scorer_name, value_json,
+        leaves, wb_user_id, created_at, idempotency_key, body_hash
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', 'admin', ?, NULL, '')
 """
 BUSY_SECONDS = 30.0
 
@@ -93,9 +94,10 @@ class Store:
         score_id = str(uuid7())
         value = json.dumps(body.value, ensure_ascii=False, separators=(",", ":"))
         ids = (entity, project, body.evaluation_run_id, body.prediction_id, body.scorer)
+        name = scorer_name(body.scorer)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._transaction() as connection:
-            connection.execute(INSERT, (score_id, *ids, value, now))
+            connection.execute(INSERT, (score_id, *ids, name, value, now))
         return score_id
 
     @contextmanager

@@ -86,12 +86,21 @@ def _parts(scores: Iterator[Score]) -> Iterator[list[Score]]:
     characters = 0
     for score in scores:
         part.append(score)
-        characters += len(score.value_json)
+        characters += _size(score)
         if len(part) == PAGE or characters > PART_CHARACTERS:
             yield part
             part, characters = [], 0
     if part:
         yield part
+
+
+def _size(score: Score) -> int:
+    """Return the number of characters in the texts of a score that may be long."""
+    texts = (
+        *(score.value_json, score.scorer, score.prediction_id, score.evaluation_run_id),
+        *(score.reason, score.error, score.metadata_json, score.annotator),
+    )
+    return sum(len(text) for text in texts if text)
 
 
 def read_changes(

@@ -30,8 +30,9 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run one worker with eight threads: four for long requests, two of them per key."""
     settings = {"WEB_CONCURRENCY": "1", "SCORELINE_THREADS": "8"}
     with running(tmp_path_factory.mktemp("narrow"), **settings) as service:
-        for _ in range(2):
-            assert service.post(f"{PATH}/batch", {"scores": [LARGE] * 80}).status == 200
+        for part in ("a", "b"):
+            large = [{**LARGE, "prediction_id": f"{part}{number}"} for number in range(80)]
+            assert service.post(f"{PATH}/batch", {"scores": large}).status == 200
         yield service
 
 

@@ -147,7 +147,7 @@ def test_tables_have_columns_for_them(service: Service, scores: str) -> None:
 
 def test_a_failed_judgement_is_counted_and_never_averaged(service: Service, scores: str) -> None:
     create(service, scores)
-    create(service, scores, **FAILED)
+    create(service, scores, **{**FAILED, "prediction_id": "q"})
     (summary,) = service.send("GET", f"{scores}/summary").json["groups"]
     assert (summary["attempted"], summary["number"]["mean"]) == (2, 1.0)
     assert summary["coverage"] == 0.5

@@ -223,8 +223,8 @@ def test_consecutive_windows_hold_every_score_exactly_once(
         time = f"{round(at.timestamp() * 1000):012x}"
         for rest in ("7000-8000-000000000000", "7fff-bfff-ffffffffffff"):
             score_id = f"{time[:8]}-{time[8:]}-{rest}"
-            score = {"prediction_id": "p", "scorer": "s", "value": offset, "score_id": score_id}
-            sent.append({**score, "created_at": at.isoformat()})
+            score = {"prediction_id": score_id, "scorer": "s", "value": offset}
+            sent.append({**score, "score_id": score_id, "created_at": at.isoformat()})
     imported = any_service.post(f"{scores}/import", {"scores": sent})
     assert (imported.status, imported.json["num_created"]) == (200, 8)
 

@@ -39,7 +39,12 @@ def run(
 def fill(service: Service, project: str, values: list[Any]) -> bytes:
     """Store scores, and return the lines of their list."""
     path = path_of(project)
-    body = {"scores": [{**SCORE, "value": value} for value in values]}
+    body = {
+        "scores": [
+            {**SCORE, "prediction_id": f"p-{number}", "value": value}
+            for number, value in enumerate(values)
+        ]
+    }
     assert service.post(f"{path}/batch", body).status == 200
     return service.send("GET", path).body
 

@@ -29,6 +29,7 @@ RUN_ELSEWHERE = {
     "make test": "this is it",
     "mongodump": "tests/deploy/test_operations.py runs it where it is installed",
     "mongorestore": "tests/deploy/test_operations.py runs it where it is installed",
+    "scoreline store shard": "tests/deploy/test_operations.py runs it on a sharded cluster",
     "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 scoreline serve": "tests/test_tracing.py",
     **dict.fromkeys(
         ("python3 -m venv /opt", "/opt/scoreline", "cp deploy/scoreline.service", "systemctl"),

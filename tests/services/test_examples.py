@@ -110,4 +110,6 @@ def test_predictions_without_a_start_are_ranked_by_their_creation(store: Store) 
     for name in ("z", "y"):
         store.add_documents([replace(prediction({"q": 1}), id=name, evaluation_run_id="r")])
     made = list(store.read_documents(Prediction, DocumentQuery("acme", "demo")))
-    assert trial_numbers(store, "acme", "demo", "r", made) == {"z": 0, "y": 1}
+    made.sort(key=lambda each: (each.created_at, each.id))
+    ranks = {each.id: rank for rank, each in enumerate(made)}
+    assert trial_numbers(store, "acme", "demo", "r", made) == ranks

@@ -64,6 +64,15 @@ def any_topology(
     return store
 
 
+def test_names_with_nul_characters_are_listed(store: Store) -> None:
+    run_ids = ["a\0", "a\0b", "\0"]
+    add_scores(store, *(score(run_id, scorer=run_id) for run_id in run_ids))
+    add_scores(store, score("r", project="\0"), score("r", project="demo\0x"))
+    assert named(store) == run_ids[::-1]
+    assert {each.name for each in store.list_scorers(*PLACE)} == set(run_ids)
+    assert {each.name for each in store.list_projects("acme")} == {"demo", "demo\0x", "\0"}
+
+
 def test_runs_that_only_others_name_are_listed_newest_first(any_topology: Store) -> None:
     store = any_topology
     add_scores(store, score("a/1"), score(None), score(""), score("b", "p", "t"))

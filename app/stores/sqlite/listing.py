@@ -31,7 +31,7 @@ def _distinct(indexes: Sequence[str], column: str, place: str = "") -> str:
     union = " UNION ALL ".join(f"SELECT step FROM {_table(index)}_steps" for index in indexes)
     return f"""
         WITH RECURSIVE {steps}, found AS (
-            SELECT {_text("step")} AS text, min(substr(step, -{_ID_LENGTH})) AS first_id
+            SELECT {_text("step")} AS text, min({_id("step")}) AS first_id
             FROM ({union}) WHERE step IS NOT NULL GROUP BY 1
         )
     """
@@ -42,14 +42,21 @@ def _table(index: str) -> str:
 
 
 def _text(step: str) -> str:
-    return f"substr({step}, 1, length({step}) - {_ID_LENGTH})"
+    return f"CAST(substr({step}, 1, length({step}) - {_ID_LENGTH}) AS TEXT)"
+
+
+def _id(step: str) -> str:
+    return f"CAST(substr({step}, -{_ID_LENGTH}) AS TEXT)"
 
 
 def _steps(index: str, column: str, place: str) -> str:
-    """Return the steps from text to text, each the next text and the lowest id in one."""
+    """Return the steps from text to text, each the bytes of the next text and of its lowest id.
+
+    Of a text, SQLite's length() and substr() see only what is before the first NUL.
+    """
     table = _table(index)
     following = f"""
-        SELECT {column} || _id FROM {table} INDEXED BY {index}
+        SELECT CAST({column} || _id AS BLOB) FROM {table} INDEXED BY {index}
         WHERE {place} {column} > {{}} {{{{{table}}}}} ORDER BY {column}, _id LIMIT 1
     """
     return f"""
