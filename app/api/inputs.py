@@ -242,13 +242,14 @@ def _field_errors(
     ones in the order sent.
     """
     reasons = error.messages_dict
+    whole = reasons.pop(SCHEMA_ERROR, []) if SCHEMA_ERROR not in content else []
     unknown = [name for name in content if reasons.get(name) == [UNKNOWN]]
     declared = [name for name in reasons if name not in unknown]
     return [
         each
         for name in (*declared, *unknown)
         for each in _errors_at(reasons[name], (*loc, name), content.get(name, missing))
-    ]
+    ] + [validation_error(reason, loc, content) for reason in whole]
 
 
 def _errors_at(messages: Any, loc: Loc, content: Any) -> list[dict[str, Any]]:

@@ -316,6 +316,12 @@ def test_a_wrong_change_is_refused(service: Service, project: str, body: Any, ki
     assert listed(service, project)[0]["explicit"] is False
 
 
+def test_a_change_without_a_field_is_refused_at_the_body(service: Service, project: str) -> None:
+    add_score(service, project, "a")
+    (error,) = change(service, project, "a").json["detail"]
+    assert (error["loc"], error["input"]) == (["body"], {})
+
+
 # Predictions of a run
 
 
