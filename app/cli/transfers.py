@@ -150,8 +150,8 @@ def _with_progress(chunks: Iterator[bytes], received: int) -> Iterator[Iterator[
 
 
 OWN = "scoreline"
-OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id", "superseded_by"}
-"""The fields of a line in Scoreline's own export or list of scores."""
+OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id"}
+"""The fields of a line in Scoreline's own export of scores."""
 
 DOCUMENT_FIELDS = {"kind", "created_at", "sort_id", "wb_user_id", "started_at", "finished_at"}
 FIELDS_BY_KIND = {
