@@ -34,8 +34,8 @@ from app.stores.sqlite.schema import migrate
 INSERT = """
     INSERT INTO scores (
         _id, entity, project, evaluation_run_id, prediction_id, scorer, scorer_name, value_json,
-        leaves, wb_user_id, created_at, idempotency_key, body_hash
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', 'admin', ?, NULL, '')
+        leaves, wb_user_id, created_at, idempotency_key, body_hash, checksum
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', 'admin', ?, NULL, '', 0)
 """
 BUSY_SECONDS = 30.0
 
