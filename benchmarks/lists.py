@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.scorers import scorer_name
-from app.stores.base import UNASSIGNED, EvaluationRun, Prediction, Score
+from app.stores.model import UNASSIGNED, EvaluationRun, Prediction, Score
 from app.stores.sqlite.store import SqliteStore
 from benchmarks.client import HEADERS
 from benchmarks.rounds import progress

@@ -16,7 +16,7 @@ import mongomock
 from pymongo.collection import Collection
 
 from app.ids import id_time, new_id
-from app.stores.base import Score
+from app.stores.model import Score
 from app.stores.mongo.documents import Index, score_document
 from app.stores.mongo.schema import INDEXES
 from app.stores.mongo.unique_keys import UNIQUE_KEYS, idempotency_keys

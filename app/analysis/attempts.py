@@ -8,7 +8,8 @@ from typing import NamedTuple
 from app.errors import InvalidParameter
 from app.ids import id_time
 from app.services.lists import ClientCheck, no_client_check
-from app.stores.base import DocumentQuery, Key, Prediction, ScoreQuery, Store
+from app.stores.base import DocumentQuery, Key, ScoreQuery, Store
+from app.stores.model import Prediction
 
 MAX_RUNS = 20_000
 """The most runs with failed predictions in one answer."""

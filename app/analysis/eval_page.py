@@ -11,7 +11,7 @@ from app.analysis.eval_reading import Source
 from app.analysis.eval_trials import Row, Trial
 from app.analysis.tokens import total_tokens
 from app.services.lists import PAGE
-from app.stores.base import Prediction
+from app.stores.model import Prediction
 
 ROWS_TOGETHER = 500
 """The content of how many rows is read at a time."""

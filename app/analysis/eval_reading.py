@@ -16,15 +16,9 @@ from app.analysis.tokens import total_tokens
 from app.errors import InvalidParameter
 from app.ids import id_time
 from app.services.lists import ClientCheck
-from app.stores.base import (
-    DocumentQuery,
-    EvaluationRun,
-    LeafPage,
-    Prediction,
-    ScoreQuery,
-    Store,
-)
+from app.stores.base import DocumentQuery, LeafPage, ScoreQuery, Store
 from app.stores.documents import encode, time_text
+from app.stores.model import EvaluationRun, Prediction
 
 LIMITS = {
     "scores": 1_000_000,

@@ -8,7 +8,7 @@ from typing import Any
 from app.analysis.eval_reading import Source
 from app.analysis.eval_trials import Row, Trial
 from app.analysis.scorer_stats import ScorerStats
-from app.stores.base import EvaluationRun
+from app.stores.model import EvaluationRun
 
 
 def summarize_rows(

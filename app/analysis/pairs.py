@@ -18,7 +18,8 @@ from app.analysis.statistics import significance
 from app.analysis.statistics.significance import Difference
 from app.analysis.summaries import ScoreGroup
 from app.services.lists import ClientCheck, no_client_check
-from app.stores.base import DocumentQuery, Leaf, Leaves, Prediction, ScoreQuery, Store
+from app.stores.base import DocumentQuery, ScoreQuery, Store
+from app.stores.model import Leaf, Leaves, Prediction
 
 Value = float | bool | str | None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from app.stores.base import Leaves
+from app.stores.model import Leaves
 
 VALUE_TYPES = {"boolean": "binary", "number": "continuous", "text": "text"}
 """The type of a leaf's values by their kind; of several, the last one counts."""

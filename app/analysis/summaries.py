@@ -11,7 +11,8 @@ from app.analysis.attempts import failed_attempts, key_of
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
 from app.errors import InvalidParameter, StoreDamaged
 from app.services.lists import ClientCheck, make_query, no_client_check
-from app.stores.base import Key, Leaf, Leaves, ScoreQuery, Store
+from app.stores.base import Key, ScoreQuery, Store
+from app.stores.model import Leaf, Leaves
 
 MAX_GROUPS = 20_000
 MAX_GROUP_LEAVES = 100_000

@@ -14,7 +14,7 @@ from app.api.limits import limit, limit_failures
 from app.api.state import state
 from app.errors import Forbidden, NotAuthenticated
 from app.services.keys import permits, permits_everywhere, permits_somewhere
-from app.stores.base import ApiKey
+from app.stores.model import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from app.api.idempotency import mark_response
 from app.api.state import state
 from app.services.documents import create_document
 from app.services.scores import Retry
-from app.stores.base import Document
+from app.stores.model import Document
 
 
 class DocumentId(BaseConverter):

@@ -28,7 +28,7 @@ from app.schemas.evaluation_runs import (
 )
 from app.services.documents import list_documents, read_document
 from app.services.evaluation_runs import finish_run, new_run
-from app.stores.base import EvaluationRun
+from app.stores.model import EvaluationRun
 
 blueprint = Blueprint("Evaluation Runs", __name__)
 

@@ -16,7 +16,7 @@ from flask import Flask, g, request
 from app.api.contract import View, raises
 from app.api.state import state
 from app.errors import Busy, ClientGone, TooMany
-from app.stores.base import ApiKey
+from app.stores.model import ApiKey
 
 FAILURES = (60, 60)
 """How many failed authentications are allowed per address, and in how many seconds."""

@@ -32,7 +32,8 @@ from app.schemas.scores import BatchQuery
 from app.services.deletions import delete_stored_predictions
 from app.services.documents import list_documents, read_document
 from app.services.predictions import create_predictions, finish_prediction, new_prediction
-from app.stores.base import Kept, Prediction
+from app.stores.base import Kept
+from app.stores.model import Prediction
 
 blueprint = Blueprint("Predictions", __name__)
 

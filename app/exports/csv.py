@@ -9,7 +9,7 @@ from typing import Any
 from app import jsontext
 from app.exports.tables import LAST_COLUMNS, SCORE_COLUMNS, Table
 from app.ids import utc_text
-from app.stores.base import Score
+from app.stores.model import Score
 
 MARK = "'"
 """The prefix of a text that a spreadsheet would take for a formula, or that begins with MARK."""

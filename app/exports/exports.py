@@ -15,7 +15,8 @@ from app.leaves import may_be_old_name, old_name, refuse_old_name
 from app.schemas.scores import score_text
 from app.schemas.transfers import EvaluationRunLine, PredictionLine, ScoreLine
 from app.services.lists import ClientCheck, list_scores, make_query, no_client_check, walk
-from app.stores.base import DocumentQuery, EvaluationRun, Prediction, Score, ScoreQuery, Store
+from app.stores.base import DocumentQuery, ScoreQuery, Store
+from app.stores.model import EvaluationRun, Prediction, Score
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.exports.csv import column_name
 from app.exports.tables import KINDS, LAST_COLUMNS, SCORE_COLUMNS, Kinds, Row, Table, kind_of
-from app.stores.base import Score
+from app.stores.model import Score
 
 GROUP_ROWS = 5_000
 GROUP_CELLS = 500_000

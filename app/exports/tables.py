@@ -10,7 +10,8 @@ from app.errors import InvalidParameter
 from app.leaves import scalars_of
 from app.schemas.transfers import MAX_COLUMNS
 from app.services.lists import ClientCheck, no_client_check, up_to, walk, with_fixed_bounds
-from app.stores.base import Score, ScoreQuery, Store
+from app.stores.base import ScoreQuery, Store
+from app.stores.model import Score
 
 SCORE_COLUMNS = (
     "score_id",

@@ -17,7 +17,7 @@ from app.schemas.documents import (
 )
 from app.schemas.fields import Count, Identifier, JsonObject, Shape, Text, WeaveQuery
 from app.schemas.query_fields import TextList
-from app.stores.base import EvaluationRun
+from app.stores.model import EvaluationRun
 
 WEAVE_STATUS = {"running": "running", "completed": "success", "failed": "error"}
 """The status in the `weave` part of a summary, by the status of a run."""

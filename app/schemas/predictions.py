@@ -28,7 +28,7 @@ from app.schemas.fields import (
 )
 from app.schemas.query_fields import TextList
 from app.schemas.scores import IDEMPOTENCY_KEY
-from app.stores.base import Prediction
+from app.stores.model import Prediction
 
 
 class PredictionCreateBody(TimedBody):

@@ -22,7 +22,7 @@ from app.schemas.fields import (
 )
 from app.schemas.runs import PageQuery
 from app.schemas.scores import ScoreReadRes
-from app.stores.base import Prediction, Score
+from app.stores.model import Prediction, Score
 
 MISSING = r"^(example|scorer:[\s\S]+)$"
 OF_AND_EXAMPLE = Reason(

@@ -20,7 +20,7 @@ from app.schemas.fields import (
     WeaveQuery,
 )
 from app.schemas.query_fields import ConditionText, Flag, Number, TextList, WholeNumber
-from app.stores.base import Score
+from app.stores.model import Score
 
 SCORE_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 IDEMPOTENCY_KEY = "^[!-~]{1,255}$"

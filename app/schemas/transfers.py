@@ -32,7 +32,7 @@ from app.schemas.scores import (
     repeats,
     score_text,
 )
-from app.stores.base import Document, EvaluationRun, Prediction, Score
+from app.stores.model import Document, EvaluationRun, Prediction, Score
 
 UUID_V7 = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 BEFORE_1970 = Reason(

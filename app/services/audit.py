@@ -9,7 +9,7 @@ from typing import Any
 
 from app.errors import StoreUnavailable
 from app.logs import AUDIT, fields
-from app.stores.base import ApiKey
+from app.stores.model import ApiKey
 
 log = logging.getLogger(AUDIT)
 

@@ -15,17 +15,9 @@ from app import jsontext
 from app.errors import Conflict, StoreUnavailable, TooLarge
 from app.services.clearing import finish_all
 from app.services.lists import up_to
-from app.stores.base import (
-    DOCUMENTS,
-    ApiKey,
-    Document,
-    DocumentQuery,
-    Kept,
-    Score,
-    ScoreQuery,
-    Store,
-)
+from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.documents import PRIMARY_KEY, characters
+from app.stores.model import DOCUMENTS, ApiKey, Document, Score
 
 Item = TypeVar("Item")
 

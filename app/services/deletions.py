@@ -10,7 +10,8 @@ from app.ids import new_id
 from app.services.audit import audited
 from app.services.clearing import CALL_SECONDS, PAGE, clear
 from app.services.documents import audit_targets
-from app.stores.base import UNASSIGNED, ApiKey, EvaluationRun, Prediction, Store
+from app.stores.base import Store
+from app.stores.model import UNASSIGNED, ApiKey, EvaluationRun, Prediction
 
 TOGETHER = 100
 """How many predictions are deleted in one transaction."""

@@ -12,15 +12,8 @@ from app.errors import IdTaken, KeyReused, NotFound, TooLarge
 from app.ids import last_id_before
 from app.services.lists import MAX_OFFSET, Page
 from app.services.scores import AUDITED_IDS, RETRY_WINDOW, Retry, hash_of
-from app.stores.base import (
-    AnyDocument,
-    Document,
-    DocumentQuery,
-    EvaluationRun,
-    Kept,
-    Prediction,
-    Store,
-)
+from app.stores.base import DocumentQuery, Kept, Store
+from app.stores.model import AnyDocument, Document, EvaluationRun, Prediction
 
 NOUNS: dict[type[Document], str] = {Prediction: "prediction", EvaluationRun: "evaluation run"}
 ID_FIELDS: dict[type[Document], str] = {

@@ -9,7 +9,8 @@ from typing import Any
 from app import jsontext
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry
-from app.stores.base import UNASSIGNED, EvaluationRun, Store
+from app.stores.base import Store
+from app.stores.model import UNASSIGNED, EvaluationRun
 
 
 def new_run(

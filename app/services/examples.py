@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from app.ids import id_time
-from app.stores.base import DocumentQuery, Prediction, Store
+from app.stores.base import DocumentQuery, Store
 from app.stores.documents import time_text
+from app.stores.model import Prediction
 
 
 def example_id(prediction: Prediction) -> str:

@@ -11,8 +11,9 @@ from app.scorers import scorer_name
 from app.services.lists import PAGE, ClientCheck, Page
 from app.services.run_predictions import RunPrediction, list_run_predictions, read_listed
 from app.services.runs import check_run
-from app.stores.base import DocumentQuery, Prediction, Store
+from app.stores.base import DocumentQuery, Store
 from app.stores.listing import ListedPrediction
+from app.stores.model import Prediction
 
 SCANNED = 20_000
 """About how many predictions are looked at for one page; the next page continues behind them."""

@@ -12,17 +12,9 @@ from app.services.clearing import finish_deletions
 from app.services.evaluation_runs import imported_run
 from app.services.predictions import imported_prediction
 from app.services.scores import make_score
-from app.stores.base import (
-    DOCUMENTS,
-    ApiKey,
-    Document,
-    DocumentOutcome,
-    Kept,
-    Outcome,
-    Score,
-    Store,
-)
+from app.stores.base import DocumentOutcome, Kept, Outcome, Store
 from app.stores.covered import run_of
+from app.stores.model import DOCUMENTS, ApiKey, Document, Score
 
 POSITION_BITS = 14
 """Enough for the position of a line in its import."""

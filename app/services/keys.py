@@ -30,7 +30,8 @@ from app.ids import new_id, utc_text
 from app.keytext import new_secret
 from app.schemas.keys import MAX_NAME_CHARACTERS, MAX_SCOPE_CHARACTERS, NAME, SCOPE
 from app.services.audit import audited
-from app.stores.base import ApiKey, Store
+from app.stores.base import Store
+from app.stores.model import ApiKey
 
 log = logging.getLogger("scoreline.keys")
 

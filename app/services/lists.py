@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
 from app.schemas.scores import FoundScore
-from app.stores.base import Changes, Score, ScoreQuery, Store, behind
+from app.stores.base import Changes, ScoreQuery, Store, behind
+from app.stores.model import Score
 
 PAGE = 1_000
 """How many scores are read from a store at a time."""

@@ -12,7 +12,8 @@ from app.examples import example_key
 from app.ids import derived_id, new_id
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry, add_batch
-from app.stores.base import UNASSIGNED, DocumentOutcome, Prediction, Store
+from app.stores.base import DocumentOutcome, Store
+from app.stores.model import UNASSIGNED, Prediction
 
 TOO_LARGE = "The prediction is too large for the store"
 

@@ -9,7 +9,8 @@ from typing import Any
 from app.ids import id_time
 from app.services.keys import EVERYWHERE, permits
 from app.services.lists import Page
-from app.stores.base import ApiKey, Store
+from app.stores.base import Store
+from app.stores.model import ApiKey
 
 
 @dataclass(frozen=True)

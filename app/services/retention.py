@@ -10,7 +10,8 @@ from datetime import datetime
 from app.ids import first_id_at, new_id, utc_text
 from app.services.audit import audited
 from app.services.clearing import PAGE, clear
-from app.stores.base import ApiKey, DocumentQuery, EvaluationRun, Store
+from app.stores.base import DocumentQuery, Store
+from app.stores.model import ApiKey, EvaluationRun
 
 RUNS = 1_000
 """How many runs that only scores or predictions name are read at a time."""

@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import replace
 
 from app import jsontext
-from app.stores.base import DocumentQuery, EvaluationRun, Prediction, Store
+from app.stores.base import DocumentQuery, Store
 from app.stores.documents import encode
+from app.stores.model import EvaluationRun, Prediction
 
 PAGE = 1_000
 

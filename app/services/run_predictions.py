@@ -12,8 +12,9 @@ from app.ids import id_time
 from app.services.examples import example_id, trial_numbers
 from app.services.lists import Page
 from app.services.runs import check_run
-from app.stores.base import Prediction, Score, Store
+from app.stores.base import Store
 from app.stores.listing import ListedPrediction
+from app.stores.model import Prediction, Score
 
 MAX_SCORES = 100
 """How many current scores of a prediction are shown."""

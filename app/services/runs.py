@@ -17,7 +17,8 @@ from app.services.documents import AUDITED_CHARACTERS, not_found, text_or_none
 from app.services.lists import Page
 from app.services.revisions import run_revision
 from app.services.scores import hash_of
-from app.stores.base import ApiKey, DocumentQuery, EvaluationRun, Store
+from app.stores.base import DocumentQuery, Store
+from app.stores.model import ApiKey, EvaluationRun
 
 MAX_EXAMINED = 10_000
 """How many runs one call compares with its filters; its page may have fewer than its limit."""

@@ -17,17 +17,8 @@ from app.schemas.scores import SCORE_ID, FoundScore
 from app.scorers import scorer_name
 from app.services.audit import audited
 from app.services.clearing import finish_deletions
-from app.stores.base import (
-    REFUSED,
-    UNASSIGNED,
-    ApiKey,
-    DocumentOutcome,
-    Kept,
-    Outcome,
-    Prediction,
-    Score,
-    Store,
-)
+from app.stores.base import REFUSED, DocumentOutcome, Kept, Outcome, Store
+from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 
 RETRY_WINDOW = timedelta(minutes=10)
 """How long after the first call a repeated one without an idempotency key counts as a retry."""

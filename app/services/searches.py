@@ -10,7 +10,8 @@ from app.conditions import Condition, leaf_value
 from app.errors import InvalidParameter
 from app.leaves import refuse_unknown_name
 from app.services.lists import PAGE, ClientCheck, Page, list_scores, make_query, walk
-from app.stores.base import Leaves, Score, Store
+from app.stores.base import Store
+from app.stores.model import Leaves, Score
 
 SCANNED = 20_000
 """About how many scores are read for one page; the next page continues behind them."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from app.errors import BeingDeleted
-from app.stores.base import UNASSIGNED, Document, EvaluationRun, Prediction, Score
 from app.stores.deletions import Deletion
+from app.stores.model import UNASSIGNED, Document, EvaluationRun, Prediction, Score
 
 Item = Score | Document
 

@@ -10,16 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
-from app.stores.base import (
-    REFUSED,
-    UNASSIGNED,
-    AnyDocument,
-    Document,
-    DocumentOutcome,
-    DocumentQuery,
-    Fields,
-    Kept,
-)
+from app.stores.base import REFUSED, DocumentOutcome, DocumentQuery, Fields, Kept
+from app.stores.model import UNASSIGNED, AnyDocument, Document
 
 PAGE = 1_000
 """How many documents are read at a time."""

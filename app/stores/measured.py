@@ -11,10 +11,7 @@ from typing import Any, TypeVar
 from app.ids import AFTER_ALL
 from app.metrics import Metrics
 from app.stores.base import (
-    AnyDocument,
-    ApiKey,
     Changes,
-    Document,
     DocumentOutcome,
     DocumentQuery,
     Extent,
@@ -22,7 +19,6 @@ from app.stores.base import (
     Kept,
     LeafPage,
     Outcome,
-    Score,
     ScoreQuery,
     Store,
     Tally,
@@ -30,6 +26,7 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deleted, Deletion, RunExtent
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.model import AnyDocument, ApiKey, Document, Score
 
 Item = TypeVar("Item")
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app import jsontext
-from app.stores.base import REFUSED, UNASSIGNED, Kept, Outcome, Score
+from app.stores.base import REFUSED, Kept, Outcome
 from app.stores.documents import Key
+from app.stores.model import UNASSIGNED, Score
 
 CONTENT = (
     "entity",

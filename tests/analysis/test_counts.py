@@ -16,7 +16,8 @@ from app.schemas.eval_results import EvalResultsBody
 from app.schemas.gates import GateQuery
 from app.schemas.summaries import SummaryQuery
 from app.services.scores import create_scores
-from app.stores.base import Prediction, ScoreQuery, Store
+from app.stores.base import ScoreQuery, Store
+from app.stores.model import Prediction
 from tests.stores.test_documents import a_prediction
 
 PLACE = ("acme", "demo")

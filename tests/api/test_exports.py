@@ -25,7 +25,8 @@ from app.exports import parquet
 from app.exports.exports import export_scores
 from app.exports.tables import LAST_COLUMNS
 from app.schemas.transfers import MAX_COLUMNS
-from app.stores.base import Score, Store
+from app.stores.base import Store
+from app.stores.model import Score
 from tests.api.test_http import peak_kilobytes
 from tests.api.test_resource import SCORE, _resident_kilobytes, add, listed
 from tests.api.test_resource import scores as scores  # noqa: PLC0414 - a fixture.

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.schemas.transfers import EvaluationRunLine, PredictionLine
 from app.services.documents import ID_FIELDS
-from app.stores.base import Document, EvaluationRun, Prediction
+from app.stores.model import Document, EvaluationRun, Prediction
 from tests.api.test_auth import create as create_key
 from tests.api.test_documents import EXTENSIONS, create, lines, listed, read
 from tests.api.test_documents import project as project  # noqa: PLC0414 - a fixture.

@@ -13,7 +13,8 @@ import pytest
 from uuid_utils import uuid7
 
 from app.ids import first_id_at
-from app.stores.base import DocumentQuery, EvaluationRun, ScoreQuery
+from app.stores.base import DocumentQuery, ScoreQuery
+from app.stores.model import EvaluationRun
 from app.stores.sqlite.store import SqliteStore
 from tests.processes import command, environment
 from tests.stores.test_contract import a_score

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from app.stores import open_store
-from app.stores.base import Score
+from app.stores.model import Score
 from tests.faults.load import Load, count
 from tests.processes import ADMIN_KEY, ROOT, command, environment, running
 from tests.stores.test_contract import a_score, all_scores

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from app.cli.root import scoreline
 from app.stores import open_store
-from app.stores.base import UNASSIGNED, Kept, Store
+from app.stores.base import Kept, Store
+from app.stores.model import UNASSIGNED
 from app.stores.mongo.sharding import SHARD_KEYS
 from app.stores.mongo.store import open_mongo_store
 from tests.cli.test_keys import run

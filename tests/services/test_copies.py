@@ -13,16 +13,8 @@ from app.errors import Conflict, StoreUnavailable, TooLarge
 from app.leaves import leaves
 from app.services import copies
 from app.services.copies import Copied, copy_store
-from app.stores.base import (
-    DOCUMENTS,
-    Document,
-    DocumentQuery,
-    EvaluationRun,
-    Outcome,
-    Score,
-    ScoreQuery,
-    Store,
-)
+from app.stores.base import DocumentQuery, Outcome, ScoreQuery, Store
+from app.stores.model import DOCUMENTS, Document, EvaluationRun, Score
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score, all_scores
 from tests.stores.test_documents import WHOLE, a_prediction, a_run

@@ -12,7 +12,8 @@ import pytest
 from app import jsontext
 from app.examples import example_key, row_digest
 from app.services.examples import example_id, trial_numbers
-from app.stores.base import DocumentQuery, Prediction, Store
+from app.stores.base import DocumentQuery, Store
+from app.stores.model import Prediction
 
 XEKK = "Xekk9AmdZNy3ZYvJY2WUjLMGnHYsy5Y1vAZOhS5ZwL0"
 Y9EC = "Y9EC8BB8VEXoPmHqM746D7QoxXwoPcFGjHfijLOzD7M"

@@ -28,7 +28,8 @@ from app.schemas import keys as schema
 from app.services import keys
 from app.services.keys import COMMAND_LINE, KeyRing, create_key, list_keys, revoke_key
 from app.startup import ensure_admin_key
-from app.stores.base import ApiKey, Store
+from app.stores.base import Store
+from app.stores.model import ApiKey
 from app.stores.sqlite.store import SqliteStore
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from app.services.revisions import run_revision
-from app.stores.base import EvaluationRun, Prediction, Store
+from app.stores.base import Store
+from app.stores.model import EvaluationRun, Prediction
 from tests.stores.test_contract import NOW, a_score
 
 

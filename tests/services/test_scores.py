@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app.services.scores import create_score
-from app.stores.base import Kept, Outcome, Score, Store
+from app.stores.base import Kept, Outcome, Store
+from app.stores.model import Score
 
 
 class Scores(list[Score]):

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StoreUnavailable
-from app.stores.base import Document, EvaluationRun, Kept, Prediction, Store
+from app.stores.base import Kept, Store
+from app.stores.model import Document, EvaluationRun, Prediction
 from app.stores.mongo import store as mongo_store
 from app.stores.mongo.store import MongoStore
 from app.stores.mongo.transactions import has_transactions

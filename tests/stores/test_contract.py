@@ -17,19 +17,9 @@ from uuid_utils import uuid7
 from app.errors import Conflict, InvalidParameter, StoreUnavailable
 from app.ids import id_time
 from app.scorers import scorer_name
-from app.stores.base import (
-    UNASSIGNED,
-    ApiKey,
-    Changes,
-    Extent,
-    Kept,
-    Outcome,
-    Score,
-    ScoreQuery,
-    Store,
-    behind,
-)
+from app.stores.base import Changes, Extent, Kept, Outcome, ScoreQuery, Store, behind
 from app.stores.checks import FAIL, CheckResult
+from app.stores.model import UNASSIGNED, ApiKey, Score
 from app.stores.mongo.store import MongoStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)

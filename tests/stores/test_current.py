@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from app.stores.base import Kept, Key, Score, ScoreQuery, Store
+from app.stores.base import Kept, Key, ScoreQuery, Store
+from app.stores.model import Score
 from app.stores.mongo import store as mongo_store
 from app.stores.sqlite import store as sqlite_store
 from tests.stores.test_contract import NOW, a_score

@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import StoreDamaged, StoreRefused
 from app.ids import utc_text
-from app.stores.base import ApiKey, Score
+from app.stores.model import ApiKey, Score
 from app.stores.sqlite.connections import read_errors
 from app.stores.sqlite.schema import MIGRATIONS
 from app.stores.sqlite.store import SqliteStore

@@ -13,19 +13,9 @@ from uuid_utils import uuid7
 from app.errors import BeingDeleted
 from app.ids import first_id_at
 from app.stores import deletions
-from app.stores.base import (
-    START,
-    UNASSIGNED,
-    Document,
-    DocumentQuery,
-    EvaluationRun,
-    Kept,
-    Prediction,
-    Score,
-    ScoreQuery,
-    Store,
-)
+from app.stores.base import START, DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.deletions import Deleted, Deletion, RunExtent
+from app.stores.model import UNASSIGNED, Document, EvaluationRun, Prediction, Score
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run
 

@@ -19,18 +19,8 @@ from app.errors import StoreDamaged, StoreUnavailable
 from app.examples import row_digest
 from app.ids import id_time
 from app.stores import documents
-from app.stores.base import (
-    DOCUMENTS,
-    UNASSIGNED,
-    Document,
-    DocumentOutcome,
-    DocumentQuery,
-    EvaluationRun,
-    Extent,
-    Kept,
-    Prediction,
-    Store,
-)
+from app.stores.base import DocumentOutcome, DocumentQuery, Extent, Kept, Store
+from app.stores.model import DOCUMENTS, UNASSIGNED, Document, EvaluationRun, Prediction
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_mongo import Commands, plan_stages

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from app import jsontext
 from app.errors import StoreDamaged
 from app.leaves import leaves
-from app.stores.base import FIELDS, Key, Leaf, ScoreQuery, Store, Tally
+from app.stores.base import FIELDS, Key, ScoreQuery, Store, Tally
+from app.stores.model import Leaf
 from app.stores.sqlite import leaf_rows as sqlite_leaves
 from app.stores.sqlite.leaf_rows import Tallies, to_page
 from tests.stores.test_contract import a_score

@@ -11,8 +11,9 @@ from pymongo import MongoClient
 from uuid_utils import uuid7
 
 from app.ids import id_time
-from app.stores.base import Score, Store
+from app.stores.base import Store
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.model import Score
 from app.stores.mongo import listing
 from app.stores.mongo.listing import BY_PROJECT
 from app.stores.mongo.store import MongoStore

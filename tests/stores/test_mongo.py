@@ -24,7 +24,8 @@ from pymongo.client_session import ClientSession
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge, Unsupported
 from app.services.keys import KeyRing
 from app.stores import open_store
-from app.stores.base import UNASSIGNED, ApiKey, Kept, Outcome, Prediction, Score, ScoreQuery
+from app.stores.base import Kept, Outcome, ScoreQuery
+from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 from app.stores.mongo import driver
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import SCORE_INDEXES, key_document, score_document

@@ -12,7 +12,8 @@ import pytest
 from pymongo.collection import Collection
 
 from app.errors import StoreRefused, StoreUnavailable
-from app.stores.base import UNASSIGNED, Kept, Outcome, Prediction, Score, ScoreQuery
+from app.stores.base import Kept, Outcome, ScoreQuery
+from app.stores.model import UNASSIGNED, Prediction, Score
 from app.stores.mongo.schema import INDEXES, is_as_declared
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from tests.stores.test_contract import a_score

@@ -25,7 +25,8 @@ from app.errors import (
 )
 from app.ids import utc_text
 from app.services.keys import KeyRing
-from app.stores.base import FIELDS, ApiKey, ScoreQuery
+from app.stores.base import FIELDS, ScoreQuery
+from app.stores.model import ApiKey
 from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.leaf_rows import leaves_statement
 from app.stores.sqlite.rows import (

@@ -15,7 +15,8 @@ import pytest
 from app.errors import StoreDamaged, StoreRefused
 from app.examples import row_digest
 from app.stores import open_store
-from app.stores.base import DocumentQuery, Prediction
+from app.stores.base import DocumentQuery
+from app.stores.model import Prediction
 from app.stores.sqlite.schema import MIGRATIONS, WITH_DOCUMENTS
 from tests.cli.test_keys import run
 from tests.processes import running

@@ -19,7 +19,8 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from app.errors import CursorExpired, InvalidParameter
-from app.stores.base import START, Changes, Score
+from app.stores.base import START, Changes
+from app.stores.model import Score
 from app.stores.mongo.documents import size, to_score
 from app.stores.mongo.driver import PAGE_BYTES, read_page
 

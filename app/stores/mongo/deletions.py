@@ -15,7 +15,6 @@ from pymongo.database import Database
 
 from app.errors import StoreUnavailable, TooLarge
 from app.ids import AFTER_ALL, new_id
-from app.stores.base import Score
 from app.stores.covered import Item, by_project, check_not_covered, names_of
 from app.stores.deletions import (
     LEASE_SECONDS,
@@ -25,6 +24,7 @@ from app.stores.deletions import (
     RunExtent,
     deletion_of,
 )
+from app.stores.model import Score
 from app.stores.mongo.documents import ORDER_FIELDS
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.transactions import in_transaction_if_possible

@@ -16,14 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreDamaged, StoreUnavailable
 from app.ids import new_id
-from app.stores.base import (
-    AnyDocument,
-    Document,
-    DocumentOutcome,
-    DocumentQuery,
-    Fields,
-    Kept,
-)
+from app.stores.base import DocumentOutcome, DocumentQuery, Fields, Kept
 from app.stores.covered import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -42,6 +35,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
+from app.stores.model import AnyDocument, Document
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import IS_TEXT, index_for_documents
 from app.stores.mongo.driver import is_too_large, our_errors, read_page

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from app.stores.base import ApiKey, DocumentQuery, Key, Score, ScoreQuery
+from app.stores.base import DocumentQuery, Key, ScoreQuery
+from app.stores.model import ApiKey, Score
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,11 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
-    ApiKey,
     Changes,
-    Document,
     DocumentOutcome,
     Extent,
     LeafPage,
     Outcome,
-    Score,
     ScoreQuery,
     Tally,
     behind,
@@ -43,6 +40,7 @@ from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.covered import is_covered
 from app.stores.documents import PRIMARY_KEY
+from app.stores.model import ApiKey, Document, Score
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (

@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.ids import id_time, new_id
-from app.stores.base import UNASSIGNED, Kept, Outcome, Score
+from app.stores.base import Kept, Outcome
 from app.stores.documents import Key, by_project
 from app.stores.missing import (
     Keyed,
@@ -26,6 +26,7 @@ from app.stores.missing import (
     outcomes_of,
     plan_missing,
 )
+from app.stores.model import UNASSIGNED, Score
 from app.stores.mongo.documents import score_document, to_score
 from app.stores.mongo.driver import is_too_large, outcome_of
 from app.stores.mongo.transactions import REPEAT_SECONDS, REPEATS, in_transaction

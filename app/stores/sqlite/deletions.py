@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.ids import AFTER_ALL, next_id, utc_text
-from app.stores.base import Document, Score
 from app.stores.covered import by_project, check_not_covered, names_of
 from app.stores.deletions import (
     LEASE_SECONDS,
@@ -19,6 +18,7 @@ from app.stores.deletions import (
     RunExtent,
     deletion_of,
 )
+from app.stores.model import Document, Score
 from app.stores.sqlite.connections import SqliteConnections
 from app.stores.sqlite.rows import (
     NOTE_HIGHEST_ID,

@@ -8,14 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.ids import next_id
-from app.stores.base import (
-    AnyDocument,
-    Document,
-    DocumentOutcome,
-    DocumentQuery,
-    Fields,
-    Kept,
-)
+from app.stores.base import DocumentOutcome, DocumentQuery, Fields, Kept
 from app.stores.commits import GroupCommit
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -34,6 +27,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
+from app.stores.model import AnyDocument, Document
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
 

@@ -13,7 +13,8 @@ from typing import Any
 from app import jsontext
 from app.errors import StoreDamaged
 from app.ids import utc_text
-from app.stores.base import ApiKey, Score, ScoreQuery
+from app.stores.base import ScoreQuery
+from app.stores.model import ApiKey, Score
 
 Row = tuple[Any, ...]
 

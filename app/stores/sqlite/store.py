@@ -30,16 +30,12 @@ from app.errors import (
 from app.ids import AFTER_ALL, clock_is_behind, id_time, next_id, utc_text
 from app.stores.base import (
     START,
-    UNASSIGNED,
-    ApiKey,
     Changes,
-    Document,
     DocumentOutcome,
     Extent,
     Kept,
     LeafPage,
     Outcome,
-    Score,
     ScoreQuery,
     Tally,
 )
@@ -54,6 +50,7 @@ from app.stores.missing import (
     outcomes_of,
     plan_missing,
 )
+from app.stores.model import UNASSIGNED, ApiKey, Document, Score
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
 from app.stores.sqlite.deletions import remove_covered
