@@ -201,7 +201,7 @@ def lines_of_kinds(kinds: Mapping[str, tuple[Kind, type[Schema]]]) -> Callable[[
     MAX_BATCH lines. Errors of single lines are left to the view.
     """
     loaders = {name: (kind, schema()) for name, (kind, schema) in kinds.items()}
-    kind_alone: dict[str, Field[Any]] = {"kind": Choice(tuple(kinds), required=True)}
+    kind_alone: dict[str, Field[Any]] = {"kind": Choice("", tuple(kinds), required=True)}
     unknown = (SCORE, Schema.from_dict(kind_alone)(unknown=INCLUDE))  # Always an error.
 
     def choose(content: Any) -> tuple[Kind, Schema]:

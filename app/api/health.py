@@ -23,14 +23,14 @@ API = "v2"
 class HealthRes(Shape):
     """The response to a probe."""
 
-    status = Text(required=True, metadata={"description": "`live` or `ready`."})
+    status = Text("`live` or `ready`.", required=True)
 
 
 class VersionRes(Shape):
     """The versions of the service."""
 
-    version = Text(required=True, metadata={"description": "The version of Scoreline."})
-    api = Text(required=True, metadata={"description": "The version of the score API: `v2`."})
+    version = Text("The version of Scoreline.", required=True)
+    api = Text("The version of the score API: `v2`.", required=True)
 
 
 @health.get("/health/live")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, post_load
 
 from app import jsontext
-from app.schemas.fields import Moment, Pattern, Reason, Shape, Text, WeaveQuery
+from app.schemas.fields import Boolean, Count, Moment, Pattern, Reason, Shape, Text, WeaveQuery
 from app.schemas.query_fields import WholeNumber
 from app.schemas.scores import SCORE_ID
 
@@ -26,12 +26,10 @@ class TimedBody(Shape):
     """A body with the times of something that began and ended."""
 
     started_at = Moment(
-        load_default=None,
-        metadata={"description": "When it began, with a time zone or as a Unix timestamp."},
+        "When it began, with a time zone or as a Unix timestamp.", load_default=None
     )
     finished_at = Moment(
-        load_default=None,
-        metadata={"description": "When it ended, with a time zone or as a Unix timestamp."},
+        "When it ended, with a time zone or as a Unix timestamp.", load_default=None
     )
 
     @post_load
@@ -45,42 +43,30 @@ class TimedBody(Shape):
 class DocumentListQuery(WeaveQuery):
     """The query of a page of a list."""
 
-    limit = WholeNumber(
-        least=0,
-        load_default=None,
-        metadata={"description": "The most elements to return. Default: all."},
-    )
-    offset = WholeNumber(
-        least=0,
-        load_default=None,
-        metadata={"description": "How many of the oldest elements to skip."},
-    )
+    limit = WholeNumber("The most elements to return. Default: all.", least=0, load_default=None)
+    offset = WholeNumber("How many of the oldest elements to skip.", least=0, load_default=None)
     after = Pattern(
-        SCORE_ID,
-        load_default=None,
-        metadata={"description": "Continue after this position, taken from a Link header."},
+        "Continue after this position, taken from a Link header.", SCORE_ID, load_default=None
     )
 
 
 class FinishRes(Shape):
     """The response to `finish`."""
 
-    success = fields.Boolean(required=True, metadata={"description": "Always true."})
+    success = Boolean("Always true.", required=True)
 
 
 class DeleteRes(Shape):
     """The response to a delete."""
 
-    num_deleted = fields.Integer(
-        required=True, metadata={"description": "How many existed and were deleted."}
-    )
+    num_deleted = Count("How many existed and were deleted.", required=True)
 
 
 class TimeText(Text):
     """A datetime in a response, in UTC and ISO 8601 with microseconds unless they are zero."""
 
-    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
-        super().__init__(metadata={"format": "date-time"} | metadata, **options)
+    def __init__(self, description: str, **options: Any) -> None:
+        super().__init__(description, metadata={"format": "date-time"}, **options)
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         return time_text(value)

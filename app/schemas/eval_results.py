@@ -15,13 +15,14 @@ from app.schemas.fields import (
     Boolean,
     Choice,
     Count,
+    Float,
     JsonObject,
+    List,
     Reason,
     Shape,
     Text,
 )
 from app.schemas.query_fields import too_long
-from app.schemas.summaries import count, number
 
 MAX_RUNS = 100
 MAX_FILTERS = 20
@@ -34,14 +35,14 @@ NOT_AN_OBJECT = Reason(
 )
 
 
-class BoundedList(fields.List[Any]):
+class BoundedList(List):
     """A list of at most `most` elements, or null."""
 
     default_error_messages = {"invalid": NOT_A_LIST}
 
-    def __init__(self, element: fields.Field[Any], most: int, **options: Any) -> None:
+    def __init__(self, description: str, element: fields.Field[Any], most: int) -> None:
         super().__init__(
-            element, validate=_MaxLength(most), load_default=None, allow_none=True, **options
+            description, element, validate=_MaxLength(most), load_default=None, allow_none=True
         )
 
 
@@ -76,13 +77,11 @@ class FilterQuery(Strict):
     """The expression of a filter."""
 
     expr = JsonObject(
+        "One of `$and`, `$or`, `$not`, `$eq`, `$gt`, `$gte`, `$lt`, `$lte`, "
+        "`$in`, `$contains` and `$convert`, with `$getField` and `$literal` as operands.",
         data_key="$expr",
         attribute="$expr",
         required=True,
-        metadata={
-            "description": "One of `$and`, `$or`, `$not`, `$eq`, `$gt`, `$gte`, `$lt`, `$lte`, "
-            "`$in`, `$contains` and `$convert`, with `$getField` and `$literal` as operands."
-        },
     )
 
 
@@ -91,50 +90,35 @@ class EvalResultsFilter(Strict):
 
     query = Part(FilterQuery, required=True)
     evaluation_call_id = Text(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Only the trials of this evaluation run count."},
+        "Only the trials of this evaluation run count.", load_default=None, allow_none=True
     )
 
 
 class EvalResultsSort(Strict):
     """A field to sort rows by."""
 
-    field = Text(
-        required=True,
-        metadata={"description": "`scores.NAME`, `inputs.PATH` or `outputs.PATH`."},
-    )
-    direction = Choice(
-        ("asc", "desc"), required=True, metadata={"description": "Ascending or descending."}
-    )
+    field = Text("`scores.NAME`, `inputs.PATH` or `outputs.PATH`.", required=True)
+    direction = Choice("Ascending or descending.", ("asc", "desc"), required=True)
     evaluation_call_id = Text(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Only the trials of this evaluation run count."},
+        "Only the trials of this evaluation run count.", load_default=None, allow_none=True
     )
     mode = Choice(
+        "Sort by the mean, or by how far the runs' means are apart.",
         ("value", "difference"),
         load_default="value",
-        metadata={"description": "Sort by the mean, or by how far the runs' means are apart."},
     )
 
 
 def _boolean(description: str, default: bool | None) -> Boolean:
-    return Boolean(
-        load_default=default,
-        allow_none=default is None,
-        metadata={"description": description},
-    )
+    return Boolean(description, load_default=default, allow_none=default is None)
 
 
 class EvalResultsBody(Shape):
     """The body that asks for the results of evaluation runs."""
 
-    evaluation_call_ids = BoundedList(
-        Text(), MAX_RUNS, metadata={"description": f"The evaluation runs, at most {MAX_RUNS}."}
-    )
+    evaluation_call_ids = BoundedList(f"The evaluation runs, at most {MAX_RUNS}.", Text(), MAX_RUNS)
     evaluation_run_ids = BoundedList(
-        Text(), MAX_RUNS, metadata={"description": "More evaluation runs; the same as the former."}
+        "More evaluation runs; the same as the former.", Text(), MAX_RUNS
     )
     require_intersection = _boolean("Only rows that all evaluation runs have.", False)
     include_raw_data_rows = _boolean("Return the inputs of each example.", False)
@@ -147,130 +131,102 @@ class EvalResultsBody(Shape):
     include_predict_and_score_children = _boolean("Return ids of predictions and scores.", True)
     include_costs = _boolean("Accepted; costs are not known.", False)
     filters = BoundedList(
-        Part(EvalResultsFilter),
-        MAX_FILTERS,
-        metadata={"description": f"Rows must pass all of them; at most {MAX_FILTERS}."},
+        f"Rows must pass all of them; at most {MAX_FILTERS}.", Part(EvalResultsFilter), MAX_FILTERS
     )
     filter_logic_operator = Choice(
-        ("and", "or"),
-        load_default="or",
-        metadata={"description": "Whether all evaluation runs or any must pass a filter."},
+        "Whether all evaluation runs or any must pass a filter.", ("and", "or"), load_default="or"
     )
-    sort_by = BoundedList(
-        Part(EvalResultsSort),
-        MAX_SORTS,
-        metadata={"description": "Default: by `row_digest`."},
-    )
-    limit = Count(
-        load_default=None, allow_none=True, metadata={"description": "The most rows to return."}
-    )
-    offset = Count(load_default=0, metadata={"description": "How many rows to skip."})
+    sort_by = BoundedList("Default: by `row_digest`.", Part(EvalResultsSort), MAX_SORTS)
+    limit = Count("The most rows to return.", load_default=None, allow_none=True)
+    offset = Count("How many rows to skip.", load_default=0)
 
 
 class EvalResultsTrial(Shape):
     """One prediction of the example in the run, with its current scores."""
 
-    predict_and_score_call_id = Text(
-        required=True, metadata={"description": "The id of the prediction with its scores."}
-    )
-    predict_call_id = Text(
-        required=True, allow_none=True, metadata={"description": "The id of the prediction."}
-    )
-    model_output = Anything(required=True, metadata={"description": "The output, as sent."})
-    scores = fields.Dict(
-        keys=Text(),
-        required=True,
-        metadata={"description": "The newest value by each scorer, by its name."},
-    )
-    model_latency_seconds = number(
+    predict_and_score_call_id = Text("The id of the prediction with its scores.", required=True)
+    predict_call_id = Text("The id of the prediction.", required=True, allow_none=True)
+    model_output = Anything("The output, as sent.", required=True)
+    scores = JsonObject("The newest value by each scorer, by its name.", keys=Text(), required=True)
+    model_latency_seconds = Float(
         "How long the prediction took, if both times are known.", required=True, allow_none=True
     )
-    total_tokens = count("The tokens in `usage`.", required=True, allow_none=True)
-    total_cost = number("Always null.", required=True, allow_none=True)
-    scorer_call_ids = fields.Dict(
+    total_tokens = Count("The tokens in `usage`.", required=True, allow_none=True)
+    total_cost = Float("Always null.", required=True, allow_none=True)
+    scorer_call_ids = JsonObject(
+        "The ids of the scores, by the name of the scorer.",
         keys=Text(),
         values=Text(),
         required=True,
-        metadata={"description": "The ids of the scores, by the name of the scorer."},
     )
-    genai_span_ref = Anything(
-        required=True, allow_none=True, metadata={"description": "Always null."}
-    )
+    genai_span_ref = Anything("Always null.", required=True, allow_none=True)
 
 
 class EvalResultsEvaluation(Shape):
     """The trials of one run."""
 
-    evaluation_call_id = Text(required=True, metadata={"description": "The evaluation run."})
-    trials = fields.List(fields.Nested(EvalResultsTrial), required=True)
+    evaluation_call_id = Text("The evaluation run.", required=True)
+    trials = List("The trials of the example.", fields.Nested(EvalResultsTrial), required=True)
 
 
 class EvalResultsRow(Shape):
     """The trials of one example, by run."""
 
-    row_digest = Text(required=True, metadata={"description": "The id of the example."})
-    raw_data_row = JsonObject(
-        required=True, allow_none=True, metadata={"description": "The inputs, if asked for."}
-    )
-    evaluations = fields.List(fields.Nested(EvalResultsEvaluation), required=True)
+    row_digest = Text("The id of the example.", required=True)
+    raw_data_row = JsonObject("The inputs, if asked for.", required=True, allow_none=True)
+    evaluations = List("Its trials by run.", fields.Nested(EvalResultsEvaluation), required=True)
 
 
 class EvalResultsScorerStats(Shape):
     """The statistics of one leaf of one scorer; nulls are left out."""
 
-    scorer_key = Text(required=True, metadata={"description": "The name of the scorer."})
+    scorer_key = Text("The name of the scorer.", required=True)
     path = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The path of the leaf; null for a value that is a scalar."},
+        "The path of the leaf; null for a value that is a scalar.", required=True, allow_none=True
     )
     value_type = Text(
+        "The type of the values; of several, the last of these.",
         required=True,
-        metadata={
-            "description": "The type of the values; of several, the last of these.",
-            "enum": ["binary", "continuous", "text"],
-        },
+        metadata={"enum": ["binary", "continuous", "text"]},
     )
-    trial_count = count("Scores with a value at the leaf.", required=True)
-    numeric_count = count("Numbers among them.", required=True)
-    numeric_mean = number("The mean of the numbers.", required=True, allow_none=True)
-    pass_true_count = count("Scores that are true.", required=True)
-    pass_known_count = count("Scores that are true or false.", required=True)
-    pass_rate = number("`pass_true_count / pass_known_count`.", required=True, allow_none=True)
-    pass_signal_coverage = number("`pass_known_count / trial_count`.", required=True)
+    trial_count = Count("Scores with a value at the leaf.", required=True)
+    numeric_count = Count("Numbers among them.", required=True)
+    numeric_mean = Float("The mean of the numbers.", required=True, allow_none=True)
+    pass_true_count = Count("Scores that are true.", required=True)
+    pass_known_count = Count("Scores that are true or false.", required=True)
+    pass_rate = Float("`pass_true_count / pass_known_count`.", required=True, allow_none=True)
+    pass_signal_coverage = Float("`pass_known_count / trial_count`.", required=True)
 
 
 class EvalResultsRunSummary(Shape):
     """The summary of one run."""
 
-    evaluation_call_id = Text(required=True, metadata={"description": "The evaluation run."})
-    trial_count = count("Its predictions.", required=True)
-    scorer_stats = fields.List(fields.Nested(EvalResultsScorerStats), required=True)
-    predict_total_tokens = count("The tokens of its trials.", required=True, allow_none=True)
-    predict_total_cost = number("Always null.", required=True, allow_none=True)
-    evaluation_ref = Text(
-        required=True, allow_none=True, metadata={"description": "The evaluation."}
-    )
-    model_ref = Text(required=True, allow_none=True, metadata={"description": "The model."})
-    display_name = Text(required=True, allow_none=True, metadata={"description": "Its name."})
-    trace_id = Text(required=True, metadata={"description": "The evaluation run."})
-    started_at = Text(required=True, allow_none=True, metadata={"description": "When it began."})
+    evaluation_call_id = Text("The evaluation run.", required=True)
+    trial_count = Count("Its predictions.", required=True)
+    scorer_stats = List("By scorer and leaf.", fields.Nested(EvalResultsScorerStats), required=True)
+    predict_total_tokens = Count("The tokens of its trials.", required=True, allow_none=True)
+    predict_total_cost = Float("Always null.", required=True, allow_none=True)
+    evaluation_ref = Text("The evaluation.", required=True, allow_none=True)
+    model_ref = Text("The model.", required=True, allow_none=True)
+    display_name = Text("Its name.", required=True, allow_none=True)
+    trace_id = Text("The evaluation run.", required=True)
+    started_at = Text("When it began.", required=True, allow_none=True)
 
 
 class EvalResultsSummary(Shape):
     """The summaries of the runs that exist."""
 
-    row_count = count("The number of examples.", required=True)
-    evaluations = fields.List(fields.Nested(EvalResultsRunSummary), required=True)
+    row_count = Count("The number of examples.", required=True)
+    evaluations = List("The summaries by run.", fields.Nested(EvalResultsRunSummary), required=True)
 
 
 class EvalResultsRes(Shape):
     """The results of evaluation runs by example."""
 
-    rows = fields.List(fields.Nested(EvalResultsRow), required=True)
-    total_rows = count("The number of rows before `limit` and `offset`.", required=True)
+    rows = List("The rows, if asked for.", fields.Nested(EvalResultsRow), required=True)
+    total_rows = Count("The number of rows before `limit` and `offset`.", required=True)
     summary = fields.Nested(EvalResultsSummary, required=True, allow_none=True)
-    warnings = fields.List(Text(), required=True, metadata={"description": "What to know."})
+    warnings = List("What to know.", Text(), required=True)
 
     def dumps(self, obj: Mapping[str, Any], *_: Any, **__: Any) -> str:
         """Return the JSON text of results; what was sent as JSON is not parsed."""

@@ -46,70 +46,47 @@ class EvaluationRunCreateBody(TimedBody):
             "expected",
         )
 
-    evaluation = Text(
-        required=True, metadata={"description": "The evaluation, usually a weave:/// URI."}
-    )
-    model = Text(required=True, metadata={"description": "The model, usually a weave:/// URI."})
+    evaluation = Text("The evaluation, usually a weave:/// URI.", required=True)
+    model = Text("The model, usually a weave:/// URI.", required=True)
     source_evaluation_run_id = Text(
-        load_default=None,
-        metadata={"description": "The run whose predictions are scored again, if any."},
+        "The run whose predictions are scored again, if any.", load_default=None
     )
-    evaluation_run_id = Identifier(
-        load_default=None, metadata={"description": "The id of the run. Default: a new UUIDv7."}
-    )
-    name = Text(load_default=None, metadata={"description": "A name for people."})
-    description = Text(load_default=None, metadata={"description": "What the run is about."})
-    dataset = Text(
-        load_default=None, metadata={"description": "The dataset, usually a weave:/// URI."}
-    )
+    evaluation_run_id = Identifier("The id of the run. Default: a new UUIDv7.", load_default=None)
+    name = Text("A name for people.", load_default=None)
+    description = Text("What the run is about.", load_default=None)
+    dataset = Text("The dataset, usually a weave:/// URI.", load_default=None)
     attributes = JsonObject(
-        load_default=None,
-        metadata={"description": "Anything that distinguishes runs: tags, commit, branch, prompt."},
+        "Anything that distinguishes runs: tags, commit, branch, prompt.", load_default=None
     )
-    expected = Count(
-        load_default=None,
-        metadata={"description": "How many predictions the run is expected to have."},
-    )
+    expected = Count("How many predictions the run is expected to have.", load_default=None)
 
 
 class EvaluationRunCreateRes(Shape):
     """The response to creating an evaluation run."""
 
-    evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
+    evaluation_run_id = Text("The id of the run.", required=True)
 
 
 class EvaluationRunReadRes(Shape):
     """A stored evaluation run, with the fields after `source_evaluation_run_id` that were sent."""
 
-    evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
-    evaluation = Text(required=True, metadata={"description": "The evaluation."})
-    model = Text(required=True, metadata={"description": "The model."})
-    status = Text(
-        required=True,
-        metadata={"description": "The status.", "enum": list(WEAVE_STATUS)},
-    )
-    started_at = Text(
-        required=True, metadata={"description": "When the run began.", "format": "date-time"}
-    )
-    finished_at = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When it ended; null while it is running."},
-    )
+    evaluation_run_id = Text("The id of the run.", required=True)
+    evaluation = Text("The evaluation.", required=True)
+    model = Text("The model.", required=True)
+    status = Text("The status.", required=True, metadata={"enum": list(WEAVE_STATUS)})
+    started_at = Text("When the run began.", required=True, metadata={"format": "date-time"})
+    finished_at = Text("When it ended; null while it is running.", required=True, allow_none=True)
     summary = JsonObject(
-        required=True,
-        metadata={"description": "The summary as sent, and Weave's status and latency in `weave`."},
+        "The summary as sent, and Weave's status and latency in `weave`.", required=True
     )
     source_evaluation_run_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The run whose predictions are scored again, if any."},
+        "The run whose predictions are scored again, if any.", required=True, allow_none=True
     )
-    name = Text(metadata={"description": "A name for people."})
-    description = Text(metadata={"description": "What the run is about."})
-    dataset = Text(metadata={"description": "The dataset."})
-    attributes = JsonObject(metadata={"description": "Anything that distinguishes runs."})
-    expected = Count(metadata={"description": "How many predictions the run is expected to have."})
+    name = Text("A name for people.")
+    description = Text("What the run is about.")
+    dataset = Text("The dataset.")
+    attributes = JsonObject("Anything that distinguishes runs.")
+    expected = Count("How many predictions the run is expected to have.")
 
     def dumps(self, obj: EvaluationRun, *_: Any, **__: Any) -> str:
         """Return the JSON text of a run."""
@@ -149,19 +126,11 @@ class EvaluationRunListQuery(DocumentListQuery):
     """The query of a list of evaluation runs. Filters may be repeated; empty values are ignored."""
 
     evaluations = TextList(
-        most=MAX_FILTERED,
-        load_default=(),
-        metadata={"description": "Only runs of one of these evaluations."},
+        "Only runs of one of these evaluations.", most=MAX_FILTERED, load_default=()
     )
-    models = TextList(
-        most=MAX_FILTERED,
-        load_default=(),
-        metadata={"description": "Only runs of one of these models."},
-    )
+    models = TextList("Only runs of one of these models.", most=MAX_FILTERED, load_default=())
     evaluation_run_ids = TextList(
-        most=MAX_FILTERED,
-        load_default=(),
-        metadata={"description": "Only runs with one of these ids."},
+        "Only runs with one of these ids.", most=MAX_FILTERED, load_default=()
     )
 
 
@@ -169,9 +138,7 @@ class EvaluationRunDeleteQuery(WeaveQuery):
     """The query that deletes evaluation runs."""
 
     evaluation_run_ids = TextList(
-        most=MAX_DELETED,
-        required=True,
-        metadata={"description": f"The ids of the runs, at most {MAX_DELETED}."},
+        f"The ids of the runs, at most {MAX_DELETED}.", most=MAX_DELETED, required=True
     )
 
 
@@ -182,9 +149,7 @@ class EvaluationRunDeleteRes(DeleteRes):
 class EvaluationRunFinishBody(Shape):
     """The body that finishes an evaluation run."""
 
-    summary = JsonObject(
-        load_default=None, metadata={"description": "The results of the run, any JSON object."}
-    )
+    summary = JsonObject("The results of the run, any JSON object.", load_default=None)
 
 
 class EvaluationRunFinishRes(FinishRes):

@@ -1,8 +1,11 @@
-"""Base schemas, and fields and validators whose errors are FastAPI's."""
+"""Base schemas, and fields and validators whose errors are FastAPI's.
+
+Each field takes its description in the OpenAPI document as its first argument.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -77,6 +80,14 @@ class Shape(Schema):
         render_module = jsontext
 
 
+class Plain(Shape):
+    """A response that is made of plain values already."""
+
+    def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
+        """Return `obj` as JSON."""
+        return jsontext.write(obj)
+
+
 class Query(Shape):
     """A schema of query parameters, which rejects unknown ones."""
 
@@ -135,13 +146,25 @@ class FullMatch(validate.Regexp):
         return value
 
 
-class Text(fields.String):
+class Described(fields.Field[Any]):
+    """A field that begins with its description."""
+
+    def __init__(
+        self, description: str = "", *, metadata: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        described = {"description": description} if description else {}
+        super().__init__(metadata={**described, **(metadata or {})}, **options)
+
+
+class Text(Described, fields.String):
     """A string, possibly empty. Nothing is coerced, and lone surrogates are rejected."""
 
     default_error_messages = {"required": MISSING, "null": NOT_A_STRING, "invalid": NOT_A_STRING}
 
-    def __init__(self, *validators: Callable[[str], Any], **options: Any) -> None:
-        super().__init__(validate=[check_unicode, *validators], **options)
+    def __init__(
+        self, description: str = "", *validators: Callable[[str], Any], **options: Any
+    ) -> None:
+        super().__init__(description, validate=[check_unicode, *validators], **options)
 
 
 class Identifier(Text):
@@ -149,8 +172,8 @@ class Identifier(Text):
 
     shape: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(_check_length, **options)
+    def __init__(self, description: str = "", **options: Any) -> None:
+        super().__init__(description, _check_length, **options)
 
 
 def _check_length(text: str) -> None:
@@ -163,26 +186,26 @@ def _check_length(text: str) -> None:
 class Pattern(Text):
     """A string that matches a regular expression."""
 
-    def __init__(self, pattern: str, **options: Any) -> None:
-        super().__init__(FullMatch(pattern), **options)
+    def __init__(self, description: str, pattern: str, **options: Any) -> None:
+        super().__init__(description, FullMatch(pattern), **options)
 
 
 class Choice(Text):
     """One of some words."""
 
-    def __init__(self, choices: Sequence[str], **options: Any) -> None:
+    def __init__(self, description: str, choices: Sequence[str], **options: Any) -> None:
         error = one_of(choices)
-        super().__init__(validate.OneOf(choices, error=error), **options)
+        super().__init__(description, validate.OneOf(choices, error=error), **options)
         self.error_messages |= {"null": error, "invalid": error}
 
 
-class Anything(fields.Raw):
+class Anything(Described, fields.Raw):
     """Any JSON value, null included."""
 
     default_error_messages = {"required": MISSING}
 
 
-class JsonObject(fields.Dict):
+class JsonObject(Described, fields.Dict):
     """A JSON object."""
 
     default_error_messages = {
@@ -192,7 +215,7 @@ class JsonObject(fields.Dict):
     }
 
 
-class Boolean(fields.Boolean):
+class Boolean(Described, fields.Boolean):
     """A JSON boolean. Nothing is coerced."""
 
     default_error_messages = {"null": NOT_A_BOOLEAN, "invalid": NOT_A_BOOLEAN}
@@ -203,7 +226,7 @@ class Boolean(fields.Boolean):
         return value
 
 
-class Count(fields.Field[int]):
+class Count(Described):
     """A JSON integer from 0 to MAX_COUNT. Nothing is coerced."""
 
     shape: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_COUNT}
@@ -219,7 +242,18 @@ class Count(fields.Field[int]):
         return value
 
 
-class Datetime(fields.Field[datetime]):
+class Float(Described, fields.Float):
+    """A number in a response."""
+
+
+class List(Described, fields.List[Any]):
+    """A JSON array."""
+
+    def __init__(self, description: str, element: fields.Field[Any], **options: Any) -> None:
+        super().__init__(description, cls_or_instance=element, **options)
+
+
+class Datetime(Described):
     """A date, a datetime or a Unix timestamp as text; UTC if it names no zone."""
 
     shape: dict[str, Any] = {
@@ -286,8 +320,8 @@ class PastDatetime(ZonedDatetime):
 class UtcText(Text):
     """A datetime in a response, in UTC and ISO 8601 with milliseconds."""
 
-    def __init__(self, *, metadata: dict[str, Any], **options: Any) -> None:
-        super().__init__(metadata={"format": "date-time"} | metadata, **options)
+    def __init__(self, description: str, **options: Any) -> None:
+        super().__init__(description, metadata={"format": "date-time"}, **options)
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         return utc_text(value) if value else None

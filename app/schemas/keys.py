@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from marshmallow import RAISE, fields
 
-from app.schemas.fields import UNKNOWN, Choice, FutureDatetime, Query, Shape, Text, UtcText
+from app.schemas.fields import (
+    UNKNOWN,
+    Choice,
+    Count,
+    FutureDatetime,
+    List,
+    Query,
+    Shape,
+    Text,
+    UtcText,
+)
 from app.schemas.query_fields import Flag, WholeNumber
 
 ROLES = ("create", "read", "write", "admin")
@@ -33,125 +43,86 @@ class KeyCreateBody(Shape):
 
     error_messages = {"unknown": UNKNOWN}
 
-    name = Text(
-        required=True, metadata={"description": "What the key is for; shown in lists.", **_NAME}
-    )
-    role = Choice(ROLES, required=True, metadata={"description": "What the key may do."})
+    name = Text("What the key is for; shown in lists.", required=True, metadata=_NAME)
+    role = Choice("What the key may do.", ROLES, required=True)
     scope = Text(
+        "Where the key is valid: entity/project, entity/*, or * for all.",
         required=True,
-        metadata={
-            "description": "Where the key is valid: entity/project, entity/*, or * for all.",
-            "pattern": SCOPE,
-            "maxLength": MAX_SCOPE_CHARACTERS,
-        },
+        metadata={"pattern": SCOPE, "maxLength": MAX_SCOPE_CHARACTERS},
     )
     owner = Text(
+        "The wb_user_id of the key's scores. Default: the name.",
         load_default=None,
         allow_none=True,
-        metadata={
-            "description": "The wb_user_id of the key's scores. Default: the name.",
-            "pattern": f"^$|{NAME}",
-            "maxLength": MAX_NAME_CHARACTERS,
-        },
+        metadata={"pattern": f"^$|{NAME}", "maxLength": MAX_NAME_CHARACTERS},
     )
     expires_at = FutureDatetime(
+        "When the key expires, with a time zone. Default: as the caller's key.",
         load_default=None,
         allow_none=True,
-        metadata={
-            "description": "When the key expires, with a time zone. Default: as the caller's key."
-        },
     )
 
 
 class KeyReadRes(Shape):
     """An API key, without the key itself."""
 
-    key_id = Text(required=True, metadata={"description": "The id of the key, in calls and logs."})
-    name = Text(required=True, metadata={"description": "What the key is for."})
-    role = Text(
-        required=True, metadata={"description": "What the key may do.", "enum": list(ROLES)}
-    )
-    scope = Text(required=True, metadata={"description": "Where the key is valid."})
-    owner = Text(required=True, metadata={"description": "The wb_user_id of the key's scores."})
-    created_at = UtcText(
-        required=True, metadata={"description": "When the key was created, in UTC."}
-    )
+    key_id = Text("The id of the key, in calls and logs.", required=True)
+    name = Text("What the key is for.", required=True)
+    role = Text("What the key may do.", required=True, metadata={"enum": list(ROLES)})
+    scope = Text("Where the key is valid.", required=True)
+    owner = Text("The wb_user_id of the key's scores.", required=True)
+    created_at = UtcText("When the key was created, in UTC.", required=True)
     created_by = Text(
+        "The key_id of the key that created it; `cli` for the command line, "
+        "`start` for the first start, `admin` for the key of SCORELINE_ADMIN_KEY, null if an "
+        "older Scoreline created it.",
         required=True,
         allow_none=True,
-        metadata={
-            "description": "The key_id of the key that created it; `cli` for the command line, "
-            "`start` for the first start, `admin` for the key of SCORELINE_ADMIN_KEY, null if an "
-            "older Scoreline created it."
-        },
     )
     expires_at = UtcText(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When the key expires, in UTC; null if it does not."},
+        "When the key expires, in UTC; null if it does not.", required=True, allow_none=True
     )
     last_used_at = UtcText(
+        "When the key was last used, in UTC, to about a minute; null if never.",
         required=True,
         allow_none=True,
-        metadata={
-            "description": "When the key was last used, in UTC, to about a minute; null if never."
-        },
     )
     revoked_at = UtcText(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When the key was revoked, in UTC; null if it is not."},
+        "When the key was revoked, in UTC; null if it is not.", required=True, allow_none=True
     )
 
 
 class KeyCreateRes(KeyReadRes):
     """A new API key, with the key itself."""
 
-    key = Text(required=True, metadata={"description": "The key, which cannot be read again."})
+    key = Text("The key, which cannot be read again.", required=True)
 
 
 class KeyListQuery(Query):
     """The query of a page of API keys."""
 
-    limit = WholeNumber(
-        least=1,
-        most=1_000,
-        load_default=1_000,
-        metadata={"description": "The most keys to return."},
-    )
-    after = Text(load_default="", metadata={"description": "Only keys after this key_id."})
+    limit = WholeNumber("The most keys to return.", least=1, most=1_000, load_default=1_000)
+    after = Text("Only keys after this key_id.", load_default="")
 
 
 class KeyRevokeQuery(Query):
     """The query that revokes an API key."""
 
     cascade = Flag(
+        "Also revoke the keys that were created with it, those created with "
+        "these, and so on; the key itself may already be revoked.",
         load_default=False,
-        metadata={
-            "description": "Also revoke the keys that were created with it, those created with "
-            "these, and so on; the key itself may already be revoked."
-        },
     )
 
 
 class KeyRevokeRes(KeyReadRes):
     """A revoked key, and how many of the keys that were created with it were revoked or not."""
 
-    also_revoked = fields.Integer(
-        required=True,
-        metadata={"description": "How many keys created with it this call revoked too."},
-    )
-    left_in_use = fields.Integer(
-        required=True,
-        metadata={"description": "How many keys created with it are still in use."},
-    )
+    also_revoked = Count("How many keys created with it this call revoked too.", required=True)
+    left_in_use = Count("How many keys created with it are still in use.", required=True)
 
 
 class KeyListRes(Shape):
     """A page of API keys."""
 
-    keys = fields.List(
-        fields.Nested(KeyReadRes),
-        required=True,
-        metadata={"description": "The keys, oldest first."},
-    )
+    keys = List("The keys, oldest first.", fields.Nested(KeyReadRes), required=True)

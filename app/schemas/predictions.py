@@ -21,6 +21,7 @@ from app.schemas.fields import (
     Count,
     Identifier,
     JsonObject,
+    List,
     Pattern,
     Shape,
     Text,
@@ -52,34 +53,18 @@ class PredictionCreateBody(TimedBody):
             "metadata",
         )
 
-    model = Text(required=True, metadata={"description": "The model, usually a weave:/// URI."})
-    inputs = JsonObject(required=True, metadata={"description": "The inputs of the model."})
-    output = Anything(
-        required=True, allow_none=True, metadata={"description": "The model's output, any JSON."}
-    )
-    evaluation_run_id = Text(
-        load_default=None,
-        metadata={"description": "The evaluation run that it belongs to, if any."},
-    )
+    model = Text("The model, usually a weave:/// URI.", required=True)
+    inputs = JsonObject("The inputs of the model.", required=True)
+    output = Anything("The model's output, any JSON.", required=True, allow_none=True)
+    evaluation_run_id = Text("The evaluation run that it belongs to, if any.", load_default=None)
     prediction_id = Identifier(
-        load_default=None,
-        metadata={"description": "The id of the prediction. Default: a new UUIDv7."},
+        "The id of the prediction. Default: a new UUIDv7.", load_default=None
     )
-    example_id = Identifier(
-        load_default=None,
-        metadata={"description": "The example that it was made from."},
-    )
-    trial = Count(
-        load_default=None,
-        metadata={"description": "Which of several predictions of the example it is."},
-    )
-    error = Text(load_default=None, metadata={"description": "Why the model failed, if it did."})
-    usage = JsonObject(
-        load_default=None, metadata={"description": "The tokens that the model used."}
-    )
-    metadata = JsonObject(
-        load_default=None, metadata={"description": "Any other data about the prediction."}
-    )
+    example_id = Identifier("The example that it was made from.", load_default=None)
+    trial = Count("Which of several predictions of the example it is.", load_default=None)
+    error = Text("Why the model failed, if it did.", load_default=None)
+    usage = JsonObject("The tokens that the model used.", load_default=None)
+    metadata = JsonObject("Any other data about the prediction.", load_default=None)
 
 
 class PredictionBatchLine(PredictionCreateBody):
@@ -91,82 +76,63 @@ class PredictionBatchLine(PredictionCreateBody):
         fields = (*PredictionCreateBody.Meta.fields, "idempotency_key")
 
     idempotency_key = Pattern(
-        IDEMPOTENCY_KEY,
-        load_default=None,
-        metadata={"description": "A key with which this prediction is stored only once."},
+        "A key with which this prediction is stored only once.", IDEMPOTENCY_KEY, load_default=None
     )
 
 
 class PredictionBatchBody(Shape):
     """The body that creates a batch of predictions."""
 
-    predictions = fields.List(
-        fields.Nested(PredictionBatchLine),
-        required=True,
-        metadata={"description": "At most 10,000 predictions."},
+    predictions = List(
+        "At most 10,000 predictions.", fields.Nested(PredictionBatchLine), required=True
     )
 
 
 class PredictionBatchResult(Shape):
     """The result of one prediction: its id or its errors."""
 
-    prediction_id = Text(metadata={"description": "The id of the prediction, if it is stored."})
-    detail = fields.List(
-        fields.Dict(), metadata={"description": "The errors, if the prediction is rejected."}
-    )
+    prediction_id = Text("The id of the prediction, if it is stored.")
+    detail = List("The errors, if the prediction is rejected.", JsonObject())
 
 
 class PredictionBatchRes(Shape):
     """The response to creating a batch; with `partial` it has a result for each prediction."""
 
-    prediction_ids = fields.List(
-        Text(), metadata={"description": "The ids in the order sent, without `partial`."}
+    prediction_ids = List("The ids in the order sent, without `partial`.", Text())
+    results = List(
+        "The results in the order sent, with `partial`.", fields.Nested(PredictionBatchResult)
     )
-    results = fields.List(
-        fields.Nested(PredictionBatchResult),
-        metadata={"description": "The results in the order sent, with `partial`."},
-    )
-    num_created = fields.Integer(
-        required=True, metadata={"description": "How many predictions are stored."}
-    )
-    num_replayed = fields.Integer(
-        metadata={"description": "How many of them an earlier call stored, with `partial`."}
-    )
-    num_failed = fields.Integer(
-        metadata={"description": "How many predictions are rejected, with `partial`."}
-    )
+    num_created = Count("How many predictions are stored.", required=True)
+    num_replayed = Count("How many of them an earlier call stored, with `partial`.")
+    num_failed = Count("How many predictions are rejected, with `partial`.")
 
 
 class PredictionCreateRes(Shape):
     """The response to creating a prediction."""
 
-    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
+    prediction_id = Text("The id of the prediction.", required=True)
 
 
 class PredictionReadRes(Shape):
     """A stored prediction, with the fields after `wb_user_id` that were sent."""
 
-    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
-    model = Text(required=True, metadata={"description": "The model."})
-    inputs = JsonObject(required=True, metadata={"description": "The inputs, as sent."})
-    output = Anything(required=True, metadata={"description": "The output, as sent."})
+    prediction_id = Text("The id of the prediction.", required=True)
+    model = Text("The model.", required=True)
+    inputs = JsonObject("The inputs, as sent.", required=True)
+    output = Anything("The output, as sent.", required=True)
     evaluation_run_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The evaluation run that it belongs to, if any."},
+        "The evaluation run that it belongs to, if any.", required=True, allow_none=True
     )
     wb_user_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The owner of the API key that it was sent with."},
+        "The owner of the API key that it was sent with.", required=True, allow_none=True
     )
-    example_id = Text(metadata={"description": "The example that it was made from."})
-    trial = Count(metadata={"description": "Which of several predictions of the example it is."})
-    error = Text(metadata={"description": "Why the model failed."})
-    started_at = Text(metadata={"description": "When it began.", "format": "date-time"})
-    finished_at = Text(metadata={"description": "When it ended.", "format": "date-time"})
-    usage = JsonObject(metadata={"description": "The tokens that the model used."})
-    metadata = JsonObject(metadata={"description": "Any other data about the prediction."})
+    example_id = Text("The example that it was made from.")
+    trial = Count("Which of several predictions of the example it is.")
+    error = Text("Why the model failed.")
+    started_at = Text("When it began.", metadata={"format": "date-time"})
+    finished_at = Text("When it ended.", metadata={"format": "date-time"})
+    usage = JsonObject("The tokens that the model used.")
+    metadata = JsonObject("Any other data about the prediction.")
 
     def dumps(self, obj: Prediction, *_: Any, **__: Any) -> str:
         """Return the JSON text of a prediction; its stored JSON texts are not parsed."""
@@ -196,8 +162,7 @@ class PredictionListQuery(DocumentListQuery):
     """The query of a list of predictions."""
 
     evaluation_run_id = Text(
-        load_default=None,
-        metadata={"description": "Only predictions of this evaluation run; empty for all."},
+        "Only predictions of this evaluation run; empty for all.", load_default=None
     )
 
 
@@ -205,9 +170,7 @@ class PredictionDeleteQuery(WeaveQuery):
     """The query that deletes predictions."""
 
     prediction_ids = TextList(
-        most=MAX_DELETED,
-        required=True,
-        metadata={"description": f"The ids of the predictions, at most {MAX_DELETED}."},
+        f"The ids of the predictions, at most {MAX_DELETED}.", most=MAX_DELETED, required=True
     )
 
 

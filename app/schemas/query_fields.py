@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from app.conditions import Condition, InvalidCondition, parse_condition
-from app.schemas.fields import MISSING, Reason, Text, one_of
+from app.schemas.fields import MISSING, Described, List, Reason, Text, one_of
 
 NOT_AN_INTEGER = Reason(
     "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
@@ -53,11 +53,13 @@ def bounds(least: float | None, most: float | None) -> list[validate.Range]:
     return validators
 
 
-class WholeNumber(fields.Integer):
+class WholeNumber(Described, fields.Integer):
     """An integer, parsed as pydantic does: ` +1_000.0 ` is a thousand."""
 
-    def __init__(self, least: int, most: int | None = None, **options: Any) -> None:
-        super().__init__(validate=bounds(least, most), **options)
+    def __init__(
+        self, description: str, least: int, most: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(description, validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         match = _INTEGER.fullmatch(value)
@@ -69,13 +71,17 @@ class WholeNumber(fields.Integer):
         return int(sign + digits)
 
 
-class Number(fields.Float):
+class Number(Described, fields.Float):
     """A finite number, parsed as pydantic does."""
 
     def __init__(
-        self, least: float | None = None, most: float | None = None, **options: Any
+        self,
+        description: str,
+        least: float | None = None,
+        most: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(validate=bounds(least, most), **options)
+        super().__init__(description, validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
         try:
@@ -90,15 +96,15 @@ class Number(fields.Float):
         return number
 
 
-class Flag(fields.Boolean):
+class Flag(Described, fields.Boolean):
     """A boolean in any case, parsed as pydantic does."""
 
     truthy = {"1", "true", "t", "yes", "y", "on"}
     falsy = {"0", "false", "f", "no", "n", "off"}
     default_error_messages = {"invalid": NOT_A_BOOLEAN}
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(pre_load=str.lower, **options)
+    def __init__(self, description: str, **options: Any) -> None:
+        super().__init__(description, pre_load=str.lower, **options)
 
 
 class MaxLength(validate.Length):
@@ -111,15 +117,20 @@ class MaxLength(validate.Length):
         return too_long(self.max or 0, len(value))
 
 
-class TextList(fields.List[Any]):
+class TextList(List):
     """All values of a repeated parameter, at most `most`."""
 
     default_error_messages = {"required": MISSING}
 
     def __init__(
-        self, most: int, *, element: fields.Field[Any] | None = None, **options: Any
+        self,
+        description: str,
+        most: int,
+        *,
+        element: fields.Field[Any] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(element or Text(), validate=MaxLength(most), **options)
+        super().__init__(description, element or Text(), validate=MaxLength(most), **options)
 
 
 class ConditionText(fields.Field[Condition]):
@@ -138,9 +149,14 @@ class ConditionText(fields.Field[Condition]):
 class ChoiceList(TextList):
     """Several of a few words, repeated or separated by commas, without duplicates."""
 
-    def __init__(self, choices: Sequence[str], **options: Any) -> None:
-        element = Text(metadata={"enum": list(choices)})
-        super().__init__(most=len(choices), element=element, pre_load=self._split, **options)
+    def __init__(self, description: str, choices: Sequence[str], **options: Any) -> None:
+        super().__init__(
+            description,
+            most=len(choices),
+            element=Text(metadata={"enum": list(choices)}),
+            pre_load=self._split,
+            **options,
+        )
         self._choices = choices
         self._error = one_of(choices)
 

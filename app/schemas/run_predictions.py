@@ -11,9 +11,11 @@ from app.ids import utc_text
 from app.schemas.documents import time_text
 from app.schemas.fields import (
     Anything,
+    Boolean,
     Count,
     Identifier,
     JsonObject,
+    List,
     Pattern,
     Reason,
     Shape,
@@ -33,19 +35,14 @@ OF_AND_EXAMPLE = Reason(
 class RunPredictionListQuery(PageQuery):
     """The query of a page of the predictions of a run."""
 
-    run = Identifier(required=True, metadata={"description": "The id of the run."})
+    run = Identifier("The id of the run.", required=True)
     missing = Pattern(
+        "`scorer:NAME`: only predictions without a score by this scorer. "
+        "`example`: predictions of the run `of` whose examples this run lacks, one for each.",
         MISSING,
         load_default=None,
-        metadata={
-            "description": "`scorer:NAME`: only predictions without a score by this scorer. "
-            "`example`: predictions of the run `of` whose examples this run lacks, one for each."
-        },
     )
-    of = Identifier(
-        load_default=None,
-        metadata={"description": "The run with the examples, for `missing=example`."},
-    )
+    of = Identifier("The run with the examples, for `missing=example`.", load_default=None)
 
     @validates_schema
     def _check_of(self, loaded: dict[str, Any], **_: Any) -> None:
@@ -57,7 +54,7 @@ class RunPredictionListQuery(PageQuery):
 class CurrentScoreRes(ScoreReadRes):
     """A current score, with the name of its scorer."""
 
-    scorer_name = Text(required=True, metadata={"description": "The name of the scorer."})
+    scorer_name = Text("The name of the scorer.", required=True)
 
     def dumps(self, obj: Score, *_: Any, **__: Any) -> str:
         """Return the JSON text of a score, with the name of its scorer first."""
@@ -70,66 +67,40 @@ _SCORE = CurrentScoreRes()
 class RunPredictionRes(Shape):
     """A prediction of a run; what one that only scores name does not have is null."""
 
-    prediction_id = Text(required=True, metadata={"description": "The id of the prediction."})
-    evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
-    explicit = fields.Boolean(
-        required=True, metadata={"description": "False if only scores name the prediction."}
-    )
-    created_at = UtcText(
-        required=True, metadata={"description": "When it was created, or first named, in UTC."}
-    )
-    model = Text(required=True, allow_none=True, metadata={"description": "The model."})
+    prediction_id = Text("The id of the prediction.", required=True)
+    evaluation_run_id = Text("The id of the run.", required=True)
+    explicit = Boolean("False if only scores name the prediction.", required=True)
+    created_at = UtcText("When it was created, or first named, in UTC.", required=True)
+    model = Text("The model.", required=True, allow_none=True)
     example_id = Text(
+        "The example: the given id, the digest of the inputs, or without inputs "
+        "the prediction's id.",
         required=True,
         allow_none=True,
-        metadata={
-            "description": "The example: the given id, the digest of the inputs, or without inputs "
-            "the prediction's id."
-        },
     )
     trial = Count(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The given trial, or the rank among those of its example."},
+        "The given trial, or the rank among those of its example.", required=True, allow_none=True
     )
-    inputs = JsonObject(
-        required=True, allow_none=True, metadata={"description": "The inputs, as sent."}
-    )
-    output = Anything(required=True, metadata={"description": "The output, as sent."})
-    error = Text(
-        required=True, allow_none=True, metadata={"description": "Why the model failed, if it did."}
-    )
+    inputs = JsonObject("The inputs, as sent.", required=True, allow_none=True)
+    output = Anything("The output, as sent.", required=True)
+    error = Text("Why the model failed, if it did.", required=True, allow_none=True)
     started_at = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When it began.", "format": "date-time"},
+        "When it began.", required=True, allow_none=True, metadata={"format": "date-time"}
     )
     finished_at = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When it ended.", "format": "date-time"},
+        "When it ended.", required=True, allow_none=True, metadata={"format": "date-time"}
     )
-    usage = JsonObject(
-        required=True, allow_none=True, metadata={"description": "The tokens that were used."}
-    )
-    metadata = JsonObject(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Any other data about the prediction."},
-    )
+    usage = JsonObject("The tokens that were used.", required=True, allow_none=True)
+    metadata = JsonObject("Any other data about the prediction.", required=True, allow_none=True)
     wb_user_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The owner of the API key that it was sent with."},
+        "The owner of the API key that it was sent with.", required=True, allow_none=True
     )
-    scores = fields.List(
+    scores = List(
+        "Its current scores in this run by scorer, at most 100.",
         fields.Nested(CurrentScoreRes),
         required=True,
-        metadata={"description": "Its current scores in this run by scorer, at most 100."},
     )
-    num_scores = fields.Integer(
-        required=True, metadata={"description": "How many current scores it has in this run."}
-    )
+    num_scores = Count("How many current scores it has in this run.", required=True)
 
     def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
         """Return the JSON text of a RunPrediction; its stored JSON texts are not parsed."""

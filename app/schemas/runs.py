@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, ValidationError, fields, validates_schema
+from marshmallow import RAISE, ValidationError, validates_schema
 
 from app.schemas.documents import TimeText
 from app.schemas.evaluation_runs import WEAVE_STATUS
@@ -16,6 +16,7 @@ from app.schemas.fields import (
     Datetime,
     Identifier,
     JsonObject,
+    List,
     Pattern,
     Query,
     Reason,
@@ -39,61 +40,43 @@ NOTHING_TO_CHANGE = Reason(
 class PageQuery(Query):
     """The query of a page of a list that is newest first."""
 
-    limit = WholeNumber(
-        least=1, most=1_000, load_default=20, metadata={"description": "The most to return."}
-    )
+    limit = WholeNumber("The most to return.", least=1, most=1_000, load_default=20)
     after = Pattern(
-        SCORE_ID,
-        load_default=None,
-        metadata={"description": "Continue after this position, taken from a Link header."},
+        "Continue after this position, taken from a Link header.", SCORE_ID, load_default=None
     )
 
 
 class RunListQuery(PageQuery):
     """The query of a page of evaluation runs. An empty text is no filter."""
 
-    run = Identifier(
-        load_default=None,
-        metadata={"description": "Only the run with this id, also if it is archived."},
-    )
+    run = Identifier("Only the run with this id, also if it is archived.", load_default=None)
     name = Text(
+        "Only runs whose name (or id, without a name) contains this text, in upper or lower case.",
         load_default=None,
-        metadata={
-            "description": "Only runs whose name (or id, without a name) contains this text, in "
-            "upper or lower case."
-        },
     )
-    status = Choice(
-        tuple(WEAVE_STATUS), load_default=None, metadata={"description": "Only with this status."}
-    )
-    model = Text(load_default=None, metadata={"description": "Only runs of this model."})
-    evaluation = Text(load_default=None, metadata={"description": "Only runs of this evaluation."})
-    dataset = Text(load_default=None, metadata={"description": "Only runs on this dataset."})
+    status = Choice("Only with this status.", tuple(WEAVE_STATUS), load_default=None)
+    model = Text("Only runs of this model.", load_default=None)
+    evaluation = Text("Only runs of this evaluation.", load_default=None)
+    dataset = Text("Only runs on this dataset.", load_default=None)
     attribute = TextList(
+        "Only runs with this attribute, `KEY` or `KEY=VALUE`; of a list, with "
+        "this element. Repeated, with all of them.",
         most=MAX_ATTRIBUTES,
         load_default=(),
-        metadata={
-            "description": "Only runs with this attribute, `KEY` or `KEY=VALUE`; of a list, with "
-            "this element. Repeated, with all of them."
-        },
     )
     archived = Choice(
+        "Only archived runs, only others (the default), or all.",
         ("true", "false", "all"),
         load_default=None,
-        metadata={"description": "Only archived runs, only others (the default), or all."},
     )
-    created_at_from = Datetime(
-        load_default=None, metadata={"description": "Only runs created at or after this time."}
-    )
-    created_at_to = Datetime(
-        load_default=None, metadata={"description": "Only runs created before this time."}
-    )
+    created_at_from = Datetime("Only runs created at or after this time.", load_default=None)
+    created_at_to = Datetime("Only runs created before this time.", load_default=None)
 
 
 class RunQuery(Query):
     """The query that names one run."""
 
-    run = Identifier(required=True, metadata={"description": "The id of the run."})
+    run = Identifier("The id of the run.", required=True)
 
 
 class RunChangeBody(Shape):
@@ -106,15 +89,10 @@ class RunChangeBody(Shape):
 
     error_messages = {"unknown": UNKNOWN}
 
-    name = Text(allow_none=True, metadata={"description": "A name for people."})
-    description = Text(allow_none=True, metadata={"description": "What the run is about."})
-    attributes = JsonObject(
-        allow_none=True,
-        metadata={"description": "All attributes, in place of those that are there."},
-    )
-    archived = Boolean(
-        metadata={"description": "Whether the run is left out of lists by default."},
-    )
+    name = Text("A name for people.", allow_none=True)
+    description = Text("What the run is about.", allow_none=True)
+    attributes = JsonObject("All attributes, in place of those that are there.", allow_none=True)
+    archived = Boolean("Whether the run is left out of lists by default.")
 
     @validates_schema
     def _check_any(self, loaded: dict[str, Any], **_: Any) -> None:
@@ -125,67 +103,33 @@ class RunChangeBody(Shape):
 class RunRes(Shape):
     """An evaluation run with its counts; what a run that is only named does not have is null."""
 
-    evaluation_run_id = Text(required=True, metadata={"description": "The id of the run."})
-    name = Text(required=True, allow_none=True, metadata={"description": "A name for people."})
-    description = Text(
-        required=True, allow_none=True, metadata={"description": "What the run is about."}
-    )
-    explicit = fields.Boolean(
-        required=True,
-        metadata={"description": "False if only scores or predictions name the run."},
-    )
-    evaluation = Text(required=True, allow_none=True, metadata={"description": "The evaluation."})
-    model = Text(required=True, allow_none=True, metadata={"description": "The model."})
-    dataset = Text(required=True, allow_none=True, metadata={"description": "The dataset."})
+    evaluation_run_id = Text("The id of the run.", required=True)
+    name = Text("A name for people.", required=True, allow_none=True)
+    description = Text("What the run is about.", required=True, allow_none=True)
+    explicit = Boolean("False if only scores or predictions name the run.", required=True)
+    evaluation = Text("The evaluation.", required=True, allow_none=True)
+    model = Text("The model.", required=True, allow_none=True)
+    dataset = Text("The dataset.", required=True, allow_none=True)
     source_evaluation_run_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The run whose predictions are scored again, if any."},
+        "The run whose predictions are scored again, if any.", required=True, allow_none=True
     )
     status = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The status.", "enum": [*WEAVE_STATUS, None]},
+        "The status.", required=True, allow_none=True, metadata={"enum": [*WEAVE_STATUS, None]}
     )
-    created_at = UtcText(
-        required=True,
-        metadata={"description": "When it was created, or first named, in UTC."},
-    )
-    started_at = TimeText(
-        required=True, allow_none=True, metadata={"description": "When it began, in UTC."}
-    )
-    finished_at = TimeText(
-        required=True, allow_none=True, metadata={"description": "When it ended, in UTC."}
-    )
+    created_at = UtcText("When it was created, or first named, in UTC.", required=True)
+    started_at = TimeText("When it began, in UTC.", required=True, allow_none=True)
+    finished_at = TimeText("When it ended, in UTC.", required=True, allow_none=True)
     expected = Count(
-        required=True,
-        allow_none=True,
-        metadata={"description": "How many predictions the run is expected to have."},
+        "How many predictions the run is expected to have.", required=True, allow_none=True
     )
-    attributes = JsonObject(
-        required=True, allow_none=True, metadata={"description": "Anything that was given."}
+    attributes = JsonObject("Anything that was given.", required=True, allow_none=True)
+    archived = Boolean("Whether lists leave it out by default.", required=True)
+    wb_user_id = Text("The owner of the API key that created it.", required=True, allow_none=True)
+    predictions = Count(
+        "How many predictions it has, stored or only named by scores.", required=True
     )
-    archived = fields.Boolean(
-        required=True, metadata={"description": "Whether lists leave it out by default."}
-    )
-    wb_user_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The owner of the API key that created it."},
-    )
-    predictions = fields.Integer(
-        required=True,
-        metadata={"description": "How many predictions it has, stored or only named by scores."},
-    )
-    scores = fields.Integer(required=True, metadata={"description": "How many current scores."})
-    superseded = fields.Integer(
-        required=True, metadata={"description": "How many superseded scores."}
-    )
-    scorers = fields.List(
-        Text(), required=True, metadata={"description": "The names of its scorers, at most 100."}
-    )
-    num_scorers = fields.Integer(required=True, metadata={"description": "How many scorers."})
-    revision = Text(
-        required=True,
-        metadata={"description": "A text that changes when the run or its scores do."},
-    )
+    scores = Count("How many current scores.", required=True)
+    superseded = Count("How many superseded scores.", required=True)
+    scorers = List("The names of its scorers, at most 100.", Text(), required=True)
+    num_scorers = Count("How many scorers.", required=True)
+    revision = Text("A text that changes when the run or its scores do.", required=True)

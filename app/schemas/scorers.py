@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.schemas.fields import Identifier, Shape, Text, UtcText
+from app.schemas.fields import Count, Identifier, JsonObject, List, Shape, Text, UtcText
 from app.schemas.runs import PageQuery
 
 
@@ -12,55 +12,44 @@ class ScorerListQuery(PageQuery):
     """The query of a page of scorers."""
 
     run = Identifier(
-        load_default=None,
-        metadata={"description": "Only scorers with scores in this run, and only these scores."},
+        "Only scorers with scores in this run, and only these scores.", load_default=None
     )
-    scorer_name = Text(
-        load_default=None, metadata={"description": "Only this scorer; empty for all."}
-    )
+    scorer_name = Text("Only this scorer; empty for all.", load_default=None)
 
 
 class ReferenceRes(Shape):
     """A version of a scorer."""
 
-    scorer = Text(required=True, metadata={"description": "The scorer, as in its scores."})
-    scores = fields.Integer(required=True, metadata={"description": "How many current scores."})
+    scorer = Text("The scorer, as in its scores.", required=True)
+    scores = Count("How many current scores.", required=True)
 
 
 class LeafRes(Shape):
     """A leaf of the values of a scorer."""
 
-    leaf = Text(required=True, metadata={"description": "The path in the value."})
-    kinds = fields.Dict(
+    leaf = Text("The path in the value.", required=True)
+    kinds = JsonObject(
+        "How many values are a number, boolean, text or null.",
         keys=fields.String(),
-        values=fields.Integer(),
+        values=Count(),
         required=True,
-        metadata={"description": "How many values are a number, boolean, text or null."},
     )
 
 
 class ScorerRes(Shape):
     """A scorer by its name, with its references and the leaves of its current scores."""
 
-    scorer_name = Text(required=True, metadata={"description": "The name of the scorer."})
-    created_at = UtcText(
-        required=True, metadata={"description": "When it was first used in the project, in UTC."}
-    )
-    scores = fields.Integer(required=True, metadata={"description": "How many current scores."})
-    superseded = fields.Integer(
-        required=True, metadata={"description": "How many superseded scores."}
-    )
-    references = fields.List(
+    scorer_name = Text("The name of the scorer.", required=True)
+    created_at = UtcText("When it was first used in the project, in UTC.", required=True)
+    scores = Count("How many current scores.", required=True)
+    superseded = Count("How many superseded scores.", required=True)
+    references = List(
+        "Its versions, those with the most scores first, at most 100.",
         fields.Nested(ReferenceRes),
         required=True,
-        metadata={"description": "Its versions, those with the most scores first, at most 100."},
     )
-    num_references = fields.Integer(
-        required=True, metadata={"description": "How many references it has."}
+    num_references = Count("How many references it has.", required=True)
+    leaves = List(
+        "The leaves of its values by path, at most 1,000.", fields.Nested(LeafRes), required=True
     )
-    leaves = fields.List(
-        fields.Nested(LeafRes),
-        required=True,
-        metadata={"description": "The leaves of its values by path, at most 1,000."},
-    )
-    num_leaves = fields.Integer(required=True, metadata={"description": "How many leaves."})
+    num_leaves = Count("How many leaves.", required=True)

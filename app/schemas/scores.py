@@ -10,8 +10,10 @@ from app import jsontext
 from app.schemas.fields import (
     Anything,
     Choice,
+    Count,
     Datetime,
     JsonObject,
+    List,
     Pattern,
     Query,
     Reason,
@@ -31,18 +33,10 @@ MAX_CONDITIONS = 20
 class ScoreCreateBody(Shape):
     """The body that creates a score; entity and project are in the path."""
 
-    prediction_id = Text(required=True, metadata={"description": "The prediction that was scored."})
-    scorer = Text(
-        required=True,
-        metadata={"description": "The scorer, usually weave:///entity/project/object/Name:digest."},
-    )
-    value = Anything(
-        required=True, allow_none=True, metadata={"description": "The scorer's output, any JSON."}
-    )
-    evaluation_run_id = Text(
-        load_default=None,
-        metadata={"description": "The evaluation run of the prediction, if any."},
-    )
+    prediction_id = Text("The prediction that was scored.", required=True)
+    scorer = Text("The scorer, usually weave:///entity/project/object/Name:digest.", required=True)
+    value = Anything("The scorer's output, any JSON.", required=True, allow_none=True)
+    evaluation_run_id = Text("The evaluation run of the prediction, if any.", load_default=None)
 
 
 ERROR_AND_VALUE = Reason(
@@ -53,17 +47,10 @@ ERROR_AND_VALUE = Reason(
 class ScoreBody(ScoreCreateBody):
     """The body that creates a score, with the fields that Scoreline adds to Weave's."""
 
-    reason = Text(load_default=None, metadata={"description": "Why the scorer gave this value."})
-    error = Text(
-        load_default=None,
-        metadata={"description": "Why the judgement failed; `value` is null then."},
-    )
-    metadata = JsonObject(
-        load_default=None, metadata={"description": "Any other data about the score."}
-    )
-    annotator = Text(
-        load_default=None, metadata={"description": "The person who judged, if one did."}
-    )
+    reason = Text("Why the scorer gave this value.", load_default=None)
+    error = Text("Why the judgement failed; `value` is null then.", load_default=None)
+    metadata = JsonObject("Any other data about the score.", load_default=None)
+    annotator = Text("The person who judged, if one did.", load_default=None)
 
     @post_load
     def _check_error(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -77,16 +64,14 @@ class ScoreBatchLine(ScoreBody):
     """One score of a batch: an element of its list, or one of its lines."""
 
     idempotency_key = Pattern(
-        IDEMPOTENCY_KEY,
-        load_default=None,
-        metadata={"description": "A key with which this score is stored only once."},
+        "A key with which this score is stored only once.", IDEMPOTENCY_KEY, load_default=None
     )
 
 
 class ScoreCreateRes(Shape):
     """The response to creating a score."""
 
-    score_id = Text(required=True, metadata={"description": "The id of the score, a UUIDv7."})
+    score_id = Text("The id of the score, a UUIDv7.", required=True)
 
     def dumps(self, obj: dict[str, str], *_: Any, **__: Any) -> str:
         """Return the JSON text; an id needs no escaping."""
@@ -103,38 +88,28 @@ class FoundScore(NamedTuple):
 class ScoreReadRes(Shape):
     """A stored score."""
 
-    score_id = Text(required=True, metadata={"description": "The id of the score, a UUIDv7."})
-    scorer = Text(required=True, metadata={"description": "The scorer."})
-    value = Anything(required=True, metadata={"description": "The scorer's output, as sent."})
+    score_id = Text("The id of the score, a UUIDv7.", required=True)
+    scorer = Text("The scorer.", required=True)
+    value = Anything("The scorer's output, as sent.", required=True)
     evaluation_run_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The evaluation run of the prediction, if any."},
+        "The evaluation run of the prediction, if any.", required=True, allow_none=True
     )
     wb_user_id = Text(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The owner of the API key that the score was sent with."},
+        "The owner of the API key that the score was sent with.", required=True, allow_none=True
     )
-    prediction_id = Text(required=True, metadata={"description": "The prediction that was scored."})
+    prediction_id = Text("The prediction that was scored.", required=True)
     created_at = Text(
+        "When the score was created, in UTC and ISO 8601.",
         required=True,
-        metadata={
-            "description": "When the score was created, in UTC and ISO 8601.",
-            "format": "date-time",
-        },
+        metadata={"format": "date-time"},
     )
-    reason = Text(metadata={"description": "Why the scorer gave this value, if it was sent."})
-    error = Text(metadata={"description": "Why the judgement failed, if it did."})
-    metadata = JsonObject(
-        metadata={"description": "Any other data about the score, if it was sent."}
-    )
-    annotator = Text(metadata={"description": "The person who judged, if one did."})
+    reason = Text("Why the scorer gave this value, if it was sent.")
+    error = Text("Why the judgement failed, if it did.")
+    metadata = JsonObject("Any other data about the score, if it was sent.")
+    annotator = Text("The person who judged, if one did.")
     superseded_by = Text(
-        metadata={
-            "description": "If this score is superseded, the current one of the same run, "
-            "prediction, scorer's name and annotator."
-        }
+        "If this score is superseded, the current one of the same run, "
+        "prediction, scorer's name and annotator."
     )
 
     def dumps(self, obj: Any, *_: Any, **__: Any) -> str:
@@ -173,48 +148,23 @@ def _extensions(score: Score) -> str:
 class ScoreFilters(Query):
     """The filters of a project's scores. An empty string is no filter."""
 
-    evaluation_run_id = Text(
-        load_default=None, metadata={"description": "Only scores of this evaluation run."}
-    )
-    prediction_id = Text(
-        load_default=None, metadata={"description": "Only scores of this prediction."}
-    )
-    scorer = Text(load_default=None, metadata={"description": "Only scores by this scorer."})
-    scorer_name = Text(
-        load_default=None,
-        metadata={"description": "Only scores by a scorer of this name, in any version."},
-    )
-    created_at_from = Datetime(
-        load_default=None, metadata={"description": "Only scores created at or after this time."}
-    )
-    created_at_to = Datetime(
-        load_default=None, metadata={"description": "Only scores created before this time."}
-    )
-    created_after = Datetime(
-        load_default=None, metadata={"description": "Only scores created after this time."}
-    )
-    created_before = Datetime(
-        load_default=None, metadata={"description": "Only scores created before this time."}
-    )
+    evaluation_run_id = Text("Only scores of this evaluation run.", load_default=None)
+    prediction_id = Text("Only scores of this prediction.", load_default=None)
+    scorer = Text("Only scores by this scorer.", load_default=None)
+    scorer_name = Text("Only scores by a scorer of this name, in any version.", load_default=None)
+    created_at_from = Datetime("Only scores created at or after this time.", load_default=None)
+    created_at_to = Datetime("Only scores created before this time.", load_default=None)
+    created_after = Datetime("Only scores created after this time.", load_default=None)
+    created_before = Datetime("Only scores created before this time.", load_default=None)
 
 
 class ScoreSelection(ScoreFilters):
     """The filters, and which part of the matching scores to return."""
 
-    limit = WholeNumber(
-        least=0,
-        load_default=None,
-        metadata={"description": "The most scores to return. Default: all."},
-    )
-    offset = WholeNumber(
-        least=0,
-        load_default=None,
-        metadata={"description": "How many of the oldest scores to skip."},
-    )
+    limit = WholeNumber("The most scores to return. Default: all.", least=0, load_default=None)
+    offset = WholeNumber("How many of the oldest scores to skip.", least=0, load_default=None)
     after = Pattern(
-        SCORE_ID,
-        load_default=None,
-        metadata={"description": "Only scores after this score_id, taken from a Link header."},
+        "Only scores after this score_id, taken from a Link header.", SCORE_ID, load_default=None
     )
 
 
@@ -222,35 +172,21 @@ class ScoreListQuery(WeaveQuery, ScoreSelection):
     """The query of a list of scores."""
 
     where = TextList(
+        "Only scores with a leaf that fits, such as `accuracy.f1<0.5`; may be "
+        f"repeated, at most {MAX_CONDITIONS} times, then all must fit.",
         most=MAX_CONDITIONS,
         element=ConditionText(),
         load_default=list,
-        metadata={
-            "description": "Only scores with a leaf that fits, such as `accuracy.f1<0.5`; may be "
-            f"repeated, at most {MAX_CONDITIONS} times, then all must fit."
-        },
     )
-    failed = Flag(
-        load_default=None,
-        metadata={"description": "Only judgements that failed or gave null, or only others."},
-    )
+    failed = Flag("Only judgements that failed or gave null, or only others.", load_default=None)
     reason_contains = Text(
-        load_default="",
-        metadata={"description": "Only scores with this text in their reason, in any case."},
+        "Only scores with this text in their reason, in any case.", load_default=""
     )
-    sort_by = Text(
-        load_default=None,
-        metadata={"description": "The leaf to sort by. Default: the time of creation."},
-    )
+    sort_by = Text("The leaf to sort by. Default: the time of creation.", load_default=None)
     order = Choice(
-        ("asc", "desc"),
-        load_default="asc",
-        metadata={"description": "Ascending or descending: oldest or newest first."},
+        "Ascending or descending: oldest or newest first.", ("asc", "desc"), load_default="asc"
     )
-    current = Flag(
-        load_default=False,
-        metadata={"description": "Leave superseded scores out. Default: list every score."},
-    )
+    current = Flag("Leave superseded scores out. Default: list every score.", load_default=False)
 
 
 REPEATS = ("current", "all")
@@ -259,14 +195,13 @@ REPEATS = ("current", "all")
 def repeats(default: str | None = REPEATS[0]) -> Choice:
     """Return the parameter that says whether superseded scores count."""
     description = "`all` counts superseded scores too. Default: only current ones."
-    return Choice(REPEATS, load_default=default, metadata={"description": description})
+    return Choice(description, REPEATS, load_default=default)
 
 
 def repeats_res() -> Text:
     """Return the field of a response that says whether superseded scores count."""
     return Text(
-        required=True,
-        metadata={"description": "Which scores count: `current` or `all`.", "enum": REPEATS},
+        "Which scores count: `current` or `all`.", required=True, metadata={"enum": REPEATS}
     )
 
 
@@ -274,23 +209,16 @@ class ScoreChangesQuery(Query):
     """The query that follows new scores: the position, and how long to wait."""
 
     cursor = Text(
+        "The header `Scoreline-Cursor` of the previous response, or `start` for "
+        "all scores. Default: only scores from now on.",
         load_default=None,
-        metadata={
-            "description": "The header `Scoreline-Cursor` of the previous response, or `start` for "
-            "all scores. Default: only scores from now on."
-        },
     )
-    limit = WholeNumber(
-        least=1,
-        most=1_000,
-        load_default=1_000,
-        metadata={"description": "The most scores to return."},
-    )
+    limit = WholeNumber("The most scores to return.", least=1, most=1_000, load_default=1_000)
     wait = Number(
+        "How many seconds to wait for a score if there is none yet.",
         least=0,
         most=30,
         load_default=0.0,
-        metadata={"description": "How many seconds to wait for a score if there is none yet."},
     )
 
 
@@ -298,18 +226,14 @@ class ScoreDeleteQuery(WeaveQuery):
     """The query that deletes scores."""
 
     score_ids = TextList(
-        most=MAX_DELETED,
-        required=True,
-        metadata={"description": f"The ids of the scores, at most {MAX_DELETED}."},
+        f"The ids of the scores, at most {MAX_DELETED}.", most=MAX_DELETED, required=True
     )
 
 
 class ScoreDeleteRes(Shape):
     """The response to deleting scores."""
 
-    num_deleted = fields.Integer(
-        required=True, metadata={"description": "How many scores existed and were deleted."}
-    )
+    num_deleted = Count("How many scores existed and were deleted.", required=True)
 
 
 class BatchQuery(Query):
@@ -317,47 +241,30 @@ class BatchQuery(Query):
 
     takes_last = True
     keep_valid = Flag(
-        data_key="partial",
-        load_default=False,
-        metadata={"description": "Store the valid ones. Default: all or none."},
+        "Store the valid ones. Default: all or none.", data_key="partial", load_default=False
     )
 
 
 class ScoreBatchBody(Shape):
     """The body that creates a batch of scores."""
 
-    scores = fields.List(
-        fields.Nested(ScoreBatchLine),
-        required=True,
-        metadata={"description": "At most 10,000 scores."},
-    )
+    scores = List("At most 10,000 scores.", fields.Nested(ScoreBatchLine), required=True)
 
 
 class ScoreBatchResult(Shape):
     """The result of one score: its id or its errors."""
 
-    score_id = Text(metadata={"description": "The id of the score, if it is stored."})
-    detail = fields.List(
-        fields.Dict(), metadata={"description": "The errors, if the score is rejected."}
-    )
+    score_id = Text("The id of the score, if it is stored.")
+    detail = List("The errors, if the score is rejected.", JsonObject())
 
 
 class ScoreBatchRes(Shape):
     """The response to creating a batch; with `partial` it has a result for each score."""
 
-    score_ids = fields.List(
-        Text(), metadata={"description": "The ids in the order sent, without `partial`."}
+    score_ids = List("The ids in the order sent, without `partial`.", Text())
+    results = List(
+        "The results in the order sent, with `partial`.", fields.Nested(ScoreBatchResult)
     )
-    results = fields.List(
-        fields.Nested(ScoreBatchResult),
-        metadata={"description": "The results in the order sent, with `partial`."},
-    )
-    num_created = fields.Integer(
-        required=True, metadata={"description": "How many scores are stored."}
-    )
-    num_replayed = fields.Integer(
-        metadata={"description": "How many of them an earlier call stored, with `partial`."}
-    )
-    num_failed = fields.Integer(
-        metadata={"description": "How many scores are rejected, with `partial`."}
-    )
+    num_created = Count("How many scores are stored.", required=True)
+    num_replayed = Count("How many of them an earlier call stored, with `partial`.")
+    num_failed = Count("How many scores are rejected, with `partial`.")

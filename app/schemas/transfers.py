@@ -13,8 +13,10 @@ from app.schemas.documents import given_fields, time_text
 from app.schemas.evaluation_runs import WEAVE_STATUS, EvaluationRunCreateBody
 from app.schemas.fields import (
     Choice,
+    Count,
     Identifier,
     JsonObject,
+    List,
     Moment,
     PastDatetime,
     Pattern,
@@ -49,16 +51,11 @@ class ScoreImportLine(ScoreBody):
     """One score of an import: an element of its list, or a line of an export."""
 
     score_id = Pattern(
+        "The id of the score; its first 48 bits are created_at in milliseconds.",
         UUID_V7,
         required=True,
-        metadata={
-            "description": "The id of the score; its first 48 bits are created_at in milliseconds."
-        },
     )
-    created_at = PastDatetime(
-        required=True,
-        metadata={"description": "When the score was created, with a time zone."},
-    )
+    created_at = PastDatetime("When the score was created, with a time zone.", required=True)
 
     @post_load
     def _check_time(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -81,58 +78,36 @@ def _with_whole_time(loaded: dict[str, Any], id_field: str) -> dict[str, Any]:
 class ScoreImportBody(Shape):
     """The body that imports scores."""
 
-    scores = fields.List(
-        fields.Nested(ScoreImportLine),
-        required=True,
-        metadata={"description": "At most 10,000 scores."},
-    )
+    scores = List("At most 10,000 scores.", fields.Nested(ScoreImportLine), required=True)
 
 
 class ScoreImportRes(Shape):
     """The response to an import."""
 
-    num_created = fields.Integer(
-        required=True, metadata={"description": "How many scores are new."}
-    )
-    num_present = fields.Integer(
-        required=True, metadata={"description": "How many equal scores already existed."}
-    )
-    num_failed = fields.Integer(
-        required=True, metadata={"description": "How many scores are rejected."}
-    )
-    results = fields.List(
-        fields.Nested(ScoreBatchResult),
-        required=True,
-        metadata={"description": "The results in the order sent."},
-    )
+    num_created = Count("How many scores are new.", required=True)
+    num_present = Count("How many equal scores already existed.", required=True)
+    num_failed = Count("How many scores are rejected.", required=True)
+    results = List("The results in the order sent.", fields.Nested(ScoreBatchResult), required=True)
 
 
 def _kind(kind: str) -> Choice:
-    return Choice((kind,), required=True, metadata={"description": f"`{kind}`."})
+    return Choice(f"`{kind}`.", (kind,), required=True)
 
 
 def _owner() -> Text:
     """Return the field of the owner, which exports have and imports ignore."""
-    return Text(
-        dump_only=True,
-        allow_none=True,
-        metadata={"description": "The owner of the API key that it was sent with."},
-    )
+    return Text("The owner of the API key that it was sent with.", dump_only=True, allow_none=True)
 
 
 class DocumentLine(Shape):
     """What the lines of predictions and evaluation runs have in common."""
 
-    created_at = PastDatetime(
-        required=True, metadata={"description": "When it was created, with a time zone."}
-    )
+    created_at = PastDatetime("When it was created, with a time zone.", required=True)
     sort_id = Pattern(
+        "Its place in lists; the first 48 bits are created_at in milliseconds. "
+        "Default: after what was imported before with the same time.",
         UUID_V7,
         load_default=None,
-        metadata={
-            "description": "Its place in lists; the first 48 bits are created_at in milliseconds. "
-            "Default: after what was imported before with the same time."
-        },
     )
     wb_user_id = _owner()
 
@@ -169,20 +144,14 @@ class EvaluationRunLine(DocumentLine, EvaluationRunCreateBody):
         )
 
     kind = _kind("evaluation_run")
-    evaluation_run_id = Identifier(
-        required=True, metadata={"description": "The id of the run, unique in its project."}
-    )
+    evaluation_run_id = Identifier("The id of the run, unique in its project.", required=True)
     status = Choice(
+        "Default: completed with finished_at, otherwise running.",
         tuple(WEAVE_STATUS),
         load_default=None,
-        metadata={"description": "Default: completed with finished_at, otherwise running."},
     )
-    summary = JsonObject(
-        load_default=None, metadata={"description": "What was sent to `finish`, if anything was."}
-    )
-    archived_at = Moment(
-        load_default=None, metadata={"description": "When the run was archived, if it is."}
-    )
+    summary = JsonObject("What was sent to `finish`, if anything was.", load_default=None)
+    archived_at = Moment("When the run was archived, if it is.", load_default=None)
 
     def dumps(self, obj: EvaluationRun, *_: Any, **__: Any) -> str:
         """Return the JSON text of a run; its stored JSON texts are not parsed."""
@@ -222,17 +191,11 @@ class PredictionLine(DocumentLine, PredictionCreateBody):
         )
 
     kind = _kind("prediction")
-    prediction_id = Identifier(
-        required=True, metadata={"description": "The id of the prediction, unique in its project."}
-    )
+    prediction_id = Identifier("The id of the prediction, unique in its project.", required=True)
     predict_and_score_call_id = Pattern(
-        UUID_V7,
-        load_default=None,
-        metadata={"description": "Its other id in Weave. Default: derived from its id."},
+        "Its other id in Weave. Default: derived from its id.", UUID_V7, load_default=None
     )
-    ended_at = Moment(
-        load_default=None, metadata={"description": "When `finish` was first called for it."}
-    )
+    ended_at = Moment("When `finish` was first called for it.", load_default=None)
 
     def dumps(self, obj: Prediction, *_: Any, **__: Any) -> str:
         """Return the JSON text of a prediction; its stored JSON texts are not parsed."""
@@ -272,38 +235,26 @@ class ScoreLine(ScoreImportLine):
 class ImportResult(Shape):
     """The result of one line: its id or its errors."""
 
-    evaluation_run_id = Text(metadata={"description": "The id of a run that is stored."})
-    prediction_id = Text(metadata={"description": "The id of a prediction that is stored."})
-    score_id = Text(metadata={"description": "The id of a score that is stored."})
-    detail = fields.List(
-        fields.Dict(), metadata={"description": "The errors, if the line is rejected."}
-    )
+    evaluation_run_id = Text("The id of a run that is stored.")
+    prediction_id = Text("The id of a prediction that is stored.")
+    score_id = Text("The id of a score that is stored.")
+    detail = List("The errors, if the line is rejected.", JsonObject())
 
 
 class ImportRes(Shape):
     """The response to an import of a project."""
 
-    num_created = fields.Integer(required=True, metadata={"description": "How many lines are new."})
-    num_present = fields.Integer(
-        required=True, metadata={"description": "How many lines were already stored."}
-    )
-    num_failed = fields.Integer(
-        required=True, metadata={"description": "How many lines are rejected."}
-    )
-    results = fields.List(
-        fields.Nested(ImportResult),
-        required=True,
-        metadata={"description": "The results in the order sent."},
-    )
+    num_created = Count("How many lines are new.", required=True)
+    num_present = Count("How many lines were already stored.", required=True)
+    num_failed = Count("How many lines are rejected.", required=True)
+    results = List("The results in the order sent.", fields.Nested(ImportResult), required=True)
 
 
 class ExportQuery(Query):
     """The query of an export of a project."""
 
     format = Choice(
-        ("jsonl",),
-        load_default="jsonl",
-        metadata={"description": "The format of the file, which is always jsonl."},
+        "The format of the file, which is always jsonl.", ("jsonl",), load_default="jsonl"
     )
 
 
@@ -315,17 +266,10 @@ MAX_COLUMNS = 1_000
 class ScoreExportQuery(ScoreSelection):
     """The query of an export."""
 
-    format = Choice(
-        FORMATS,
-        load_default="jsonl",
-        metadata={"description": "The format of the file. Default: jsonl."},
-    )
+    format = Choice("The format of the file. Default: jsonl.", FORMATS, load_default="jsonl")
     repeats = repeats(None)
     columns = TextList(
+        "The paths of the leaves to write as columns, for csv and parquet. Default: all.",
         most=MAX_COLUMNS,
         load_default=None,
-        metadata={
-            "description": "The paths of the leaves to write as columns, for csv and parquet. "
-            "Default: all."
-        },
     )
