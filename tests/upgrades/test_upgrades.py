@@ -81,7 +81,7 @@ def test_predictions_of_earlier_versions_have_examples(tmp_path: Path, version: 
 def test_a_long_migration_of_predictions_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.stores.sqlite.example_keys.REPORT", 1)
+    monkeypatch.setattr("app.stores.sqlite.rewrites.REPORT", 1)
     path = tmp_path / "s.db"
     shutil.copyfile(HERE / f"schema-{WITH_DOCUMENTS}.db", path)
     store = open_store(f"sqlite:///{path}")

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
-from app import jsontext
-from app.errors import ScorelineError, StoreRefused
-from app.leaves import leaves
-from app.scorers import scorer_name
-from app.stores.sqlite.example_keys import set_example_keys
-from app.stores.sqlite.rows import Row, checksum
-
-log = logging.getLogger("scoreline.store")
+from app.errors import StoreRefused
+from app.stores.sqlite.rewrites import move_scores, name_scorers, set_example_keys
 
 APPLICATION_ID = 0x53434F52
 """`SCOR` in ASCII, which marks Scoreline's files (PRAGMA application_id)."""
@@ -77,68 +69,6 @@ _KEY_EXPIRY_AND_LAST_USE = (
     "ALTER TABLE api_keys ADD COLUMN expires_at TEXT",
     "ALTER TABLE api_keys ADD COLUMN last_used_at TEXT",
 )
-
-# Schema version 5 moves the scores to a new table with a sequence number.
-
-CHUNK = 500
-REPORT = 100_000
-"""After how many scores the progress is logged."""
-
-DAMAGED = -1
-"""A checksum that matches no row."""
-
-_OLD_COLUMNS = """
-    _id, entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, wb_user_id,
-    created_at, idempotency_key, body_hash, retry_hash
-"""
-_SELECT = f"SELECT {_OLD_COLUMNS}, checksum FROM scores ORDER BY _id"
-_INSERT = f"""
-    INSERT INTO scores_in_sequence ({_OLD_COLUMNS}, checksum)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-
-def move_scores(connection: sqlite3.Connection) -> None:
-    """Copy every score in the order of ids, with new leaves and a new checksum.
-
-    A damaged row gets a checksum that does not match, so that it is still reported as damaged.
-    """
-    total = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-    moved = 0
-    for rows in _chunks(map(_moved_row, connection.execute(_SELECT))):
-        connection.executemany(_INSERT, rows)
-        moved += len(rows)
-        _report(moved, total)
-
-
-def _report(moved: int, total: int) -> None:
-    if moved % REPORT < CHUNK and total > REPORT:
-        log.warning("migrating the store: %d of %d scores", moved, total)
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    waiting = iter(rows)
-    while chunk := list(islice(waiting, CHUNK)):
-        yield chunk
-
-
-def _moved_row(row: Row) -> Row:
-    *values, expected = row
-    try:
-        if expected is not None and checksum(values) != expected:
-            return (*values, DAMAGED)
-        values[7] = jsontext.write(leaves(jsontext.read(values[6].encode())))
-        return (*values, checksum(_in_order(values)))
-    except (AttributeError, ScorelineError):  # A text column is not text, or the value is not JSON.
-        return (*values, DAMAGED)
-
-
-def _in_order(values: list[str | None]) -> list[str | None]:
-    """Return the columns in the order of the checksum: content first, then id and time."""
-    score_id, *rest = values
-    created_at = rest.pop(8)
-    return [*rest, score_id, created_at]
-
 
 NEW_STORE_ID = """
     INSERT OR REPLACE INTO meta (name, value) VALUES ('store_id', lower(hex(randomblob(8))))
@@ -270,53 +200,6 @@ _PREDICTIONS_AND_EVALUATION_RUNS = (
 )
 WITH_DOCUMENTS = 7
 """The first schema version with predictions and evaluation runs."""
-
-# Schema version 8 moves the scores to a table where ids are unique in their project only.
-
-_CONTENT_BEFORE_NAMES = """
-    entity, project, evaluation_run_id, prediction_id, scorer, value_json, leaves, wb_user_id,
-    idempotency_key, body_hash, retry_hash, _id, created_at, reason, error, metadata_json,
-    annotator
-"""
-_SELECT_UNNAMED = (
-    f"SELECT sequence, checksum, {_CONTENT_BEFORE_NAMES} FROM scores ORDER BY sequence"
-)
-_INSERT_NAMED = f"""
-    INSERT INTO scores_with_names (sequence, checksum, scorer_name, {_CONTENT_BEFORE_NAMES})
-    VALUES ({", ".join("?" * 20)})
-"""
-
-
-def name_scorers(connection: sqlite3.Connection) -> None:
-    """Copy every score under its sequence number, with the name of its scorer and a new checksum.
-
-    A damaged row gets a checksum that does not match, as in `move_scores`.
-    """
-    total = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
-    moved = 0
-    for rows in _chunks(map(_named_row, connection.execute(_SELECT_UNNAMED))):
-        connection.executemany(_INSERT_NAMED, rows)
-        moved += len(rows)
-        _report(moved, total)
-    # Numbers of deleted scores are not used again.
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'scores_with_names'")
-    connection.execute(
-        "UPDATE sqlite_sequence SET name = 'scores_with_names' WHERE name = 'scores'"
-    )
-
-
-def _named_row(row: Row) -> Row:
-    sequence, expected, *values = row
-    content, extensions = values[:13], values[13:]
-    checked = [*content, *extensions] if any(each is not None for each in extensions) else content
-    try:
-        name = scorer_name(content[4])
-        if expected is not None and checksum(checked) != expected:
-            return (sequence, DAMAGED, name, *values)
-        return (sequence, checksum([*checked[:5], name, *checked[5:]]), name, *values)
-    except (AttributeError, TypeError):  # A text column is not text.
-        return (sequence, DAMAGED, "", *values)
-
 
 _SCORER_NAMES_AND_SLOTS = (
     """
