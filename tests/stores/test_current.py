@@ -14,8 +14,6 @@ from uuid_utils import uuid7
 
 from app.stores.base import Kept, Key, ScoreQuery, Store
 from app.stores.model import Score
-from app.stores.mongo import store as mongo_store
-from app.stores.sqlite import store as sqlite_store
 from tests.stores.test_contract import NOW, a_score
 
 VERSION_1, VERSION_2 = (f"weave:///acme/demo/object/Exact:v{number}" for number in (1, 2))
@@ -23,8 +21,8 @@ VERSION_1, VERSION_2 = (f"weave:///acme/demo/object/Exact:v{number}" for number 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "LEAVES_PAGE", 3)
-    monkeypatch.setattr(mongo_store, "PAGE", 3)
+    for module in ("sqlite.leaves", "mongo.leaves", "mongo.store"):
+        monkeypatch.setattr(f"app.stores.{module}.PAGE", 3)
 
 
 def scored(second: int = 0, **changes: Any) -> Score:
@@ -179,7 +177,8 @@ def test_a_slot_is_read_newest_first_whichever_of_its_scores_is_given(store: Sto
 def test_many_slots_of_many_runs_are_told_apart_in_one_page(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo_store, "PAGE", 1_000)
+    for module in ("leaves", "store"):
+        monkeypatch.setattr(f"app.stores.mongo.{module}.PAGE", 1_000)
     scores = [
         scored(second, evaluation_run_id=f"run {number}", prediction_id=f"p{number % 7}")
         for number in range(230)

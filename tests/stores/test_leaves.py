@@ -17,8 +17,8 @@ from app.errors import StoreDamaged
 from app.leaves import leaves
 from app.stores.base import FIELDS, Key, ScoreQuery, Store, Tally
 from app.stores.model import Leaf
-from app.stores.sqlite import leaf_rows as sqlite_leaves
-from app.stores.sqlite.leaf_rows import Tallies, to_page
+from app.stores.sqlite import leaves as sqlite_leaves
+from app.stores.sqlite.leaves import Tallies, to_page
 from tests.stores.test_contract import a_score
 from tests.test_jsontext import any_json
 

@@ -28,8 +28,9 @@ from app.stores.base import Kept, Outcome, ScoreQuery
 from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 from app.stores.mongo import driver
 from app.stores.mongo.changes import read_changes
-from app.stores.mongo.documents import SCORE_INDEXES, key_document, score_document
+from app.stores.mongo.documents import SCORE_INDEXES, score_document
 from app.stores.mongo.driver import our_errors
+from app.stores.mongo.keys import key_document
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.transactions import has_transactions
 from tests.processes import free_port
@@ -167,6 +168,7 @@ def test_pages_are_read_whole_and_miss_and_repeat_nothing(
     monkeypatch: pytest.MonkeyPatch, read: Read, page_bytes: int
 ) -> None:
     monkeypatch.setattr("app.stores.mongo.store.PAGE", 3)
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE", 3)
     monkeypatch.setattr("app.stores.mongo.driver.PAGE_BYTES", page_bytes)
     database: Any = mongomock.MongoClient(tz_aware=True)["x"]
     store = MongoStore(lambda: database)

@@ -28,7 +28,7 @@ from app.services.keys import KeyRing
 from app.stores.base import FIELDS, ScoreQuery
 from app.stores.model import ApiKey
 from app.stores.sqlite.connections import our_errors
-from app.stores.sqlite.leaf_rows import leaves_statement
+from app.stores.sqlite.leaves import leaves_statement
 from app.stores.sqlite.rows import (
     SELECT_NEXT_PROJECT,
     SELECT_RETRIED,

@@ -1,7 +1,8 @@
 """The MongoDB store, by pymongo: read store.py first.
 
-store.py implements the contract of app/stores/base.py; driver.py has the client and its errors;
-documents.py the form of documents, the indexes and filters; schema.py creates indexes and migrates
-documents; writes.py adds scores; document_store.py keeps predictions and evaluation runs;
-changes.py follows scores; checks.py checks a database.
+store.py implements the contract of app/stores/base.py, with the parts of it that are in
+document_store.py (predictions and evaluation runs), deletions.py, keys.py, leaves.py and
+listing.py; driver.py has the client and its errors; documents.py the form of documents, the indexes
+and filters; schema.py creates indexes and migrates documents; writes.py adds scores; changes.py
+follows them; checks.py checks a database.
 """

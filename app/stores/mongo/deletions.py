@@ -8,10 +8,9 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.database import Database
 
 from app.errors import StoreUnavailable, TooLarge
 from app.ids import AFTER_ALL, new_id
@@ -26,7 +25,7 @@ from app.stores.deletions import (
 )
 from app.stores.model import Score
 from app.stores.mongo.documents import ORDER_FIELDS
-from app.stores.mongo.driver import our_errors
+from app.stores.mongo.driver import MongoPart, our_errors
 from app.stores.mongo.transactions import in_transaction_if_possible
 from app.stores.mongo.unique_keys import delete_found, fields_to_delete, find_taken, id_field
 
@@ -72,14 +71,8 @@ def _unassigned(name: str, entity: str, project: str, before: str) -> dict[str, 
     return {**place, ORDER_FIELDS[name]: {"$lt": before}}
 
 
-class MongoDeletions:
+class MongoDeletions(MongoPart):
     """The part of the MongoDB store that deletes evaluation runs and predictions."""
-
-    _client: MongoClient[dict[str, Any]]
-    _database: Database[dict[str, Any]]
-
-    def _prepare_once(self) -> None:
-        raise NotImplementedError
 
     def _pending(self, entity: str | None = None, project: str | None = None) -> list[Deletion]:
         """Return the pending deletions of a project, or of all."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from app.stores.base import DocumentQuery, Key, ScoreQuery
-from app.stores.model import ApiKey, Score
+from app.stores.base import DocumentQuery, ScoreQuery
+from app.stores.model import Score
 
 
 @dataclass(frozen=True)
@@ -174,61 +174,6 @@ def index_for(query: ScoreQuery) -> str:
     if query.evaluation_run_id is not None:
         return "scores_by_run"
     return "scores_by_project" if query.scorer is None else "scores_by_scorer"
-
-
-READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "day": lambda document: f"{in_utc(document['created_at']):%Y-%m-%d}",
-    "hour": lambda document: f"{in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
-}
-"""Functions that return a field that a document does not have under the same name."""
-
-
-def leaves_projection(fields: Sequence[str]) -> list[str]:
-    """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
-    names = {"day": "created_at", "hour": "created_at"}
-    return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]
-
-
-def key_of(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
-    """Return the values of `fields` of the score in a document."""
-    return tuple(READ[name](document) if name in READ else document[name] for name in fields)
-
-
-def key_document(key: ApiKey) -> dict[str, Any]:
-    """Return the document of an API key, without `last_used_at` if it was never used."""
-    last_use = {"last_used_at": key.last_used_at} if key.last_used_at else {}
-    return {
-        "_id": key.key_id,
-        "name": key.name,
-        "role": key.role,
-        "scope": key.scope,
-        "owner": key.owner,
-        "key_hash": key.key_hash,
-        "created_at": key.created_at,
-        "revoked_at": key.revoked_at,
-        "expires_at": key.expires_at,
-        "created_by": key.created_by,
-        **last_use,
-    }
-
-
-def to_key(document: Mapping[str, Any]) -> ApiKey:
-    """Return the API key in a document; one of an older release has fewer fields."""
-    moments = {
-        name: in_utc(document[name]) if document.get(name) else None
-        for name in ("revoked_at", "expires_at", "last_used_at")
-    }
-    return ApiKey(
-        key_id=document["_id"],
-        name=document["name"],
-        role=document["role"],
-        scope=document["scope"],
-        owner=document["owner"],
-        key_hash=document["key_hash"],
-        created_at=in_utc(document["created_at"]),
-        created_by=document.get("created_by"),
-        **moments,
-    )
 
 
 def in_utc(moment: datetime) -> datetime:

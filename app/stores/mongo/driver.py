@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import bson
 from bson.errors import BSONError
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import (
@@ -125,3 +126,15 @@ def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
 def is_too_large(document: dict[str, Any]) -> bool:
     """Return whether a document is too large for any server; others in its write would fail too."""
     return size(document) > _SMALL and len(bson.encode(document)) > _MOST_BYTES
+
+
+class MongoPart:
+    """The base of the parts of the MongoDB store."""
+
+    _client: MongoClient[dict[str, Any]]
+    _database: Database[dict[str, Any]]
+    _scores: Collection[dict[str, Any]]
+
+    def _prepare_once(self) -> None:
+        """Prepare the store before its first use, if that was not possible at the start."""
+        raise NotImplementedError

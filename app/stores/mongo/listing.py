@@ -10,10 +10,10 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
-from pymongo.database import Database
 
 from app.ids import AFTER_ALL
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
@@ -31,20 +31,8 @@ BY_PROJECT = {name: f"{name}_by_project" for name in (*BY_RUN, "evaluation_runs"
 IS_NAME = {"$gt": ""}
 
 
-class MongoListing:
+class MongoListing(MongoDeletions):
     """The part of the MongoDB store that lists."""
-
-    _client: MongoClient[dict[str, Any]]
-    _database: Database[dict[str, Any]]
-    _scores: Documents
-
-    def _prepare_once(self) -> None:
-        raise NotImplementedError
-
-    def _visible(
-        self, name: str, entity: str | None = None, project: str | None = None
-    ) -> dict[str, Any]:
-        raise NotImplementedError
 
     def list_named_runs(
         self, entity: str, project: str, before: str | None, limit: int

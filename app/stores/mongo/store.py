@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,17 +29,14 @@ from app.stores.base import (
     Changes,
     DocumentOutcome,
     Extent,
-    LeafPage,
     Outcome,
     ScoreQuery,
-    Tally,
-    behind,
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.covered import is_covered
 from app.stores.documents import PRIMARY_KEY
-from app.stores.model import ApiKey, Document, Score
+from app.stores.model import Document, Score
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
@@ -52,18 +48,16 @@ from app.stores.mongo.documents import (
     SLOT_FIELDS,
     ids_filter,
     index_for,
-    key_document,
-    key_of,
-    leaves_projection,
     score_document,
-    to_key,
     to_score,
 )
 from app.stores.mongo.driver import connect, our_errors, read_page
+from app.stores.mongo.keys import MongoKeys
+from app.stores.mongo.leaves import MongoLeaves, order_of
 from app.stores.mongo.listing import MongoListing
 from app.stores.mongo.schema import migrate
 from app.stores.mongo.sharding import sharding_commands
-from app.stores.mongo.slots import newest_by_slot, rank_of, slot_filter, slot_of
+from app.stores.mongo.slots import newest_by_slot, slot_filter, slot_of
 from app.stores.mongo.transactions import (
     has_transactions,
     in_transaction,
@@ -97,7 +91,7 @@ def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStor
     return MongoStore(partial(connect, uri), on_commit)
 
 
-class MongoStore(MongoDocuments, MongoListing):
+class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
     """The documents and API keys in the MongoDB database that `connect` returns."""
 
     def __init__(
@@ -193,7 +187,9 @@ class MongoStore(MongoDocuments, MongoListing):
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         self._prepare_once()  # The index in the hint must exist.
         if query.only_current:
-            found = chain.from_iterable(current for current, _ in self._pages(query, SLOT_FIELDS))
+            found = chain.from_iterable(
+                current for current, _ in self._read_pages(query, SLOT_FIELDS)
+            )
             some = islice(found, query.offset, query.offset + query.limit)
             return [document["score_id"] for document in some]
         visible = self._visible("scores", query.entity, query.project)
@@ -202,7 +198,7 @@ class MongoStore(MongoDocuments, MongoListing):
 
     def _find_ids(self, query: ScoreQuery, visible: Mapping[str, Any]) -> Cursor[dict[str, Any]]:
         found = self._scores.find({**ids_filter(query), **visible}, {"score_id": 1, "_id": 0})
-        found = found.sort("score_id", _order(query))
+        found = found.sort("score_id", order_of(query))
         return found.hint(index_for(query)).skip(query.offset).limit(query.limit)
 
     def read_scores(
@@ -251,55 +247,6 @@ class MongoStore(MongoDocuments, MongoListing):
                     {"created_at": {"$lt": created_at}},
                     {"created_at": created_at, "score_id": {"$lt": score_id}},
                 ]
-
-    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
-        self._prepare_once()
-        for current, superseded in self._pages(query, leaves_projection(fields)):
-            yield LeafPage(
-                [key_of(document, fields) for document in current],
-                [document["leaves"] for document in current],
-                Counter(key_of(document, fields) for document in superseded),
-            )
-
-    def _pages(
-        self, query: ScoreQuery, projection: Sequence[str]
-    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-        """Yield pages of a query's documents: those to read, and those to leave out."""
-        is_whole = False
-        while not is_whole:
-            place = _place(query.entity, query.project)
-            visible = self._visible("scores", **place)
-            found = self._scores.find({**ids_filter(query), **visible}, projection)
-            found = found.sort("score_id", _order(query)).hint(index_for(query))
-            documents, is_whole = read_page(found, PAGE)
-            if documents:
-                among = {**place, **visible} if query.only_current else None
-                yield self._separated(documents, among)
-                query = behind(query, documents[-1]["score_id"])
-
-    def _separated(
-        self, documents: list[dict[str, Any]], among: Mapping[str, Any] | None
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        if among is None:
-            return documents, []
-        with our_errors():
-            newest = newest_by_slot(self._scores, among, documents)
-        is_current = [rank_of(each) == newest[slot_of(each)] for each in documents]
-        return (
-            [each for each, current in zip(documents, is_current, strict=True) if current],
-            [each for each, current in zip(documents, is_current, strict=True) if not current],
-        )
-
-    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        for keys, page, superseded in self.read_leaves(query, fields):
-            for key, number in superseded.items():
-                yield Tally(key, 0, [], [], number)
-            together = defaultdict(list)
-            for key, leaves in zip(keys, page, strict=True):
-                together[key].append(leaves)
-            for key, some in together.items():
-                leaves = list(chain.from_iterable(some))
-                yield Tally(key, len(some), leaves, [1] * len(leaves))
 
     def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
         self._prepare_once()
@@ -382,44 +329,6 @@ class MongoStore(MongoDocuments, MongoListing):
                 query = replace(query, after=documents[-1]["score_id"])
                 limit -= len(documents)
 
-    # API keys
-
-    def add_key(self, key: ApiKey) -> None:
-        self._prepare_once()
-        with our_errors():
-            self._keys.insert_one(key_document(key))
-
-    def find_key(self, key_hash: str) -> ApiKey | None:
-        with our_errors():
-            found = self._keys.find_one({"key_hash": key_hash})
-        return to_key(found) if found else None
-
-    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
-        wanted = {"_id": {"$gt": after}}
-        with our_errors():
-            found = self._keys.find(wanted).sort("_id", ASCENDING).limit(limit or 0)
-            return [to_key(document) for document in found]
-
-    def count_keys(self, in_use_at: datetime | None = None) -> int:
-        in_use = {
-            "revoked_at": None,
-            "$or": [{"expires_at": None}, {"expires_at": {"$gt": in_use_at}}],
-        }
-        with our_errors():
-            return self._keys.count_documents(in_use if in_use_at else {})
-
-    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        with our_errors():
-            changed = self._keys.update_one(
-                {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": revoked_at}}
-            )
-        return changed.modified_count == 1
-
-    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
-        with our_errors():
-            for key_id, moment in uses.items():
-                self._keys.update_one({"_id": key_id}, {"$max": {"last_used_at": moment}})
-
     # The store itself
 
     def prepare(self, seconds: float = math.inf) -> None:
@@ -472,10 +381,6 @@ class MongoStore(MongoDocuments, MongoListing):
         self._closed.set()
         self._client.close()
         self._begin()
-
-
-def _order(query: ScoreQuery) -> int:
-    return DESCENDING if query.newest_first else ASCENDING
 
 
 def _place(entity: str, project: str) -> dict[str, Any]:

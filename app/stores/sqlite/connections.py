@@ -205,3 +205,11 @@ def store_error(error: sqlite3.Error | OSError) -> ScorelineError:
     # The low byte is the primary result code. Errors that the driver itself raises have none.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     return _KINDS.get(code, StoreUnavailable)(str(error))
+
+
+class SqlitePart:
+    """The base of the parts of the embedded store."""
+
+    def _db(self) -> SqliteConnections:
+        """Return the connections of this process."""
+        raise NotImplementedError

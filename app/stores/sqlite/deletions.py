@@ -19,7 +19,7 @@ from app.stores.deletions import (
     deletion_of,
 )
 from app.stores.model import Document, Score
-from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.connections import SqlitePart
 from app.stores.sqlite.rows import (
     NOTE_HIGHEST_ID,
     RUN_COLUMNS,
@@ -101,11 +101,8 @@ def remove_covered(
             connection.execute(statement, (entity, project, *texts))
 
 
-class SqliteDeletions:
+class SqliteDeletions(SqlitePart):
     """The part of the embedded store that deletes evaluation runs and predictions."""
-
-    def _db(self) -> SqliteConnections:
-        raise NotImplementedError
 
     def _hides(self, entity: str, project: str) -> bool:
         """Return whether there are pending deletions in a project."""

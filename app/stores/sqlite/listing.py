@@ -9,7 +9,7 @@ from typing import Any
 
 from app.ids import AFTER_ALL
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
-from app.stores.sqlite.connections import SqliteConnections
+from app.stores.sqlite.deletions import SqliteDeletions
 from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks
 
 _PROJECT = "entity = ?1 AND project = ?2"
@@ -190,17 +190,8 @@ def _conditions(*, hides: bool) -> dict[str, str]:
     return conditions
 
 
-class SqliteListing:
+class SqliteListing(SqliteDeletions):
     """The part of the embedded store that lists."""
-
-    def _db(self) -> SqliteConnections:
-        raise NotImplementedError
-
-    def _hides(self, entity: str, project: str) -> bool:
-        raise NotImplementedError
-
-    def _hides_any(self) -> bool:
-        raise NotImplementedError
 
     def _read(self, statement: str, entity: str, project: str, *values: Any) -> list[Row]:
         hides = self._hides(entity, project)

@@ -12,9 +12,8 @@ from typing import Any
 
 from app import jsontext
 from app.errors import StoreDamaged
-from app.ids import utc_text
 from app.stores.base import ScoreQuery
-from app.stores.model import ApiKey, Score
+from app.stores.model import Score
 
 Row = tuple[Any, ...]
 
@@ -111,18 +110,6 @@ SELECT_SLOT = f"""
     WHERE entity = ? AND project = ? AND ifnull(evaluation_run_id, '') = ? AND prediction_id = ?
     AND scorer_name = ? AND ifnull(annotator, '') = ? AND (created_at, _id) < (?, ?) {{visible}}
     ORDER BY created_at DESC, _id DESC
-"""
-
-_KEY_COLUMNS = """
-    _id, name, role, scope, owner, key_hash, created_at, checksum, revoked_at, expires_at,
-    last_used_at, created_by
-"""
-INSERT_KEY = f"""
-    INSERT INTO api_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-SELECT_KEY = f"SELECT {_KEY_COLUMNS} FROM api_keys"
-NOTE_KEY_USE = """
-    UPDATE api_keys SET last_used_at = max(ifnull(last_used_at, ''), ?) WHERE _id = ?
 """
 
 
@@ -266,12 +253,13 @@ def to_keyed(row: Row) -> tuple[str, str, str]:
 
 def _checked_score(row: Row) -> Row:
     *values, expected, _sequence = row
-    if not _is_sound((*values[:14], *_given(tuple(values[14:]))), expected):
+    if not is_sound((*values[:14], *_given(tuple(values[14:]))), expected):
         raise damaged(row_id(row))
     return tuple(values)
 
 
-def _is_sound(values: Sequence[Any], expected: int | None) -> bool:
+def is_sound(values: Sequence[Any], expected: int | None) -> bool:
+    """Return whether the checksum of a row is the expected one, which old rows lack."""
     try:
         return expected is None or checksum(values) == expected
     except AttributeError:  # A column is no longer text.
@@ -328,34 +316,6 @@ def marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def key_row(key: ApiKey) -> Row:
-    """Return the values for INSERT_KEY."""
-    fields = (key.key_id, key.name, key.role, key.scope, key.owner, key.key_hash)
-    values = (*fields, utc_text(key.created_at))
-    times = (key.revoked_at, key.expires_at, key.last_used_at)
-    revoked_at, expires_at, last_used_at = (utc_text(each) if each else None for each in times)
-    expected = checksum(_checked_of_key(values, expires_at, key.created_by))
-    return (*values, expected, revoked_at, expires_at, last_used_at, key.created_by)
-
-
-def _checked_of_key(values: Row, expires_at: str | None, created_by: str | None) -> Row:
-    """Return the values that a key's checksum covers, which never change.
-
-    In keys of earlier versions, it covers neither expiry nor creator.
-    """
-    if created_by:
-        return (*values, expires_at, created_by)
-    return (*values, expires_at) if expires_at else values
-
-
-def to_key(row: Row) -> ApiKey:
-    """Return the API key of a row of SELECT_KEY. Raises StoreDamaged."""
-    values, (expected, revoked_at, expires_at, last_used_at, created_by) = row[:7], row[7:]
-    if not _is_sound(_checked_of_key(values, expires_at, created_by), expected):
-        raise damaged(row[0])
-    times = (values[6], revoked_at, expires_at, last_used_at)
-    try:
-        found = [each if each is None else datetime.fromisoformat(each) for each in times]
-    except (TypeError, ValueError) as error:
-        raise damaged(row[0]) from error
-    return ApiKey(*(*values[:6], *found, created_by))
+def among(score_ids: Sequence[str]) -> str:
+    """Return the condition that a score of a project has one of these ids."""
+    return f"entity = ? AND project = ? AND _id IN ({marks(score_ids)})"

@@ -9,12 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import (
@@ -27,53 +23,33 @@ from app.errors import (
     StoreUnavailable,
     TooLarge,
 )
-from app.ids import AFTER_ALL, clock_is_behind, id_time, next_id, utc_text
+from app.ids import AFTER_ALL, utc_text
 from app.stores.base import (
     START,
     Changes,
     DocumentOutcome,
     Extent,
     Kept,
-    LeafPage,
     Outcome,
     ScoreQuery,
-    Tally,
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
-from app.stores.documents import by_project
-from app.stores.missing import (
-    Keyed,
-    content_digest,
-    id_of,
-    key_of,
-    outcomes_of,
-    plan_missing,
-)
-from app.stores.model import UNASSIGNED, ApiKey, Document, Score
+from app.stores.model import Document, Score
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
-from app.stores.sqlite.deletions import remove_covered
 from app.stores.sqlite.documents import SqliteDocuments, add_new
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
-from app.stores.sqlite.leaf_rows import (
-    Tallies,
-    leaves_size,
-    leaves_statement,
-    texts_size,
-    to_page,
+from app.stores.sqlite.keys import SqliteKeys
+from app.stores.sqlite.leaves import (
+    SqliteLeaves,
 )
 from app.stores.sqlite.listing import SqliteListing
 from app.stores.sqlite.rows import (
     CURRENT_ID,
-    INSERT_KEY,
     NOTE_HIGHEST_ID,
-    NOTE_KEY_USE,
-    ROWS_A_STATEMENT,
     SELECT_CHANGES,
     SELECT_FIRST_PROJECT,
-    SELECT_HIGHEST_ID,
-    SELECT_KEY,
     SELECT_NEXT_PROJECT,
     SELECT_RETRIED,
     SELECT_REVISION,
@@ -83,29 +59,22 @@ from app.stores.sqlite.rows import (
     SELECT_SLOT,
     SELECT_STORE_ID,
     NewRow,
-    Row,
+    among,
     and_visible,
     ids_statement,
-    insert_statement,
-    key_row,
-    marks,
     new_row,
     order,
     row_id,
     row_sequence,
     row_size,
-    to_key,
-    to_keyed,
     to_score,
     visible,
     where,
 )
 from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
+from app.stores.sqlite.writes import Clock, add_missing, highest_id, insert
 
 log = logging.getLogger("scoreline.store")
-
-LEAVES_PAGE = 300
-"""The leaves of how many scores are read at a time."""
 
 POLL_SECONDS = 0.1
 """How often `read_changes` checks for new scores of other processes."""
@@ -120,13 +89,13 @@ CURSOR = re.compile("([0-9a-f]{16})-([0-9]{1,18})")
 """A cursor of `changes`, which is the store's id and a sequence number."""
 
 
-class SqliteStore(SqliteDocuments, SqliteListing):
+class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
     """The documents and API keys in the SQLite file at `path`."""
 
     def __init__(self, path: str | Path, on_commit: OnCommit = ignore_commit) -> None:
         self._path = Path(path).absolute()
         self._on_commit = on_commit
-        self._clock_is_behind = False
+        self._clock = Clock()
         self._begin()
 
     def _begin(self) -> None:
@@ -149,7 +118,7 @@ class SqliteStore(SqliteDocuments, SqliteListing):
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         rows = [new_row(score) for score in scores]
         with self._db().transaction() as connection:
-            return self._add_missing(connection, rows, partial=partial)
+            return add_missing(connection, rows, self._clock, partial=partial)
 
     def add_accepted(
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
@@ -157,7 +126,7 @@ class SqliteStore(SqliteDocuments, SqliteListing):
         rows = [new_row(score) for score in scores]
         with self._db().transaction() as connection:
             added = [add_new(connection, documents, partial=True) for documents in groups]
-            return added, self._add_missing(connection, rows, partial=True)
+            return added, add_missing(connection, rows, self._clock, partial=True)
 
     def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
         """Add the queued scores, if possible in one statement that checks for no existing ones.
@@ -167,60 +136,11 @@ class SqliteStore(SqliteDocuments, SqliteListing):
         """
         try:
             with self._db().writing() as connection:
-                score_ids = self._insert(connection, rows)
+                score_ids = insert(connection, rows, self._clock)
         except (Conflict, TooLarge):
             with self._db().transaction() as connection:
-                return self._add_missing(connection, rows, partial=True)
+                return add_missing(connection, rows, self._clock, partial=True)
         return [Outcome(Kept.CREATED, score_id) for score_id in score_ids]
-
-    def _add_missing(
-        self, connection: sqlite3.Connection, rows: Sequence[NewRow], *, partial: bool
-    ) -> list[Outcome]:
-        scores = [row.score for row in rows]
-        remove_covered(connection, scores)
-        # SQLite counts some more bytes than the texts have.
-        max_bytes = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
-        plans = plan_missing(
-            scores,
-            _find_keyed(connection, scores),
-            _find_digests(connection, scores),
-            [position for position, row in enumerate(rows) if row.size > max_bytes],
-            partial=partial,
-        )
-        new = [position for position, plan in enumerate(plans) if plan.kept is Kept.CREATED]
-        made = self._insert(connection, [rows[position] for position in new])
-        score_ids = dict(zip(new, made, strict=True))
-        return outcomes_of(plans, score_ids)
-
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[NewRow]) -> list[str]:
-        """Insert rows and return their ids; new ids are higher than any that a project ever had."""
-        highest = _highest_id(connection, {(row.score.entity, row.score.project) for row in rows})
-        if highest:
-            self._watch_clock(highest)
-        finished: list[Row] = []
-        score_ids: list[str] = []
-        for row in rows:
-            score_id, created_at = row.score.score_id, row.score.created_at
-            if score_id == UNASSIGNED:
-                highest = score_id = next_id(highest)
-                created_at = id_time(score_id)
-            score_ids.append(score_id)
-            finished.append(row.finish(score_id, utc_text(created_at)))
-        max_rows = max(ROWS_A_STATEMENT, len(rows) if not connection.in_transaction else 0)
-        for first in range(0, len(finished), max_rows):
-            part = finished[first : first + max_rows]
-            connection.execute(insert_statement(len(part)), list(chain.from_iterable(part)))
-        return score_ids
-
-    def _watch_clock(self, highest: str) -> None:
-        """Log once when the clock falls behind the ids, until it has caught up."""
-        is_behind = clock_is_behind(highest)
-        if is_behind and not self._clock_is_behind:
-            log.warning(
-                "this machine's clock is behind the newest score, of %s: new ids continue after it",
-                utc_text(id_time(highest)),
-            )
-        self._clock_is_behind = is_behind
 
     def read_changes(
         self, entity: str, project: str, cursor: str | None, limit: int, wait: float
@@ -275,7 +195,7 @@ class SqliteStore(SqliteDocuments, SqliteListing):
         left, is_whole = sorted(score_ids, reverse=newest_first), False
         by = order(newest_first=newest_first)
         while left and not is_whole:
-            statement = f"{SELECT_SCORES} WHERE {_among(left)} ORDER BY {by}"
+            statement = f"{SELECT_SCORES} WHERE {among(left)} ORDER BY {by}"
             rows, is_whole = self._db().read_page(statement, (entity, project, *left), row_size)
             yield from map(to_score, rows)
             if rows:
@@ -288,7 +208,7 @@ class SqliteStore(SqliteDocuments, SqliteListing):
         place = (scores[0].entity, scores[0].project)
         shown = and_visible("scores", "other", hides=self._hides(*place))
         current = CURRENT_ID.format(visible=shown)
-        statement = f"SELECT _id, {current} FROM scores WHERE {_among(score_ids)}"
+        statement = f"SELECT _id, {current} FROM scores WHERE {among(score_ids)}"
         rows = self._db().read_all(statement, (*place, *score_ids))
         return {score_id: current for score_id, current in rows if score_id != current}
 
@@ -303,26 +223,6 @@ class SqliteStore(SqliteDocuments, SqliteListing):
                 yield found
                 bound = (utc_text(found.created_at), found.score_id)
 
-    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
-        for rows in self._leaves(query, fields):
-            yield to_page(rows)
-
-    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        yield from Tallies().of(self._leaves(query, fields))
-
-    def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
-        size = texts_size if "value_json" in fields else leaves_size
-        is_whole = False
-        while not is_whole:
-            hides = self._hides(query.entity, query.project)
-            statement, values = leaves_statement(query, fields, LEAVES_PAGE, hides=hides)
-            rows, is_whole = self._db().read_page(statement, values, size)
-            if not rows:
-                return
-            is_whole = is_whole and len(rows) < LEAVES_PAGE
-            query = replace(query, after=rows[-1][0])
-            yield rows
-
     def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
         place = (entity, project, evaluation_run_id)
         statement = SELECT_REVISION.format(visible=self._visible("scores", entity, project))
@@ -336,9 +236,9 @@ class SqliteStore(SqliteDocuments, SqliteListing):
         return to_score(found).score_id if found else None
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
-        statement = f"DELETE FROM scores WHERE {_among(score_ids)} AND {visible('scores')}"
+        statement = f"DELETE FROM scores WHERE {among(score_ids)} AND {visible('scores')}"
         with self._db().transaction() as connection:
-            highest = _highest_id(connection, {(entity, project)})
+            highest = highest_id(connection, {(entity, project)})
             if highest in score_ids:
                 connection.execute(NOTE_HIGHEST_ID, (highest,))
             return connection.execute(statement, (entity, project, *score_ids)).rowcount
@@ -364,42 +264,6 @@ class SqliteStore(SqliteDocuments, SqliteListing):
             yield from map(to_score, rows)
             if rows:
                 after, limit = row_id(rows[-1]), limit - len(rows)
-
-    # API keys
-
-    def add_key(self, key: ApiKey) -> None:
-        with self._db().transaction() as connection:
-            connection.execute(INSERT_KEY, key_row(key))
-
-    def find_key(self, key_hash: str) -> ApiKey | None:
-        found = self._db().read_one(f"{SELECT_KEY} WHERE key_hash = ?", key_hash)
-        return to_key(found) if found else None
-
-    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
-        statement = f"{SELECT_KEY} WHERE _id > ? ORDER BY _id LIMIT ?"
-        max_rows = -1 if limit is None else limit
-        return [to_key(row) for row in self._db().read_all(statement, (after, max_rows))]
-
-    def count_keys(self, in_use_at: datetime | None = None) -> int:
-        statement, values = "SELECT count(*) FROM api_keys", []
-        if in_use_at is not None:
-            statement += " WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
-            values = [utc_text(in_use_at)]
-        ((count,),) = self._db().read_all(statement, values)
-        return int(count)
-
-    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        with self._db().transaction() as connection:
-            changed = connection.execute(
-                "UPDATE api_keys SET revoked_at = ? WHERE _id = ? AND revoked_at IS NULL",
-                (utc_text(revoked_at), key_id),
-            )
-            return changed.rowcount == 1
-
-    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
-        rows = [(utc_text(moment), key_id) for key_id, moment in uses.items()]
-        with self._db().transaction() as connection:
-            connection.executemany(NOTE_KEY_USE, rows)
 
     # The store
 
@@ -444,40 +308,3 @@ class SqliteStore(SqliteDocuments, SqliteListing):
     def close(self) -> None:
         self._connections.close()
         self._begin()
-
-
-def _find_keyed(
-    connection: sqlite3.Connection, scores: Sequence[Score]
-) -> dict[tuple[str, str, str], Keyed]:
-    """Return the stored scores with the same idempotency keys."""
-    found: dict[tuple[str, str, str], Keyed] = {}
-    for (entity, project), keys in by_project(map(key_of, scores)).items():
-        wanted = f"entity = ? AND project = ? AND idempotency_key IN ({marks(keys)})"
-        statement = f"{SELECT_SCORES} WHERE {wanted}"
-        for row in connection.execute(statement, (entity, project, *keys)):
-            key, score_id, body_hash = to_keyed(row)
-            found[entity, project, key] = Keyed(score_id, body_hash)
-    return found
-
-
-def _find_digests(
-    connection: sqlite3.Connection, scores: Sequence[Score]
-) -> dict[tuple[str, str, str], str]:
-    """Return the content digests of the stored scores with the same ids."""
-    found: dict[tuple[str, str, str], str] = {}
-    for (entity, project), score_ids in by_project(map(id_of, scores)).items():
-        statement = f"{SELECT_SCORES} WHERE {_among(score_ids)}"
-        for row in connection.execute(statement, (entity, project, *score_ids)):
-            found[entity, project, row_id(row)] = content_digest(to_score(row))
-    return found
-
-
-def _among(score_ids: Sequence[str]) -> str:
-    """Return the condition that a score of a project has one of these ids."""
-    return f"entity = ? AND project = ? AND _id IN ({marks(score_ids)})"
-
-
-def _highest_id(connection: sqlite3.Connection, projects: Iterable[tuple[str, str]]) -> str | None:
-    """Return an id that is not lower than any that one of these projects ever had."""
-    found = (connection.execute(SELECT_HIGHEST_ID, project).fetchone()[0] for project in projects)
-    return max(found, default="") or None

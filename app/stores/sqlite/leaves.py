@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, repeat
 from typing import Any
 
@@ -11,7 +12,11 @@ import orjson
 
 from app.errors import StoreDamaged
 from app.stores.base import Key, LeafPage, ScoreQuery, Tally
+from app.stores.sqlite.deletions import SqliteDeletions
 from app.stores.sqlite.rows import Row, and_visible, superseded, where
+
+PAGE = 300
+"""The leaves of how many scores are read at a time."""
 
 MAX_DISTINCT = 20_000
 """How many distinct leaves are counted before they are yielded."""
@@ -28,6 +33,30 @@ COLUMNS = {
     "hour": "substr(created_at, 1, 13) || ':00Z'",
 }
 """The SQL of the fields that are not a column of the same name."""
+
+
+class SqliteLeaves(SqliteDeletions):
+    """The part of the embedded store that reads leaves."""
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
+        for rows in self._leaves(query, fields):
+            yield to_page(rows)
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        yield from Tallies().of(self._leaves(query, fields))
+
+    def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
+        size = texts_size if "value_json" in fields else leaves_size
+        is_whole = False
+        while not is_whole:
+            hides = self._hides(query.entity, query.project)
+            statement, values = leaves_statement(query, fields, PAGE, hides=hides)
+            rows, is_whole = self._db().read_page(statement, values, size)
+            if not rows:
+                return
+            is_whole = is_whole and len(rows) < PAGE
+            query = replace(query, after=rows[-1][0])
+            yield rows
 
 
 def leaves_statement(

@@ -1,0 +1,95 @@
+"""Read the leaves of scores from the MongoDB store, leaving superseded scores out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+
+from app.stores.base import Key, LeafPage, ScoreQuery, Tally, behind
+from app.stores.mongo.deletions import MongoDeletions
+from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_for
+from app.stores.mongo.driver import our_errors, read_page
+from app.stores.mongo.slots import newest_by_slot, rank_of, slot_of
+
+PAGE = 1_000
+"""How many scores are read at a time."""
+
+
+class MongoLeaves(MongoDeletions):
+    """The part of the MongoDB store that reads leaves."""
+
+    def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
+        self._prepare_once()
+        for current, superseded in self._read_pages(query, _projection(fields)):
+            yield LeafPage(
+                [_key(document, fields) for document in current],
+                [document["leaves"] for document in current],
+                Counter(_key(document, fields) for document in superseded),
+            )
+
+    def _read_pages(
+        self, query: ScoreQuery, projection: Sequence[str]
+    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        """Yield pages of a query's documents: those to read, and those to leave out."""
+        is_whole = False
+        while not is_whole:
+            place = {"entity": query.entity, "project": query.project}
+            visible = self._visible("scores", **place)
+            found = self._scores.find({**ids_filter(query), **visible}, projection)
+            found = found.sort("score_id", order_of(query)).hint(index_for(query))
+            documents, is_whole = read_page(found, PAGE)
+            if documents:
+                among = {**place, **visible} if query.only_current else None
+                yield self._separated(documents, among)
+                query = behind(query, documents[-1]["score_id"])
+
+    def _separated(
+        self, documents: list[dict[str, Any]], among: Mapping[str, Any] | None
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        if among is None:
+            return documents, []
+        with our_errors():
+            newest = newest_by_slot(self._scores, among, documents)
+        is_current = [rank_of(each) == newest[slot_of(each)] for each in documents]
+        return (
+            [each for each, current in zip(documents, is_current, strict=True) if current],
+            [each for each, current in zip(documents, is_current, strict=True) if not current],
+        )
+
+    def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
+        for keys, page, superseded in self.read_leaves(query, fields):
+            for key, number in superseded.items():
+                yield Tally(key, 0, [], [], number)
+            together = defaultdict(list)
+            for key, leaves in zip(keys, page, strict=True):
+                together[key].append(leaves)
+            for key, some in together.items():
+                leaves = list(chain.from_iterable(some))
+                yield Tally(key, len(some), leaves, [1] * len(leaves))
+
+
+_READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "day": lambda document: f"{in_utc(document['created_at']):%Y-%m-%d}",
+    "hour": lambda document: f"{in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
+}
+"""Functions that return a field that a document does not have under the same name."""
+
+
+def _projection(fields: Sequence[str]) -> list[str]:
+    """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
+    names = {"day": "created_at", "hour": "created_at"}
+    return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]
+
+
+def _key(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
+    """Return the values of `fields` of the score in a document."""
+    return tuple(_READ[name](document) if name in _READ else document[name] for name in fields)
+
+
+def order_of(query: ScoreQuery) -> int:
+    """Return the direction in which a query's scores are read."""
+    return DESCENDING if query.newest_first else ASCENDING
