@@ -15,7 +15,7 @@ from marshmallow.fields import Field
 from app import jsontext
 from app.api.bodies import read_bytes, reject_encoded
 from app.api.contract import LineSchema, View, contract_of
-from app.api.idempotency import reused
+from app.api.idempotency import mark_replayed, reused
 from app.api.inputs import (
     MAX_ECHOED,
     MAX_ERRORS,
@@ -31,8 +31,7 @@ from app.api.inputs import (
 from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, Choice, Reason
 from app.schemas.query_fields import too_long
-from app.services.scores import STORED
-from app.stores.base import REFUSED, Kept
+from app.stores.base import REFUSED, Kept, Outcome
 
 LINES = ("application/jsonl", "application/x-ndjson")
 MAX_BATCH = 10_000
@@ -82,29 +81,50 @@ class Batch(list[Element]):
         if errors:
             raise Invalid(errors, sum(element.num_errors for element in self) - len(errors))
 
-    def reject_refused(self, outcomes: Iterable[Kept]) -> None:
+    def reject_refused(self, outcomes: Iterable[Outcome]) -> None:
         """Raise Invalid if the store refused elements of a batch that is all valid."""
         pairs = zip(self, outcomes, strict=True)
-        refused = [(element, kept) for element, kept in pairs if kept in REFUSED]
+        refused = [(element, each.kept) for element, each in pairs if each.kept in REFUSED]
         if refused:
             errors = [_refusal(element, kept) for element, kept in refused[:MAX_ERRORS]]
             raise Invalid(errors, len(refused) - len(errors))
 
-    def results(self, outcomes: Iterable[tuple[Kept, str]]) -> Results:
+    def results(self, outcomes: Iterable[Outcome]) -> Results:
         """Return the result of each element; `outcomes` are what was done with the valid ones."""
         results = Results()
         left = iter(outcomes)
         for element in self:
-            kept, stored_id = next(left) if element.body is not None else (None, "")
-            if kept in STORED:
-                results.add_id(element.kind, stored_id)
+            outcome = None if element.body is None else next(left)
+            if outcome is None:
+                results.add_errors(element)
+            elif outcome.kept in (Kept.CREATED, Kept.PRESENT):
+                results.add_id(element.kind, outcome.id)
             else:
-                results.add_errors(element, _refusal(element, kept) if kept else None)
+                results.add_errors(element, _refusal(element, outcome.kept))
         return results
 
 
-def partial_response(results: Results, num_replayed: int) -> dict[str, Any]:
-    """Return the response to a batch of which the valid elements were stored."""
+def store_batch(
+    batch: Batch,
+    kind: Kind,
+    create: Callable[[list[dict[str, Any]]], list[Outcome]],
+    *,
+    partial: bool,
+) -> dict[str, Any]:
+    """Store a batch of one kind with `create`, and return the response.
+
+    Without `partial`, raises Invalid if an element is invalid, or refused by the store.
+    """
+    if not partial:
+        batch.reject_invalid()
+    outcomes = create(batch.bodies)
+    if not partial:
+        batch.reject_refused(outcomes)
+    num_replayed = mark_replayed(outcomes, are_scores=kind is SCORE)
+    if not partial:
+        ids = [each.id for each in outcomes]
+        return {f"{kind.id_field}s": ids, "num_created": len(ids)}
+    results = batch.results(outcomes)
     return {
         "results": results,
         "num_created": results.num_ids,
@@ -113,10 +133,10 @@ def partial_response(results: Results, num_replayed: int) -> dict[str, Any]:
     }
 
 
-def import_response(batch: Batch, kept: list[Kept]) -> dict[str, Any]:
-    """Return the response to an import; `kept` is what was done with the valid elements."""
-    ids = [element.body[element.kind.id_field] for element in batch if element.body is not None]
-    results = batch.results(zip(kept, ids, strict=True))
+def import_response(batch: Batch, outcomes: list[Outcome]) -> dict[str, Any]:
+    """Return the response to an import; `outcomes` are those of the valid elements."""
+    kept = [each.kept for each in outcomes]
+    results = batch.results(outcomes)
     return {
         "num_created": kept.count(Kept.CREATED),
         "num_present": kept.count(Kept.PRESENT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from werkzeug.routing import BaseConverter
 
-from app.api.idempotency import mark_response
+from app.api.idempotency import mark_replayed
 from app.api.state import state
 from app.services.documents import create_document
 from app.services.scores import Retry
@@ -18,9 +18,8 @@ class DocumentId(BaseConverter):
     part_isolating = False
 
 
-def create(document: Document, retry: Retry) -> str:
+def create_one(document: Document, retry: Retry) -> str:
     """Store a document, and return its id; mark the response to a retry as replayed."""
-    created = create_document(state().store, document, retry)
-    if created.replayed:
-        mark_response()
-    return created.id
+    outcome = create_document(state().store, document, retry)
+    mark_replayed([outcome], are_scores=False)
+    return outcome.id

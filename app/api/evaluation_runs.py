@@ -9,7 +9,7 @@ from flask import Blueprint
 from app.api.auth import allow, current_owner
 from app.api.contract import raises, response
 from app.api.deletions import delete_runs
-from app.api.documents import create
+from app.api.documents import create_one
 from app.api.idempotency import retry
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
@@ -43,7 +43,7 @@ def evaluation_run_create(entity: str, project: str, body: dict[str, Any]) -> di
     """Create an evaluation run."""
     sent = retry()
     run = new_run(entity, project, current_owner(), body, sent)
-    return {"evaluation_run_id": create(run, sent)}
+    return {"evaluation_run_id": create_one(run, sent)}
 
 
 @blueprint.get("/<document_id:evaluation_run_id>")

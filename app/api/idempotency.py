@@ -7,6 +7,7 @@ as sent. `X-Weave-Retry-Id` is the header of Weave's own clients.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, after_this_request, request
@@ -17,7 +18,8 @@ from app.api.state import state
 from app.errors import Invalid
 from app.schemas.fields import Reason
 from app.schemas.scores import IDEMPOTENCY_KEY
-from app.services.scores import Created, Retry
+from app.services.scores import Retry
+from app.stores.base import Kept, Outcome
 
 WEAVE_RETRY_ID = "x-weave-retry-id"
 HEADERS = {
@@ -66,21 +68,22 @@ def _header() -> tuple[str, str | None]:
     return "idempotency-key", None
 
 
-def mark_replayed(created: Created) -> None:
-    """Mark the response as replayed if it repeats the first one, and count replayed scores."""
-    if created.num_replayed:
-        state().metrics.replayed.inc(created.num_replayed)
-    if created.replayed:
-        mark_response()
+def mark_replayed(outcomes: Sequence[Outcome], *, are_scores: bool) -> int:
+    """Mark the response if it repeats the first one, and count replayed scores in the metrics.
+
+    Returns how much of it an earlier call stored.
+    """
+    num_replayed = sum(each.kept is Kept.PRESENT for each in outcomes)
+    if are_scores and num_replayed:
+        state().metrics.replayed.inc(num_replayed)
+    if outcomes and num_replayed == len(outcomes):
+        after_this_request(_mark)
+    return num_replayed
 
 
-def mark_response() -> None:
-    """Mark the response as one that repeats the first one."""
-
-    @after_this_request
-    def mark(response: Response) -> Response:
-        response.headers["Idempotent-Replayed"] = "true"
-        return response
+def _mark(response: Response) -> Response:
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 def reused(loc: Loc, key: str | None) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 from flask import Blueprint
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import PREDICTION, Batch, batch, partial_response
+from app.api.batches import PREDICTION, Batch, batch, store_batch
 from app.api.contract import raises, response
-from app.api.documents import create
-from app.api.idempotency import idempotency_key, mark_response, retry
+from app.api.documents import create_one
+from app.api.idempotency import idempotency_key, retry
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
@@ -32,7 +32,7 @@ from app.schemas.scores import BatchQuery
 from app.services.deletions import delete_stored_predictions
 from app.services.documents import list_documents, read_document
 from app.services.predictions import create_predictions, finish_prediction, new_prediction
-from app.stores.base import Kept
+from app.stores.base import Outcome
 from app.stores.model import Prediction
 
 blueprint = Blueprint("Predictions", __name__)
@@ -48,7 +48,7 @@ def prediction_create(entity: str, project: str, body: dict[str, Any]) -> dict[s
     """Create a prediction."""
     sent = retry()
     prediction = new_prediction(entity, project, current_owner(), body, sent)
-    return {"prediction_id": create(prediction, sent)}
+    return {"prediction_id": create_one(prediction, sent)}
 
 
 @blueprint.get("/<document_id:prediction_id>")
@@ -93,28 +93,13 @@ def prediction_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
     """Create many predictions: all or none, or with `partial` only the valid ones."""
-    partial = query["keep_valid"]
-    if not partial:
-        batch.reject_invalid()
-    created = create_predictions(
-        state().store,
-        entity,
-        project,
-        current_owner(),
-        batch.bodies,
-        idempotency_key(),
-        partial=partial,
-    )
-    outcomes = [(each.kept, each.id) for each in created]
-    if not partial:
-        batch.reject_refused([kept for kept, _ in outcomes])
-    num_replayed = sum(kept is Kept.PRESENT for kept, _ in outcomes)
-    if outcomes and num_replayed == len(outcomes):
-        mark_response()
-    if partial:
-        return partial_response(batch.results(outcomes), num_replayed)
-    ids = [prediction_id for _, prediction_id in outcomes]
-    return {"prediction_ids": ids, "num_created": len(ids)}
+    owner, key, partial = current_owner(), idempotency_key(), query["keep_valid"]
+
+    def create(bodies: list[dict[str, Any]]) -> list[Outcome]:
+        store = state().store
+        return create_predictions(store, entity, project, owner, bodies, key, partial=partial)
+
+    return store_batch(batch, PREDICTION, create, partial=partial)
 
 
 @blueprint.post("/<document_id:prediction_id>/finish")

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, after_this_request
 from werkzeug.routing import BaseConverter
 
 from app.api.auth import allow, caller, current_owner
-from app.api.batches import SCORE, Batch, batch, partial_response
+from app.api.batches import SCORE, Batch, batch, store_batch
 from app.api.contract import raises, response
 from app.api.idempotency import idempotency_key, mark_replayed, retry
 from app.api.inputs import body, no_query, query
@@ -33,6 +33,7 @@ from app.schemas.scores import (
 from app.services import scores as service
 from app.services.lists import Page, read_changes, with_superseding
 from app.services.searches import search_scores
+from app.stores.base import Outcome
 
 blueprint = Blueprint("Scores", __name__)
 
@@ -54,9 +55,9 @@ class ScoreId(BaseConverter):
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Create a score."""
     owner = current_owner()
-    created = service.create_score(state().store, entity, project, owner, body, retry())
-    mark_replayed(created)
-    return {"score_id": created.score_ids[0]}
+    outcome = service.create_score(state().store, entity, project, owner, body, retry())
+    mark_replayed([outcome], are_scores=True)
+    return {"score_id": outcome.id}
 
 
 @blueprint.get("/<score_id:score_id>")
@@ -137,22 +138,10 @@ def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
     """Create many scores: all or none, or with `partial` only the valid ones."""
-    partial = query["keep_valid"]
-    if not partial:
-        batch.reject_invalid()
-    created = service.create_scores(
-        state().store,
-        entity,
-        project,
-        current_owner(),
-        batch.bodies,
-        idempotency_key(),
-        partial=partial,
-    )
-    outcomes = [(each.kept, each.score_id) for each in created.outcomes]
-    if not partial:
-        batch.reject_refused([kept for kept, _ in outcomes])
-    mark_replayed(created)
-    if partial:
-        return partial_response(batch.results(outcomes), created.num_replayed)
-    return {"score_ids": created.score_ids, "num_created": len(created.score_ids)}
+    owner, key, partial = current_owner(), idempotency_key(), query["keep_valid"]
+
+    def create(bodies: list[dict[str, Any]]) -> list[Outcome]:
+        store = state().store
+        return service.create_scores(store, entity, project, owner, bodies, key, partial=partial)
+
+    return store_batch(batch, SCORE, create, partial=partial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.errors import IdTaken, KeyReused, NotFound, TooLarge
 from app.ids import last_id_before
 from app.services.lists import MAX_OFFSET, Page
 from app.services.scores import AUDITED_IDS, RETRY_WINDOW, Retry, hash_of
-from app.stores.base import DocumentQuery, Kept, Store
+from app.stores.base import DocumentQuery, Kept, Outcome, Store
 from app.stores.model import AnyDocument, Document, EvaluationRun, Prediction
 
 NOUNS: dict[type[Document], str] = {Prediction: "prediction", EvaluationRun: "evaluation run"}
@@ -23,14 +23,6 @@ ID_FIELDS: dict[type[Document], str] = {
 
 AUDITED_CHARACTERS = 100
 """The length to which an id is cut in the audit log."""
-
-
-@dataclass(frozen=True)
-class CreatedDocument:
-    """The id of a document, and whether an earlier call stored it."""
-
-    id: str
-    replayed: bool
 
 
 def common_fields(
@@ -69,8 +61,8 @@ def text_or_none(value: Any) -> str | None:
     return None if value is None else jsontext.write(value)
 
 
-def create_document(store: Store, document: Document, retry: Retry) -> CreatedDocument:
-    """Store one document, or return the one that an earlier call stored.
+def create_document(store: Store, document: Document, retry: Retry) -> Outcome:
+    """Store one document; it is PRESENT if an earlier call stored it.
 
     Raises KeyReused, IdTaken, TooLarge and StoreUnavailable.
     """
@@ -79,19 +71,18 @@ def create_document(store: Store, document: Document, retry: Retry) -> CreatedDo
         after = last_id_before(datetime.now(UTC) - RETRY_WINDOW)
         place = (document.entity, document.project)
         if first := store.find_retried_document(kind, *place, document.retry_hash, after):
-            return CreatedDocument(first.id, replayed=True)
+            return Outcome(Kept.PRESENT, first.id)
     (outcome,) = store.add_documents([document])
     if outcome.kept is Kept.KEY_TAKEN:
         raise KeyReused
     if outcome.kept is Kept.TOO_LARGE:
         raise TooLarge(f"The {NOUNS[kind]} is too large for the store")
-    present = outcome.kept is Kept.PRESENT
     # Without a key, the same id and content is no retry.
-    is_replay = present and document.idempotency_key is not None
-    if outcome.kept is Kept.ID_TAKEN or (present and not is_replay):
+    is_repeated = outcome.kept is Kept.PRESENT and document.idempotency_key is None
+    if outcome.kept is Kept.ID_TAKEN or is_repeated:
         name = ID_FIELDS[kind]
         raise IdTaken(name, document.id, f"Another {NOUNS[kind]} has this {name}")
-    return CreatedDocument(outcome.id, replayed=is_replay)
+    return outcome
 
 
 def read_document(

@@ -11,8 +11,8 @@ from app.services.audit import audited
 from app.services.clearing import finish_deletions
 from app.services.evaluation_runs import imported_run
 from app.services.predictions import imported_prediction
-from app.services.scores import make_score
-from app.stores.base import DocumentOutcome, Kept, Outcome, Store
+from app.services.scores import imported_score
+from app.stores.base import Kept, Outcome, Store
 from app.stores.covered import run_of
 from app.stores.model import DOCUMENTS, ApiKey, Document, Score
 
@@ -22,7 +22,7 @@ POSITION_BITS = 14
 
 def import_lines(
     store: Store, entity: str, project: str, caller: ApiKey, bodies: Sequence[dict[str, Any]]
-) -> list[Kept]:
+) -> list[Outcome]:
     """Store what the lines of an import hold, and return what was done with each.
 
     `bodies` are loaded EvaluationRunLine, PredictionLine and ScoreLine in any order; the caller's
@@ -37,13 +37,13 @@ def import_lines(
     with audited("project.import", caller, {"entity": entity, "project": project}) as results:
         finish_deletions(store, entity, project, map(run_of, made))
         added, outcomes = store.add_accepted(groups, scores)
-        left: dict[type, Iterator[Outcome | DocumentOutcome]] = {Score: iter(outcomes)}
+        left: dict[type, Iterator[Outcome]] = {Score: iter(outcomes)}
         for group, each in zip(groups, added, strict=True):
             left[type(group[0])] = iter(each)
-        kept = [next(left[type(each)]).kept for each in made]
-        results["num_created"] = kept.count(Kept.CREATED)
-        results["num_sent"] = len(kept)
-    return kept
+        found = [next(left[type(each)]) for each in made]
+        results["num_created"] = sum(each.kept is Kept.CREATED for each in found)
+        results["num_sent"] = len(found)
+    return found
 
 
 def _placed(bodies: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -61,4 +61,4 @@ def _made(entity: str, project: str, owner: str, body: dict[str, Any]) -> Score 
         return imported_run(entity, project, owner, body)
     if body["kind"] == "prediction":
         return imported_prediction(entity, project, owner, body)
-    return make_score(body, entity, project, owner, body["score_id"], body["created_at"])
+    return imported_score(entity, project, owner, body)

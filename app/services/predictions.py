@@ -12,7 +12,7 @@ from app.examples import example_key
 from app.ids import derived_id, new_id
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry, add_batch
-from app.stores.base import DocumentOutcome, Store
+from app.stores.base import Outcome, Store
 from app.stores.model import UNASSIGNED, Prediction
 
 TOO_LARGE = "The prediction is too large for the store"
@@ -65,7 +65,7 @@ def create_predictions(
     idempotency_key: str | None = None,
     *,
     partial: bool = False,
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Store many predictions in the order given, as `create_scores` stores scores.
 
     `bodies` are loaded PredictionBatchLine. Without `partial`, nothing is stored if a prediction
@@ -76,7 +76,7 @@ def create_predictions(
         for body in bodies
     ]
 
-    def add(predictions: Sequence[Prediction], partial: bool) -> list[DocumentOutcome]:
+    def add(predictions: Sequence[Prediction], partial: bool) -> list[Outcome]:
         if not partial or not predictions:
             return store.add_documents(predictions)
         (outcomes,), _ = store.add_accepted([predictions], [])

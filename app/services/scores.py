@@ -17,7 +17,7 @@ from app.schemas.scores import SCORE_ID, FoundScore
 from app.scorers import scorer_name
 from app.services.audit import audited
 from app.services.clearing import finish_deletions
-from app.stores.base import REFUSED, DocumentOutcome, Kept, Outcome, Store
+from app.stores.base import REFUSED, Kept, Outcome, Store
 from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 
 RETRY_WINDOW = timedelta(minutes=10)
@@ -27,7 +27,6 @@ AUDITED_IDS = 50
 """How many ids of deleted scores one line of the audit log holds, to keep lines short."""
 
 Item = TypeVar("Item", Score, Prediction)
-AnyOutcome = TypeVar("AnyOutcome", Outcome, DocumentOutcome)
 
 TOO_LARGE = "The score is too large for the store"
 
@@ -44,36 +43,6 @@ class Retry:
 NO_RETRY = Retry()
 
 
-@dataclass(frozen=True)
-class Created:
-    """The outcomes of the scores of a call, in the order sent."""
-
-    outcomes: list[Outcome]
-
-    @property
-    def score_ids(self) -> list[str]:
-        """The ids of the stored scores."""
-        return [each.score_id for each in self.outcomes if each.kept in STORED]
-
-    @property
-    def num_new(self) -> int:
-        """How many scores this call stored."""
-        return sum(each.kept is Kept.CREATED for each in self.outcomes)
-
-    @property
-    def num_replayed(self) -> int:
-        """How many scores an earlier call with the same keys stored."""
-        return sum(each.kept is Kept.PRESENT for each in self.outcomes)
-
-    @property
-    def replayed(self) -> bool:
-        """Whether an earlier call stored all of the scores."""
-        return all(each.kept is Kept.PRESENT for each in self.outcomes) and bool(self.outcomes)
-
-
-STORED = (Kept.CREATED, Kept.PRESENT)
-
-
 def create_score(
     store: Store,
     entity: str,
@@ -81,20 +50,20 @@ def create_score(
     owner: str | None,
     body: dict[str, Any],
     retry: Retry = NO_RETRY,
-) -> Created:
-    """Store one score under a new UUIDv7, or return the score that an earlier call stored.
+) -> Outcome:
+    """Store one score under a new UUIDv7; it is PRESENT if an earlier call stored it.
 
     `body` is a loaded ScoreCreateBody. Raises KeyReused, TooLarge and StoreUnavailable.
     """
-    score = new_score(entity, project, owner, body, retry.idempotency_key, retry.api_key_id)
+    score = new_score(entity, project, owner, body, retry)
     if retry.is_repeated and (first := _find_retried(store, score)):
-        return Created([Outcome(Kept.PRESENT, first)])
+        return Outcome(Kept.PRESENT, first)
     outcome = store.add_score(score)
     if outcome.kept is Kept.KEY_TAKEN:
         raise KeyReused
     if outcome.kept is Kept.TOO_LARGE:
         raise TooLarge(TOO_LARGE)
-    return Created([outcome])
+    return outcome
 
 
 def _find_retried(store: Store, score: Score) -> str | None:
@@ -114,29 +83,31 @@ def create_scores(
     idempotency_key: str | None = None,
     *,
     partial: bool = False,
-) -> Created:
+) -> list[Outcome]:
     """Store many scores in the order given, all or none; with `partial`, all that are not refused.
 
     `bodies` are loaded ScoreBatchLine, each with or without its own idempotency key;
     `idempotency_key` covers those without. A score whose own key was sent before with other content
     has the outcome KEY_TAKEN. Raises KeyReused, TooLarge and StoreUnavailable.
     """
-    scores = [new_score(entity, project, owner, body, body["idempotency_key"]) for body in bodies]
+    scores = [
+        new_score(entity, project, owner, body, Retry(body["idempotency_key"])) for body in bodies
+    ]
 
     def add(scores: Sequence[Score], partial: bool) -> list[Outcome]:
         return store.add_missing(scores, partial=partial)
 
-    return Created(add_batch(scores, idempotency_key, add, TOO_LARGE, partial=partial))
+    return add_batch(scores, idempotency_key, add, TOO_LARGE, partial=partial)
 
 
 def add_batch(
     items: Sequence[Item],
     idempotency_key: str | None,
-    add: Callable[[Sequence[Item], bool], list[AnyOutcome]],
+    add: Callable[[Sequence[Item], bool], list[Outcome]],
     too_large: str,
     *,
     partial: bool,
-) -> list[AnyOutcome]:
+) -> list[Outcome]:
     """Store a batch with `add`, and return an outcome for each item.
 
     `add` takes items and whether to store some if others are refused. Raises KeyReused, TooLarge
@@ -153,8 +124,8 @@ def add_batch(
 
 
 def _accepted(
-    items: Sequence[Item], outcomes: list[AnyOutcome], too_large: str, *, partial: bool
-) -> list[AnyOutcome]:
+    items: Sequence[Item], outcomes: list[Outcome], too_large: str, *, partial: bool
+) -> list[Outcome]:
     """Return the outcomes, or raise an error that concerns the whole batch."""
     for item, outcome in zip(items, outcomes, strict=True):
         if outcome.kept is Kept.KEY_TAKEN and not _has_own_key(item):
@@ -226,47 +197,24 @@ def delete_scores(
 
 def import_scores(
     store: Store, entity: str, project: str, caller: ApiKey, bodies: Sequence[dict[str, Any]]
-) -> list[Kept]:
+) -> list[Outcome]:
     """Store scores under their own ids and times, and return what was done with each.
 
     `bodies` are loaded ScoreImportLine; the caller's owner becomes the scores' owner. A score that
     is stored already is PRESENT, and one whose id another score has is ID_TAKEN. The rest is stored
     in one transaction. Raises StoreUnavailable; it is safe to repeat the call.
     """
-    scores = [
-        make_score(body, entity, project, caller.owner, body["score_id"], body["created_at"])
-        for body in bodies
-    ]
+    scores = [imported_score(entity, project, caller.owner, body) for body in bodies]
     with audited("scores.import", caller, {"entity": entity, "project": project}) as results:
         finish_deletions(store, entity, project, [score.evaluation_run_id for score in scores])
-        outcomes = [each.kept for each in store.add_missing(scores, partial=True)]
-        results["num_created"] = outcomes.count(Kept.CREATED)
+        outcomes = store.add_missing(scores, partial=True)
+        results["num_created"] = sum(each.kept is Kept.CREATED for each in outcomes)
         results["num_sent"] = len(outcomes)
     return outcomes
 
 
 def new_score(
-    entity: str,
-    project: str,
-    owner: str | None,
-    body: dict[str, Any],
-    idempotency_key: str | None = None,
-    api_key_id: str | None = None,
-) -> Score:
-    """Return a score whose id and time the store will assign."""
-    now = datetime.now(UTC)
-    return make_score(body, entity, project, owner, UNASSIGNED, now, idempotency_key, api_key_id)
-
-
-def make_score(
-    body: dict[str, Any],
-    entity: str,
-    project: str,
-    owner: str | None,
-    score_id: str,
-    created_at: datetime,
-    idempotency_key: str | None = None,
-    api_key_id: str | None = None,
+    entity: str, project: str, owner: str | None, body: dict[str, Any], retry: Retry
 ) -> Score:
     """Return the score of a loaded ScoreCreateBody, with its leaves and hashes."""
     value_json = jsontext.write(body["value"])
@@ -281,9 +229,9 @@ def make_score(
     given = {name: text for name, text in extensions.items() if text is not None}
     # Fields that are not given are not hashed, so that a retry still matches after an upgrade.
     body_hash = hash_of(ids + value_json + (jsontext.write(given) if given else ""))
-    recognised_by_content = api_key_id is not None and idempotency_key is None
+    recognised_by_content = retry.api_key_id is not None and retry.idempotency_key is None
     return Score(
-        score_id=score_id,
+        score_id=UNASSIGNED,
         entity=entity,
         project=project,
         evaluation_run_id=body["evaluation_run_id"],
@@ -293,12 +241,18 @@ def make_score(
         value_json=value_json,
         leaves=leaves(body["value"]),
         wb_user_id=owner,
-        created_at=created_at,
-        idempotency_key=idempotency_key,
+        created_at=datetime.now(UTC),
+        idempotency_key=retry.idempotency_key,
         body_hash=body_hash,
-        retry_hash=hash_of(f"{api_key_id} {body_hash}") if recognised_by_content else None,
+        retry_hash=hash_of(f"{retry.api_key_id} {body_hash}") if recognised_by_content else None,
         **extensions,
     )
+
+
+def imported_score(entity: str, project: str, owner: str | None, body: dict[str, Any]) -> Score:
+    """Return the score of a loaded ScoreImportLine."""
+    score = new_score(entity, project, owner, body, NO_RETRY)
+    return replace(score, score_id=body["score_id"], created_at=body["created_at"])
 
 
 def hash_of(text: str) -> str:

@@ -35,21 +35,10 @@ REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a store did with one score, and the id of the stored score.
+    """What a store did with one score or document, and the id of the stored one.
 
-    `score_id` is the id of the new score or of the existing one that it was compared with, and
-    UNASSIGNED if there is none.
-    """
-
-    kept: Kept
-    score_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentOutcome:
-    """What a store did with one document, and the id of the stored one.
-
-    `id` is that of the new document or of the existing one that it was compared with.
+    `id` is that of the new one or of the existing one that it was compared with, and UNASSIGNED if
+    there is none.
     """
 
     kept: Kept
@@ -282,7 +271,7 @@ class Store(Deletions, Listing, Protocol):
     def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
         """Yield the scores of a query as `read_scores` does, but only durable ones."""
 
-    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    def add_documents(self, documents: Sequence[Document]) -> list[Outcome]:
         """Add documents of one kind, all or none of them; return an outcome for each.
 
         A document whose idempotency key is stored in its project is PRESENT if the `body_hash` is
@@ -296,7 +285,7 @@ class Store(Deletions, Listing, Protocol):
 
     def add_accepted(
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
-    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+    ) -> tuple[list[list[Outcome]], list[Outcome]]:
         """Add the documents and scores that are not refused, all in one transaction.
 
         Each group has one or more documents of one kind. The outcomes are those of `add_documents`

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
-from app.stores.base import REFUSED, DocumentOutcome, DocumentQuery, Fields, Kept
+from app.stores.base import REFUSED, DocumentQuery, Fields, Kept, Outcome
 from app.stores.model import UNASSIGNED, AnyDocument, Document
 
 PAGE = 1_000
@@ -225,7 +225,7 @@ def outcomes_of(
     is_too_large: Callable[[Document], bool],
     *,
     partial: bool,
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Return an outcome for each document of a call, with CREATED for those to add.
 
     All documents have ids. The new ones are added to `stored`. With `partial`, a refused document
@@ -245,17 +245,17 @@ def outcomes_of(
 
 def _outcome(
     document: Document, stored: Stored, is_too_large: Callable[[Document], bool]
-) -> DocumentOutcome:
+) -> Outcome:
     key = idempotency_key(document)
     if key in stored.by_key:
         first, body_hash = stored.by_key[key]
         same = document.body_hash == body_hash
-        return DocumentOutcome(Kept.PRESENT if same else Kept.KEY_TAKEN, first)
+        return Outcome(Kept.PRESENT if same else Kept.KEY_TAKEN, first)
     digest = stored.by_id.get(id_key(document))
     if digest is not None:
         same = key is None and _digest(document) == digest
-        return DocumentOutcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
+        return Outcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
     if is_too_large(document):
-        return DocumentOutcome(Kept.TOO_LARGE, document.id)
+        return Outcome(Kept.TOO_LARGE, document.id)
     stored.add(document)
-    return DocumentOutcome(Kept.CREATED, document.id)
+    return Outcome(Kept.CREATED, document.id)

@@ -12,7 +12,6 @@ from app.ids import AFTER_ALL
 from app.metrics import Metrics
 from app.stores.base import (
     Changes,
-    DocumentOutcome,
     DocumentQuery,
     Extent,
     Fields,
@@ -167,7 +166,7 @@ class MeasuredStore:
     def scan_scores(self, query: ScoreQuery) -> Iterator[Score]:
         return self._timed_items("scan_scores", self._store.scan_scores(query))
 
-    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    def add_documents(self, documents: Sequence[Document]) -> list[Outcome]:
         with self._write("add_documents"):
             outcomes = self._store.add_documents(documents)
         self._count_created(documents, outcomes)
@@ -175,7 +174,7 @@ class MeasuredStore:
 
     def add_accepted(
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
-    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+    ) -> tuple[list[list[Outcome]], list[Outcome]]:
         with self._write("add_accepted"):
             added, outcomes = self._store.add_accepted(groups, scores)
         for documents, each in zip(groups, added, strict=True):
@@ -183,9 +182,7 @@ class MeasuredStore:
         self._metrics.created.inc(sum(each.kept is Kept.CREATED for each in outcomes))
         return added, outcomes
 
-    def _count_created(
-        self, documents: Sequence[Document], outcomes: Sequence[DocumentOutcome]
-    ) -> None:
+    def _count_created(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> None:
         for document, outcome in zip(documents, outcomes, strict=True):
             if outcome.kept is Kept.CREATED:
                 self._metrics.documents_created.labels(document.collection).inc()

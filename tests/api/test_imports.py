@@ -255,7 +255,7 @@ def a_body(**fields: Any) -> dict[str, Any]:
 
 
 def run_import(store: Store, bodies: list[dict[str, Any]]) -> list[Kept]:
-    return import_scores(store, "e", "p", COMMAND_LINE, bodies)
+    return [each.kept for each in import_scores(store, "e", "p", COMMAND_LINE, bodies)]
 
 
 def test_a_line_with_a_stored_id_is_present_only_with_the_same_content(store: Store) -> None:

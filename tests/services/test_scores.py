@@ -21,7 +21,7 @@ def create(**changes: Any) -> Score:
     kept = Scores()
     body = {"prediction_id": "p", "scorer": "s", "value": 1, "evaluation_run_id": None, **changes}
     store: Store = kept  # type: ignore[assignment]
-    assert create_score(store, "e", "p", "olga", body).score_ids == ["id"]
+    assert create_score(store, "e", "p", "olga", body).id == "id"
     return kept[0]
 
 

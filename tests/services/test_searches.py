@@ -17,9 +17,7 @@ from tests.stores.test_contract import a_score
 
 
 def fill(store: Store, *values: Any) -> list[str]:
-    return [
-        store.add_score(a_score(value_json="1", leaves=leaves(value))).score_id for value in values
-    ]
+    return [store.add_score(a_score(value_json="1", leaves=leaves(value))).id for value in values]
 
 
 def search(store: Store, **given: Any) -> tuple[list[str], str | None]:

@@ -40,7 +40,7 @@ def test_what_is_not_refused_is_added(store: Store) -> None:
     assert kept(runs) == [Kept.CREATED, Kept.ID_TAKEN, Kept.PRESENT]
     assert [each.kept for each in outcomes] == [Kept.ID_TAKEN, Kept.PRESENT, Kept.CREATED]
     assert (stored(store, Prediction), stored(store, EvaluationRun)) == (["p", "q"], ["r"])
-    assert store.find_score("acme", "demo", outcomes[2].score_id) is not None
+    assert store.find_score("acme", "demo", outcomes[2].id) is not None
     assert store.add_accepted([], []) == ([], [])
 
 

@@ -88,24 +88,24 @@ def test_an_idempotency_key_is_used_once_in_a_project(store: Store) -> None:
     first = store.add_score(new(idempotency_key="k", body_hash="1"))
     assert first.kept is Kept.CREATED
     again = store.add_score(new(idempotency_key="k", body_hash="1"))
-    assert again == Outcome(Kept.PRESENT, first.score_id)
+    assert again == Outcome(Kept.PRESENT, first.id)
     other = store.add_score(new(idempotency_key="k", body_hash="2"))
-    assert other == Outcome(Kept.KEY_TAKEN, first.score_id)
+    assert other == Outcome(Kept.KEY_TAKEN, first.id)
     for elsewhere in ({"project": "other"}, {"entity": "other"}, {"idempotency_key": None}):
         score = new(**{"idempotency_key": "k", "body_hash": "1", **elsewhere})
         assert store.add_score(score).kept is Kept.CREATED
 
 
 def test_a_new_score_gets_an_id_with_its_time(store: Store) -> None:
-    ids = [store.add_score(new()).score_id for _ in range(20)]
-    ids += [each.score_id for each in store.add_missing([new() for _ in range(20)], partial=False)]
+    ids = [store.add_score(new()).id for _ in range(20)]
+    ids += [each.id for each in store.add_missing([new() for _ in range(20)], partial=False)]
     assert sorted(set(ids)) == ids
     for score in store.read_scores("acme", "demo", ids):
         assert score.created_at == id_time(score.score_id)
 
 
 def test_without_partial_one_refused_score_prevents_the_others(store: Store) -> None:
-    first = store.add_score(new(idempotency_key="k", body_hash="1")).score_id
+    first = store.add_score(new(idempotency_key="k", body_hash="1")).id
     call = [new(), new(idempotency_key="k", body_hash="2"), new(idempotency_key="k", body_hash="1")]
     outcomes = store.add_missing(call, partial=False)
     assert kept(outcomes) == [Kept.HELD_BACK, Kept.KEY_TAKEN, Kept.PRESENT]
@@ -134,7 +134,7 @@ def test_the_same_key_twice_in_a_call_is_one_score(store: Store) -> None:
     call = [new(body_hash="1", **keyed), new(body_hash="1", **keyed), new(body_hash="2", **keyed)]
     outcomes = store.add_missing(call, partial=True)
     assert kept(outcomes) == [Kept.CREATED, Kept.PRESENT, Kept.KEY_TAKEN]
-    assert len({outcome.score_id for outcome in outcomes}) == 1
+    assert len({outcome.id for outcome in outcomes}) == 1
     assert len(store.list_score_ids(query())) == 1
 
 
@@ -154,7 +154,7 @@ def test_changes_follow_new_scores_of_their_project(store: Store) -> None:
     store.add_score(new())
     now = follow(store, None).cursor
     assert follow(store, now).scores == []
-    mine = [store.add_score(new()).score_id for _ in range(3)]
+    mine = [store.add_score(new()).id for _ in range(3)]
     store.add_score(new(project="other"))
     past = a_score(score_id="01900000-0000-7000-8000-000000000000")
     store.add_missing([past], partial=True)  # An import keeps its own id and time.
@@ -172,7 +172,7 @@ def test_changes_follow_new_scores_of_their_project(store: Store) -> None:
 
 def test_changes_from_the_start_include_existing_scores(store: Store) -> None:
     can_follow(store)
-    ids = [store.add_score(new()).score_id for _ in range(5)]
+    ids = [store.add_score(new()).id for _ in range(5)]
     seen: list[str] = []
     cursor = "start"
     for _ in range(4):
@@ -180,7 +180,7 @@ def test_changes_from_the_start_include_existing_scores(store: Store) -> None:
         seen += [score.score_id for score in page.scores]
         cursor = page.cursor
     assert seen == ids
-    ids.append(store.add_score(new()).score_id)
+    ids.append(store.add_score(new()).id)
     assert [each.score_id for each in follow(store, cursor, wait=10.0).scores] == ids[-1:]
 
 
@@ -189,7 +189,7 @@ def test_a_reader_that_has_caught_up_sees_no_score_twice(store: Store) -> None:
     store.add_score(new())
     cursor = follow(store, "start").cursor
     for _ in range(3):
-        added = store.add_score(new()).score_id
+        added = store.add_score(new()).id
         changes = follow(store, cursor)
         assert [score.score_id for score in changes.scores] == [added]
         cursor = changes.cursor
@@ -201,7 +201,7 @@ def test_a_reader_waits_for_a_change(store: Store) -> None:
     now = follow(store, None).cursor
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(follow, store, now, wait=20.0)
-        added = store.add_score(new()).score_id
+        added = store.add_score(new()).id
         assert [score.score_id for score in waiting.result(20).scores] == [added]
 
 
@@ -405,7 +405,7 @@ def test_the_extension_fields_of_a_score_are_kept(store: Store, extensions: dict
     score = a_score(**extensions)
     added = store.add_missing([new(**extensions), score], partial=False)
     assert store.find_score("acme", "demo", score.score_id) == score
-    (first,) = store.read_scores("acme", "demo", [added[0].score_id])
+    (first,) = store.read_scores("acme", "demo", [added[0].id])
     assert replace(first, score_id=UNASSIGNED, created_at=NOW) == new(**extensions)
     assert store.add_score(score).kept is Kept.PRESENT
     assert store.add_score(replace(score, reason="another")).kept is Kept.ID_TAKEN
@@ -453,7 +453,7 @@ def test_ids_are_listed_in_order_filtered_and_bounded(store: Store) -> None:
 
 
 def test_scores_are_listed_and_read_newest_first(store: Store) -> None:
-    ids = [store.add_score(a_score(evaluation_run_id=f"r{n % 2}")).score_id for n in range(9)]
+    ids = [store.add_score(a_score(evaluation_run_id=f"r{n % 2}")).id for n in range(9)]
     store.add_score(a_score(project="other"))
     oldest = ScoreQuery("acme", "demo")
     newest = replace(oldest, newest_first=True)

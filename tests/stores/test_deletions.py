@@ -218,7 +218,7 @@ def test_a_deletion_frees_idempotency_keys_at_once(store: Store) -> None:
     begin(store, RUN)
     second = store.add_score(score(**key, body_hash="1" * 64))
     assert second.kept is Kept.CREATED
-    assert second.score_id != first.score_id
+    assert second.id != first.id
     assert store.add_documents([a_run(id="x", **key)])[0].kept is Kept.CREATED
     assert store.add_documents([prediction(id="p", **key)])[0].kept is Kept.CREATED
     assert store.add_missing([score(**key)], partial=True)[0].kept is Kept.KEY_TAKEN
@@ -241,7 +241,7 @@ def test_what_a_deletion_covers_supersedes_nothing(store: Store) -> None:
     hidden = score(score_id=str(uuid7()), created_at=later)
     store.add_missing([hidden], partial=True)
     (begun,) = begin(store, RUN)
-    new = store.add_score(score()).score_id
+    new = store.add_score(score()).id
     for _ in range(2):
         (found,) = store.read_scores(*PROJECT, [new])
         assert store.find_superseding([found]) == {}
@@ -352,7 +352,7 @@ def test_the_lease_is_longer_than_a_page_takes() -> None:
 
 def test_a_run_is_measured(store: Store) -> None:
     fill(store)
-    last = store.add_score(score()).score_id
+    last = store.add_score(score()).id
     assert store.measure_run(*PROJECT, RUN) == RunExtent(last, 1, 2, 3)
     assert store.measure_run(*PROJECT, "nothing") == RunExtent("", 0, 0, 0)
     begin(store, RUN)
@@ -361,7 +361,7 @@ def test_a_run_is_measured(store: Store) -> None:
 
 def test_a_run_with_something_newer_than_a_bound_is_not_deleted(store: Store) -> None:
     fill(store)
-    last = store.add_score(score()).score_id
+    last = store.add_score(score()).id
     assert store.begin_deletions(*PROJECT, [RUN], "key", before=last) == []
     (begun,) = store.begin_deletions(*PROJECT, [RUN], "key", before=f"{last}0")
     assert counted(begun) == (1, 2, 3)
@@ -371,7 +371,7 @@ def test_what_has_no_run_is_deleted_by_its_age(store: Store) -> None:
     fill(store)
     store.add_documents([prediction(id=f"{n}", evaluation_run_id=None) for n in range(2)])
     store.add_missing([score(evaluation_run_id="")] * 2, partial=False)
-    bound = store.add_score(score(evaluation_run_id=None)).score_id
+    bound = store.add_score(score(evaluation_run_id=None)).id
     store.add_score(score(project="other", evaluation_run_id=None))
     assert store.count_unassigned(*PROJECT, bound) == (2, 3)
     steps = [store.delete_unassigned(*PROJECT, bound, 3) for _ in range(2)]

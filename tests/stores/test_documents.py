@@ -19,7 +19,7 @@ from app.errors import StoreDamaged, StoreUnavailable
 from app.examples import row_digest
 from app.ids import id_time
 from app.stores import documents
-from app.stores.base import DocumentOutcome, DocumentQuery, Extent, Kept, Store
+from app.stores.base import DocumentQuery, Extent, Kept, Outcome, Store
 from app.stores.model import DOCUMENTS, UNASSIGNED, Document, EvaluationRun, Prediction
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.sqlite.store import SqliteStore
@@ -107,7 +107,7 @@ def query(**changes: Any) -> DocumentQuery:
     return replace(DocumentQuery("acme", "demo"), **changes)
 
 
-def kept(outcomes: Iterable[DocumentOutcome]) -> list[Kept]:
+def kept(outcomes: Iterable[Outcome]) -> list[Kept]:
     return [outcome.kept for outcome in outcomes]
 
 
@@ -168,11 +168,11 @@ def test_lists_are_in_the_order_of_creation_whatever_the_ids_are(
 def test_an_id_is_taken_once_in_a_project(store: Store, kind: type[Document]) -> None:
     first = MAKE[kind](id="x")
     add(store, first)
-    assert store.add_documents([first]) == [DocumentOutcome(Kept.PRESENT, "x")]
+    assert store.add_documents([first]) == [Outcome(Kept.PRESENT, "x")]
     other = replace(first, model="another")  # type: ignore[call-arg]
-    assert store.add_documents([other]) == [DocumentOutcome(Kept.ID_TAKEN, "x")]
+    assert store.add_documents([other]) == [Outcome(Kept.ID_TAKEN, "x")]
     keyed = replace(first, idempotency_key="k")
-    assert store.add_documents([keyed]) == [DocumentOutcome(Kept.ID_TAKEN, "x")]
+    assert store.add_documents([keyed]) == [Outcome(Kept.ID_TAKEN, "x")]
     for elsewhere in ({"project": "other"}, {"entity": "other"}):
         add(store, replace(other, **elsewhere))
     found = store.find_document(kind, "acme", "demo", "x")
@@ -194,8 +194,8 @@ def test_an_idempotency_key_is_taken_once_in_a_project(store: Store, kind: type[
         return MAKE[kind](**{"idempotency_key": "k", "body_hash": "1", **changes})
 
     (first,) = add(store, keyed())
-    assert store.add_documents([keyed()]) == [DocumentOutcome(Kept.PRESENT, first)]
-    assert store.add_documents([keyed(body_hash="2")]) == [DocumentOutcome(Kept.KEY_TAKEN, first)]
+    assert store.add_documents([keyed()]) == [Outcome(Kept.PRESENT, first)]
+    assert store.add_documents([keyed(body_hash="2")]) == [Outcome(Kept.KEY_TAKEN, first)]
     for elsewhere in ({"project": "other"}, {"entity": "other"}, {"idempotency_key": "j"}):
         add(store, keyed(**elsewhere))
     assert store.delete_documents(kind, "acme", "demo", [first]) == 1

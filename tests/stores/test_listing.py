@@ -45,7 +45,7 @@ def score(run: str | None, prediction: str = "p", scorer: str = "s", **changes: 
 
 def add_scores(store: Store, *scores: Score) -> list[str]:
     outcomes = store.add_missing(scores, partial=False)
-    return [outcome.score_id for outcome in outcomes]
+    return [outcome.id for outcome in outcomes]
 
 
 def named(store: Store, before: str | None = None, limit: int = 100) -> list[str]:

@@ -176,7 +176,7 @@ def test_pages_are_read_whole_and_miss_and_repeat_nothing(
     ids: list[str] = []
     for _ in range(8):
         assert read(store, ids) == ids
-        ids.append(store.add_score(a_score()).score_id)
+        ids.append(store.add_score(a_score()).id)
 
 
 LARGE_LEAF = {"path": "x" * 200, "kind": "text", "text": "x" * 800}
@@ -555,9 +555,9 @@ def test_without_transactions_a_retry_completes_a_score_whose_key_was_taken(
     outcome = standalone.add_score(score)
     assert outcome.kept is Kept.CREATED
     (taken,) = standalone._database["unique_keys"].find()
-    assert taken["id"] == outcome.score_id
+    assert taken["id"] == outcome.id
     assert standalone.add_score(score) == replace(outcome, kept=Kept.PRESENT)
-    assert standalone.list_score_ids(ScoreQuery("acme", "demo")) == [outcome.score_id]
+    assert standalone.list_score_ids(ScoreQuery("acme", "demo")) == [outcome.id]
 
 
 def test_without_transactions_a_retry_completes_a_copy_whose_key_was_taken(
@@ -606,7 +606,7 @@ def test_a_score_whose_write_broke_off_is_stored_once(
     store = opened(mongodb_uri)
     store.prepare()
     breaking(store, monkeypatch, arrives)
-    score_id = store.add_score(a_score(score_id=UNASSIGNED)).score_id
+    score_id = store.add_score(a_score(score_id=UNASSIGNED)).id
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == [score_id]
 
 
@@ -627,7 +627,7 @@ def test_a_key_that_is_stored_is_present_also_after_the_connection_broke(
     first = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
     breaking(store, monkeypatch, 0)
     again = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
-    assert again == Outcome(Kept.PRESENT, first.score_id)
+    assert again == Outcome(Kept.PRESENT, first.id)
 
 
 def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:

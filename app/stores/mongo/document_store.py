@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreDamaged, StoreUnavailable
 from app.ids import new_id
-from app.stores.base import DocumentOutcome, DocumentQuery, Fields, Kept
+from app.stores.base import DocumentQuery, Fields, Kept, Outcome
 from app.stores.covered import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -62,14 +62,14 @@ MAJORITY = ReadConcern("majority")
 class MongoDocuments(MongoDeletions):
     """The part of the MongoDB store that keeps documents, each kind in a collection of its own."""
 
-    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    def add_documents(self, documents: Sequence[Document]) -> list[Outcome]:
         self._prepare_once()
         if not documents:
             return []
         self._remove_covered(documents)
         collection, made = self._with_ids(documents)
 
-        def add(session: ClientSession) -> list[DocumentOutcome]:
+        def add(session: ClientSession) -> list[Outcome]:
             return add_new_documents(collection, made, session, partial=False)
 
         with our_errors():
@@ -201,7 +201,7 @@ class MongoDocuments(MongoDeletions):
             return in_transaction_if_possible(self._client, delete)
 
 
-def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
+def _add_one(collection: Documents, document: Document) -> Outcome:
     """Add a document, or compare it with the one that has its id or key, once that is durable."""
     if document.idempotency_key is not None or is_too_large(_to_bson(document)):
         (outcome,) = _compare(collection, [document])
@@ -217,7 +217,7 @@ def _add_one(collection: Documents, document: Document) -> DocumentOutcome:
                 return outcome
             time.sleep(REPEAT_SECONDS)
         else:
-            return DocumentOutcome(Kept.CREATED, named.id)
+            return Outcome(Kept.CREATED, named.id)
     raise StoreUnavailable("a document with this id or idempotency key is still being stored")
 
 
@@ -262,7 +262,7 @@ def _insert(collection: Documents, bson: dict[str, Any]) -> None:
 
 def add_new_documents(
     collection: Documents, documents: Sequence[Document], session: ClientSession, *, partial: bool
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Add the documents of one kind that are not stored, in the caller's transaction.
 
     All documents have ids. With `partial`, as `add_accepted` does, otherwise as `add_documents`
@@ -280,7 +280,7 @@ def add_new_documents(
 
 def add_documents_one_by_one(
     collection: Documents, documents: Sequence[Document], *, partial: bool
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Add them on a server without transactions. Raises StoreUnavailable."""
     outcomes = _compare(collection, documents, partial=partial)
     ids: dict[str, str] = {}
@@ -295,7 +295,7 @@ def add_documents_one_by_one(
 def _new(
     collection: Documents,
     documents: Sequence[Document],
-    outcomes: Sequence[DocumentOutcome],
+    outcomes: Sequence[Outcome],
     session: ClientSession | None = None,
     *,
     partial: bool,
@@ -316,7 +316,7 @@ def _compare(
     session: ClientSession | None = None,
     *,
     partial: bool = False,
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Compare documents with stored ones; without a session, with those that a majority has."""
     if session is None:
         collection = collection.with_options(read_concern=MAJORITY)

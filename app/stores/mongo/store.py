@@ -27,7 +27,6 @@ from pymongo.read_concern import ReadConcern
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
     Changes,
-    DocumentOutcome,
     Extent,
     Outcome,
     ScoreQuery,
@@ -135,7 +134,7 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
 
     def add_accepted(
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
-    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+    ) -> tuple[list[list[Outcome]], list[Outcome]]:
         self._prepare_once()
         for documents in groups:
             self._remove_covered(documents)
@@ -143,7 +142,7 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
         named = [self._with_ids(documents) for documents in groups]
         made = with_ids(scores)
 
-        def add(session: ClientSession) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+        def add(session: ClientSession) -> tuple[list[list[Outcome]], list[Outcome]]:
             added = [add_new_documents(*each, session, partial=True) for each in named]
             return added, add_new_scores(self._scores, scores, made, session, partial=True)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.ids import next_id
-from app.stores.base import DocumentOutcome, DocumentQuery, Fields, Kept
+from app.stores.base import DocumentQuery, Fields, Kept, Outcome
 from app.stores.commits import GroupCommit
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -48,11 +48,11 @@ class SqliteDocuments(SqliteDeletions):
     def _begin_documents(self) -> None:
         self._document_commits = GroupCommit(self._add_groups)
 
-    def add_documents(self, documents: Sequence[Document]) -> list[DocumentOutcome]:
+    def add_documents(self, documents: Sequence[Document]) -> list[Outcome]:
         self._db()
         return self._document_commits.submit(documents) if documents else []
 
-    def _add_groups(self, groups: Sequence[Sequence[Document]]) -> list[list[DocumentOutcome]]:
+    def _add_groups(self, groups: Sequence[Sequence[Document]]) -> list[list[Outcome]]:
         """Add the documents of several calls in one transaction, each call all or none of them."""
         with self._db().transaction() as connection:
             return [add_new(connection, documents, partial=False) for documents in groups]
@@ -145,7 +145,7 @@ class SqliteDocuments(SqliteDeletions):
 
 def add_new(
     connection: sqlite3.Connection, documents: Sequence[Document], *, partial: bool
-) -> list[DocumentOutcome]:
+) -> list[Outcome]:
     """Add the documents of one kind that are not stored, in the caller's transaction.
 
     With `partial`, as `add_accepted` does, otherwise as `add_documents` does.

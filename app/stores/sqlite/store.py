@@ -27,7 +27,6 @@ from app.ids import AFTER_ALL, utc_text
 from app.stores.base import (
     START,
     Changes,
-    DocumentOutcome,
     Extent,
     Kept,
     Outcome,
@@ -122,7 +121,7 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
 
     def add_accepted(
         self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
-    ) -> tuple[list[list[DocumentOutcome]], list[Outcome]]:
+    ) -> tuple[list[list[Outcome]], list[Outcome]]:
         rows = [new_row(score) for score in scores]
         with self._db().transaction() as connection:
             added = [add_new(connection, documents, partial=True) for documents in groups]
