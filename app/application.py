@@ -35,7 +35,7 @@ from app.logs import configure_logging
 from app.metrics import Metrics
 from app.services.clearing import Clearing
 from app.services.health import Readiness
-from app.services.keys import KeyRing, KeyUses
+from app.services.key_ring import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
 from app.stores.measured import MeasuredStore

@@ -11,7 +11,7 @@ from flask import current_app
 from app.metrics import Metrics
 from app.services.clearing import Clearing
 from app.services.health import Readiness
-from app.services.keys import KeyRing, KeyUses
+from app.services.key_ring import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, Limit
 from app.stores.base import Store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.errors import StoreUnavailable
 from app.keytext import decode_key, has_short_last_part
-from app.services.keys import KeyRing
+from app.services.key_ring import KeyRing
 from app.stores.base import Store
 from app.stores.checks import FAIL, OK, WARN, CheckResult
 from app.stores.sqlite.files import user_name

@@ -13,7 +13,7 @@ from app.services.evaluation_runs import imported_run
 from app.services.predictions import imported_prediction
 from app.services.scores import imported_score
 from app.stores.base import Kept, Outcome, Store
-from app.stores.covered import run_of
+from app.stores.deletions import run_of
 from app.stores.model import DOCUMENTS, ApiKey, Document, Score
 
 POSITION_BITS = 14

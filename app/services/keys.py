@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import hmac
 import logging
-import os
 import re
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +18,6 @@ from app.errors import (
     InvalidKeySetting,
     NotAuthenticated,
     NotFound,
-    ScorelineError,
     TooManyKeys,
 )
 from app.ids import new_id, utc_text
@@ -42,11 +36,6 @@ ROLES: dict[str, frozenset[str]] = {
     "admin": frozenset({"create", "read", "change", "delete", "import", "keys"}),
 }
 """The actions that each role allows."""
-
-FRESH_SECONDS = 0.5
-"""How long a process caches a key; a revoked key stops working within this time."""
-
-MAX_KNOWN_KEYS = 10_000
 
 MAX_KEYS_IN_USE = 10_000
 """How many API keys may be in use in one store."""
@@ -77,9 +66,6 @@ SETTINGS_KEY_ID = "admin"
 
 NOT_STORED = {COMMAND_LINE.key_id, FIRST_START.key_id, SETTINGS_KEY_ID}
 """The ids of callers whose keys are not in the store."""
-
-WRITE_USES_SECONDS = 60.0
-"""How long a process waits between two writes of key uses."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ def _check_in_use(store: Store, caller: ApiKey) -> None:
     if caller.key_id in NOT_STORED:
         return
     key = store.find_key(caller.key_hash)
-    if key is None or not _is_in_use(key):
+    if key is None or not is_in_use(key):
         raise NotAuthenticated
 
 
@@ -167,7 +153,7 @@ def revoke_key(
     """
     known = {key.key_id: key for key in _walk_keys(store, caller)}
     key = known.get(key_id)
-    created = [each for each in _created_with(key_id, known.values()) if _is_in_use(each)]
+    created = [each for each in _created_with(key_id, known.values()) if is_in_use(each)]
     if key is None or (key.revoked_at and not (cascade and created)):
         raise NotFound(f"no key {key_id} is in use")
     was_revoked = key.revoked_at is not None
@@ -181,7 +167,7 @@ def revoke_key(
                 also_revoked += 1
         # One of them may have created another in the meantime.
         keys = _walk_keys(store, caller)
-        created = [each for each in _created_with(key_id, keys) if _is_in_use(each)]
+        created = [each for each in _created_with(key_id, keys) if is_in_use(each)]
     return Revoked(key, was_revoked, also_revoked, len(created))
 
 
@@ -230,109 +216,8 @@ def _may_grant(caller: ApiKey, key: ApiKey) -> bool:
     return within and not outlives and ROLES[key.role] <= ROLES[caller.role]
 
 
-class KeyRing:
-    """Finds keys in use, and caches those of the store for FRESH_SECONDS."""
-
-    def __init__(
-        self,
-        store: Store,
-        admin_secret: str = "",
-        note_use: Callable[[str], None] = lambda _key_id: None,
-    ) -> None:
-        self._store = store
-        self._note_use = note_use
-        self._admin = _settings_key(admin_secret) if admin_secret else None
-        self._known: dict[str, tuple[float, ApiKey]] = {}
-        self._lock = threading.Lock()
-
-    def find(self, secret: str) -> ApiKey | None:
-        """Return the key in use with this secret, or None; all wrong secrets cost the same work."""
-        digest = _digest(secret)
-        if self._admin and hmac.compare_digest(self._admin.key_hash, digest):
-            return self._admin
-        key = self._look_up(digest)
-        if not secret or key is None or not hmac.compare_digest(key.key_hash, digest):
-            return None
-        return key
-
-    def _look_up(self, digest: str) -> ApiKey | None:
-        """Return the key in use with this hash, or None. Only keys in use are cached."""
-        now = time.monotonic()
-        known = self._known.get(digest)
-        if known and now - known[0] < FRESH_SECONDS and _is_in_use(known[1]):
-            return known[1]
-        key = self._store.find_key(digest)
-        if key is None or not _is_in_use(key):
-            return None
-        self._remember(digest, now, key)
-        self._note_use(key.key_id)
-        return key
-
-    def _remember(self, digest: str, now: float, key: ApiKey) -> None:
-        with self._lock:
-            if len(self._known) >= MAX_KNOWN_KEYS:
-                self._known.clear()
-            self._known[digest] = (now, key)
-
-
-class KeyUses:
-    """Records in memory when keys are used, and writes that to the store once a minute at most.
-
-    Each process writes on a thread that starts with its first use, so it works before and after a
-    fork. A clean exit writes what is pending; a kill loses the last minute.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._begin()
-
-    def _begin(self) -> None:
-        """Start empty: what a parent process has recorded, the parent itself writes."""
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._noted: dict[str, datetime] = {}
-        self._any = threading.Event()
-        self._writer: threading.Thread | None = None
-
-    def note(self, key_id: str) -> None:
-        """Record that this key is used now, without a call to the store."""
-        if self._process != os.getpid():
-            self._begin()
-        with self._lock:
-            self._noted[key_id] = utc_now()
-            if self._writer is None:
-                self._start()
-        self._any.set()
-
-    def _start(self) -> None:
-        self._writer = threading.Thread(target=self._keep_writing, name="key-uses", daemon=True)
-        self._writer.start()
-        atexit.register(self.write)
-
-    def _keep_writing(self) -> None:
-        while self._any.wait():
-            self.write()
-            time.sleep(WRITE_USES_SECONDS)
-
-    def write(self) -> None:
-        """Write all recorded uses to the store, and keep them if it does not answer."""
-        if self._process != os.getpid():
-            return  # A child that exits without a use of its own has nothing to write.
-        with self._lock:
-            noted, self._noted = self._noted, {}
-            self._any.clear()
-        if not noted:
-            return
-        try:
-            self._store.note_key_uses(noted)
-        except ScorelineError as error:
-            log.warning("the last use of %d keys is not written yet: %s", len(noted), error)
-            with self._lock:
-                self._noted = {**noted, **self._noted}
-            self._any.set()
-
-
-def _is_in_use(key: ApiKey) -> bool:
+def is_in_use(key: ApiKey) -> bool:
+    """Return whether a key is neither revoked nor expired."""
     if key.revoked_at:
         return False
     return key.expires_at is None or datetime.now(UTC) < key.expires_at
@@ -374,7 +259,7 @@ def new_key(
         role,
         scope,
         owner,
-        _digest(secret),
+        digest_of(secret),
         now,
         expires_at=expires_at,
         created_by=created_by,
@@ -393,7 +278,7 @@ def describe(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _settings_key(secret: str) -> ApiKey:
+def settings_key(secret: str) -> ApiKey:
     """Return the administrator's key in SCORELINE_ADMIN_KEY, which is not stored."""
     return replace(new_key(secret, *ADMINISTRATOR), key_id=SETTINGS_KEY_ID)
 
@@ -414,7 +299,7 @@ def _covers(scope: str, entity: str, project: str) -> bool:
     return scope in ("*", f"{entity}/*", f"{entity}/{project}")
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
     """Return the SHA-256 of a secret; 256 random bits need no slower hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.services.keys import KeyUses
+from app.services.key_ring import KeyUses
 
 SECONDS = 30.0
 
@@ -69,7 +69,7 @@ class Pauses:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     made = Pauses()
-    monkeypatch.setattr("app.services.keys.time", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr("app.services.key_ring.time", SimpleNamespace(sleep=made.sleep))
     return made
 
 
@@ -124,7 +124,7 @@ def test_a_clean_exit_writes_the_noted_uses(
 ) -> None:
     at_exit: list[Any] = []
     fake = SimpleNamespace(register=at_exit.append)
-    monkeypatch.setattr("app.services.keys.atexit", fake)
+    monkeypatch.setattr("app.services.key_ring.atexit", fake)
     uses.note("a")
     store.written.get(timeout=SECONDS)
     pauses.wait()

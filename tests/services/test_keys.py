@@ -25,8 +25,9 @@ from app.errors import (
 )
 from app.logs import JsonFormatter
 from app.schemas import keys as schema
-from app.services import keys
-from app.services.keys import COMMAND_LINE, KeyRing, create_key, list_keys, revoke_key
+from app.services import key_ring, keys
+from app.services.key_ring import KeyRing
+from app.services.keys import COMMAND_LINE, create_key, list_keys, revoke_key
 from app.startup import ensure_admin_key
 from app.stores.base import Store
 from app.stores.model import ApiKey
@@ -100,9 +101,9 @@ def test_a_revoked_key_stops_working_when_it_is_no_longer_fresh(
     ring = KeyRing(store)
     assert ring.find(secret) == key
     revoke_key(store, key.key_id)
-    monkeypatch.setattr(keys, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(key_ring, "FRESH_SECONDS", 0.0)
     assert ring.find(secret) is None
-    assert keys.FRESH_SECONDS < 1
+    assert key_ring.FRESH_SECONDS < 1
 
 
 def test_an_unknown_key_cannot_be_revoked(store: Store) -> None:
@@ -111,7 +112,7 @@ def test_an_unknown_key_cannot_be_revoked(store: Store) -> None:
 
 
 def test_memory_for_known_keys_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "MAX_KNOWN_KEYS", 3)
+    monkeypatch.setattr(key_ring, "MAX_KNOWN_KEYS", 3)
     ring = KeyRing(store)
     for _ in range(10):
         _, secret = create_key(store, name="n", role="read", scope="*")
@@ -387,7 +388,7 @@ def test_an_expired_key_is_invalid_even_while_it_is_cached(
     key, secret = create_key(store, name="n", role="read", scope="*", expires_at=end)
     counting = CountingStore(store)
     ring = KeyRing(counting)  # type: ignore[arg-type]
-    monkeypatch.setattr(keys, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(key_ring, "FRESH_SECONDS", 3600.0)
     monkeypatch.setattr(keys, "datetime", Clock)
     Clock.moment = end - timedelta(milliseconds=1)
     assert [ring.find(secret), ring.find(secret), counting.lookups] == [key, key, 1]

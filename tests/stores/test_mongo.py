@@ -22,7 +22,7 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
 from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge, Unsupported
-from app.services.keys import KeyRing
+from app.services.key_ring import KeyRing
 from app.stores import open_store
 from app.stores.base import Kept, Outcome, ScoreQuery
 from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score

@@ -24,7 +24,7 @@ from app.errors import (
     TooLarge,
 )
 from app.ids import utc_text
-from app.services.keys import KeyRing
+from app.services.key_ring import KeyRing
 from app.stores.base import FIELDS, ScoreQuery
 from app.stores.model import ApiKey
 from app.stores.sqlite.connections import our_errors

@@ -14,14 +14,17 @@ from pymongo.collection import Collection
 
 from app.errors import StoreUnavailable, TooLarge
 from app.ids import AFTER_ALL, new_id
-from app.stores.covered import Item, by_project, check_not_covered, names_of
 from app.stores.deletions import (
     LEASE_SECONDS,
     MAX_FINISHED,
     Deleted,
     Deletion,
+    Item,
     RunExtent,
+    by_project,
+    check_not_covered,
     deletion_of,
+    names_of,
 )
 from app.stores.model import Score
 from app.stores.mongo.documents import ORDER_FIELDS

@@ -17,7 +17,7 @@ from pymongo.read_concern import ReadConcern
 from app.errors import StoreDamaged, StoreUnavailable
 from app.ids import new_id
 from app.stores.base import DocumentQuery, Fields, Kept, Outcome
-from app.stores.covered import is_covered, run_of
+from app.stores.deletions import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
     Key,

@@ -33,7 +33,7 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
-from app.stores.covered import is_covered
+from app.stores.deletions import is_covered
 from app.stores.documents import PRIMARY_KEY
 from app.stores.model import Document, Score
 from app.stores.mongo.changes import read_changes

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.ids import AFTER_ALL, next_id, utc_text
-from app.stores.covered import by_project, check_not_covered, names_of
 from app.stores.deletions import (
     LEASE_SECONDS,
     MAX_FINISHED,
     Deleted,
     Deletion,
     RunExtent,
+    by_project,
+    check_not_covered,
     deletion_of,
+    names_of,
 )
 from app.stores.model import Document, Score
 from app.stores.sqlite.connections import SqlitePart
