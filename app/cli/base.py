@@ -121,6 +121,18 @@ def interruptible(message: str) -> Iterator[None]:
         fail(f"interrupted; {message}", INTERRUPTED)
 
 
+def check_confirmable(*, is_used: bool = False) -> None:
+    """Exit if nobody can be asked for confirmation, also because standard input `is_used`."""
+    if is_used or sys.stdin is None or not sys.stdin.isatty():
+        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+
+
+def confirm(what: str) -> None:
+    """Ask whether to delete `what`; exit if the answer is no, or nobody can be asked."""
+    check_confirmable()
+    click.confirm(f"Delete {what} permanently?", abort=True, err=True)
+
+
 def flush() -> None:
     """Flush standard output. Raises OSError."""
     if sys.stdout is not None:

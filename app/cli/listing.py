@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
 import click
 
 from app.cli.base import Group, fail, note, table, write
-from app.cli.client import Client, ServiceClient
-from app.cli.project import project_options, service_options
+from app.cli.client import Client, Filters, ServiceClient
+from app.cli.project import list_options, project_options, service_options
 
 ROWS = 100
 """The most rows in a table without --limit; `--json` prints all."""
@@ -20,13 +20,25 @@ PROJECT_COLUMNS = ("entity", "project", "created_at", "runs", "predictions", "sc
 SCORER_COLUMNS = ("scorer_name", "created_at", "scores", "references", "leaves")
 
 
-def show_lines(
-    lines: Iterator[bytes], columns: Sequence[str], limit: int | None, *, as_json: bool
+def show_list(
+    client: ServiceClient,
+    url: str,
+    columns: Sequence[str],
+    filters: Filters = (),
+    limit: int | None = None,
+    *,
+    as_json: bool,
+    cell: Callable[[str, Any], str] = lambda _name, value: cell_text(value),
 ) -> bool:
-    """Print JSON lines, or `columns` of them as a table; return whether there is any line."""
+    """Print a list of the service: all as JSON lines, or `columns` of the first ROWS as a table.
+
+    Returns whether there was anything to print, or nothing was asked for.
+    """
+    most = limit if as_json or limit is not None else ROWS + 1
+    lines = client.read_list(url, columns[0], filters, most)
     first = next(lines, None)
     if first is None:
-        return False
+        return limit == 0
     found = chain([first], lines)
     if as_json:
         for line in found:
@@ -34,13 +46,14 @@ def show_lines(
         return True
     rows = [json.loads(line) for line in found]
     shown = ROWS if limit is None else limit
-    table(columns, [[_cell(row[name]) for name in columns] for row in rows[:shown]])
+    table(columns, [[cell(name, row[name]) for name in columns] for row in rows[:shown]])
     if len(rows) > shown:
         note(f"only the first {shown} are shown; use --limit for more, --json for all")
     return True
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """Return a value as the text of a cell."""
     if value is None:
         return "-"
     if isinstance(value, list):
@@ -62,16 +75,14 @@ def projects() -> None:
 
 @projects.command("list")
 @service_options
-@click.option("--limit", type=click.IntRange(min=0), help="The most projects to return.")
-@click.option("--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does.")
+@list_options
 def projects_list(client: ServiceClient, limit: int | None, *, as_json: bool) -> None:
     """List projects with their counts, newest first.
 
     Example: scoreline projects list
     """
-    most = limit if as_json or limit is not None else ROWS + 1
-    lines = client.read_list(f"{client.url}/v1/projects", PROJECT_COLUMNS[0], limit=most)
-    if not show_lines(lines, PROJECT_COLUMNS, limit, as_json=as_json) and limit != 0:
+    url = f"{client.url}/v1/projects"
+    if not show_list(client, url, PROJECT_COLUMNS, limit=limit, as_json=as_json):
         fail("no project that the key may read", 1)
 
 
@@ -83,16 +94,14 @@ def scorers() -> None:
 @scorers.command("list")
 @project_options
 @click.option("--run", help="Only scorers with scores in this run, and what they are there.")
-@click.option("--limit", type=click.IntRange(min=0), help="The most scorers to return.")
-@click.option("--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does.")
+@list_options
 def scorers_list(client: Client, run: str | None, limit: int | None, *, as_json: bool) -> None:
     """List scorers with their references and leaves, newest first.
 
     Example: scoreline scorers list --project acme/demo --run nightly-1
     """
     filters = [("run", run)] if run is not None else []
-    most = limit if as_json or limit is not None else ROWS + 1
-    lines = client.read_list(f"{client.lists_url}/scorers", SCORER_COLUMNS[0], filters, most)
-    if not show_lines(lines, SCORER_COLUMNS, limit, as_json=as_json) and limit != 0:
+    url = f"{client.lists_url}/scorers"
+    if not show_list(client, url, SCORER_COLUMNS, filters, limit, as_json=as_json):
         of_run = f" of run {run}" if run is not None else ""
         fail(f"no scorers{of_run} in {client.project}", 1)

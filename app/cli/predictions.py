@@ -6,8 +6,8 @@ import click
 
 from app.cli.base import Group, fail, note
 from app.cli.client import Client
-from app.cli.listing import ROWS, show_lines
-from app.cli.project import project_options
+from app.cli.listing import show_list
+from app.cli.project import list_options, project_options
 
 COLUMNS = ("prediction_id", "example_id", "trial", "model", "created_at", "error", "num_scores")
 
@@ -26,8 +26,7 @@ def predictions() -> None:
     "run --of whose examples this run lacks, one for each.",
 )
 @click.option("--of", help="The run with the examples, for --missing example.")
-@click.option("--limit", type=click.IntRange(min=0), help="The most predictions to return.")
-@click.option("--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does.")
+@list_options
 def predictions_list(
     client: Client, limit: int | None, *, as_json: bool, **given: str | None
 ) -> None:
@@ -39,9 +38,8 @@ def predictions_list(
     --json
     """
     filters = [(name, value) for name, value in given.items() if value is not None]
-    most = limit if as_json or limit is not None else ROWS + 1
-    lines = client.read_list(f"{client.lists_url}/predictions", COLUMNS[0], filters, most)
-    if show_lines(lines, COLUMNS, limit, as_json=as_json) or limit == 0:
+    url = f"{client.lists_url}/predictions"
+    if show_list(client, url, COLUMNS, filters, limit, as_json=as_json):
         return
     if given["missing"] is None:
         fail(f"no predictions of run {given['run']} in {client.project}", 1)

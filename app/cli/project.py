@@ -128,6 +128,19 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(command, FILTERS)
 
 
+LIST = (
+    click.option("--limit", type=click.IntRange(min=0), help="The most to return."),
+    click.option(
+        "--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does."
+    ),
+)
+
+
+def list_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --limit and --json to a command that prints a list."""
+    return _with_options(command, LIST)
+
+
 def why_no_scores(client: Client, run: str | None) -> str | None:
     """Return a message if the project or this run has no scores; otherwise None."""
     if not list(client.lines({}, 1)):

@@ -23,7 +23,7 @@ Exit codes:
 """
 
 COMMANDS = {
-    "doctor": ("app.cli.store:doctor", "Check settings, store and keys."),
+    "doctor": ("app.cli.doctor:doctor", "Check settings, store and keys."),
     "export": ("app.cli.transfers:export", "Export scores as JSON lines, CSV or Parquet."),
     "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
     "import": ("app.cli.transfers:import_", "Import exports of Scoreline and other services."),

@@ -12,6 +12,7 @@ import click
 from app.cli.base import (
     Group,
     ServiceError,
+    confirm,
     counted,
     fail,
     interruptible,
@@ -21,8 +22,8 @@ from app.cli.base import (
     write_json,
 )
 from app.cli.client import Client
-from app.cli.listing import ROWS, show_lines
-from app.cli.project import project_options
+from app.cli.listing import show_list
+from app.cli.project import list_options, project_options
 
 COLUMNS = (
     *("evaluation_run_id", "name", "status", "model", "created_at"),
@@ -49,8 +50,7 @@ def runs() -> None:
 @click.option("--archived", type=click.Choice(["true", "false", "all"]), help="Default: false.")
 @click.option("--created-at-from", help="Only runs created at or after this time.")
 @click.option("--created-at-to", help="Only runs created before this time.")
-@click.option("--limit", type=click.IntRange(min=0), help="The most runs to return.")
-@click.option("--json", "as_json", is_flag=True, help="Print all as JSON lines, as the API does.")
+@list_options
 def runs_list(
     client: Client, attribute: tuple[str, ...], limit: int | None, *, as_json: bool, **given: str
 ) -> None:
@@ -60,9 +60,8 @@ def runs_list(
     """
     filters = [(name, value) for name, value in given.items() if value is not None]
     filters += [("attribute", each) for each in attribute]
-    most = limit if as_json or limit is not None else ROWS + 1
-    lines = client.read_list(f"{client.lists_url}/runs", COLUMNS[0], filters, most)
-    if not show_lines(lines, COLUMNS, limit, as_json=as_json) and limit != 0:
+    url = f"{client.lists_url}/runs"
+    if not show_list(client, url, COLUMNS, filters, limit, as_json=as_json):
         fail(
             "no runs match" if filters else f"no runs in {client.project} that are not archived", 1
         )
@@ -148,12 +147,9 @@ def runs_delete(client: Client, run_ids: tuple[str, ...], *, yes: bool, as_json:
 
     Example: scoreline runs delete --project acme/demo --yes nightly-1 nightly-2
     """
-    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
-        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
     ids = list(dict.fromkeys(run_ids))
     if not yes:
-        whole = f"{counted(len(ids), 'run')} with all predictions and scores"
-        click.confirm(f"Delete {whole} permanently?", abort=True, err=True)
+        confirm(f"{counted(len(ids), 'run')} with all predictions and scores")
     totals: Counter[str] = Counter()
     with interruptible("run the same command to delete the rest"):
         for run_id in ids:

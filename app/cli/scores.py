@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import click
@@ -18,6 +17,8 @@ from app.cli.base import (
     ServiceError,
     ServiceUnreachable,
     bar,
+    check_confirmable,
+    confirm,
     counted,
     fail,
     flush,
@@ -29,12 +30,10 @@ from app.cli.base import (
     write_json,
 )
 from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client
-from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.files import InputFile, Line, next_batch
+from app.cli.listing import show_list
 from app.cli.project import filter_options, project_options, report_no_scores, why_no_scores
 from app.cli.sending import Journal, LineKeys, reject, report, send
-
-ROWS = 100
-"""The most scores in a table without --limit; `--json` prints all."""
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
 FIELDS = {
@@ -95,21 +94,9 @@ def scores_list(
     given += [("where", condition) for condition in where]
     given += [("current", "true")] if current else []
     given += [] if failed is None else [("failed", str(failed).lower())]
-    most = limit if as_json or limit is not None else ROWS + 1
-    lines = client.read_list(client.scores_url, "score_id", given, most)
-    first = next(lines, None)
-    if first is None and limit != 0:
+    url = client.scores_url
+    if not show_list(client, url, COLUMNS, given, limit, as_json=as_json, cell=_cell):
         report_no_scores(client, filters["evaluation_run_id"])
-    elif first is not None and as_json:
-        write(first + b"\n")
-        for line in lines:
-            write(line + b"\n")
-    elif first is not None:
-        found = [first, *lines]
-        shown = ROWS if limit is None else limit
-        table(COLUMNS, [_row(json.loads(line)) for line in found[:shown]])
-        if len(found) > shown:
-            note(f"only the first {shown} are shown; use --limit for more, --json for all")
 
 
 @scores.command("get")
@@ -146,7 +133,8 @@ def scores_history(client: Client, score_id: str, *, as_json: bool) -> None:
     if as_json:
         write(b"".join(line + b"\n" for line in lines))
     else:
-        table(COLUMNS, [_row(json.loads(line)) for line in lines])
+        found = [json.loads(line) for line in lines]
+        table(COLUMNS, [[_cell(name, score[name]) for name in COLUMNS] for score in found])
 
 
 @scores.command("delete")
@@ -163,14 +151,14 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool, as_j
     Example: scoreline scores delete --project acme/demo --yes SCORE_ID SCORE_ID
     """
     from_stdin = score_ids == ("-",)
-    if not yes and (from_stdin or sys.stdin is None or not sys.stdin.isatty()):
-        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+    if not yes:
+        check_confirmable(is_used=from_stdin)
     ids = list(score_ids)
     if from_stdin:
         ids = InputFile("-").opened.read().decode(errors="replace").split()
     ids = list(dict.fromkeys(ids))
     if not yes:
-        click.confirm(f"Delete {counted(len(ids), 'score')} permanently?", abort=True, err=True)
+        confirm(counted(len(ids), "score"))
     deleted = 0
     interruption = interruptible("run the same command to delete the rest")
     with interruption, bar(len(ids), "deleting") as advance:
@@ -227,14 +215,14 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
     ):
         advance(progress.offset)
         lines = source.lines(progress.lines)
-        while batch := next_lines(lines, batch_size):
+        while batch := next_batch(lines, batch_size, lambda line: len(line.raw)):
             keyed = []
             for line in batch:
                 if line.error is not None:
                     reject(f"{line.position}, {line.error}", progress)
                 elif not line.is_blank:
                     keyed.append((line.position, adding.keyed(line)))
-            send(client.add, _num_replayed, keyed, progress)
+            send(client.add, "num_replayed", keyed, progress)
             journal.sent([line.raw for line in batch])
             advance(sum(len(line.raw) for line in batch))
         journal.finish()
@@ -260,22 +248,6 @@ class _Adding:
         key = self._keys.key_of(line.content)
         comma = b"," if line.content else b""
         return b'{"%b":"%b"%b%b' % (KEY.encode(), key.encode(), comma, line.text[1:])
-
-
-def next_lines(lines: Iterator[Line], most: int) -> list[Line]:
-    """Return at most `most` lines, of about BATCH_BYTES together."""
-    batch: list[Line] = []
-    size = 0
-    for line in islice(lines, most):
-        batch.append(line)
-        size += len(line.raw)
-        if size >= BATCH_BYTES:
-            break
-    return batch
-
-
-def _num_replayed(response: dict[str, Any]) -> int:
-    return int(response["num_replayed"])
 
 
 @scores.command("follow")
@@ -362,6 +334,5 @@ def _delay_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _row(score: dict[str, Any]) -> list[str]:
-    texts = {**score, "value": json.dumps(score["value"], ensure_ascii=False)}
-    return [texts[name] or "-" for name in COLUMNS]
+def _cell(name: str, value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if name == "value" else value or "-"

@@ -155,13 +155,13 @@ class LineKeys:
 
 def send(
     call: Callable[[Sequence[bytes]], dict[str, Any]],
-    count_present: Callable[[dict[str, Any]], int],
+    present_field: str,
     lines: Sequence[Outgoing],
     progress: Progress,
 ) -> None:
     """Send lines with `call`, count the results in `progress`, and report rejected lines.
 
-    `count_present` returns how many scores of a response already existed. A batch that the service
+    `present_field` of a response has how many scores already existed. A batch that the service
     refuses as too large is sent again in halves.
     """
     if not lines:
@@ -176,17 +176,17 @@ def send(
             return
         middle = len(lines) // 2
         for half in (lines[:middle], lines[middle:]):
-            send(call, count_present, half, progress)
+            send(call, present_field, half, progress)
         return
     # Send again the lines whose errors were left out, few enough to get all their errors.
-    again = _count(response, count_present, lines, progress)
+    again = _count(response, present_field, lines, progress)
     for start in range(0, len(again), MAX_ERRORS):
-        send(call, count_present, again[start : start + MAX_ERRORS], progress)
+        send(call, present_field, again[start : start + MAX_ERRORS], progress)
 
 
 def _count(
     response: dict[str, Any],
-    count_present: Callable[[dict[str, Any]], int],
+    present_field: str,
     lines: Sequence[Outgoing],
     progress: Progress,
 ) -> list[Outgoing]:
@@ -199,7 +199,7 @@ def _count(
         for line, result in zip(lines, results, strict=True)
         if "detail" in result
     ]
-    present = count_present(response)
+    present = int(response[present_field])
     progress.present += present
     progress.created += len(lines) - len(rejected) - present
     unexplained = []

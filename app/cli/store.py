@@ -1,4 +1,4 @@
-"""`scoreline store` and `scoreline doctor`: back up, restore, copy and check a store."""
+"""`scoreline store`: back up, restore, copy, prune and shard a store."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from app.cli.base import (
-    Command,
     Group,
+    check_confirmable,
+    confirm,
     counted,
     fail,
     interruptible,
@@ -24,18 +24,14 @@ from app.cli.base import (
     write_json,
 )
 from app.cli.pruning import Pruning, amount, moment_before, place_of, report_pruned
-from app.errors import Conflict, ScorelineError, StoreRefused, StoreUnavailable
+from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
-from app.services import doctor as service
 from app.services.copies import Copied, CopiedDocuments, copy_store
-from app.services.limits import open_limit
 from app.services.retention import projects_of
 from app.stores import embedded_file, open_store, printable_url, shard_store
 from app.stores.base import Store
-from app.stores.checks import FAIL, OK, CheckResult
 from app.stores.sqlite.backup import back_up
 from app.stores.sqlite.backup import restore as restore_backup
-from app.tracing import TracingUnavailable, check
 from config.settings import SettingsError, read_settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -168,15 +164,15 @@ def prune(
     Example: scoreline store prune --older-than 90d --project acme/demo --dry-run
     """
     moment, places = moment_before(older_than), [place_of(each) for each in projects]
-    if not (dry_run or yes) and (sys.stdin is None or not sys.stdin.isatty()):
-        fail("cannot ask for confirmation here; use --yes to delete without asking", 2)
+    if not (dry_run or yes):
+        check_confirmable()
     url = _store_url()
     with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
         pruning = Pruning(opened, places or projects_of(opened), moment, archived=archived)
         if dry_run or not yes:
             found = pruning.count()
         if not (dry_run or yes):
-            click.confirm(f"Delete {amount(found)} permanently?", abort=True, err=True)
+            confirm(amount(found))
         if not dry_run:
             found = pruning.prune()
     report_pruned(found, moment, dry_run=dry_run, as_json=as_json)
@@ -367,51 +363,3 @@ def _failures(again: str) -> Iterator[None]:
         fail(str(error), 3)
     except ScorelineError as error:
         fail(str(error), 2)
-
-
-@click.command(cls=Command)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check.")
-def doctor(*, as_json: bool) -> None:
-    """Check settings, store and keys, and print how to fix what is wrong.
-
-    The check changes nothing, and the service may keep running. Each warning and failure is
-    followed by a line that says what to do.
-
-    Example: scoreline doctor --json
-
-    Exit codes: 0 no check failed; 1 a check failed; 2 wrong usage or a wrong setting.
-    """
-    verdicts = set()
-    for result in _checks():
-        verdicts.add((result.check, result.verdict))
-        _show(result, as_json=as_json)
-    if ("settings", FAIL) in verdicts:
-        sys.exit(2)
-    sys.exit(1 if FAIL in {verdict for _, verdict in verdicts} else 0)
-
-
-def _checks() -> Iterator[CheckResult]:
-    try:
-        settings = read_settings(os.environ)
-        store = open_store(settings.store)
-        open_limit(settings.rate_limit, settings.rate_limit_store)
-        check()
-    except (SettingsError, StoreRefused, TracingUnavailable) as error:
-        yield CheckResult("settings", FAIL, str(error), "see docs/settings.md")
-        return
-    yield CheckResult(
-        "settings", OK, f"all settings are valid; the store is {printable_url(settings.store)}"
-    )
-    try:
-        yield from service.check(store, settings.admin_key, Path(settings.admin_key_file))
-    finally:
-        store.close()
-
-
-def _show(result: CheckResult, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(asdict(result)))
-        return
-    click.echo(f"{result.verdict:4}  {result.check}: {result.says}")
-    if result.advice:
-        click.echo(f"      {result.advice}")

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from app.cli.base import Command, bar, fail, interruptible, note, write
 from app.cli.client import Client
-from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.files import InputFile, Line, next_batch
 from app.cli.project import filter_options, project_options, why_no_scores
 from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.scores import FIELDS
@@ -260,7 +259,7 @@ class _Importing:
             advance(self.progress.offset)
             rows = read_rows(file, self.progress.lines, as_lines=as_lines)
             try:
-                while batch := _next_rows(rows, batch_size):
+                while batch := next_batch(rows, batch_size, lambda row: row.size):
                     self._send_rows(batch)
                     journal.sent([row.line.raw for row in batch if row.line])
                     advance(sum(row.size for row in batch))
@@ -286,7 +285,7 @@ class _Importing:
         ):
             for start in range(0, len(lines), MAX_LINES_PER_REQUEST):
                 part = lines[start : start + MAX_LINES_PER_REQUEST]
-                send(call, _num_present, part, self.progress)
+                send(call, "num_present", part, self.progress)
 
     def _has_kind(self, row: Row) -> bool:
         """Return whether a row is a line of the export of a project, and not of scores."""
@@ -309,19 +308,3 @@ class _Importing:
         kind = line.content.get("kind", "score")
         if isinstance(kind, str) and kind in FIELDS_BY_KIND:
             self.ignored |= line.content.keys() - FIELDS_BY_KIND[kind]
-
-
-def _next_rows(rows: Iterator[Row], most: int) -> list[Row]:
-    """Return at most `most` rows, of about BATCH_BYTES together."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += row.size
-        if len(batch) == most or size >= BATCH_BYTES:
-            break
-    return batch
-
-
-def _num_present(response: dict[str, Any]) -> int:
-    return int(response["num_present"])
