@@ -11,6 +11,7 @@ import mongomock
 import pytest
 from flask import Flask
 from hypothesis import settings
+from mongomock.collection import BulkOperationBuilder
 
 from app import create_app
 from app.stores.base import Store
@@ -44,6 +45,17 @@ def mongodb_uri(mongodb_server: str) -> Iterator[str]:
     uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
     yield uri
     mongodb.drop_database(uri)
+
+
+class Bulk(BulkOperationBuilder):
+    """mongomock's bulk writes, which do not know the parameter `sort` of newer drivers."""
+
+    def add_update(self, *values: Any, sort: None = None, **options: Any) -> None:
+        """Add an update."""
+        super().add_update(*values, **options)  # type: ignore[no-untyped-call]
+
+
+mongomock.collection.BulkOperationBuilder = Bulk  # type: ignore[misc]
 
 
 @pytest.fixture(params=["sqlite", "mongomock", "mongodb"])

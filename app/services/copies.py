@@ -18,6 +18,7 @@ from app.services.lists import up_to
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.documents import PRIMARY_KEY, characters
 from app.stores.model import DOCUMENTS, ApiKey, Document, Score
+from app.stores.weave import SENT_DOCUMENTS
 
 Item = TypeVar("Item")
 
@@ -165,7 +166,8 @@ def copy_store(source: Store, target: Store, *, delete_extra: bool, progress: Pr
             break
         _repair(source, target, copied, delete_extra=delete_extra)
     copied.documents = [
-        copy_documents(source, target, kind, delete_extra=delete_extra) for kind in DOCUMENTS
+        copy_documents(source, target, kind, delete_extra=delete_extra)
+        for kind in (*DOCUMENTS, *SENT_DOCUMENTS)
     ]
     copied.came_since = max(0, source.extent().count - copied.difference.source.count)
     return copied

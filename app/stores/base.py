@@ -13,6 +13,7 @@ from app.stores.checks import CheckResult
 from app.stores.deletions import Deletions
 from app.stores.listing import Listing
 from app.stores.model import AnyDocument, ApiKey, Document, Leaves, Score
+from app.stores.weave import Merge, Projected
 
 
 class Kept(Enum):
@@ -292,6 +293,24 @@ class Store(Deletions, Listing, Protocol):
         and `add_missing`, but nothing is HELD_BACK. If another document has a given `sort_id`, the
         new one gets other random digits in it. On a store without transactions, some may have been
         added when StoreUnavailable is raised.
+        """
+
+    def upsert_documents(
+        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+    ) -> list[AnyDocument]:
+        """Add the documents of one kind; where the id of one is stored, store what `merge` returns.
+
+        Returns what is stored afterwards, in the order given. Each document is changed atomically;
+        `merge` may be called several times. If several have the same id, they are merged in order.
+        Raises TooLarge if a document is too large; then some others may have been stored.
+        """
+
+    def add_projected(self, projected: Sequence[Projected]) -> bool:
+        """Add scores and change their sources, in one transaction.
+
+        Returns False, and stores nothing, if a stored source is not the one that is known. Raises
+        TooLarge. On a store without transactions, some may have been added when StoreUnavailable
+        is raised.
         """
 
     def find_document(

@@ -1,4 +1,4 @@
-"""Encode, page and compare predictions and evaluation runs, for both engines."""
+"""Encode, page, compare and merge documents, for both engines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app import jsontext
+from app.errors import TooLarge
 from app.stores.base import REFUSED, DocumentQuery, Fields, Kept, Outcome
 from app.stores.model import UNASSIGNED, AnyDocument, Document
+from app.stores.weave import Merge, Projected, ScoreSource
 
 PAGE = 1_000
 """How many documents are read at a time."""
@@ -175,6 +177,18 @@ def _with_id(document: AnyDocument, make: Callable[[], str]) -> AnyDocument:
     return replace(document, id=given, sort_id=sort_id)
 
 
+def merged(
+    sent: Iterable[AnyDocument], stored: Mapping[Key, AnyDocument], merge: Merge[AnyDocument]
+) -> dict[Key, AnyDocument]:
+    """Return what to store for documents with ids, some of which may have the same one."""
+    found: dict[Key, AnyDocument] = {}
+    for document in sent:
+        key = id_key(document)
+        before = found.get(key) or stored.get(key)
+        found[key] = merge(before, document) if before else document
+    return found
+
+
 def id_key(document: Document) -> Key:
     """Return entity, project and id."""
     return (document.entity, document.project, document.id)
@@ -259,3 +273,24 @@ def _outcome(
         return Outcome(Kept.TOO_LARGE, document.id)
     stored.add(document)
     return Outcome(Kept.CREATED, document.id)
+
+
+# Sources of scores
+
+
+def sources_are_known(projected: Iterable[Projected], stored: Iterable[Document]) -> bool:
+    """Return whether the stored sources of scores are the ones that are known."""
+    hashes = {id_key(each): each.body_hash for each in stored}
+    return all(hashes.get(id_key(each.source)) == each.known_hash for each in projected)
+
+
+def with_score_ids(
+    projected: Iterable[Projected], outcomes: Iterable[Outcome]
+) -> list[ScoreSource]:
+    """Return the sources, with the ids of the scores that were added. Raises TooLarge."""
+    sources = []
+    for each, outcome in zip(projected, outcomes, strict=True):
+        if outcome.kept is not Kept.CREATED:
+            raise TooLarge("The score is too large for the store")
+        sources.append(replace(each.source, score_id=outcome.id))
+    return sources

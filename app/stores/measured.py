@@ -26,6 +26,7 @@ from app.stores.checks import CheckResult
 from app.stores.deletions import Deleted, Deletion, RunExtent
 from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
 from app.stores.model import AnyDocument, ApiKey, Document, Score
+from app.stores.weave import Merge, Projected
 
 Item = TypeVar("Item")
 
@@ -181,6 +182,18 @@ class MeasuredStore:
             self._count_created(documents, each)
         self._metrics.created.inc(sum(each.kept is Kept.CREATED for each in outcomes))
         return added, outcomes
+
+    def upsert_documents(
+        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+    ) -> list[AnyDocument]:
+        with self._write("upsert_documents"):
+            return self._store.upsert_documents(documents, merge)
+
+    def add_projected(self, projected: Sequence[Projected]) -> bool:
+        with self._write("add_projected"):
+            added = self._store.add_projected(projected)
+        self._metrics.created.inc(len(projected) if added else 0)
+        return added
 
     def _count_created(self, documents: Sequence[Document], outcomes: Sequence[Outcome]) -> None:
         for document, outcome in zip(documents, outcomes, strict=True):

@@ -16,6 +16,8 @@ from app.services.copies import Copied, copy_store
 from app.stores.base import DocumentQuery, Outcome, ScoreQuery, Store
 from app.stores.model import DOCUMENTS, Document, EvaluationRun, Score
 from app.stores.sqlite.store import SqliteStore
+from app.stores.weave import SENT_DOCUMENTS, Call
+from tests.stores import test_weave
 from tests.stores.test_contract import NOW, a_key, a_score, all_scores
 from tests.stores.test_documents import WHOLE, a_prediction, a_run
 
@@ -241,18 +243,21 @@ def test_a_key_with_another_role_in_the_target_is_an_error(source: Store, store:
 # Predictions and evaluation runs
 
 
+KINDS = (*DOCUMENTS, *SENT_DOCUMENTS)
+
+
 def documents(store: Store) -> list[list[Document]]:
-    return [list(store.read_documents(kind, DocumentQuery())) for kind in DOCUMENTS]
+    return [list(store.read_documents(kind, DocumentQuery())) for kind in KINDS]
 
 
 def test_every_document_is_the_same_there_and_back(
     source: Store, store: Store, tmp_path: Path
 ) -> None:
-    for whole in WHOLE.values():
+    for whole in (*WHOLE.values(), *test_weave.WHOLE.values()):
         source.add_documents([whole])
     source.add_documents([a_prediction(project=f"p{number}") for number in range(5)])
     copied = copy(source, store)
-    assert [each.added for each in copied.documents] == [1, 6]
+    assert [each.added for each in copied.documents] == [1, 6, 1, 1, 1, 1, 1]
     assert copied.equal
     back = SqliteStore(tmp_path / "back.db")
     back.prepare()
@@ -261,6 +266,16 @@ def test_every_document_is_the_same_there_and_back(
     assert digests == [(each.source.digest, each.target.digest) for each in copied.documents]
     assert documents(store) == documents(back) == documents(source)
     back.close()
+
+
+def test_a_call_that_has_ended_since_is_changed_in_the_copy(source: Store, store: Store) -> None:
+    call = test_weave.a_call("c", start_json="1")
+    source.upsert_documents([call], test_weave.fill)
+    assert copy(source, store).equal
+    source.upsert_documents([replace(call, end_json="2")], test_weave.fill)
+    copied = copy(source, store)
+    assert copied.equal
+    assert [(each.added, each.changed) for each in copied.documents][KINDS.index(Call)] == (0, 1)
 
 
 def test_copying_again_adds_new_documents_and_updates_changed_ones(
@@ -272,7 +287,7 @@ def test_copying_again_adds_new_documents_and_updates_changed_ones(
     source.add_documents([a_run(id="new")])
     changes = {"status": "completed", "finished_at": NOW, "summary_json": "{}"}
     assert source.change_document(EvaluationRun, "acme", "demo", "3", **changes)
-    runs, predictions = copy(source, store).documents
+    runs, predictions, *_ = copy(source, store).documents
     assert (runs.added, runs.changed, runs.equal) == (1, 1, True)
     assert (predictions.added, predictions.changed, predictions.equal) == (0, 0, True)
     assert documents(store) == documents(source)

@@ -15,6 +15,7 @@ from app.stores.mongo.checks import _sharding
 from app.stores.mongo.schema import INDEXES
 from app.stores.mongo.sharding import SHARD_KEYS
 from app.stores.mongo.store import MongoStore, open_mongo_store
+from app.stores.weave import SENT_DOCUMENTS
 
 COMMANDS: list[dict[str, Any]] = [
     {"enableSharding": "scoreline"},
@@ -24,6 +25,13 @@ COMMANDS: list[dict[str, Any]] = [
     },
     {"shardCollection": "scoreline.predictions", "key": {"entity": 1, "project": 1, "id": 1}},
     {"shardCollection": "scoreline.evaluation_runs", "key": {"entity": 1, "project": 1, "id": 1}},
+    *(
+        {
+            "shardCollection": f"scoreline.{kind.collection}",
+            "key": {"entity": 1, "project": 1, "id": 1},
+        }
+        for kind in SENT_DOCUMENTS
+    ),
     {
         "shardCollection": "scoreline.unique_keys",
         "key": {"entity": 1, "project": 1, "kind": 1, "key": 1},

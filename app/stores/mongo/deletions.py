@@ -68,6 +68,10 @@ def _covered(name: str, deletion: Deletion) -> dict[str, Any]:
     }
 
 
+def _collection_of(item: Item) -> str:
+    return "scores" if isinstance(item, Score) else item.collection
+
+
 def _unassigned(name: str, entity: str, project: str, before: str) -> dict[str, Any]:
     """Return the filter for what is in no run and older than an id."""
     place = {"entity": entity, "project": project, "evaluation_run_id": {"$in": NO_RUN}}
@@ -89,6 +93,8 @@ class MongoDeletions(MongoPart):
         self, name: str, entity: str | None = None, project: str | None = None
     ) -> dict[str, Any]:
         """Return the filter that leaves out what pending deletions cover in a collection."""
+        if name not in RUN_FIELDS:
+            return {}
         return without_covered(name, self._pending(entity, project))
 
     def _remove_covered(self, new: Iterable[Item]) -> None:
@@ -96,7 +102,7 @@ class MongoDeletions(MongoPart):
 
         Raises BeingDeleted if such a deletion would cover one of `new` itself.
         """
-        named = [each for each in new if names_of([each])]
+        named = [each for each in new if names_of([each]) and _collection_of(each) in RUN_FIELDS]
         for (entity, project), some in by_project(named).items():
             with suppress(TooLarge):  # No project has a name that is too large for a query.
                 pending = self._pending(entity, project)
@@ -104,7 +110,7 @@ class MongoDeletions(MongoPart):
 
     def _remove_named(self, new: Sequence[Item], pending: Sequence[Deletion]) -> None:
         check_not_covered(pending, new)
-        name = "scores" if isinstance(new[0], Score) else new[0].collection
+        name = _collection_of(new[0])
         names = names_of(new)
         keys = [(new[0].entity, new[0].project, key) for key in names.get("idempotency_key", ())]
         collection = self._database[name]

@@ -92,7 +92,7 @@ class MongoDocuments(MongoDeletions):
     ) -> AnyDocument | None:
         with our_errors():
             found = self._collection(kind).find_one(_named(entity, project, document_id))
-        document = _to_document(kind, found) if found else None
+        document = to_document(kind, found) if found else None
         if document and run_of(document) is not None:
             return None if is_covered(document, self._pending(entity, project)) else document
         return document
@@ -112,7 +112,7 @@ class MongoDocuments(MongoDeletions):
             }
             found = collection.find(named).sort("id", ASCENDING).hint(f"{kind.collection}_by_id")
             documents, is_whole = read_page(found, len(wanted) + 1)  # More than there can be.
-            return [_to_document(kind, each) for each in documents], is_whole
+            return [to_document(kind, each) for each in documents], is_whole
 
         return find_in_pages(find, document_ids)
 
@@ -131,7 +131,7 @@ class MongoDocuments(MongoDeletions):
         with our_errors():
             found = collection.find(wanted).hint(f"{kind.collection}_by_retry_hash")
             newest = found.sort(PRIMARY_KEY, DESCENDING).limit(1)
-            return next((_to_document(kind, each) for each in newest), None)
+            return next((to_document(kind, each) for each in newest), None)
 
     def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
         self._prepare_once()  # The index in the hint must exist.
@@ -153,7 +153,7 @@ class MongoDocuments(MongoDeletions):
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
             documents, cut_off = _read(collection, page, visible)
-            return [_to_document(kind, each) for each in documents], cut_off
+            return [to_document(kind, each) for each in documents], cut_off
 
         return read_in_pages(read, query)
 
@@ -203,14 +203,14 @@ class MongoDocuments(MongoDeletions):
 
 def _add_one(collection: Documents, document: Document) -> Outcome:
     """Add a document, or compare it with the one that has its id or key, once that is durable."""
-    if document.idempotency_key is not None or is_too_large(_to_bson(document)):
+    if document.idempotency_key is not None or is_too_large(to_bson(document)):
         (outcome,) = _compare(collection, [document])
         if outcome.kept is not Kept.CREATED:
             return outcome
     for _ in range(REPEATS):
         try:
             named = _with_key(collection, document)
-            _insert(collection, _to_bson(named))
+            _insert(collection, to_bson(named))
         except DuplicateKeyError:
             (outcome,) = _compare(collection, [document])
             if outcome.kept is not Kept.CREATED:
@@ -227,7 +227,7 @@ def _with_key(collection: Documents, document: Document) -> Document:
     Returns the document, under the id of a write that took its key before and broke off. Raises
     DuplicateKeyError if another document has the key.
     """
-    for key in idempotency_keys(collection, [_to_bson(document)]):
+    for key in idempotency_keys(collection, [to_bson(document)]):
         try:
             unique_keys(collection).insert_one(key)
         except DuplicateKeyError:
@@ -270,7 +270,7 @@ def add_new_documents(
     """
     outcomes = _compare(collection, documents, session, partial=partial)
     new = _new(collection, documents, outcomes, session, partial=partial)
-    added = [_to_bson(document) for document in new]
+    added = [to_bson(document) for document in new]
     if keys := idempotency_keys(collection, added):
         unique_keys(collection).insert_many(keys, session=session)
     if added:
@@ -325,13 +325,13 @@ def _compare(
     for (entity, project), ids in by_project(map(id_key, documents)).items():
         named = {"entity": entity, "project": project, "id": {"$in": ids}}
         for each in collection.find(named, session=session).hint(f"{collection.name}_by_id"):
-            stored.add(_to_document(kind, each))
+            stored.add(to_document(kind, each))
     stored.by_key.update(find_taken(collection, map(idempotency_key, documents), session))
     if session is None:
         for key in _begun(collection, documents):
             del stored.by_key[key]
     return outcomes_of(
-        documents, stored, lambda document: is_too_large(_to_bson(document)), partial=partial
+        documents, stored, lambda document: is_too_large(to_bson(document)), partial=partial
     )
 
 
@@ -381,12 +381,13 @@ def _filter(query: DocumentQuery) -> dict[str, Any]:
     return conditions
 
 
-def _to_bson(document: Document) -> dict[str, Any]:
+def to_bson(document: Document) -> dict[str, Any]:
     """Return a document as MongoDB stores it, without fields that are not set."""
     return {name: value for name, value in encode(document).items() if value is not None}
 
 
-def _to_document(kind: type[AnyDocument], bson: dict[str, Any]) -> AnyDocument:
+def to_document(kind: type[AnyDocument], bson: dict[str, Any]) -> AnyDocument:
+    """Return a document as MongoDB stores it. Raises StoreDamaged."""
     try:
         return decode(kind, bson)
     except (ValueError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +55,25 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
     )
 
 
+SENT_FILTERS: Mapping[str, Sequence[str]] = {
+    "contents": (),
+    "object_versions": ("object_id",),
+    "calls": ("parent_id", "trace_id", "op_name"),
+    "feedback": ("call_id",),
+    "score_sources": ("prediction_id",),
+}
+"""The fields by which lists of what Weave's SDK sends are filtered, by collection."""
+
+
+def _sent_indexes(name: str, *fields: str) -> tuple[Index, ...]:
+    """Return the indexes of a collection of what Weave's SDK sends; lists filter by `fields`."""
+    return (
+        Index(f"{name}_by_id", ("entity", "project", "id"), {"unique": True}),
+        Index(f"{name}_by_project", ("entity", "project", "_id")),
+        *(Index(f"{name}_by_{field}", ("entity", "project", field, "_id")) for field in fields),
+    )
+
+
 DOCUMENT_INDEXES = {
     "predictions": (
         *_document_indexes("predictions"),
@@ -76,14 +95,20 @@ DOCUMENT_INDEXES = {
         ),
     ),
     "evaluation_runs": _document_indexes("evaluation_runs"),
+    **{name: _sent_indexes(name, *fields) for name, fields in SENT_FILTERS.items()},
 }
-"""The indexes of predictions and evaluation runs, by collection."""
+"""The indexes of every kind of document, by collection."""
 
 
 def index_for_documents(collection: str, query: DocumentQuery) -> str:
     """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
     if "example_key" in query.filters:
         return f"{collection}_by_example"
+    if collection in SENT_FILTERS:
+        found = next(
+            (each for each in SENT_FILTERS[collection] if each in query.filters), "project"
+        )
+        return f"{collection}_by_{found}"
     of_run = "evaluation_run_id" in query.filters
     if query.failed:
         return f"failed_{collection}_by_{'run' if of_run else 'project'}"

@@ -40,11 +40,15 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 7
+SCHEMA = 8
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
 3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
 runs. 5: scores have the name of their scorer. 6: predictions have the key of their example. 7: the
-id of a score is not its `_id`, and unique keys have a collection of their own."""
+id of a score is not its `_id`, and unique keys have a collection of their own. 8: what Weave's SDK
+sends."""
+
+LAST_CHANGE = 7
+"""The last version that changed documents of earlier ones."""
 
 LEAVES_RENAMED = 2
 EXAMPLES_KEYED = 6
@@ -125,9 +129,9 @@ def migrate(database: Database[dict[str, Any]], seconds: float = math.inf) -> No
     meta = database["meta"]
     version = schema_version(meta)
     create_indexes(database[UNIQUE_KEYS], UNIQUE_KEY_INDEXES)
-    if version < SCHEMA:
+    if version < LAST_CHANGE:
         deadline = time.monotonic() + seconds
-        for name in ("scores", *DOCUMENT_INDEXES):
+        for name in ("scores", "predictions", "evaluation_runs"):
             _migrate_collection(meta, database[name], version, deadline)
     for name, indexes in INDEXES.items():
         create_indexes(database[name], indexes)
@@ -138,7 +142,7 @@ def migrate(database: Database[dict[str, Any]], seconds: float = math.inf) -> No
 def _migrate_collection(
     meta: Documents, collection: Documents, version: int, deadline: float
 ) -> None:
-    progress = f"{collection.name}_migrated_to_{SCHEMA}"
+    progress = f"{collection.name}_migrated_to_{LAST_CHANGE}"
     after, migrated = _state(meta).get(progress, ""), 0
     while page := _page(collection, after):
         if migrated % REPORT < PAGE:

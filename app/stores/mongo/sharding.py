@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from app.errors import StoreRefused
 from app.stores.mongo.unique_keys import UNIQUE_KEYS
+from app.stores.weave import SENT_DOCUMENTS
 
 ShardKey = tuple[str, ...]
 Command = dict[str, Any]
@@ -20,6 +21,7 @@ SHARD_KEYS: Mapping[str, ShardKey] = {
     "scores": ("entity", "project", "evaluation_run_id", "prediction_id"),
     "predictions": ("entity", "project", "id"),
     "evaluation_runs": ("entity", "project", "id"),
+    **{kind.collection: ("entity", "project", "id") for kind in SENT_DOCUMENTS},
     UNIQUE_KEYS: ("entity", "project", "kind", "key"),
 }
 """The shard key of each collection, all fields ascending; others are small and stay unsharded."""

@@ -34,8 +34,8 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.deletions import is_covered
-from app.stores.documents import PRIMARY_KEY
-from app.stores.model import Document, Score
+from app.stores.documents import PRIMARY_KEY, sources_are_known, with_score_ids
+from app.stores.model import AnyDocument, Document, Score
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
@@ -63,6 +63,7 @@ from app.stores.mongo.transactions import (
     in_transaction_if_possible,
 )
 from app.stores.mongo.unique_keys import delete_with_keys
+from app.stores.mongo.upserts import put_sources, read_stored, upsert
 from app.stores.mongo.writes import (
     add_in_transaction,
     add_new_scores,
@@ -71,6 +72,7 @@ from app.stores.mongo.writes import (
     has_unique_key,
     with_ids,
 )
+from app.stores.weave import Merge, Projected, ScoreSource
 
 log = logging.getLogger("scoreline.store")
 
@@ -151,6 +153,40 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
                 return in_transaction(self._client, add)
             added = [add_documents_one_by_one(*each, partial=True) for each in named]
             return added, add_one_by_one(self._scores, scores, partial=True)
+
+    def upsert_documents(
+        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+    ) -> list[AnyDocument]:
+        self._prepare_once()
+        if not documents:
+            return []
+        self._remove_covered(documents)
+        collection = self._collection(type(documents[0]))
+        with our_errors():
+            return upsert(collection, documents, merge)
+
+    def add_projected(self, projected: Sequence[Projected]) -> bool:
+        self._prepare_once()
+        if not projected:
+            return True
+        scores = [each.score for each in projected]
+        self._remove_covered(scores)
+        made = with_ids(scores)
+        sources, collection = [each.source for each in projected], self._collection(ScoreSource)
+
+        def add(session: ClientSession | None) -> bool:
+            stored = read_stored(collection, sources, session)
+            if not sources_are_known(projected, stored.values()):
+                return False
+            if session:
+                outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
+            else:
+                outcomes = add_one_by_one(self._scores, made, partial=False)
+            put_sources(collection, with_score_ids(projected, outcomes), stored, session)
+            return True
+
+        with our_errors():
+            return in_transaction_if_possible(self._client, add)
 
     def _add_together(self, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
         with our_errors():

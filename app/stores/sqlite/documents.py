@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.errors import TooLarge
 from app.ids import next_id
 from app.stores.base import DocumentQuery, Fields, Kept, Outcome
 from app.stores.commits import GroupCommit
@@ -21,6 +22,7 @@ from app.stores.documents import (
     find_in_pages,
     id_key,
     idempotency_key,
+    merged,
     outcomes_of,
     read_in_pages,
     read_rows_in_pages,
@@ -30,6 +32,7 @@ from app.stores.documents import (
 from app.stores.model import AnyDocument, Document
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
+from app.stores.weave import Merge
 
 NO_LIMIT = -1
 
@@ -56,6 +59,14 @@ class SqliteDocuments(SqliteDeletions):
         """Add the documents of several calls in one transaction, each call all or none of them."""
         with self._db().transaction() as connection:
             return [add_new(connection, documents, partial=False) for documents in groups]
+
+    def upsert_documents(
+        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+    ) -> list[AnyDocument]:
+        if not documents:
+            return []
+        with self._db().transaction() as connection:
+            return upsert(connection, documents, merge)
 
     def find_document(
         self, kind: type[AnyDocument], entity: str, project: str, document_id: str
@@ -151,17 +162,9 @@ def add_new(
     With `partial`, as `add_accepted` does, otherwise as `add_documents` does.
     """
     kind = type(documents[0])
-    newest = connection.execute(_SELECT_NEWEST.format(kind.collection)).fetchone()[0] or None
     remove_covered(connection, documents)
-
-    def make() -> str:
-        nonlocal newest
-        newest = next_id(newest)
-        return str(newest)
-
-    made = with_ids(documents, make)
-    # A character has at most 4 bytes, and SQLite counts some more bytes than the texts have.
-    most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) // 4 - 1_000
+    made = with_ids(documents, _id_maker(connection, kind))
+    most = _most_characters(connection)
     stored = _find_stored(connection, kind, made)
     outcomes = outcomes_of(
         made, stored, lambda document: characters(document) > most, partial=partial
@@ -174,6 +177,50 @@ def add_new(
     return outcomes
 
 
+def upsert(
+    connection: sqlite3.Connection, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+) -> list[AnyDocument]:
+    """Add or merge the documents of one kind, in the caller's transaction. Raises TooLarge."""
+    kind = type(documents[0])
+    remove_covered(connection, documents)
+    made = with_ids(documents, _id_maker(connection, kind))
+    before = {id_key(each): each for each in read_stored(connection, kind, made)}
+    after = merged(made, before, merge)
+    most = _most_characters(connection)
+    if any(characters(document) > most for document in after.values()):
+        raise TooLarge("The document is too large for the store")
+    changed = [each for key, each in after.items() if each != before.get(key)]
+    _insert(connection, kind, changed, "INSERT OR REPLACE")
+    return [after[id_key(document)] for document in made]
+
+
+def read_stored(
+    connection: sqlite3.Connection, kind: type[AnyDocument], documents: Sequence[Document]
+) -> Iterator[AnyDocument]:
+    """Yield the stored documents that have the ids of `documents`, also those being deleted."""
+    for (entity, project), ids in by_project(map(id_key, documents)).items():
+        statement = f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(ids)})"
+        for row in connection.execute(statement, (entity, project, *ids)):
+            yield _to_document(kind, row)
+
+
+def _id_maker(connection: sqlite3.Connection, kind: type[Document]) -> Callable[[], str]:
+    """Return a function that makes ids that are higher than all of a table."""
+    newest = connection.execute(_SELECT_NEWEST.format(kind.collection)).fetchone()[0] or None
+
+    def make() -> str:
+        nonlocal newest
+        newest = next_id(newest)
+        return str(newest)
+
+    return make
+
+
+def _most_characters(connection: sqlite3.Connection) -> int:
+    # A character has at most 4 bytes, and SQLite counts some more bytes than the texts have.
+    return connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) // 4 - 1_000
+
+
 def _find_taken(
     connection: sqlite3.Connection, kind: type[Document], sort_ids: list[str]
 ) -> set[str]:
@@ -182,11 +229,14 @@ def _find_taken(
 
 
 def _insert(
-    connection: sqlite3.Connection, kind: type[Document], documents: Sequence[Document]
+    connection: sqlite3.Connection,
+    kind: type[Document],
+    documents: Sequence[Document],
+    verb: str = "INSERT",
 ) -> None:
     names = ", ".join((*columns(kind), "checksum"))
     places = ", ".join("?" * (len(columns(kind)) + 1))
-    statement = f"INSERT INTO {kind.collection} ({names}) VALUES ({places})"
+    statement = f"{verb} INTO {kind.collection} ({names}) VALUES ({places})"
     connection.executemany(statement, map(_row, documents))
 
 

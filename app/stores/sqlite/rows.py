@@ -123,6 +123,8 @@ RUN_COLUMNS = {
 
 def visible(table: str, name: str | None = None) -> str:
     """Return the condition that no pending deletion covers a row of `table`, called `name`."""
+    if table not in RUN_COLUMNS:
+        return "true"
     row = name or table
     return f"""
         NOT EXISTS (

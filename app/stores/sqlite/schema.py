@@ -297,6 +297,59 @@ _DELETIONS = (
 
 _ARCHIVED_RUNS = ("ALTER TABLE evaluation_runs ADD COLUMN archived_at TEXT",)
 
+
+def _document_table(name: str, columns: str) -> tuple[str, ...]:
+    """Return the statements for a table of documents without idempotency keys."""
+    return (
+        f"""
+        CREATE TABLE {name} (
+            _id TEXT NOT NULL PRIMARY KEY,
+            id TEXT NOT NULL,
+            entity TEXT NOT NULL,
+            project TEXT NOT NULL,
+            wb_user_id TEXT,
+            idempotency_key TEXT,
+            body_hash TEXT NOT NULL,
+            retry_hash TEXT,
+            {columns},
+            checksum INTEGER NOT NULL
+        )
+        """,
+        f"CREATE UNIQUE INDEX {name}_by_id ON {name} (entity, project, id)",
+        f"CREATE INDEX {name}_by_project ON {name} (entity, project, _id)",
+    )
+
+
+_SENT_BY_WEAVE = (
+    *_document_table("contents", "text TEXT NOT NULL"),
+    *_document_table(
+        "object_versions",
+        "object_id TEXT NOT NULL, digest TEXT NOT NULL, base_class TEXT, value_json TEXT NOT NULL",
+    ),
+    "CREATE INDEX object_versions_by_name ON object_versions (entity, project, object_id, _id)",
+    *_document_table(
+        "calls",
+        "trace_id TEXT, parent_id TEXT, op_name TEXT, started_at TEXT, ended_at TEXT, "
+        "start_json TEXT, end_json TEXT",
+    ),
+    "CREATE INDEX calls_by_parent ON calls (entity, project, parent_id, _id)",
+    "CREATE INDEX calls_by_trace ON calls (entity, project, trace_id, _id)",
+    "CREATE INDEX calls_by_op ON calls (entity, project, op_name, _id)",
+    *_document_table(
+        "feedback",
+        "call_id TEXT, weave_ref TEXT NOT NULL, feedback_type TEXT NOT NULL, "
+        "body_json TEXT NOT NULL",
+    ),
+    "CREATE INDEX feedback_by_call ON feedback (entity, project, call_id, _id)",
+    *_document_table(
+        "score_sources",
+        "evaluation_run_id TEXT, prediction_id TEXT NOT NULL, score_id TEXT NOT NULL",
+    ),
+    """
+    CREATE INDEX score_sources_by_prediction ON score_sources (entity, project, prediction_id, _id)
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -311,6 +364,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _EXAMPLE_KEYS,
     _DELETIONS,
     _ARCHIVED_RUNS,
+    _SENT_BY_WEAVE,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
 

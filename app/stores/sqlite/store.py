@@ -34,10 +34,11 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
+from app.stores.documents import sources_are_known, with_score_ids
 from app.stores.model import Document, Score
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors
-from app.stores.sqlite.documents import SqliteDocuments, add_new
+from app.stores.sqlite.documents import SqliteDocuments, add_new, read_stored, upsert
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.keys import SqliteKeys
 from app.stores.sqlite.leaves import (
@@ -72,6 +73,7 @@ from app.stores.sqlite.rows import (
 )
 from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
 from app.stores.sqlite.writes import Clock, add_missing, highest_id, insert
+from app.stores.weave import Projected, ScoreSource, replace_source
 
 log = logging.getLogger("scoreline.store")
 
@@ -126,6 +128,16 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
         with self._db().transaction() as connection:
             added = [add_new(connection, documents, partial=True) for documents in groups]
             return added, add_missing(connection, rows, self._clock, partial=True)
+
+    def add_projected(self, projected: Sequence[Projected]) -> bool:
+        rows = [new_row(score) for score, _, _ in projected]
+        with self._db().transaction() as connection:
+            sources = [each.source for each in projected]
+            if not sources_are_known(projected, read_stored(connection, ScoreSource, sources)):
+                return False
+            outcomes = add_missing(connection, rows, self._clock, partial=False)
+            upsert(connection, with_score_ids(projected, outcomes), replace_source)
+            return True
 
     def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
         """Add the queued scores, if possible in one statement that checks for no existing ones.

@@ -1,0 +1,186 @@
+"""What Weave's SDK sends: one contract for every engine."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from app.services.scores import NO_RETRY, new_score
+from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
+from app.stores.model import Document, Score
+from app.stores.weave import (
+    SENT_DOCUMENTS,
+    Call,
+    Content,
+    Feedback,
+    ObjectVersion,
+    Projected,
+    ScoreSource,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
+ODD = 'a\0b$.é😀"\\\n'
+PLACE: dict[str, Any] = {"entity": "acme", "project": "demo"}
+COMMON: dict[str, Any] = {**PLACE, "wb_user_id": "olga", "body_hash": "0" * 64}
+
+WHOLE: dict[type[Document], Document] = {
+    Content: Content(**COMMON, id="row/d", text=ODD),
+    ObjectVersion: ObjectVersion(
+        **COMMON, id="o:d", object_id=ODD, digest="d", base_class="Dataset", value_json="{}"
+    ),
+    Call: Call(
+        **COMMON,
+        id="c",
+        trace_id="t",
+        parent_id="p",
+        op_name=ODD,
+        started_at=NOW,
+        ended_at=NOW,
+        start_json='{"x":1.0}',
+        end_json="{}",
+    ),
+    Feedback: Feedback(
+        **COMMON, id="f", call_id="c", weave_ref="w", feedback_type=ODD, body_json="{}"
+    ),
+    ScoreSource: ScoreSource(
+        **COMMON, id="p/n", evaluation_run_id="r", prediction_id=ODD, score_id="s"
+    ),
+}
+
+
+def a_call(call_id: str, **fields: Any) -> Call:
+    body_hash = "".join(sorted(fields))
+    return Call(**PLACE, id=call_id, body_hash=body_hash, **fields)
+
+
+def fill(stored: Call, sent: Call) -> Call:
+    """Add the texts that are new."""
+    start, end = stored.start_json or sent.start_json, stored.end_json or sent.end_json
+    return replace(stored, start_json=start, end_json=end, body_hash=f"{start} {end}")
+
+
+def a_score(value: Any = 1) -> Score:
+    body = {"prediction_id": "p", "scorer": "s", "value": value, "evaluation_run_id": "r"}
+    return new_score("acme", "demo", "olga", body, NO_RETRY)
+
+
+def a_source(body_hash: str) -> ScoreSource:
+    return ScoreSource(**PLACE, id="p&s/s", body_hash=body_hash, prediction_id="p", score_id="")
+
+
+@pytest.mark.parametrize("kind", SENT_DOCUMENTS)
+def test_every_field_that_the_sdk_sends_is_kept(store: Store, kind: type[Document]) -> None:
+    (outcome,) = store.add_documents([WHOLE[kind]])
+    (again,) = store.add_documents([WHOLE[kind]])
+    found = store.find_document(kind, "acme", "demo", WHOLE[kind].id)
+    assert (outcome.kept, again.kept) == (Kept.CREATED, Kept.PRESENT)
+    assert found
+    assert replace(found, sort_id="") == WHOLE[kind]
+
+
+def test_a_call_is_added_and_then_merged(store: Store) -> None:
+    (first,) = store.upsert_documents([a_call("c", end_json="2")], fill)
+    (second,) = store.upsert_documents([a_call("c", start_json="1")], fill)
+    assert second == replace(first, start_json="1", body_hash="1 2")
+    assert store.find_document(Call, "acme", "demo", "c") == second
+
+
+def test_the_same_call_twice_in_one_write_is_merged_in_order(store: Store) -> None:
+    sent = [a_call("c", start_json="1"), a_call("d"), a_call("c", end_json="2")]
+    stored = store.upsert_documents(sent, fill)
+    assert [(each.id, each.start_json, each.end_json) for each in stored] == [
+        ("c", "1", "2"),
+        ("d", None, None),
+        ("c", "1", "2"),
+    ]
+
+
+def test_calls_of_two_projects_with_one_id_never_meet(store: Store) -> None:
+    other = replace(a_call("c", start_json="1"), project="other")
+    store.upsert_documents([a_call("c", start_json="2"), other], fill)
+    assert [
+        each.start_json
+        for project in ("demo", "other")
+        for each in store.read_documents(Call, DocumentQuery("acme", project))
+    ] == ["2", "1"]
+
+
+def test_merges_of_many_threads_all_count(store: Store) -> None:
+    barrier = Barrier(8)
+
+    def add(name: int) -> None:
+        barrier.wait()
+        store.upsert_documents([a_call("c", start_json=f" {name}")], collect)
+
+    def collect(stored: Call, sent: Call) -> Call:
+        if (sent.start_json or "") in (stored.start_json or ""):
+            return stored
+        text = (stored.start_json or "") + (sent.start_json or "")
+        return replace(stored, start_json=text, body_hash=text)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
+    found = store.find_document(Call, "acme", "demo", "c")
+    assert found
+    assert sorted((found.start_json or "").split()) == [str(n) for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Call, "parent_id"),
+        (Call, "trace_id"),
+        (Call, "op_name"),
+        (Feedback, "call_id"),
+        (ObjectVersion, "object_id"),
+        (ScoreSource, "prediction_id"),
+    ],
+)
+def test_what_the_sdk_sends_is_found_by_what_it_names(
+    store: Store, kind: type[Document], name: str
+) -> None:
+    store.add_documents([WHOLE[kind], replace(WHOLE[kind], id="x", **{name: "other"})])
+    wanted = DocumentQuery("acme", "demo", filters={name: [getattr(WHOLE[kind], name)]})
+    assert [each.id for each in store.read_documents(kind, wanted)] == [WHOLE[kind].id]
+
+
+def test_a_score_and_its_source_are_stored_together(store: Store) -> None:
+    assert store.add_projected([Projected(a_score(), a_source("h"), None)])
+    (score_id,) = store.list_score_ids(ScoreQuery("acme", "demo"))
+    found = store.find_document(ScoreSource, "acme", "demo", "p&s/s")
+    assert found
+    assert (found.score_id, found.body_hash) == (score_id, "h")
+    assert store.add_projected([Projected(a_score(2), a_source("i"), "h")])
+    newer = store.find_document(ScoreSource, "acme", "demo", "p&s/s")
+    assert newer
+    assert newer.sort_id == found.sort_id
+    assert newer.score_id > score_id
+
+
+@pytest.mark.parametrize("known_hash", [None, "old"])
+def test_a_score_whose_source_has_changed_is_not_stored(
+    store: Store, known_hash: str | None
+) -> None:
+    store.add_projected([Projected(a_score(), a_source("h"), None)])
+    other = Projected(a_score(), replace(a_source("j"), id="p&s/t"), None)
+    assert not store.add_projected([other, Projected(a_score(2), a_source("i"), known_hash)])
+    assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 1
+    assert store.find_document(ScoreSource, "acme", "demo", "p&s/t") is None
+
+
+def test_of_many_threads_with_one_source_one_adds_its_score(store: Store) -> None:
+    barrier = Barrier(8)
+
+    def add(value: int) -> bool:
+        barrier.wait()
+        return store.add_projected([Projected(a_score(value), a_source(str(value)), None)])
+
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(add, range(8)))
+    assert added.count(True) == 1
+    assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 1
