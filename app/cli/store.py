@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from app.cli.base import (
 from app.cli.pruning import Pruning, amount, moment_before, place_of, report_pruned
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
-from app.services.copies import Copied, CopiedDocuments, copy_store
+from app.services.copies import Copied, CopiedStore, copy_store
 from app.services.retention import projects_of
 from app.stores import embedded_file, open_store, printable_url, shard_store
 from app.stores.base import Store
@@ -230,26 +231,26 @@ def _print(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
         note(sentence)
 
 
-def _report_json(copied: Copied) -> None:
-    found = copied.difference
+def _report_json(copied: CopiedStore) -> None:
+    scores = copied.scores
     write_json(
         {
             "equal": copied.equal,
-            "num_copied": copied.scores,
+            "num_copied": scores.added,
             "num_keys_copied": copied.keys,
-            "num_deleted": copied.deleted,
+            "num_deleted": scores.deleted,
             "num_new": copied.came_since,
-            "num_extra": len(found.extra),
-            "source": {"num_scores": found.source.count, "sha256": found.source.digest},
-            "target": {"num_scores": found.target.count, "sha256": found.target.digest},
-            **{each.kind.collection: _document_counts(each) for each in copied.documents},
+            "num_extra": len(scores.extra),
+            "source": {"num_scores": scores.source.count, "sha256": scores.source.digest},
+            "target": {"num_scores": scores.target.count, "sha256": scores.target.digest},
+            **{each.kind.collection: _counts(each) for each in copied.documents},
         }
     )
     if not copied.equal:
         sys.exit(1)
 
 
-def _document_counts(found: CopiedDocuments) -> dict[str, Any]:
+def _counts(found: Copied) -> dict[str, Any]:
     return {
         "equal": found.equal,
         "num_copied": found.added,
@@ -261,44 +262,36 @@ def _document_counts(found: CopiedDocuments) -> dict[str, Any]:
     }
 
 
-def _report(copied: Copied, source: str, target: str) -> None:
-    found = copied.difference
-    click.echo(f"copied {counted(copied.scores, 'score')} and {counted(copied.keys, 'API key')}")
-    if copied.deleted:
-        click.echo(f"deleted {counted(copied.deleted, 'score')} that only the target had")
-    click.echo(f"{source}: {counted(found.source.count, 'score')}, sha256 {found.source.digest}")
-    click.echo(f"{target}: {counted(found.target.count, 'score')}, sha256 {found.target.digest}")
+def _report(copied: CopiedStore, source: str, target: str) -> None:
+    scores = copied.scores
+    click.echo(f"copied {counted(scores.added, 'score')} and {counted(copied.keys, 'API key')}")
+    if scores.deleted:
+        click.echo(f"deleted {counted(scores.deleted, 'score')} that only the target had")
+    for url, side in ((source, scores.source), (target, scores.target)):
+        click.echo(f"{url}: {counted(side.count, 'score')}, sha256 {side.digest}")
     for each in copied.documents:
-        _report_documents(each)
+        if each.source.count or each.target.count:
+            _report_documents(each)
     if copied.came_since:
         click.echo(
             f"about {counted(copied.came_since, 'score')} arrived meanwhile; copy again to add them"
         )
-    if copied.equal:
-        click.echo(f"equal up to score {found.horizon}" if found.horizon else "both are empty")
-        return
-    if found.extra:
+    for each in filter(attrgetter("extra"), (scores, *copied.documents)):
         click.echo(
-            f"scores that only the target has: {len(found.extra)}, such as {found.extra[0][2]}; "
-            "use --delete-extra to delete them"
+            f"{each.kind.collection} that only the target has: {len(each.extra)}, such as "
+            f"{each.extra[0].id}; use --delete-extra to delete them"
         )
-    fail("the stores differ", 1)
+    if not copied.equal:
+        fail("the stores differ", 1)
+    click.echo(f"equal up to score {scores.horizon}" if scores.horizon else "both are empty")
 
 
-def _report_documents(found: CopiedDocuments) -> None:
-    """Report what was done with the documents of one kind, if there are any."""
-    if not found.source.count and not found.target.count:
-        return
+def _report_documents(found: Copied) -> None:
     click.echo(
         f"{found.kind.collection}: copied {found.added}, changed {found.changed}, deleted "
         f"{found.deleted}; {found.source.count} and {found.target.count} there, sha256 "
         f"{found.source.digest} and {found.target.digest}"
     )
-    if found.extra:
-        click.echo(
-            f"{found.kind.collection} that only the target has: {len(found.extra)}, such as "
-            f"{found.extra[0].id}; use --delete-extra to delete them"
-        )
 
 
 def _url(name: str, text: str) -> str:

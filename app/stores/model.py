@@ -29,6 +29,9 @@ class Score:
     newest score of a slot, by (`created_at`, `score_id`), is current, the others are superseded.
     """
 
+    collection: ClassVar[str] = "scores"
+    """The name of the table or collection of scores."""
+
     score_id: str
     entity: str
     project: str

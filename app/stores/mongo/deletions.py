@@ -26,7 +26,6 @@ from app.stores.deletions import (
     deletion_of,
     names_of,
 )
-from app.stores.model import Score
 from app.stores.mongo.documents import ORDER_FIELDS
 from app.stores.mongo.driver import MongoPart, our_errors
 from app.stores.mongo.transactions import in_transaction_if_possible
@@ -68,10 +67,6 @@ def _covered(name: str, deletion: Deletion) -> dict[str, Any]:
     }
 
 
-def _collection_of(item: Item) -> str:
-    return "scores" if isinstance(item, Score) else item.collection
-
-
 def _unassigned(name: str, entity: str, project: str, before: str) -> dict[str, Any]:
     """Return the filter for what is in no run and older than an id."""
     place = {"entity": entity, "project": project, "evaluation_run_id": {"$in": NO_RUN}}
@@ -102,7 +97,7 @@ class MongoDeletions(MongoPart):
 
         Raises BeingDeleted if such a deletion would cover one of `new` itself.
         """
-        named = [each for each in new if names_of([each]) and _collection_of(each) in RUN_FIELDS]
+        named = [each for each in new if names_of([each]) and each.collection in RUN_FIELDS]
         for (entity, project), some in by_project(named).items():
             with suppress(TooLarge):  # No project has a name that is too large for a query.
                 pending = self._pending(entity, project)
@@ -110,7 +105,7 @@ class MongoDeletions(MongoPart):
 
     def _remove_named(self, new: Sequence[Item], pending: Sequence[Deletion]) -> None:
         check_not_covered(pending, new)
-        name = _collection_of(new[0])
+        name = new[0].collection
         names = names_of(new)
         keys = [(new[0].entity, new[0].project, key) for key in names.get("idempotency_key", ())]
         collection = self._database[name]

@@ -328,11 +328,8 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
             return in_transaction_if_possible(self._client, delete)
 
     def extent(self, kind: type[Score | Document] = Score) -> Extent:
-        if issubclass(kind, Document):
-            return self._extent(self._collection(kind), PRIMARY_KEY)
-        return self._extent(self._scores, "score_id")
-
-    def _extent(self, collection: Collection[dict[str, Any]], id_field: str) -> Extent:
+        id_field = "score_id" if kind is Score else PRIMARY_KEY
+        collection = self._database[kind.collection]
         durable = collection.with_options(read_concern=ReadConcern("majority"))
         with our_errors():  # In the order of `_id`, which begins with the id.
             newest = durable.find({}, {id_field: 1}).sort("_id", DESCENDING).limit(1)

@@ -93,7 +93,7 @@ def remove_covered(
         if not pending:
             continue
         check_not_covered(pending, some)
-        table = "scores" if isinstance(some[0], Score) else some[0].collection
+        table = some[0].collection
         for name, texts in names_of(some).items():
             column = "_id" if (table, name) == ("scores", "id") else name
             statement = f"""

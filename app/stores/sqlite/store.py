@@ -255,8 +255,7 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             return connection.execute(statement, (entity, project, *score_ids)).rowcount
 
     def extent(self, kind: type[Score | Document] = Score) -> Extent:
-        table = kind.collection if issubclass(kind, Document) else "scores"
-        found = self._db().read_one(f"SELECT count(*), max(_id) FROM {table}")
+        found = self._db().read_one(f"SELECT count(*), max(_id) FROM {kind.collection}")
         return Extent(*(found or (0, None)))
 
     def next_project(self, after: tuple[str, str] | None) -> tuple[str, str] | None:
