@@ -11,7 +11,8 @@ _TIME = re.compile(
     r"[Tt _]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:[.,]([0-9]+))?)?"
     r"(?:([Zz])|([+\-\u2212])([01][0-9]|2[0-3]):?([0-5][0-9]))?"
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 _SECONDS_UP_TO = 20_000_000_000
 """A larger number is in milliseconds."""
 
@@ -70,7 +71,7 @@ def _from_number(number: float) -> datetime:
         raise InvalidDatetime("dates before 0000 are not supported as unix timestamps")
     if seconds < _FIRST:
         raise InvalidDatetime("year 0 is out of range")
-    return _EPOCH + timedelta(seconds=seconds)
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def _date(text: str) -> datetime:
@@ -100,3 +101,8 @@ def _digits(text: str, part: str) -> int:
 def _separator(character: str) -> None:
     if character != "-":
         raise InvalidDatetime("invalid date separator, expected `-`")
+
+
+def whole_milliseconds(moment: datetime) -> datetime:
+    """Return a datetime in UTC, rounded down to milliseconds, which every store can keep."""
+    return EPOCH + (moment - EPOCH) // MILLISECOND * MILLISECOND

@@ -47,18 +47,6 @@ class TooMany(ScorelineError):
         self.wait = wait
 
 
-class InvalidKeySetting(ScorelineError):
-    """An API key cannot have this name, owner, role, scope or expiry.
-
-    `field` is the name of the setting, `given` its value; the message says what is allowed.
-    """
-
-    def __init__(self, field: str, given: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.given = given
-
-
 class InvalidParameter(ScorelineError):
     """A parameter matches its schema but cannot be used; the message says why.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils import uuid7
+
+from app.datetimes import EPOCH, MILLISECOND
 
 AFTER_ALL = "~"
 """A text that sorts after every id."""
 
 _UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_MAX_MILLISECONDS = 2**48 - 1
+_MAXMILLISECONDS = 2**48 - 1
 """The time in a UUIDv7 has 48 bits."""
 
 _LAST_MILLISECOND = 253_402_300_799_999
@@ -47,14 +47,14 @@ def next_id(floor: str | None) -> str:
     count = (number >> 80 << 74) | (number >> 64 & 0xFFF) << 62 | number & (1 << 62) - 1
     count += 1
     milliseconds, high, low = count >> 74, count >> 62 & 0xFFF, count & (1 << 62) - 1
-    if milliseconds > _MAX_MILLISECONDS:
+    if milliseconds > _MAXMILLISECONDS:
         raise OverflowError("no id is left")
     return str(UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low))
 
 
 def id_with(moment: datetime, filling: int) -> str:
     """Return the UUIDv7 of a moment with 80 bits of `filling`, 6 of which are overwritten."""
-    bits = (moment - _EPOCH) // _MILLISECOND << 80 | filling
+    bits = (moment - EPOCH) // MILLISECOND << 80 | filling
     bits = bits & ~(0xF << 76) | 7 << 76  # The version.
     bits = bits & ~(0b11 << 62) | 0b10 << 62  # The variant.
     return str(UUID(int=bits))
@@ -73,7 +73,7 @@ def clock_is_behind(score_id: str) -> bool:
 def id_time(score_id: str) -> datetime:
     """Return the time in a UUIDv7, in whole milliseconds of UTC."""
     milliseconds = int(score_id[:8] + score_id[9:13], 16)
-    return _EPOCH + min(milliseconds, _LAST_MILLISECOND) * _MILLISECOND
+    return EPOCH + min(milliseconds, _LAST_MILLISECOND) * MILLISECOND
 
 
 def is_uuid7(text: str) -> bool:
@@ -93,15 +93,15 @@ def last_id_at(moment: datetime) -> str:
 
 def last_id_before(moment: datetime) -> str:
     """Return the highest id that a score created earlier than `moment` can have."""
-    return _id_at(moment - _MILLISECOND, "f")
+    return _id_at(moment - MILLISECOND, "f")
 
 
 def _id_at(moment: datetime, filling: str) -> str:
     """Return an id whose first 48 bits are the milliseconds of `moment`, the rest filled."""
-    elapsed = moment - _EPOCH
+    elapsed = moment - EPOCH
     # Round whole numbers up or down; floats would lose the microseconds of distant years.
-    milliseconds = -(-elapsed // _MILLISECOND) if filling == "0" else elapsed // _MILLISECOND
-    digits = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
+    milliseconds = -(-elapsed // MILLISECOND) if filling == "0" else elapsed // MILLISECOND
+    digits = f"{min(max(milliseconds, 0), _MAXMILLISECONDS):012x}"
     rest = filling * 4
     return f"{digits[:8]}-{digits[8:]}-{rest}-{rest}-{filling * 12}"
 

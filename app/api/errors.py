@@ -25,7 +25,6 @@ from app.errors import (
     ForeignPage,
     IdTaken,
     Invalid,
-    InvalidKeySetting,
     InvalidParameter,
     KeyReused,
     NotAuthenticated,
@@ -61,7 +60,6 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     CursorExpired: (410, None),
     Conflict: (409, None),
     Invalid: (422, None),
-    InvalidKeySetting: (422, None),
     InvalidParameter: (422, None),
     KeyReused: (422, None),
     IdTaken: (422, None),
@@ -159,8 +157,6 @@ def _value_errors(error: ScorelineError) -> list[dict[str, Any]]:
         taken = Reason(f"{error.field}_taken", str(error))
         return [validation_error(taken, ("body", error.field), error.given)]
     reason = Reason("value_error", f"Value error, {error}", {"error": {}})
-    if isinstance(error, InvalidKeySetting):
-        return [validation_error(reason, ("body", error.field), error.given)]
     if isinstance(error, TooManyKeys):
         return [validation_error(reason, ("body",), None)]
     if isinstance(error, Unsupported):

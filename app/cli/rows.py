@@ -7,21 +7,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from app.cli.files import InputFile, Line, syntax_error
-from app.datetimes import InvalidDatetime, parse_datetime
+from app.datetimes import EPOCH, InvalidDatetime, parse_datetime, whole_milliseconds
 from app.ids import derived_id, utc_text
 
 MAX_CELL_CHARACTERS = 2**31 - 1
 
 LISTS = ("data", "traces", "assessments")
 """The names under which API responses hold a list of rows."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_MAX_MILLISECONDS = 2**48 - 1
 
 
 class NotRows(Exception):
@@ -197,12 +193,12 @@ def creation_time(fields: Fields, origin: Origin, *names: str) -> datetime:
     if value is None:
         raise Unmappable(f"no {names[0]}; use --created-at to set it")
     try:
-        milliseconds = (parse_datetime(value) - _EPOCH) // _MILLISECOND
+        created_at = whole_milliseconds(parse_datetime(value))
     except InvalidDatetime as error:
         raise Unmappable(f"{names[0]}: {error}") from None
-    if not 0 <= milliseconds <= _MAX_MILLISECONDS:
+    if created_at < EPOCH:
         raise Unmappable(f"{names[0]} is before 1970")
-    return _EPOCH + milliseconds * _MILLISECOND
+    return created_at
 
 
 def make_score(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
 from app import jsontext
-from app.ids import utc_text
+from app.datetimes import EPOCH, whole_milliseconds
+from app.ids import id_time, utc_text
 from app.schemas.documents import given_fields, time_text
 from app.schemas.evaluation_runs import WEAVE_STATUS, EvaluationRunCreateBody
 from app.schemas.fields import (
@@ -43,9 +43,6 @@ BEFORE_1970 = Reason(
     {"ge": "1970-01-01T00:00:00Z"},
 )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-
 
 class ScoreImportLine(ScoreBody):
     """One score of an import: an element of its list, or a line of an export."""
@@ -65,14 +62,13 @@ class ScoreImportLine(ScoreBody):
 
 def _with_whole_time(loaded: dict[str, Any], id_field: str) -> dict[str, Any]:
     """Round created_at down to milliseconds; reject an id, if there is one, of another time."""
-    milliseconds = (loaded["created_at"] - _EPOCH) // _MILLISECOND
-    given = loaded[id_field]
-    if given is not None and milliseconds != int(given.replace("-", "")[:12], 16):
+    created_at, given = whole_milliseconds(loaded["created_at"]), loaded[id_field]
+    if given is not None and id_time(given) != created_at:
         message = "Input should begin with the milliseconds of created_at"
         raise ValidationError({id_field: [Reason(f"{id_field}_time", message)]})
-    if milliseconds < 0:
+    if created_at < EPOCH:
         raise ValidationError({"created_at": [BEFORE_1970]})
-    return {**loaded, "created_at": _EPOCH + milliseconds * _MILLISECOND}
+    return {**loaded, "created_at": created_at}
 
 
 class ScoreImportBody(Shape):

@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
+from app.datetimes import whole_milliseconds
 from app.errors import (
     Forbidden,
-    InvalidKeySetting,
+    InvalidParameter,
     NotAuthenticated,
     NotFound,
     TooManyKeys,
@@ -96,7 +97,7 @@ def create_key(
     """Create and store a key; return it and its secret, which cannot be read again.
 
     `owner` is who its scores are attributed to, by default `name`. A key gets no more rights than
-    its caller's, and expires with the caller's key by default. Raises InvalidKeySetting, Forbidden,
+    its caller's, and expires with the caller's key by default. Raises InvalidParameter, Forbidden,
     TooManyKeys, and NotAuthenticated if the caller's key has just been revoked.
     """
     secret = new_secret()
@@ -232,27 +233,15 @@ def new_key(
     expires_at: datetime | None = None,
     created_by: str | None = None,
 ) -> ApiKey:
-    """Return a new key with this secret, which is not stored yet. Raises InvalidKeySetting."""
+    """Return a new key with this secret, which is not stored yet. Raises InvalidParameter."""
     now = utc_now()
-    for field, text in (("name", name), ("owner", owner)):
-        if len(text) > MAX_NAME_CHARACTERS or not re.fullmatch(NAME, text):
-            raise InvalidKeySetting(
-                field,
-                text,
-                f"the {field} of a key must have 1 to {MAX_NAME_CHARACTERS} characters, not all "
-                "blank, and no control characters",
-            )
-    if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
-        raise InvalidKeySetting("name", name, "name, owner and scope must be valid Unicode")
+    _check_texts(name, owner, scope)
     if role not in ROLES:
-        raise InvalidKeySetting(
-            "role", role, f"role must be one of {', '.join(ROLES)}, not {role!r}"
-        )
-    _check_scope(scope)
+        _refuse("role", role, f"role must be one of {', '.join(ROLES)}, not {role!r}")
     if expires_at and not now < expires_at < NEVER:
         given = expires_at.isoformat()
-        raise InvalidKeySetting("expires_at", given, "a key must expire in the future, before 9999")
-    expires_at = _whole_milliseconds(expires_at.astimezone(UTC)) if expires_at else None
+        _refuse("expires_at", given, "a key must expire in the future, before 9999")
+    expires_at = whole_milliseconds(expires_at) if expires_at else None
     return ApiKey(
         new_id(),
         name,
@@ -283,10 +272,23 @@ def settings_key(secret: str) -> ApiKey:
     return replace(new_key(secret, *ADMINISTRATOR), key_id=SETTINGS_KEY_ID)
 
 
-def _check_scope(scope: str) -> None:
+def _check_texts(name: str, owner: str, scope: str) -> None:
+    for field, text in (("name", name), ("owner", owner)):
+        if len(text) > MAX_NAME_CHARACTERS or not re.fullmatch(NAME, text):
+            _refuse(
+                field,
+                text,
+                f"the {field} of a key must have 1 to {MAX_NAME_CHARACTERS} characters, not all "
+                "blank, and no control characters",
+            )
+    if any("\ud800" <= character <= "\udfff" for character in f"{name}{owner}{scope}"):
+        _refuse("name", name, "name, owner and scope must be valid Unicode")
     if len(scope) > MAX_SCOPE_CHARACTERS or not re.fullmatch(SCOPE, scope):
-        meant = f"scope must be entity/project, entity/* or *, not {scope!r}"
-        raise InvalidKeySetting("scope", scope, meant)
+        _refuse("scope", scope, f"scope must be entity/project, entity/* or *, not {scope!r}")
+
+
+def _refuse(field: str, given: str, message: str) -> NoReturn:
+    raise InvalidParameter(field, given, message, place="body")
 
 
 def _is_within(scope: str, outer: str) -> bool:
@@ -306,8 +308,4 @@ def digest_of(secret: str) -> str:
 
 def utc_now() -> datetime:
     """Return the time now in UTC, in whole milliseconds, which every store can keep."""
-    return _whole_milliseconds(datetime.now(UTC))
-
-
-def _whole_milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return whole_milliseconds(datetime.now(UTC))

@@ -16,7 +16,7 @@ import pytest
 
 from app.errors import (
     Forbidden,
-    InvalidKeySetting,
+    InvalidParameter,
     NotAuthenticated,
     NotFound,
     StoreRefused,
@@ -71,7 +71,7 @@ def test_the_owner_is_the_name_unless_it_is_given(store: Store) -> None:
 def test_a_key_with_invalid_settings_is_not_created(
     store: Store, name: str, role: str, scope: str
 ) -> None:
-    with pytest.raises(InvalidKeySetting):
+    with pytest.raises(InvalidParameter):
         create_key(store, name=name, role=role, scope=scope)
     assert store.list_keys() == []
 
@@ -359,7 +359,7 @@ def test_a_key_never_outlives_its_creator(store: Store) -> None:
     ],
 )
 def test_an_expiry_in_the_past_or_out_of_range_is_refused(store: Store, end: datetime) -> None:
-    with pytest.raises(InvalidKeySetting, match="expire in the future"):
+    with pytest.raises(InvalidParameter, match="expire in the future"):
         make(store, expires_at=end)
     assert store.list_keys() == []
 
@@ -430,7 +430,7 @@ def test_every_change_of_a_key_is_in_the_audit_log(
         revoke_key(store, key.key_id)
     with pytest.raises(Forbidden):
         make(store, admin("acme/demo"), scope="*")
-    with pytest.raises(InvalidKeySetting):
+    with pytest.raises(InvalidParameter):
         make(store, name="")
     of_key = {
         "key_id": key.key_id,

@@ -11,7 +11,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -24,6 +23,7 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
+from app.datetimes import EPOCH
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
     Changes,
@@ -80,8 +80,6 @@ PAGE = 1_000
 """How many documents are read at a time."""
 
 PING_SECONDS = 2.0
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PREPARE_SECONDS = 5.0
 """How long a request may prepare the store, or wait for another request that does."""
