@@ -7,15 +7,12 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from app.cli.base import fail
-
-Item = TypeVar("Item")
 
 HEAD_BYTES = 1 << 20
 """How much of a file is read to detect its format."""
@@ -149,18 +146,6 @@ class InputFile:
         for raw in self.opened:
             number += 1
             yield read_line(raw, number)
-
-
-def next_batch(items: Iterator[Item], most: int, size: Callable[[Item], int]) -> list[Item]:
-    """Return the next items, at most `most` and of about BATCH_BYTES together."""
-    batch: list[Item] = []
-    num_bytes = 0
-    for item in islice(items, most):
-        batch.append(item)
-        num_bytes += size(item)
-        if num_bytes >= BATCH_BYTES:
-            break
-    return batch
 
 
 def _binary(head: bytes) -> str | None:

@@ -30,10 +30,11 @@ from app.cli.base import (
     write_json,
 )
 from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client
-from app.cli.files import InputFile, Line, next_batch
+from app.cli.files import BATCH_BYTES, InputFile, Line
 from app.cli.listing import show_list
 from app.cli.project import filter_options, project_options, report_no_scores, why_no_scores
 from app.cli.sending import Journal, LineKeys, reject, report, send
+from app.parts import in_parts
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
 FIELDS = {
@@ -215,7 +216,7 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
     ):
         advance(progress.offset)
         lines = source.lines(progress.lines)
-        while batch := next_batch(lines, batch_size, lambda line: len(line.raw)):
+        for batch in in_parts(lines, batch_size, lambda line: len(line.raw), BATCH_BYTES):
             keyed = []
             for line in batch:
                 if line.error is not None:

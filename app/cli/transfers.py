@@ -12,13 +12,14 @@ import click
 
 from app.cli.base import Command, bar, fail, interruptible, note, write
 from app.cli.client import Client
-from app.cli.files import InputFile, Line, next_batch
+from app.cli.files import BATCH_BYTES, InputFile, Line
 from app.cli.project import filter_options, project_options, why_no_scores
 from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.scores import FIELDS
 from app.cli.sending import Journal, Outgoing, Progress, reject, report, send
 from app.cli.sources import SOURCES
 from app.datetimes import InvalidDatetime, parse_datetime
+from app.parts import in_parts
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -259,7 +260,7 @@ class _Importing:
             advance(self.progress.offset)
             rows = read_rows(file, self.progress.lines, as_lines=as_lines)
             try:
-                while batch := next_batch(rows, batch_size, lambda row: row.size):
+                for batch in in_parts(rows, batch_size, lambda row: row.size, BATCH_BYTES):
                     self._send_rows(batch)
                     journal.sent([row.line.raw for row in batch if row.line])
                     advance(sum(row.size for row in batch))

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.exports.csv import column_name
 from app.exports.tables import KINDS, LAST_COLUMNS, SCORE_COLUMNS, Kinds, Row, Table, kind_of
+from app.parts import in_parts
 from app.stores.model import Score
 
 GROUP_ROWS = 5_000
@@ -46,7 +47,8 @@ def parquet_pieces(table: Table) -> Iterator[bytes]:
     schema = pyarrow.schema([*field_types, *leaf_types, *last_types])
     sink = io.BytesIO()
     with ParquetWriter(pyarrow.PythonFile(sink, mode="w"), schema) as writer:
-        for group in _groups(table.rows, len(schema)):
+        most = max(1, min(GROUP_ROWS, GROUP_CELLS // len(schema)))
+        for group in in_parts(table.rows, most, _characters, GROUP_CHARACTERS):
             writer.write_table(pyarrow.table(_values(group, columns), schema=schema))
             yield _take(sink)
     yield _take(sink)
@@ -66,18 +68,8 @@ def leaf_columns(kinds: Kinds) -> Iterator[Column]:
             yield f"{column_name(path)}:{kind}" if has_suffix else column_name(path), path, kind
 
 
-def _groups(rows: Iterator[Row], num_columns: int) -> Iterator[list[Row]]:
-    most = max(1, min(GROUP_ROWS, GROUP_CELLS // num_columns))
-    group: list[Row] = []
-    characters = 0
-    for row in rows:
-        group.append(row)
-        characters += len(row[0].value_json)
-        if len(group) >= most or characters > GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
+def _characters(row: Row) -> int:
+    return len(row[0].value_json)
 
 
 def _values(group: list[Row], columns: list[Column]) -> dict[str, list[Any]]:

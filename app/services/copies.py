@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from app import jsontext
 from app.errors import Conflict, StoreUnavailable, TooLarge
+from app.parts import in_parts
 from app.services.clearing import finish_all
 from app.services.lists import up_to
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
@@ -185,17 +186,11 @@ def _read(store: Store, copied: Copied) -> Iterator[Item]:
 
 
 def _parts(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield parts of PART scores or documents, or of about PART_CHARACTERS."""
-    part: list[Item] = []
-    length = 0
-    for item in items:
-        part.append(item)
-        length += len(item.value_json) if isinstance(item, Score) else characters(item)
-        if len(part) == PART or length > PART_CHARACTERS:
-            yield part
-            part, length = [], 0
-    if part:
-        yield part
+    return in_parts(items, PART, _length, PART_CHARACTERS)
+
+
+def _length(item: Item) -> int:
+    return len(item.value_json) if isinstance(item, Score) else characters(item)
 
 
 def _put(target: Store, part: Sequence[Item], *, may_differ: bool = False) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from app.ids import AFTER_ALL, first_id_at, last_id_at
+from app.parts import in_parts
 from app.schemas.scores import FoundScore
 from app.stores.base import Changes, ScoreQuery, Store, behind
 from app.stores.model import Score
@@ -76,23 +77,10 @@ def with_superseding(store: Store, page: Page[Score]) -> Page[FoundScore]:
 
 
 def _found(store: Store, scores: Iterator[Score]) -> Iterator[FoundScore]:
-    for part in _parts(scores):
+    for part in in_parts(scores, PAGE, _size, PART_CHARACTERS):
         superseding = store.find_superseding(part)
         for score in part:
             yield FoundScore(score, superseding.get(score.score_id))
-
-
-def _parts(scores: Iterator[Score]) -> Iterator[list[Score]]:
-    part: list[Score] = []
-    characters = 0
-    for score in scores:
-        part.append(score)
-        characters += _size(score)
-        if len(part) == PAGE or characters > PART_CHARACTERS:
-            yield part
-            part, characters = [], 0
-    if part:
-        yield part
 
 
 def _size(score: Score) -> int:
