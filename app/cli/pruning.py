@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from app.cli.base import bar, counted, fail, note, write_json
 from app.ids import utc_text
 from app.services.keys import COMMAND_LINE
-from app.services.retention import Progress, Pruned, count_older, prune
+from app.services.retention import Pruned, Retention
 from app.stores.base import Store
 
 HOURS = {"h": 1, "d": 24, "w": 7 * 24}
@@ -35,63 +35,25 @@ def place_of(project: str) -> tuple[str, str]:
     return entity, name
 
 
-class Pruning:
-    """Counts or deletes what is older than a moment in some projects of a store."""
-
-    def __init__(
-        self,
-        store: Store,
-        projects: Sequence[tuple[str, str]],
-        moment: datetime,
-        *,
-        archived: bool,
-    ) -> None:
-        self._store = store
-        self._projects = projects
-        self._moment = moment
-        self._archived = archived
-
-    def count(self) -> Pruned:
-        """Return how much `prune` would delete."""
-
-        def count(entity: str, project: str, progress: Progress) -> Pruned:
-            return count_older(
-                self._store,
-                entity,
-                project,
-                self._moment,
-                archived=self._archived,
-                progress=progress,
-            )
-
-        return self._each_project("counting", count)
-
-    def prune(self) -> Pruned:
-        """Delete it, and return how much that was."""
-
-        def delete(entity: str, project: str, progress: Progress) -> Pruned:
-            return prune(
-                self._store,
-                entity,
-                project,
-                self._moment,
-                COMMAND_LINE,
-                archived=self._archived,
-                progress=progress,
-            )
-
-        return self._each_project("deleting", delete)
-
-    def _each_project(self, label: str, do: Callable[[str, str, Progress], Pruned]) -> Pruned:
-        """Return the sum for all projects, with a progress bar of the runs in them."""
-        found = Pruned()
-        runs = sum(self._store.count_project(*place).runs for place in self._projects)
-        with bar(runs, label) as advance:
-            for entity, project in self._projects:
-                part = do(entity, project, advance)
-                found.add(part.runs, part.predictions, part.scores)
-                found.kept_archived += part.kept_archived
-        return found
+def count_or_prune(
+    store: Store,
+    projects: Sequence[tuple[str, str]],
+    moment: datetime,
+    *,
+    archived: bool,
+    delete: bool,
+) -> Pruned:
+    """Count or delete what is older than a moment in some projects of a store."""
+    found = Pruned()
+    # With a progress bar of the runs in them.
+    runs = sum(store.count_project(*place).runs for place in projects)
+    with bar(runs, "deleting" if delete else "counting") as advance:
+        old = Retention(store, moment, archived, advance)
+        for place in projects:
+            part = old.prune(*place, COMMAND_LINE) if delete else old.count(*place)
+            found.add(part.runs, part.predictions, part.scores)
+            found.kept_archived += part.kept_archived
+    return found
 
 
 def amount(found: Pruned) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from app.cli.base import (
     progress,
     write_json,
 )
-from app.cli.pruning import Pruning, amount, moment_before, place_of, report_pruned
+from app.cli.pruning import amount, count_or_prune, moment_before, place_of, report_pruned
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
 from app.services.copies import Copied, CopiedStore, copy_store
@@ -169,13 +170,15 @@ def prune(
         check_confirmable()
     url = _store_url()
     with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
-        pruning = Pruning(opened, places or projects_of(opened), moment, archived=archived)
+        prune_old = partial(
+            count_or_prune, opened, places or projects_of(opened), moment, archived=archived
+        )
         if dry_run or not yes:
-            found = pruning.count()
+            found = prune_old(delete=False)
         if not (dry_run or yes):
             confirm(amount(found))
         if not dry_run:
-            found = pruning.prune()
+            found = prune_old(delete=True)
     report_pruned(found, moment, dry_run=dry_run, as_json=as_json)
 
 

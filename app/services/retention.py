@@ -48,71 +48,61 @@ def projects_of(store: Store) -> list[tuple[str, str]]:
     ]
 
 
-def count_older(
-    store: Store,
-    entity: str,
-    project: str,
-    moment: datetime,
-    *,
-    archived: bool,
-    progress: Progress,
-) -> Pruned:
-    """Return how much of a project `prune` would delete."""
-    found, before = Pruned(), first_id_at(moment)
-    for run_id in _old_runs(store, entity, project, moment, found, archived=archived):
-        extent = store.measure_run(entity, project, run_id)
-        if extent.is_below(before):
-            found.add(1, extent.predictions, extent.scores)
-        progress(1)
-    found.add(0, *store.count_unassigned(entity, project, before))
-    return found
+@dataclass(frozen=True)
+class Retention:
+    """What may be deleted of a store: what is older than `moment`.
 
-
-def prune(
-    store: Store,
-    entity: str,
-    project: str,
-    moment: datetime,
-    caller: ApiKey,
-    *,
-    archived: bool,
-    progress: Progress,
-) -> Pruned:
-    """Delete the runs of a project whose last activity was before `moment`, and what has no run.
-
-    The last activity of a run is the newest of it, its predictions and scores, by the times in
-    their ids, and its end. Predictions and scores of no run go by their own times. Archived runs
+    A run is as old as its last activity: the newest of it, its predictions and scores, by the times
+    in their ids, and its end. Predictions and scores of no run go by their own times. Archived runs
     are kept unless `archived`.
     """
-    found, before, worker = Pruned(), first_id_at(moment), new_id()
-    target = {"entity": entity, "project": project, "before": utc_text(moment)}
-    with audited("store.prune", caller, target) as results:
-        for run_id in _old_runs(store, entity, project, moment, found, archived=archived):
-            for each in store.begin_deletions(entity, project, [run_id], caller.key_id, before):
-                clear(store, each, math.inf, worker)
-                found.add(1, each.predictions, each.scores)
-            progress(1)
-        is_whole = False
-        while not is_whole:
-            deleted = store.delete_unassigned(entity, project, before, PAGE)
-            found.add(0, deleted.predictions, deleted.scores)
-            is_whole = deleted.is_whole
-        results.update(asdict(found))
-    return found
 
+    store: Store
+    moment: datetime
+    archived: bool
+    progress: Progress
 
-def _old_runs(
-    store: Store, entity: str, project: str, moment: datetime, found: Pruned, *, archived: bool
-) -> Iterator[str]:
-    """Yield the ids of the runs that began and ended before `moment`, if they may be deleted."""
-    before = first_id_at(moment)
-    for run in store.read_documents(EvaluationRun, DocumentQuery(entity, project, before=before)):
-        if run.finished_at is None or run.finished_at < moment:
-            if archived or run.archived_at is None:
-                yield run.id
-            elif store.measure_run(entity, project, run.id).is_below(before):
-                found.kept_archived += 1
-    bound: str | None = before
-    while named := store.list_named_runs(entity, project, bound, RUNS):
-        yield from (each.name for each in named)
-        bound = named[-1].first_id
+    def count(self, entity: str, project: str) -> Pruned:
+        """Return how much of a project `prune` would delete."""
+        found, before = Pruned(), first_id_at(self.moment)
+        for run_id in self._old_runs(entity, project, found):
+            extent = self.store.measure_run(entity, project, run_id)
+            if extent.is_below(before):
+                found.add(1, extent.predictions, extent.scores)
+            self.progress(1)
+        found.add(0, *self.store.count_unassigned(entity, project, before))
+        return found
+
+    def prune(self, entity: str, project: str, caller: ApiKey) -> Pruned:
+        """Delete it, and return how much that was."""
+        found, before, worker = Pruned(), first_id_at(self.moment), new_id()
+        target = {"entity": entity, "project": project, "before": utc_text(self.moment)}
+        begin = self.store.begin_deletions
+        with audited("store.prune", caller, target) as results:
+            for run_id in self._old_runs(entity, project, found):
+                for each in begin(entity, project, [run_id], caller.key_id, before):
+                    clear(self.store, each, math.inf, worker)
+                    found.add(1, each.predictions, each.scores)
+                self.progress(1)
+            is_whole = False
+            while not is_whole:
+                deleted = self.store.delete_unassigned(entity, project, before, PAGE)
+                found.add(0, deleted.predictions, deleted.scores)
+                is_whole = deleted.is_whole
+            results.update(asdict(found))
+        return found
+
+    def _old_runs(self, entity: str, project: str, found: Pruned) -> Iterator[str]:
+        """Yield the ids of the runs that began and ended before `moment`, if they may go."""
+        before, store = first_id_at(self.moment), self.store
+        query = DocumentQuery(entity, project, before=before)
+        for run in store.read_documents(EvaluationRun, query):
+            if run.finished_at is None or run.finished_at < self.moment:
+                if self.archived or run.archived_at is None:
+                    yield run.id
+                elif store.measure_run(entity, project, run.id).is_below(before):
+                    found.kept_archived += 1
+        bound: str | None = before
+        while named := store.list_named_runs(entity, project, bound, RUNS):
+            yield from (each.name for each in named)
+            bound = named[-1].first_id
