@@ -12,7 +12,7 @@ from app.stores.model import Document, EvaluationRun, Prediction
 from app.stores.mongo import store as mongo_store
 from app.stores.mongo.store import MongoStore
 from app.stores.mongo.transactions import has_transactions
-from app.stores.sqlite.store import SqliteStore
+from app.stores.sqlite import store as sqlite_store
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import (
     MAKE,
@@ -52,7 +52,7 @@ def test_nothing_is_added_if_a_part_fails(store: Store, monkeypatch: pytest.Monk
         raise StoreUnavailable("interrupted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteStore, "_add_missing", fail)
+        patch.setattr(sqlite_store, "add_missing", fail)
         patch.setattr(mongo_store, "add_new_scores", fail)
         with pytest.raises(StoreUnavailable, match="interrupted"):
             store.add_accepted([[a_run(id="r")], [a_prediction(id="p")]], [a_score()])

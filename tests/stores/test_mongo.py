@@ -420,7 +420,7 @@ def test_batches_with_the_same_keys_at_the_same_time_make_each_score_once(
         runs = list(pool.map(add, range(6)))
     for outcomes in zip(*runs, strict=True):
         assert [each.kept for each in outcomes].count(Kept.CREATED) == 1
-        assert len({each.score_id for each in outcomes}) == 1
+        assert len({each.id for each in outcomes}) == 1
     assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 50
 
 
