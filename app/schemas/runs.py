@@ -132,4 +132,6 @@ class RunRes(Shape):
     superseded = Count("How many superseded scores.", required=True)
     scorers = List("The names of its scorers, at most 100.", Text(), required=True)
     num_scorers = Count("How many scorers.", required=True)
-    revision = Text("A text that changes when the run or its scores do.", required=True)
+    revision = Text(
+        "A text that changes when the run, its predictions or its scores do.", required=True
+    )

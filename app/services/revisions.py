@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 from app import jsontext
 from app.stores.base import DocumentQuery, Store
 from app.stores.documents import encode
 from app.stores.model import EvaluationRun, Prediction
 
-PAGE = 1_000
+WRITTEN = ("body_hash", "ended_at")
+"""The fields of a prediction that tell what was written to it."""
 
 
 def run_revision(store: Store, entity: str, project: str, run_id: str) -> str:
     """Return a text that changes whenever a run, its predictions or its scores do.
 
-    So figures may be kept as long as it is the same. Only `finish` of a prediction, which no figure
-    depends on, does not change it.
+    So figures may be kept as long as it is the same.
     """
     run = store.find_document(EvaluationRun, entity, project, run_id)
     digest = hashlib.sha256(jsontext.write(encode(run) if run else None).encode())
-    query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run_id]}, limit=PAGE)
-    while sort_ids := store.list_sort_ids(Prediction, query):
-        digest.update("".join(sort_ids).encode())
-        query = replace(query, after=sort_ids[-1])
+    query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run_id]})
+    for page in store.read_fields(Prediction, query, WRITTEN):
+        digest.update(jsontext.write(page).encode())
     digest.update(store.score_revision(entity, project, run_id).encode())
     return digest.hexdigest()[:32]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from app.services.revisions import run_revision
 from app.stores.base import Store
-from app.stores.model import EvaluationRun, Prediction
+from app.stores.model import EvaluationRun, Prediction, Score
 from tests.stores.test_contract import NOW, a_score
 
 
@@ -27,8 +29,8 @@ def a_run() -> EvaluationRun:
     )
 
 
-def a_prediction(prediction_id: str, run_id: str = "run") -> Prediction:
-    return Prediction(
+def a_prediction(prediction_id: str, run_id: str = "run", **fields: Any) -> Prediction:
+    prediction = Prediction(
         id=prediction_id,
         entity="acme",
         project="demo",
@@ -39,6 +41,19 @@ def a_prediction(prediction_id: str, run_id: str = "run") -> Prediction:
         inputs_json="{}",
         output_json="1",
     )
+    return replace(prediction, **fields)
+
+
+def replace_score(store: Store, score: Score) -> None:
+    """Delete a score, and import another one under its id and time."""
+    store.delete_scores("acme", "demo", [score.score_id])
+    store.add_missing([replace(score, body_hash="other")], partial=True)
+
+
+def replace_prediction(store: Store, prediction_id: str, sort_id: str) -> None:
+    """Delete a prediction, and import another one under its ids and time."""
+    store.delete_documents(Prediction, "acme", "demo", [prediction_id])
+    store.add_documents([a_prediction(prediction_id, sort_id=sort_id, body_hash="other")])
 
 
 def test_every_change_of_a_run_changes_its_revision(store: Store) -> None:
@@ -55,10 +70,14 @@ def test_every_change_of_a_run_changes_its_revision(store: Store) -> None:
         lambda: store.add_documents([a_prediction("p")]),
         lambda: store.add_documents([a_prediction("q")]),
         lambda: store.change_document(EvaluationRun, "acme", "demo", "run", status="completed"),
+        lambda: store.change_document(Prediction, "acme", "demo", "q", ended_at=NOW),
         lambda: store.delete_documents(Prediction, "acme", "demo", ["p"]),
         lambda: store.add_documents([a_prediction("p")]),
         lambda: store.delete_scores("acme", "demo", [first.score_id]),
         lambda: store.add_missing([past], partial=True),  # As many as before, and the same newest.
+        lambda: replace_score(store, past),
+        lambda: store.add_documents([a_prediction("r", sort_id=past.score_id)]),
+        lambda: replace_prediction(store, "r", past.score_id),
         lambda: store.delete_documents(EvaluationRun, "acme", "demo", ["run"]),
     ]
     revisions = [revision(store)]
@@ -76,7 +95,7 @@ def test_a_revision_stays_the_same_without_a_change_of_the_run(store: Store) -> 
     store.add_score(a_score(evaluation_run_id="another"))
     store.add_score(a_score(evaluation_run_id="run", project="other"))
     store.add_documents([a_prediction("q", "another")])
-    store.change_document(Prediction, "acme", "demo", "p", ended_at=NOW)
+    store.change_document(Prediction, "acme", "demo", "q", ended_at=NOW)
     assert revision(store) == before
 
 

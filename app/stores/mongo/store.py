@@ -6,6 +6,7 @@ unless the URI sets another write concern.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import threading
@@ -23,7 +24,6 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from app.datetimes import EPOCH
 from app.errors import ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
     Changes,
@@ -285,18 +285,13 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
         self._prepare_once()
         visible = self._visible("scores", entity, project)
         wanted = {**_place(entity, project), "evaluation_run_id": evaluation_run_id, **visible}
-        # With the sum of the times, an old score that replaces another one is noticed too.
-        group = {
-            "_id": None,
-            "count": {"$sum": 1},
-            "newest": {"$max": "$score_id"},
-            "times": {"$sum": {"$subtract": ["$created_at", EPOCH]}},
-        }
+        # With the hash, another score that is imported under the id of a deleted one is noticed.
+        found = self._scores.find(wanted, {"score_id": 1, "body_hash": 1, "_id": 0})
+        digest = hashlib.sha256()
         with our_errors():
-            found = self._scores.aggregate(
-                [{"$match": wanted}, {"$group": group}], hint="scores_by_slot"
-            )
-            return " ".join(f"{each['count']} {each['newest']} {each['times']}" for each in found)
+            for each in found.sort("score_id", ASCENDING).hint("scores_by_run"):
+                digest.update(f"{each['score_id']} {each['body_hash']}\n".encode())
+        return digest.hexdigest()
 
     def find_retried(self, score: Score, after: str) -> str | None:
         wanted = {
