@@ -102,7 +102,7 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
     like SCORELINE_STORE; @FILE reads a URL from a file, which keeps its password out of the list of
     processes. Both stores may be in use. To copy what arrived meanwhile, or to continue after an
     interruption, run the same command again. Nothing is overwritten, and a difference in the
-    target is an error. Only the status, summary and end of predictions and runs are updated.
+    target is an error. Only what may change of predictions and runs is updated, such as a status.
 
     Exit codes: 0 both stores are equal, up to the last score that the source had at the start;
     1 they differ; 2 wrong usage; 3 a store does not respond: try again.

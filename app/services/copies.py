@@ -141,13 +141,14 @@ def copy_store(
     before.
     """
     finish_all(target)
-    scores = Copied(Score, source.extent().newest_id or "")
+    began = source.extent()
+    scores = Copied(Score, began.newest_id or "")
     keys = _copy_keys(source, target)
     _copy(source, target, scores, delete_extra=delete_extra, progress=progress)
     documents = [Copied(kind, source.extent(kind).newest_id or "") for kind in KINDS]
     for each in documents:
         _copy(source, target, each, delete_extra=delete_extra)
-    came_since = max(0, source.extent().count - scores.source.count)
+    came_since = max(0, source.extent().count - began.count)
     return CopiedStore(keys, scores, documents, came_since)
 
 

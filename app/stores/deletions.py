@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -99,6 +99,13 @@ def deletion_of(
     )
 
 
+def finished(deletion: Deletion, moment: datetime) -> Deletion:
+    """Return a deletion that is not listed any more as it was: only finished ones are forgotten."""
+    total = deletion.runs + deletion.predictions + deletion.scores
+    moment = moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
+    return replace(deletion, cleared=total, finished_at=moment)
+
+
 # What pending deletions mean for a write
 
 Item = Score | Document
@@ -180,7 +187,8 @@ class Deletions(Protocol):
     def continue_deletion(self, deletion: Deletion, worker: str, limit: int) -> Deletion | None:
         """Remove up to `limit` of what a deletion covers, and return the deletion as it is then.
 
-        Returns None if another worker is at it. Killed at any point, it can be called again.
+        Returns None if another worker is at it. Killed at any point, it can be called again. A
+        deletion that is forgotten meanwhile is finished.
         """
 
     def list_deletions(

@@ -284,12 +284,21 @@ def test_copying_again_adds_new_documents_and_updates_changed_ones(
     source.add_documents([a_run(id=str(number)) for number in range(20)])
     assert copy(source, store).equal
     source.add_documents([a_run(id="new")])
-    changes = {"status": "completed", "finished_at": NOW, "summary_json": "{}"}
+    changes = {"status": "completed", "finished_at": NOW, "summary_json": "{}", "name": "n"}
     assert source.change_document(EvaluationRun, "acme", "demo", "3", **changes)
     runs, predictions, *_ = copy(source, store).documents
     assert (runs.added, runs.changed, runs.equal) == (1, 1, True)
     assert (predictions.added, predictions.changed, predictions.equal) == (0, 0, True)
     assert documents(store) == documents(source)
+
+
+def test_what_a_pending_deletion_hides_is_not_copied(source: Store, store: Store) -> None:
+    source.add_documents([a_run(id="deleted"), a_run(id="left")])
+    source.add_missing([a_score(evaluation_run_id="deleted"), a_score()], partial=False)
+    source.begin_deletions("acme", "demo", ["deleted"], "key")
+    copied = copy(source, store)
+    assert (copied.scores.added, copied.came_since, copied.equal) == (1, 0, True)
+    assert [each.id for each in documents(store)[0]] == ["left"]
 
 
 def test_a_document_that_differs_in_the_target_is_named_and_not_changed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from app.stores import deletions
 from app.stores.base import START, DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.deletions import Deleted, Deletion, RunExtent
 from app.stores.model import UNASSIGNED, Document, EvaluationRun, Prediction, Score
+from app.stores.mongo.unique_keys import delete_found
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run
 
@@ -146,13 +147,17 @@ def test_the_oldest_finished_deletions_are_forgotten(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"{engine(store)}.MAX_FINISHED", 2)
+    begun: list[Deletion] = []
     for number in range(4):
         store.add_score(score(evaluation_run_id=f"{number}"))
-        finish(store, begin(store, f"{number}")[0])
+        begun += begin(store, f"{number}")
+        finish(store, begun[-1])
     store.add_score(score(prediction_id="pending"))
     begin(store, RUN)
     listed = store.list_deletions(*PROJECT, limit=9)
     assert [each.evaluation_run_id for each in listed] == ["2", "3", RUN]
+    # A worker that has read the list before does not wait for a forgotten one.
+    assert not finish(store, begun[0]).is_pending
 
 
 def test_one_worker_at_a_time_continues_a_deletion_until_its_lease_ends(
@@ -222,6 +227,34 @@ def test_a_deletion_frees_idempotency_keys_at_once(store: Store) -> None:
     assert store.add_documents([a_run(id="x", **key)])[0].kept is Kept.CREATED
     assert store.add_documents([prediction(id="p", **key)])[0].kept is Kept.CREATED
     assert store.add_missing([score(**key)], partial=True)[0].kept is Kept.KEY_TAKEN
+
+
+def test_what_replaces_something_while_it_is_removed_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "Mongo" not in type(store).__name__:
+        pytest.skip("the embedded store finds and removes under its lock")
+    fill(store)
+    keyed = score(idempotency_key="k")
+    store.add_score(keyed)
+    (begun,) = begin(store, RUN)
+    waiting: dict[str, Callable[[], object]] = {
+        "predictions": lambda: store.add_documents([prediction(id=f"{RUN}/1")]),
+        "scores": lambda: store.add_score(keyed),
+    }
+
+    def remove(collection: Any, *arguments: Any) -> int:
+        """Let another call replace what was found, before it is removed."""
+        if write := waiting.pop(collection.name, None):
+            write()
+        return delete_found(collection, *arguments)
+
+    monkeypatch.setattr(f"{engine(store)}.delete_found", remove)
+    finish(store, begun)
+    assert not waiting
+    assert documents(store, Prediction) == [f"{OTHER}/1", f"{OTHER}/2", f"{RUN}/1"]
+    assert seen(store, evaluation_run_id=RUN) == [RUN]
+    assert kept([store.add_score(keyed)]) == [Kept.PRESENT]
 
 
 def test_a_deletion_forgets_retries(store: Store) -> None:

@@ -12,7 +12,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from app.errors import StoreUnavailable, TooLarge
+from app.errors import TooLarge
 from app.ids import AFTER_ALL, new_id
 from app.stores.deletions import (
     LEASE_SECONDS,
@@ -24,6 +24,7 @@ from app.stores.deletions import (
     by_project,
     check_not_covered,
     deletion_of,
+    finished,
     names_of,
 )
 from app.stores.mongo.documents import ORDER_FIELDS
@@ -112,9 +113,14 @@ class MongoDeletions(MongoPart):
         with our_errors():
             taken = find_taken(collection, keys, None) if pending else {}
             ids = [*names.get("id", ()), *(each.id for each in taken.values())]
-            for deletion in pending:
-                named = {"$and": [{id_field(collection): {"$in": ids}}]}
-                self._remove(name, named | _covered(name, deletion))
+            named = {"$and": [{id_field(collection): {"$in": ids}}]}
+
+            def remove(session: ClientSession | None) -> None:
+                for deletion in pending:
+                    self._remove(name, named | _covered(name, deletion), session=session)
+
+            if ids:
+                in_transaction_if_possible(self._client, remove)
 
     def begin_deletions(
         self,
@@ -165,13 +171,18 @@ class MongoDeletions(MongoPart):
 
     def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
         self._prepare_once()
-        removed: list[int] = []
-        with our_errors():
+
+        def delete(session: ClientSession | None) -> Deleted:
+            removed: list[int] = []
             for name in ("predictions", "scores"):
                 wanted = _unassigned(name, entity, project, before)
-                removed.append(self._remove(name, wanted, limit - sum(removed), RUN_INDEXES[name]))
-        predictions, scores = removed
-        return Deleted(predictions, scores, is_whole=predictions + scores < limit)
+                most, index = limit - sum(removed), RUN_INDEXES[name]
+                removed.append(self._remove(name, wanted, most, index, session))
+            predictions, scores = removed
+            return Deleted(predictions, scores, is_whole=predictions + scores < limit)
+
+        with our_errors():
+            return in_transaction_if_possible(self._client, delete)
 
     def _forget(self, entity: str, project: str) -> None:
         """Remove the oldest finished deletions of a project."""
@@ -192,7 +203,7 @@ class MongoDeletions(MongoPart):
         claim = {"claimed_by": worker, "claimed_until": now + timedelta(seconds=LEASE_SECONDS)}
         with our_errors():
             if not deletions.update_one({**named, "$or": is_free}, {"$set": claim}).matched_count:
-                return None
+                return None if deletions.find_one(named) else finished(deletion, now)
             cleared = self._clear(deletion, limit)
             progress: dict[str, Any] = {"$inc": {"cleared": cleared}}
             if cleared < limit:
@@ -205,17 +216,19 @@ class MongoDeletions(MongoPart):
             found = deletions.find_one_and_update(
                 {**named, PENDING: True}, progress, return_document=after
             ) or deletions.find_one(named)
-        if found is None:
-            raise StoreUnavailable("the deletion is no longer listed")
-        return _to_deletion(found)
+        return _to_deletion(found) if found else finished(deletion, now)
 
     def _clear(self, deletion: Deletion, limit: int) -> int:
         """Remove up to `limit` documents that a deletion covers; return how many were found."""
-        cleared = 0
-        for name in RUN_FIELDS:
-            most, index = limit - cleared, RUN_INDEXES[name]
-            cleared += self._remove(name, _covered(name, deletion), most, index)
-        return cleared
+
+        def clear(session: ClientSession | None) -> int:
+            cleared = 0
+            for name in RUN_FIELDS:
+                most, index = limit - cleared, RUN_INDEXES[name]
+                cleared += self._remove(name, _covered(name, deletion), most, index, session)
+            return cleared
+
+        return in_transaction_if_possible(self._client, clear)
 
     def _remove(
         self,
@@ -227,14 +240,14 @@ class MongoDeletions(MongoPart):
     ) -> int:
         """Remove up to `limit` documents of a collection; return how many were found.
 
-        Another worker may have removed some of them at the same time.
+        Without a session, another write may have removed some of them at the same time.
         """
         if limit == 0:
             return 0
         collection = self._database[name]
         cursor = collection.find(wanted, fields_to_delete(collection), session=session)
         found = list((cursor.hint(index) if index else cursor).limit(limit or 0))
-        delete_found(collection, wanted["entity"], wanted["project"], found, session)
+        delete_found(collection, wanted, found, session)
         return len(found)
 
     def list_deletions(

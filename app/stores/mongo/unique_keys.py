@@ -126,7 +126,7 @@ def delete_with_keys(
     keys are freed first, so that the same call completes a deletion that has broken off.
     """
     found = list(collection.find(wanted, fields_to_delete(collection), session=session))
-    return delete_found(collection, wanted["entity"], wanted["project"], found, session)
+    return delete_found(collection, wanted, found, session)
 
 
 def fields_to_delete(collection: Documents) -> dict[str, int]:
@@ -136,18 +136,22 @@ def fields_to_delete(collection: Documents) -> dict[str, int]:
 
 def delete_found(
     collection: Documents,
-    entity: str,
-    project: str,
+    wanted: Mapping[str, Any],
     found: Sequence[Mapping[str, Any]],
     session: ClientSession | None,
 ) -> int:
-    """Delete documents of one project that were found, as `delete_with_keys` does."""
-    for of, field in ((IDEMPOTENCY_KEY, IDEMPOTENCY_KEY), (ID, id_field(collection))):
-        if texts := [each[field] for each in found if each.get(field) is not None]:
-            keys = _filter(collection, entity, project, of, texts)
-            unique_keys(collection).delete_many(keys, session=session)
+    """Delete documents of one project that `wanted` found, as `delete_with_keys` does.
+
+    Another write may have replaced some of them since, under the same id or with the same key;
+    these stay.
+    """
     name = id_field(collection)
-    these = {"entity": entity, "project": project, name: {"$in": [each[name] for each in found]}}
+    ids = [each[name] for each in found]
+    for of, field in ((IDEMPOTENCY_KEY, IDEMPOTENCY_KEY), (ID, name)):
+        if texts := [each[field] for each in found if each.get(field) is not None]:
+            keys = _filter(collection, wanted["entity"], wanted["project"], of, texts)
+            unique_keys(collection).delete_many({**keys, "id": {"$in": ids}}, session=session)
+    these = {"$and": [wanted, {name: {"$in": ids}}]}
     return collection.delete_many(these, session=session).deleted_count if found else 0
 
 

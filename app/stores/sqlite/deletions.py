@@ -18,6 +18,7 @@ from app.stores.deletions import (
     by_project,
     check_not_covered,
     deletion_of,
+    finished,
     names_of,
 )
 from app.stores.model import Document, Score
@@ -61,6 +62,7 @@ _FORGET = """
         ORDER BY _id DESC LIMIT 1 OFFSET ?
     )
 """
+_IS_LISTED = "SELECT 1 FROM deletions WHERE _id = ?"
 _CLAIM = """
     UPDATE deletions SET claimed_by = ?, claimed_until = ?
     WHERE _id = ? AND (claimed_by IS NULL OR claimed_by = ? OR claimed_until < ?)
@@ -183,7 +185,8 @@ class SqliteDeletions(SqlitePart):
         claim = (worker, until, deletion.deletion_id, worker, utc_text(now))
         with self._db().transaction() as connection:
             if connection.execute(_CLAIM, claim).rowcount == 0:
-                return None
+                is_listed = connection.execute(_IS_LISTED, (deletion.deletion_id,)).fetchone()
+                return None if is_listed else finished(deletion, now)
             cleared = _clear(connection, deletion, limit)
             connection.execute(_PROGRESS, (cleared, deletion.deletion_id))
             if cleared < limit:
