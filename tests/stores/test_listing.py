@@ -212,9 +212,10 @@ def test_a_project_is_counted(store: Store) -> None:
 def test_scorers_are_found_with_their_first_ids(any_topology: Store) -> None:
     store = any_topology
     ids = add_scores(store, score("r", "p", "a"), score("r", "q", "a"), score(None, "p", "b"))
+    (unnamed,) = add_scores(store, score("r", "p", ""))
     add_scores(store, score("r", "p", "c", project="other"))
     found = {each.name: each.first_id for each in store.list_scorers(*PLACE)}
-    assert found == {"a": ids[0], "b": ids[2]}
+    assert found == {"a": ids[0], "b": ids[2], "": unnamed}
 
 
 def test_what_is_being_deleted_is_not_listed(any_topology: Store) -> None:

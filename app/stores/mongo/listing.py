@@ -29,6 +29,7 @@ BY_RUN = {"scores": "scores_by_run", "predictions": "predictions_of_run"}
 BY_PROJECT = {name: f"{name}_by_project" for name in (*BY_RUN, "evaluation_runs")}
 
 IS_NAME = {"$gt": ""}
+IS_TEXT = {"$gte": ""}
 
 
 class MongoListing(MongoDeletions):
@@ -198,7 +199,7 @@ class MongoListing(MongoDeletions):
         self._prepare_once()
         place = {"entity": entity, "project": project}
         with our_errors():
-            found = self._first_ids({"scores": "scores_by_scorer"}, "scorer", place)
+            found = self._first_ids({"scores": "scores_by_scorer"}, "scorer", place, IS_TEXT)
         return [Named(name, first_id) for name, first_id in found.items()]
 
     def _only_named_runs(self, place: dict[str, str]) -> Iterator[Named]:
@@ -211,28 +212,32 @@ class MongoListing(MongoDeletions):
             yield from (Named(name, found[name]) for name in some if name not in stored)
 
     def _first_ids(
-        self, indexes: Mapping[str, str], field: str, place: dict[str, str]
+        self,
+        indexes: Mapping[str, str],
+        field: str,
+        place: dict[str, str],
+        allowed: dict[str, str] = IS_NAME,
     ) -> dict[str, str]:
-        """Return the texts of a field except the empty one, each with the lowest id that has it."""
+        """Return the texts of a field that are `allowed`, each with the lowest id that has it."""
         first_ids: dict[str, str] = {}
         for name, index in indexes.items():
             visible = self._visible(name, **place)
-            for text, first_id in self._first_ids_in(name, index, field, place, visible):
+            wanted = {**place, field: allowed}
+            for text, first_id in self._first_ids_in(name, index, field, wanted, visible):
                 first_ids[text] = min(first_id, first_ids.get(text, AFTER_ALL))
         return {text: first_id for text, first_id in first_ids.items() if first_id != AFTER_ALL}
 
     def _first_ids_in(
-        self, name: str, index: str, field: str, place: dict[str, str], visible: dict[str, Any]
+        self, name: str, index: str, field: str, wanted: dict[str, Any], visible: dict[str, Any]
     ) -> Iterator[tuple[str, str]]:
         collection = self._database[name]
-        wanted = {**place, field: IS_NAME}
         if visible or _is_mongos(self._client):
             # A $group would read all documents if they are sharded or partly hidden; `distinct`
             # skips from text to text.
             for text in collection.distinct(field, wanted):
-                yield text, _first_id(collection, index, {**place, field: text, **visible})
+                yield text, _first_id(collection, index, {**wanted, field: text, **visible})
             return
-        order = dict.fromkeys((*place, field, ORDER_FIELDS[name]), ASCENDING)
+        order = dict.fromkeys((*wanted, ORDER_FIELDS[name]), ASCENDING)
         first_id = {"$first": f"${ORDER_FIELDS[name]}"}
         first = {"$group": {"_id": f"${field}", "first_id": first_id}}
         for each in collection.aggregate([{"$match": wanted}, {"$sort": order}, first], hint=index):

@@ -21,13 +21,16 @@ _ID_LENGTH = 36
 """The length of every id, a UUID."""
 
 
-def _distinct(indexes: Sequence[str], column: str, place: str = "") -> str:
+def _distinct(
+    indexes: Sequence[str], column: str, place: str = "", *, with_empty: bool = False
+) -> str:
     """Return common table expressions, the last of which is `found`: the texts of a column.
 
-    It has each text that is not empty, with the lowest id that has it. It takes one step in each
+    It has each text, the empty one only on request, with the lowest id. It takes one step in each
     index for a text, however many rows have the text; DISTINCT would read all rows.
     """
-    steps = ", ".join(_steps(index, column, place) for index in indexes)
+    first = ">=" if with_empty else ">"
+    steps = ", ".join(_steps(index, column, place, first) for index in indexes)
     union = " UNION ALL ".join(f"SELECT step FROM {_table(index)}_steps" for index in indexes)
     return f"""
         WITH RECURSIVE {steps}, found AS (
@@ -49,7 +52,7 @@ def _id(step: str) -> str:
     return f"CAST(substr({step}, -{_ID_LENGTH}) AS TEXT)"
 
 
-def _steps(index: str, column: str, place: str) -> str:
+def _steps(index: str, column: str, place: str, first: str) -> str:
     """Return the steps from text to text, each the bytes of the next text and of its lowest id.
 
     Of a text, SQLite's length() and substr() see only what is before the first NUL.
@@ -57,13 +60,14 @@ def _steps(index: str, column: str, place: str) -> str:
     table = _table(index)
     following = f"""
         SELECT CAST({column} || _id AS BLOB) FROM {table} INDEXED BY {index}
-        WHERE {place} {column} > {{}} {{{{{table}}}}} ORDER BY {column}, _id LIMIT 1
+        WHERE {place} {column} {{}} {{{{{table}}}}} ORDER BY {column}, _id LIMIT 1
     """
+    next_one = following.format(f"> {_text('step')}")
     return f"""
         {table}_steps (step) AS (
-            SELECT ({following.format("''")})
+            SELECT ({following.format(f"{first} ''")})
             UNION ALL
-            SELECT ({following.format(_text("step"))}) FROM {table}_steps WHERE step IS NOT NULL
+            SELECT ({next_one}) FROM {table}_steps WHERE step IS NOT NULL
         )
     """
 
@@ -121,7 +125,8 @@ _COUNT_PROJECT = f"""
 """
 
 _SCORERS = f"""
-    {_distinct(["scores_by_scorer"], "scorer", f"{_PROJECT} AND")} SELECT text, first_id FROM found
+    {_distinct(["scores_by_scorer"], "scorer", f"{_PROJECT} AND", with_empty=True)}
+    SELECT text, first_id FROM found
 """
 
 # The scores of a run, in the order of its predictions and slots.
