@@ -14,7 +14,7 @@ from app.stores.model import Document
 class DocumentId(BaseConverter):
     """An id in a path, which may have slashes, but not end as the path of `finish` does."""
 
-    regex = ".+?(?<!/finish)"
+    regex = r"[\s\S]+?(?<!/finish)"
     part_isolating = False
 
 

@@ -247,7 +247,7 @@ def test_missing_fields_are_reported_in_weaves_order(
 
 @kinds
 @pytest.mark.parametrize(
-    "name", ["ci/main/1", "é ü", "a%2Fb", "finish", "x/finish/y", "batch", "../x", "?#"]
+    "name", ["ci/main/1", "é ü", "a%2Fb", "finish", "x/finish/y", "batch", "../x", "?#", "a\nb\n"]
 )
 def test_an_id_that_is_sent_is_the_id(
     any_service: Service, project: str, kind: str, name: str
