@@ -6,11 +6,13 @@ import errno
 import hashlib
 import multiprocessing
 import sqlite3
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +29,9 @@ from app.ids import utc_text
 from app.services.key_ring import KeyRing
 from app.stores.base import FIELDS, ScoreQuery
 from app.stores.model import ApiKey
+from app.stores.sqlite import connections
 from app.stores.sqlite.connections import our_errors
+from app.stores.sqlite.files import WriteLock
 from app.stores.sqlite.leaves import leaves_statement
 from app.stores.sqlite.rows import (
     SELECT_NEXT_PROJECT,
@@ -36,10 +40,12 @@ from app.stores.sqlite.rows import (
     SELECT_SLOT,
     checksum,
     ids_statement,
+    new_row,
 )
 from app.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_score
+from tests.stores.test_documents import a_run
 
 
 def prepared(path: Path) -> SqliteStore:
@@ -309,6 +315,37 @@ def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
     other = replace(taken, value_json="2")
     store.add_missing([a_score(), other, a_score()], partial=False)
     assert count(tmp_path / "s.db") == 1
+
+
+def test_all_waits_of_a_write_have_one_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = prepared(tmp_path / "s.db")._db()
+    times = iter([100.0, 102.0, 104.5])  # At the start, with the thread lock, with the lock file.
+    waits: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(connections, "time", SimpleNamespace(monotonic=lambda: next(times)))
+        patched.setattr(WriteLock, "acquire", lambda _self, seconds: waits.append(seconds))
+        with db.writing(5.0) as connection:
+            waits.append(connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    assert waits == [3.0, 500]
+    with closing(sqlite3.connect(tmp_path / "s.db")) as other:
+        other.execute("BEGIN IMMEDIATE")  # As a program that does not use the lock file.
+        with pytest.raises(StoreUnavailable, match="locked"), db.transaction(0.1):
+            pass
+    with db.writing() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+
+
+def test_the_wait_in_the_queue_counts_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    seconds: list[float] = []
+    monkeypatch.setattr(WriteLock, "acquire", lambda _self, left: seconds.append(left))
+    store._add_together([(0.0, new_row(a_score())), (time.monotonic() + 5, new_row(a_score()))])
+    store._add_groups([(0.0, [a_run()])])
+    assert seconds == [0.0, 0.0]
 
 
 def test_scores_are_read_one_by_one(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ Each thread reads on its own connection; all writes go through one.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,8 +28,8 @@ from app.errors import (
 from app.stores.sqlite.files import LOCK_SECONDS, DatabaseFiles, WriteLock
 from app.stores.sqlite.rows import Row
 
-BUSY_SECONDS = 5.0
-"""How long SQLite waits for a program that does not use the lock file."""
+BUSY_SECONDS = LOCK_SECONDS
+"""How long SQLite waits for a program that does not use the lock file, unless less time is left."""
 
 WAL_BYTES = 64 * 1024 * 1024
 """The size to which the -wal file is truncated after a checkpoint."""
@@ -63,6 +65,7 @@ class SqliteConnections:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
+        self._writer_waits = BUSY_SECONDS
         self._write_lock = threading.Lock()
 
     def close(self) -> None:
@@ -138,9 +141,11 @@ class SqliteConnections:
     def writing(self, seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.Connection]:
         """Lock all other threads and processes out, and return the connection that writes.
 
-        Raises StoreBusy if others write for longer than `seconds`, and StoreUnavailable if the file
-        at the path was replaced before the end.
+        Raises StoreBusy if other threads, processes that use the lock file and programs that do not
+        write for longer than `seconds` together, and StoreUnavailable if the file at the path was
+        replaced before the end.
         """
+        deadline = time.monotonic() + seconds
         if not self._write_lock.acquire(timeout=seconds):
             raise StoreBusy("another thread's write does not end")
         try:
@@ -148,8 +153,9 @@ class SqliteConnections:
             self._files.check_writable()
             if self._writer is None:
                 self._writer = self._connect()
-            self._lock.acquire(seconds)
+            self._lock.acquire(seconds_until(deadline))
             try:
+                self._wait_at_most(self._writer, seconds_until(deadline))
                 yield self._writer
             finally:
                 self._lock.release()
@@ -158,6 +164,16 @@ class SqliteConnections:
             raise store_error(error) from error
         finally:
             self._write_lock.release()
+
+    def _wait_at_most(self, writer: sqlite3.Connection, seconds: float) -> None:
+        """Set how long SQLite waits for a lock, if that changes by a tenth of a second.
+
+        An unnecessary statement would hand the interpreter lock over while other processes wait.
+        """
+        seconds = math.ceil(10 * seconds) / 10
+        if seconds != self._writer_waits:
+            writer.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}").fetchone()
+            self._writer_waits = seconds
 
     @contextmanager
     def transaction(self, seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.Connection]:
@@ -170,6 +186,11 @@ class SqliteConnections:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+
+def seconds_until(deadline: float) -> float:
+    """Return the seconds until a time of `time.monotonic`, at least 0."""
+    return max(0.0, deadline - time.monotonic())
 
 
 @contextmanager

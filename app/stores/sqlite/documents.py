@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,9 @@ from app.stores.documents import (
     with_ids,
 )
 from app.stores.model import AnyDocument, Document
+from app.stores.sqlite.connections import seconds_until
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
+from app.stores.sqlite.files import LOCK_SECONDS
 from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
 from app.stores.weave import Merge
 
@@ -53,12 +56,19 @@ class SqliteDocuments(SqliteDeletions):
 
     def add_documents(self, documents: Sequence[Document]) -> list[Outcome]:
         self._db()
-        return self._document_commits.submit(documents) if documents else []
+        if not documents:
+            return []
+        return self._document_commits.submit((time.monotonic() + LOCK_SECONDS, documents))
 
-    def _add_groups(self, groups: Sequence[Sequence[Document]]) -> list[list[Outcome]]:
-        """Add the documents of several calls in one transaction, each call all or none of them."""
-        with self._db().transaction() as connection:
-            return [add_new(connection, documents, partial=False) for documents in groups]
+    def _add_groups(
+        self, queued: Sequence[tuple[float, Sequence[Document]]]
+    ) -> list[list[Outcome]]:
+        """Add the documents of several calls in one transaction, each call all or none of them.
+
+        Each call comes with its deadline, and the first is the earliest.
+        """
+        with self._db().transaction(seconds_until(queued[0][0])) as connection:
+            return [add_new(connection, documents, partial=False) for _, documents in queued]
 
     def upsert_documents(
         self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]

@@ -37,7 +37,7 @@ from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.documents import sources_are_known, with_score_ids
 from app.stores.model import Document, Score
 from app.stores.sqlite.checks import check
-from app.stores.sqlite.connections import SqliteConnections, read_errors
+from app.stores.sqlite.connections import SqliteConnections, read_errors, seconds_until
 from app.stores.sqlite.documents import SqliteDocuments, add_new, read_stored, upsert
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.keys import SqliteKeys
@@ -114,7 +114,7 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
 
     def add_score(self, score: Score) -> Outcome:
         self._db()
-        return self._commits.submit(new_row(score))
+        return self._commits.submit((time.monotonic() + LOCK_SECONDS, new_row(score)))
 
     def add_missing(self, scores: Sequence[Score], *, partial: bool) -> list[Outcome]:
         rows = [new_row(score) for score in scores]
@@ -139,17 +139,19 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             upsert(connection, with_score_ids(projected, outcomes), replace_source)
             return True
 
-    def _add_together(self, rows: Sequence[NewRow]) -> list[Outcome]:
+    def _add_together(self, queued: Sequence[tuple[float, NewRow]]) -> list[Outcome]:
         """Add the queued scores, if possible in one statement that checks for no existing ones.
 
-        One statement is a transaction of its own. Between two statements, other threads would take
-        the interpreter lock while all other processes wait for the write lock.
+        Each comes with its deadline, and the first is the earliest. One statement is a transaction
+        of its own. Between two statements, other threads would take the interpreter lock while all
+        other processes wait for the write lock.
         """
+        deadline, rows = queued[0][0], [row for _, row in queued]
         try:
-            with self._db().writing() as connection:
+            with self._db().writing(seconds_until(deadline)) as connection:
                 score_ids = insert(connection, rows, self._clock)
         except (Conflict, TooLarge):
-            with self._db().transaction() as connection:
+            with self._db().transaction(seconds_until(deadline)) as connection:
                 return add_missing(connection, rows, self._clock, partial=True)
         return [Outcome(Kept.CREATED, score_id) for score_id in score_ids]
 
