@@ -12,8 +12,8 @@ from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
 from app.api.state import state
-from app.errors import Forbidden, NotAuthenticated
-from app.services.keys import permits, permits_everywhere, permits_somewhere
+from app.errors import NotAuthenticated
+from app.services.permissions import check_everywhere, check_project, check_role
 from app.stores.model import ApiKey
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -81,8 +81,7 @@ def allow(action: str) -> Callable[[View], View]:
 
         @wraps(view)
         def allowed(*, entity: str, project: str, **rest: Any) -> Any:
-            if not permits(authenticate(), action, entity, project):
-                raise Forbidden
+            check_project(authenticate(), action, entity, project)
             return view(entity=entity, project=project, **rest)
 
         return allowed  # type: ignore[return-value]
@@ -96,7 +95,7 @@ def allow_in_scope(action: str) -> Callable[[View], View]:
     The service checks the key's scope. Raises NotAuthenticated, TooMany and Forbidden before the
     body is read.
     """
-    return _allow_where(action, permits_somewhere)
+    return _allow_where(action, check_role)
 
 
 def allow_everywhere(action: str) -> Callable[[View], View]:
@@ -104,19 +103,18 @@ def allow_everywhere(action: str) -> Callable[[View], View]:
 
     Raises NotAuthenticated, TooMany and Forbidden.
     """
-    return _allow_where(action, permits_everywhere)
+    return _allow_where(action, check_everywhere)
 
 
-def _allow_where(action: str, is_allowed: Callable[[ApiKey, str], bool]) -> Callable[[View], View]:
-    """Require a key for which `is_allowed` returns True."""
+def _allow_where(action: str, check: Callable[[ApiKey, str], None]) -> Callable[[View], View]:
+    """Require a key for which `check` does not raise Forbidden."""
 
     def decorate(view: View) -> View:
         contract_of(view).action = action
 
         @wraps(view)
         def allowed(**rest: Any) -> Any:
-            if not is_allowed(authenticate(), action):
-                raise Forbidden
+            check(authenticate(), action)
             return view(**rest)
 
         return allowed  # type: ignore[return-value]

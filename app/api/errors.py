@@ -56,7 +56,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
     Forbidden: (403, "Forbidden"),
     ForeignPage: (403, None),
-    NotFound: (404, None),
+    NotFound: (404, "Not Found"),
     CursorExpired: (410, None),
     Conflict: (409, None),
     Invalid: (422, None),
@@ -97,8 +97,8 @@ def _scoreline_error(error: ScorelineError) -> Response:
     status, sentence = STATUSES[type(error)]
     if status == 422:
         return _detail(422, _value_errors(error))
-    if isinstance(error, NotFound):
-        return json_response({"detail": "Not Found", "reason": str(error)}, status)
+    if isinstance(error, NotFound | Forbidden):
+        return json_response({"detail": sentence, "reason": str(error)}, status)
     response = _detail(status, sentence or str(error))
     if status == 401:
         response.headers.add("WWW-Authenticate", 'Basic realm="scoreline"')

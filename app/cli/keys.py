@@ -17,6 +17,7 @@ from app.errors import NotFound, ScorelineError, StoreRefused, StoreUnavailable
 from app.logs import STDERR, configure_logging
 from app.schemas.keys import KeyReadRes, KeyRevokeRes
 from app.services import keys as service
+from app.services.permissions import ROLES
 from app.stores import embedded_file, open_store
 from app.stores.base import Store
 from config.settings import SettingsError, read_settings
@@ -57,7 +58,7 @@ def _time_from_now(
 @click.option(
     "--role",
     required=True,
-    type=click.Choice(list(service.ROLES)),
+    type=click.Choice(list(ROLES)),
     help="create: only create; read: only read; write: also import and delete; admin: also keys.",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""Create, list, revoke and recognise API keys, and decide what they may do where."""
+"""Create, list, revoke and recognise API keys."""
 
 from __future__ import annotations
 
@@ -25,18 +25,12 @@ from app.ids import new_id, utc_text
 from app.keytext import new_secret
 from app.schemas.keys import MAX_NAME_CHARACTERS, MAX_SCOPE_CHARACTERS, NAME, SCOPE
 from app.services.audit import audited
+from app.services.permissions import ROLES, is_within
 from app.stores.base import Store
 from app.stores.model import ApiKey
 
 log = logging.getLogger("scoreline.keys")
 
-ROLES: dict[str, frozenset[str]] = {
-    "create": frozenset({"create"}),
-    "read": frozenset({"read"}),
-    "write": frozenset({"create", "read", "change", "delete", "import"}),
-    "admin": frozenset({"create", "read", "change", "delete", "import", "keys"}),
-}
-"""The actions that each role allows."""
 
 MAX_KEYS_IN_USE = 10_000
 """How many API keys may be in use in one store."""
@@ -49,9 +43,6 @@ PAGE = 1_000
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """A key must expire before this time."""
-
-EVERYWHERE = "*"
-"""The scope that covers every project."""
 
 ADMINISTRATOR = ("admin", "admin", "*", "admin")
 """The name, role, scope and owner of the administrator's key."""
@@ -104,7 +95,7 @@ def create_key(
     expires_at = expires_at or caller.expires_at
     key = new_key(secret, name, role, scope, owner or name, expires_at, created_by=caller.key_id)
     if not _may_grant(caller, key):
-        raise Forbidden
+        raise Forbidden("a key cannot create one with a wider scope or a later expiry than its own")
     _check_in_use(store, caller)
     _check_number(store)
     with audited("key.create", caller, describe(key)):
@@ -140,7 +131,7 @@ def list_keys(
 
 def _walk_keys(store: Store, caller: ApiKey, after: str = "") -> Iterator[ApiKey]:
     while page := store.list_keys(after, PAGE):
-        yield from (key for key in page if _is_within(key.scope, caller.scope))
+        yield from (key for key in page if is_within(key.scope, caller.scope))
         after = page[-1].key_id
 
 
@@ -195,25 +186,10 @@ def _created_with(key_id: str, keys: Iterable[ApiKey]) -> list[ApiKey]:
     return found
 
 
-def permits(key: ApiKey, action: str, entity: str, project: str) -> bool:
-    """Return whether `key` may do `action`, such as create or read, in entity/project."""
-    return action in ROLES[key.role] and _covers(key.scope, entity, project)
-
-
-def permits_somewhere(key: ApiKey, action: str) -> bool:
-    """Return whether the role of `key` allows `action`, whatever its scope."""
-    return action in ROLES[key.role]
-
-
-def permits_everywhere(key: ApiKey, action: str) -> bool:
-    """Return whether `key` may do `action` in every project, including future ones."""
-    return action in ROLES[key.role] and key.scope == EVERYWHERE
-
-
 def _may_grant(caller: ApiKey, key: ApiKey) -> bool:
     """Return whether the caller's role, scope and lifetime cover those of `key`."""
     outlives = (key.expires_at or NEVER) > (caller.expires_at or NEVER)
-    within = _is_within(key.scope, caller.scope)
+    within = is_within(key.scope, caller.scope)
     return within and not outlives and ROLES[key.role] <= ROLES[caller.role]
 
 
@@ -289,16 +265,6 @@ def _check_texts(name: str, owner: str, scope: str) -> None:
 
 def _refuse(field: str, given: str, message: str) -> NoReturn:
     raise InvalidParameter(field, given, message, place="body")
-
-
-def _is_within(scope: str, outer: str) -> bool:
-    """Return whether `outer` covers everything that `scope` covers."""
-    entity = scope.partition("/")[0]
-    return outer in ("*", scope, f"{entity}/*")
-
-
-def _covers(scope: str, entity: str, project: str) -> bool:
-    return scope in ("*", f"{entity}/*", f"{entity}/{project}")
 
 
 def digest_of(secret: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.ids import id_time
-from app.services.keys import EVERYWHERE, permits
 from app.services.lists import Page
+from app.services.permissions import EVERYWHERE, covers
 from app.stores.base import Store
 from app.stores.model import ApiKey
 
@@ -38,7 +38,7 @@ def list_projects(store: Store, key: ApiKey, wanted: Mapping[str, Any]) -> Page[
         for name in _entities(store, key.scope)
         if not entity or name == entity
         for project in _projects(store, name)
-        if permits(key, "read", project.entity, project.project)
+        if covers(key.scope, project.entity, project.project)
         and (after is None or project.position < after)
     ]
     found.sort(key=lambda project: project.position, reverse=True)

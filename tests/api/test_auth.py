@@ -100,7 +100,12 @@ def test_role_and_scope_decide_what_a_key_may_do(
     answer = post(any_service, f"Bearer {secret}")
     assert answer.status == status
     if status == 403:
-        assert answer.body == b'{"detail":"Forbidden"}'
+        reason = (
+            "this needs a key with the role create or write or admin, not read"
+            if role == "read"
+            else f"the scope of this key is {scope}, which does not include the project"
+        )
+        assert answer.json == {"detail": "Forbidden", "reason": reason}
 
 
 def test_a_refusal_does_not_tell_whether_the_project_exists(service: Service) -> None:

@@ -119,7 +119,8 @@ def test_only_administrators_may_manage_keys(service: Service, role: str, status
         revoke(service, key["key_id"], key["key"]),
         revoke(service, "nobody", key["key"]),
     ):
-        assert (answer.status, answer.json) == (status, {"detail": "Forbidden"})
+        reason = f"this needs a key with the role admin, not {role}"
+        assert (answer.status, answer.json) == (status, {"detail": "Forbidden", "reason": reason})
     for method in ("GET", "POST", "DELETE"):
         path = f"{KEYS}/x" if method == "DELETE" else KEYS
         assert service.send(method, path, b"{", key=None).status == 401

@@ -629,5 +629,5 @@ def test_roles_and_scopes_protect_every_call(
     assert tuple(any_service.send(*call, key=mine).status for call in calls) == statuses
     for call in calls:
         answer = any_service.send(*call, key=elsewhere)
-        assert (answer.status, answer.body) == (403, b'{"detail":"Forbidden"}')
+        assert (answer.status, answer.json["detail"]) == (403, "Forbidden")
         assert any_service.send(*call, key=None).status == 401

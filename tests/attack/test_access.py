@@ -21,7 +21,6 @@ pytestmark = pytest.mark.attack
 
 UNKNOWN_SCORE = "01990000-0000-7000-8000-000000000000"
 _addresses = count(int(IPv4Address("10.0.0.0")))
-REFUSALS = {401: b'{"detail":"Not authenticated"}', 403: b'{"detail":"Forbidden"}'}
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,26 @@ class Call:
     def wrong(self, service: Service, score_ids: dict[str, str]) -> str | None:
         """Make the call; return a message if the response is not the expected one."""
         answer = self._send(service, score_ids)
-        refusal = REFUSALS.get(answer.status, answer.body)  # It must say nothing else.
+        refusal = self._refusal(answer)  # It must say nothing else.
         if answer.status == self.status and answer.body in (refusal, b""):
             return None
         who = f"{self.method} {self.route} by {self.caller.name} in the project {self.project}"
         return f"{who}: {answer.status}, not {self.status}: {answer.body!r}"
+
+    def _refusal(self, answer: Answer) -> bytes:
+        """Return the expected body of a 401 or 403, which depends on the key alone."""
+        row, caller = self.row, self.caller
+        if answer.status == 401:
+            return b'{"detail":"Not authenticated"}'
+        if answer.status != 403:
+            return answer.body
+        reason = f"the scope of this key is {caller.scope}, which does not include the project"
+        if caller.role not in row.roles:
+            roles = " or ".join(role for role in ROLES if role in row.roles)
+            reason = f"this needs a key with the role {roles}, not {caller.role}"
+        elif row.empty is None:
+            reason = f"this needs a key with the scope *, not {caller.scope}"
+        return json.dumps({"detail": "Forbidden", "reason": reason}, separators=(",", ":")).encode()
 
     def _send(self, service: Service, score_ids: dict[str, str]) -> Answer:
         entity, _, name = PROJECTS[self.project].partition("/")

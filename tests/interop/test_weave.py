@@ -463,15 +463,29 @@ def test_no_key_and_a_wrong_key_are_401(
     assert requests() == 1
 
 
-@pytest.mark.parametrize("call", ["score_read", "score_list", "score_delete"])
+@pytest.mark.parametrize(
+    ("call", "roles"),
+    [
+        ("score_read", "read or write or admin"),
+        ("score_list", "read or write or admin"),
+        ("score_delete", "write or admin"),
+    ],
+)
 def test_a_key_for_creating_may_do_nothing_else(
-    any_service: Service, connect: Connect, requests: Callable[[], int], call: str
+    any_service: Service,
+    connect: Connect,
+    requests: Callable[[], int],
+    call: str,
+    roles: str,
 ) -> None:
     _, key = create_key(any_service, "create", "acme/interop-calls")
     CALLS["score_create"](connect(any_service, key))
     with pytest.raises(sdk().PermissionDeniedError) as raised:
         CALLS[call](connect(any_service, key))
-    assert raised.value.body == {"detail": "Forbidden"}
+    assert raised.value.body == {
+        "detail": "Forbidden",
+        "reason": f"this needs a key with the role {roles}, not create",
+    }
     assert requests() == 2
 
 
