@@ -153,12 +153,23 @@ def refuse_old_name(parameter: str, name: str, present: Iterable[str]) -> None:
         raise InvalidParameter(parameter, name, f"the leaf '{name}' is now named {names}")
 
 
-def refuse_unknown_name(parameter: str, name: str, present: Collection[str]) -> NoReturn:
-    """Raise InvalidParameter for a leaf that is not `present`, with similar ones that are."""
+def refuse_unknown_name(
+    parameter: str, name: str, present: Collection[str], given: str | None = None
+) -> NoReturn:
+    """Raise InvalidParameter for a leaf that is not `present`, with up to 3 that are.
+
+    They are similar, if there are similar ones. `given` is the whole parameter, by default `name`.
+    """
     refuse_old_name(parameter, name, present)
-    near = [f"'{each}'" for each in get_close_matches(name, sorted(present), cutoff=0.5)]
-    hint = f"; there is {' and '.join(near)}" if near else ""
-    raise InvalidParameter(parameter, name, f"none of the scores has the leaf '{name}'{hint}")
+    names = sorted(present)
+    shown = [_quoted(each) for each in get_close_matches(name, names, cutoff=0.5) or names[:3]]
+    hint = f"; there is {' and '.join(shown)}" if shown else ""
+    message = f"none of the scores has the leaf '{name}'{hint}"
+    raise InvalidParameter(parameter, name if given is None else given, message)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if name else "'' (the whole value)"
 
 
 _PART = re.compile(r"\[[0-9]+\]|(?:\\.|[^.\[\\])+")

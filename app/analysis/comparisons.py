@@ -19,7 +19,7 @@ from app.analysis.pairs import (
 from app.analysis.statistics.significance import Difference, holm, sign_test
 from app.analysis.summaries import ScoreGroup
 from app.errors import InvalidParameter, NotFound
-from app.leaves import refuse_old_name
+from app.leaves import refuse_unknown_name
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
@@ -140,8 +140,7 @@ def _check_leaves(runs: Iterable[RunScores], wanted: dict[str, Any]) -> None:
         named.append(("pair_by", wanted["pair_by"], leaf))
     for parameter, given, leaf in named:
         if leaf not in paths:
-            refuse_old_name(parameter, leaf, paths)
-            raise InvalidParameter(parameter, given, "no score of these runs has this leaf")
+            refuse_unknown_name(parameter, leaf, paths, given)
 
 
 def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) -> Iterator[Metric]:

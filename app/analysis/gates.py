@@ -8,13 +8,17 @@ from typing import Any
 from app.analysis.attempts import failed_attempts
 from app.analysis.summaries import ScoreGroup, ancestors, shrink
 from app.errors import InvalidParameter
-from app.leaves import old_name, refuse_old_name
+from app.leaves import old_name, refuse_unknown_name
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import ScoreQuery, Store
+from app.stores.model import Leaves
 
 CHECKS = ("min", "max", "max_drop", "max_rise", "min_coverage")
 RELATIVE = ("max_drop", "max_rise")
+
+MAX_NAMES = 1_000
+"""How many names of leaves are kept to suggest some of them."""
 
 TOLERANCE = 1e-12
 """Relative tolerance for rounding errors: 0.85 - 0.83 is a drop of 0.02."""
@@ -29,8 +33,9 @@ def gate_run(
 ) -> dict[str, Any]:
     """Check one leaf of a run against the limits in `wanted`, a loaded GateQuery.
 
-    A check without data fails. Raises InvalidParameter when `wanted` has no limit, or lacks the
-    baseline that a limit needs, and whatever `check_client` raises.
+    A check without data fails. Raises InvalidParameter when `wanted` has no limit, lacks the
+    baseline that a limit needs, or names a leaf that none of the scores has, and whatever
+    `check_client` raises.
     """
     limits = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
     if not limits:
@@ -42,11 +47,14 @@ def gate_run(
     named = [run_id for run_id in (wanted["run"], wanted["baseline"]) if run_id is not None]
     figures: dict[str, dict[str, Any]] = {}
     superseded: dict[str, int] = {}
+    names: set[str] = set()
     for run_id in dict.fromkeys(named):
         run_query = replace(query, evaluation_run_id=run_id)
         figures[run_id], superseded[run_id] = _figures(
-            store, run_query, wanted["leaf"], check_client
+            store, run_query, wanted["leaf"], names, check_client
         )
+    if names and wanted["leaf"] not in names:
+        refuse_unknown_name("leaf", wanted["leaf"], names)
     run, baseline = figures[wanted["run"]], figures.get(wanted["baseline"])
     checks = [_check(name, limit, run, baseline) for name, limit in limits.items()]
     return {
@@ -60,22 +68,38 @@ def gate_run(
 
 
 def _figures(
-    store: Store, query: ScoreQuery, leaf: str, check_client: ClientCheck
+    store: Store, query: ScoreQuery, leaf: str, names: set[str], check_client: ClientCheck
 ) -> tuple[dict[str, Any], int]:
-    """Return the figures of one leaf in one run, and how many superseded scores were left out."""
+    """Return the figures of one leaf in one run, and how many superseded scores were left out.
+
+    Adds the names of the run's leaves to `names`.
+    """
     group = ScoreGroup(only={leaf, *ancestors(leaf)})
-    renamed: set[str] = set()
     superseded = 0
     for tally in store.tally_leaves(query, ()):
         check_client()
         group.add_counted(tally.scores, tally.leaves, tally.counts)
         shrink([group])
         superseded += tally.superseded
-        renamed.update(each["path"] for each in tally.leaves if old_name(each["path"]) == leaf)
-    if leaf not in group.leaves:
-        refuse_old_name("leaf", leaf, renamed)
+        _note_names(names, tally.leaves, leaf)
     group.attempted += sum(1 for _ in failed_attempts(store, query, check_client))
     return group.figures(leaf), superseded
+
+
+def _note_names(names: set[str], leaves: Leaves, leaf: str) -> None:
+    """Add the names of leaves that have values, and `leaf` if there is a null at it or above it.
+
+    A null of the whole value tells nothing. At most MAX_NAMES others are added.
+    """
+    above = ancestors(leaf) - {""}
+    for each in leaves:
+        name, is_null = each["path"], each.get("kind") == "null"
+        if name == leaf or (is_null and name in above):
+            names.add(leaf)
+        elif is_null or name in names:
+            continue
+        elif len(names) < MAX_NAMES or old_name(name) == leaf:
+            names.add(name)
 
 
 def _check(

@@ -274,8 +274,8 @@ def test_a_scorer_that_a_run_does_not_have_is_named(store: Store) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"lower_is_better": ["nothing"]}, "no score of these runs has this leaf"),
-        ({"pair_by": "leaf:nothing"}, "no score of these runs has this leaf"),
+        ({"lower_is_better": ["lst[0]"]}, r"has the leaf 'lst\[0\]'; there is 'list\[0\]'"),
+        ({"pair_by": "leaf:nothing"}, r"has the leaf 'nothing'; there is 'list\[0\]'"),
         ({"lower_is_better": ["list.0"]}, r"is now named 'list\[0\]'"),
         ({"pair_by": "leaf:list.0"}, r"is now named 'list\[0\]'"),
     ],

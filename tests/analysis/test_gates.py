@@ -9,6 +9,7 @@ import pytest
 from app.analysis import gates, summaries
 from app.analysis.gates import gate_run
 from app.analysis.summaries import ScoreGroup
+from app.errors import InvalidParameter
 from app.stores.base import Store
 from tests.analysis.test_summaries import add
 
@@ -51,3 +52,28 @@ def test_texts_at_the_leaf_are_not_all_held(store: Store, monkeypatch: pytest.Mo
     assert answer["passed"] is True
     assert answer["summaries"]["run"]["text"]["distinct"] == 60
     assert answer["summaries"]["run"]["text"]["count_error"] > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "leaf"),
+    [(None, "f1"), ({}, "f1"), ({"f1": None}, "f1"), ({"f1": None, "a": 1}, "f1.mean")],
+)
+def test_a_leaf_that_may_be_in_a_null_fails_the_gate(store: Store, value: Any, leaf: str) -> None:
+    add(store, [value], evaluation_run_id="A")
+    assert gate(store, leaf=leaf, min=0.0)["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("value", "leaf", "why"),
+    [
+        ({"f1": 1}, "f1.mean", "none of the scores has the leaf 'f1.mean'; there is 'f1'"),
+        ({"a": None, "f1": 1}, "f2", "; there is 'f1'"),
+        (0.5, "f1", r"; there is '' \(the whole value\)"),
+        ({"f": [1]}, "f.0", r"is now named 'f\[0\]'"),
+    ],
+)
+def test_a_leaf_that_no_score_has_is_refused(store: Store, value: Any, leaf: str, why: str) -> None:
+    add(store, [value, None], evaluation_run_id="A")
+    for run, baseline in (("A", "B"), ("B", "A")):
+        with pytest.raises(InvalidParameter, match=why):
+            gate(store, run=run, baseline=baseline, leaf=leaf, max_drop=0.0)

@@ -174,9 +174,6 @@ RUN = (("run", "B"), ("scorer", "s"))
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], True),
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], False),
         ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], False),
-        ([("leaf", "none"), ("min", "-1")], False),
-        ([("leaf", "none"), ("min_coverage", "0.1")], False),
-        ([("min", "-1")], False),
     ],
 )
 def test_a_gate_checks_a_run_against_limits_and_fails_without_data(
@@ -220,6 +217,10 @@ def test_a_run_with_only_nulls_fails_its_gate(any_service: Service) -> None:
         ([("min", "nan")], "finite_number", "min"),
         ([("min_coverage", "1.5")], "less_than_equal", "min_coverage"),
         ([("baseline", "A"), ("max_drop", "-1")], "greater_than_equal", "max_drop"),
+        ([("baseline", "A"), ("max_rise", "-0.1")], "greater_than_equal", "max_rise"),
+        ([("leaf", "none"), ("min", "-1")], "value_error", "leaf"),
+        ([("leaf", "none"), ("min_coverage", "0.1")], "value_error", "leaf"),
+        ([("min", "-1")], "value_error", "leaf"),
     ],
 )
 def test_an_invalid_gate_is_refused(
@@ -227,6 +228,16 @@ def test_an_invalid_gate_is_refused(
 ) -> None:
     error = only_error(get(any_service, f"{scores}/gate", *RUN, *query))
     assert (error["type"], error["loc"]) == (type_, ["query", field])
+
+
+def test_a_leaf_that_no_score_has_is_refused_with_similar_ones(
+    any_service: Service, scores: str
+) -> None:
+    for leaf, there in (("f2", "'f1'"), ("", "'f1' and 'ok'")):
+        error = only_error(get(any_service, f"{scores}/gate", *RUN, ("leaf", leaf), ("min", "0")))
+        assert error["msg"] == (
+            f"Value error, none of the scores has the leaf '{leaf}'; there is {there}"
+        )
 
 
 def test_both_engines_give_the_same_responses(service: Service, mongodb_service: Service) -> None:
