@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,17 @@ COMPRESSED = {
 UTF_32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
+
+FIRST_LINES = 100
+"""How many lines or rows tell whether a file is of the expected kind."""
+
+SHOWN_FIELDS = 5
+
+ROW_FIELDS = ("prediction_id", "trace_id")
+"""Fields of an object that is one row, although it may have a list."""
+
+_ARRAY = re.compile(r'\[\s*[\[{"\]0-9-]')
+"""The beginning of a JSON array, but not of a link in Markdown."""
 
 _PLAIN_MESSAGES = {
     "Extra data": "unexpected text after the JSON value",
@@ -132,9 +143,12 @@ class InputFile:
         """Close it."""
         self.opened.close()
 
-    def reject_other_json(self) -> None:
-        """Exit if the file is JSON, but not one object per line."""
-        self._reject(_other_json(self.head.removeprefix(BOM)))
+    def reject_other_lines(self, *names: str) -> None:
+        """Exit if the file is not one JSON object per line, each with one of the fields `names`.
+
+        Only its first lines are checked. Some of them may be wrong, which is reported line by line.
+        """
+        self._reject(_other_lines(self.head.removeprefix(BOM).decode(errors="replace"), names))
 
     def _reject(self, problem: str | None) -> None:
         if problem:
@@ -171,20 +185,19 @@ def _encoding(head: bytes) -> str | None:
     return None
 
 
-def _other_json(head: bytes) -> str | None:
-    """Return what is wrong with JSON that is not one object per line, and how to convert it."""
-    text = head.decode(errors="replace")
+def _other_lines(text: str, names: Sequence[str]) -> str | None:
+    """Return what is wrong with a file that is not one JSON object per line, otherwise None."""
     first = text.lstrip()
-    if first.startswith("["):
+    if _ARRAY.match(first):
         return "a JSON array, not one object per line: `jq -c '.[]' FILE > NEW`"
     try:
         content, end = json.JSONDecoder().raw_decode(first)
     except (ValueError, RecursionError) as error:
-        return _no_line_is_json(text, first[: getattr(error, "pos", 0)])
+        return _most_are_wrong(text, names, first[: getattr(error, "pos", 0)])
     if not isinstance(content, dict):
-        return _no_line_is_json(text)
+        return _most_are_wrong(text, names)
     lists = [name for name, value in content.items() if _is_rows(value)]
-    if "prediction_id" not in content and len(lists) == 1:
+    if len(lists) == 1 and not first[end:].strip() and content.keys().isdisjoint(ROW_FIELDS):
         name = json.dumps(lists[0], ensure_ascii=False)
         return (
             "one JSON object with a list, not one object per line: "
@@ -192,28 +205,46 @@ def _other_json(head: bytes) -> str | None:
         )
     if "\n" in first[:end]:
         return "JSON over several lines, not one object per line: `jq -c . FILE > NEW`"
-    return None
+    return _most_are_wrong(text, names)
 
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _no_line_is_json(text: str, valid: str = "") -> str | None:
-    """Return a message if none of the first lines is JSON, otherwise None.
+def _most_are_wrong(text: str, names: Sequence[str], valid: str = "") -> str | None:
+    """Return a message if nearly all of the first lines are wrong, otherwise None.
 
     `valid` is the part of the text that begins one JSON value. A single line is not enough: it is
     reported like any other line with an error.
     """
-    lines = [(n, line) for n, line in enumerate(text.split("\n")[:100], 1) if line.strip()]
+    lines = [(n, line) for n, line in enumerate(text.split("\n")[:FIRST_LINES], 1) if line.strip()]
     read = [read_line(line.encode(errors="replace"), n) for n, line in lines]
-    if len(lines) < 2 or any(isinstance(line.content, dict) for line in read):
+    wrong = [line for line in read if line.error or not _has_one(line.content, names)]
+    if not is_foreign(len(wrong), len(read)):
         return None
-    if not any("not JSON" in (line.error or "") for line in read):
-        return None
+    if wrong[0].error is None:
+        return f"another kind of file: {wrong[0].position} has {_lacks(wrong[0].content, names)}"
     if "\n" in valid.strip():  # The value goes on in a second line.
         return (
             "not one JSON object per line: if its JSON goes over several lines, "
             "`jq -c . FILE > NEW`"
         )
-    return f"not JSON lines: {read[0].position}, {read[0].error}"
+    return f"not JSON lines: {wrong[0].position}, {wrong[0].error}"
+
+
+def is_foreign(wrong: int, lines: int) -> bool:
+    """Return whether so many of the first lines are wrong that the file is of another kind.
+
+    A text about JSON lines may have an example of them.
+    """
+    return lines > 1 and lines - wrong <= lines // 20
+
+
+def _has_one(content: dict[str, Any], names: Sequence[str]) -> bool:
+    return not names or not content.keys().isdisjoint(names)
+
+
+def _lacks(content: dict[str, Any], names: Sequence[str]) -> str:
+    fields = ", ".join(list(content)[:SHOWN_FIELDS]) or "none"
+    return f"no field {' or '.join(names)}; it has {fields}"

@@ -28,6 +28,10 @@ class Unmappable(Exception):
     """The row cannot become a score; the message says why."""
 
 
+class Missing(Unmappable):
+    """The row lacks what every row of its kind of export has."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of a file: its position for messages, its number, its size in bytes and its content.
@@ -63,13 +67,13 @@ class Fields:
     """The fields of a row by name, in any spelling: traceId, trace_id or `Trace ID`.
 
     `is_text` says that all values are text, as in CSV. Every method takes alternative names and
-    uses the first field that is present and not null. Raises Unmappable for a row that is not an
+    uses the first field that is present and not null. Raises Missing for a row that is not an
     object.
     """
 
     def __init__(self, content: Any, *, is_text: bool = False) -> None:
         if not isinstance(content, Mapping):
-            raise Unmappable("not a JSON object")
+            raise Missing("not a JSON object")
         self.content = content
         self.is_text = is_text
         self._by_name = {_plain(name): value for name, value in content.items()}
@@ -89,10 +93,10 @@ class Fields:
         return str(value)
 
     def require(self, *names: str) -> str:
-        """Return the field as text. Raises Unmappable if it is missing."""
+        """Return the field as text. Raises Missing, and Unmappable if it is not text."""
         text = self.text(*names)
         if text is None:
-            raise Unmappable(f"no {names[0]}")
+            raise Missing(f"no {names[0]}")
         return text
 
     def json(self, *names: str) -> Any:

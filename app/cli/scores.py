@@ -205,7 +205,7 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
     Example: scoreline scores add --project acme/demo --file scores.jsonl
     """
     source = InputFile(file)
-    source.reject_other_json()
+    source.reject_other_lines("prediction_id", "scorer")
     adding = _Adding()
     journal = Journal(source, client.scores_url, adding.keyed)
     progress = journal.progress

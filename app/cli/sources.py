@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.cli.rows import Fields, Origin, Row, Unmappable, creation_time, make_score
+from app.cli.rows import Fields, Missing, Origin, Row, Unmappable, creation_time, make_score
 
 _BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
@@ -27,7 +27,9 @@ def langfuse_scores(row: Row, origin: Origin) -> list[dict[str, Any]]:
     prediction_id = fields.text("observationId", "traceId", "sessionId")
     run, source = fields.text("datasetRunId"), fields.text("source")
     if prediction_id is None:
-        raise Unmappable("it scores a dataset run, not a prediction" if run else "no traceId")
+        if run:
+            raise Unmappable("it scores a dataset run, not a prediction")
+        raise Missing("no traceId")
     return [
         make_score(
             origin,
@@ -215,7 +217,7 @@ def _mlflow_metrics(fields: Fields, number: int, origin: Origin) -> list[dict[st
         if (match := _METRIC.fullmatch(column))
     }
     if not metrics:
-        raise Unmappable("neither an assessment nor a column that ends in /score or /value")
+        raise Missing("neither an assessment nor a column that ends in /score or /value")
     run = fields.text("run_id") or origin.run
     prediction_id = fields.text("trace_id", "request_id")
     if prediction_id is None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from app.cli.base import Command, bar, fail, interruptible, note, write
 from app.cli.client import Client
-from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.files import BATCH_BYTES, FIRST_LINES, InputFile, Line, is_foreign
 from app.cli.project import filter_options, project_options, why_no_scores
-from app.cli.rows import NotRows, Origin, Row, Unmappable, is_lines, read_rows
+from app.cli.rows import Missing, NotRows, Origin, Row, Unmappable, is_lines, read_rows
 from app.cli.scores import FIELDS
 from app.cli.sending import Journal, Outgoing, Progress, reject, report, send
 from app.cli.sources import SOURCES
@@ -222,8 +223,10 @@ def import_(
     opened = InputFile(file)
     if source == OWN and opened.path.name.lower().endswith((".csv", ".parquet")):
         fail(f"{file} is not JSON lines, the only format of Scoreline's that can be imported", 2)
-    if source == OWN or is_lines(opened.path.name):
-        opened.reject_other_json()
+    if source == OWN:
+        opened.reject_other_lines("score_id", "kind")
+    elif is_lines(opened.path.name):
+        opened.reject_other_lines()
     importing = _Importing(client, Origin(source, client.project, _checked(created_at), run))
     importing.send_file(opened, batch_size)
     if not opened.head:
@@ -260,6 +263,9 @@ class _Importing:
             advance(self.progress.offset)
             rows = read_rows(file, self.progress.lines, as_lines=as_lines)
             try:
+                first = next(in_parts(rows, FIRST_LINES, lambda row: row.size, BATCH_BYTES), [])
+                self._reject_foreign(file.name, first)
+                rows = chain(first, rows)
                 for batch in in_parts(rows, batch_size, lambda row: row.size, BATCH_BYTES):
                     self._send_rows(batch)
                     journal.sent([row.line.raw for row in batch if row.line])
@@ -267,6 +273,26 @@ class _Importing:
             except NotRows as error:
                 fail(f"{file.name} is {error}", 2)
             journal.finish()
+
+    def _reject_foreign(self, name: str, first: Sequence[Row]) -> None:
+        """Exit if nearly all of the first rows cannot be from an export of another service."""
+        if self._origin.source == OWN or self.progress.lines:
+            return
+        read = [row for row in first if not row.is_blank]
+        wrong = [(row.position, why) for row in read if (why := self._missing(row))]
+        if is_foreign(len(wrong), len(read)):
+            position, why = wrong[0]
+            fail(f"{name} is no export of {self._origin.source}: {position}: {why}", 2)
+
+    def _missing(self, row: Row) -> str | None:
+        """Return what the row lacks that every row of this kind of export has, or None."""
+        try:
+            self._lines(row)
+        except Missing as error:
+            return str(error)
+        except Unmappable:
+            pass
+        return None
 
     def _send_rows(self, batch: list[Row]) -> None:
         of_scores: list[Outgoing] = []

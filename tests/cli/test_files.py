@@ -189,9 +189,13 @@ def test_standard_input_and_pipes_can_be_read(
         ('{"a": 1\n{"a": 2\n', "not JSON lines: line 1, column 8: not JSON: Expecting ','"),
         ('{"a": nope}\n' * 2, "not JSON lines: line 1, column 7: not JSON: 'nope' is not a JSON"),
         ('{\n"a": 1,\n"b": [\n', "not one JSON object per line: if its JSON goes over several"),
+        ("1\n2\n", "not JSON lines: line 1, column 1: JSON, but not an object"),
+        (f"[![x](y)]\n# A\n{LINE}\n" + "text\n" * 18, "not JSON lines: line 1, column 2: not JSON"),
+        ('{"id": 1, "rows": [{}]}\n' * 2, "another kind of file: line 1 has no field {names}; it"),
     ],
     ids=str.split(
-        "array gzip utf-16 utf-16-le utf-16-be pretty object binary csv word deep brace value cut"
+        "array gzip utf-16 utf-16-le utf-16-be pretty object binary csv word deep brace value cut "
+        "numbers readme other"
     ),
 )
 def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
@@ -215,7 +219,8 @@ def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
         timeout=60,
     )
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
-    assert f"{file} is {message.format(file=file)}" in ended.stderr
+    names = "score_id or kind" if command_ == "import" else "prediction_id or scorer"
+    assert f"{file} is {message.format(file=file, names=names)}" in ended.stderr
 
 
 def test_a_directory_and_a_missing_file_are_reported(

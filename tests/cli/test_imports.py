@@ -143,6 +143,28 @@ def test_json_and_csv_are_detected_by_file_extension(
     assert list(tmp_path.glob("*.progress")) == []
 
 
+def test_a_file_of_another_kind_is_reported_in_one_line(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    scores = [{**LANGFUSE, "id": "lf-6"}, {"id": 1, "text": "x"}]
+    files = {
+        "some.jsonl": "\n".join(json.dumps(scores[n == 7]) for n in range(8)),
+        "a.jsonl": '{"id": 1}\n{"id": 2}\n',
+        "b.json": '[{"id": 1}, {"id": 2}]',
+        "c.csv": "id,name\n1,x\n2,y\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        arguments = ("--project", project, "--file", str(tmp_path / name), "--from", "langfuse")
+        shown = run(service, "import", *arguments)
+        if name == "some.jsonl":
+            assert shown.stderr == "line 8: no traceId\nnew 1, already there 6, refused 1\n"
+        else:
+            where = {"a.jsonl": "line 1", "b.json": "row 1", "c.csv": "line 2"}[name]
+            message = f"{tmp_path / name} is no export of langfuse: {where}: no traceId"
+            assert (shown.returncode, shown.stderr) == (2, f"scoreline: {message}\n")
+
+
 def test_a_file_without_rows_exits_with_code_2(
     service: Service, project: str, tmp_path: Path
 ) -> None:
