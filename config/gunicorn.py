@@ -44,6 +44,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
 def on_starting(_arbiter: Arbiter) -> None:
     """Prepare the store and create the first key, before any worker starts."""
     end_early_workers()
+    end_waiting_start()
     _allow_files()
     first_start(settings)
     metrics.open_directory()
@@ -117,6 +118,18 @@ def end_early_workers() -> None:
         unblock()
 
     os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=restore_defaults)
+
+
+def end_waiting_start() -> None:
+    """Let SIGTERM and SIGQUIT end a start that waits, also as process 1 of a container.
+
+    For process 1, the kernel ignores a signal without a handler. gunicorn installs its handlers
+    only after the start. A start can wait for the restore of a backup, or for another process that
+    migrates the store.
+    """
+    if os.getpid() == 1:
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
 try:

@@ -13,7 +13,8 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -308,14 +309,37 @@ def test_a_start_succeeds_while_another_program_holds_the_lock(tmp_path: Path) -
             assert service.send("GET", "/health/ready").status == 503
 
 
+@contextmanager
+def waiting(directory: Path, *prefix: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a service, after a command that runs it, and wait until it waits for a restore."""
+    settings = {"SCORELINE_STORE": f"sqlite:///{directory}/scoreline.db"}
+    environ = environment(PORT=str(free_port()), **settings)
+    with subprocess.Popen(
+        [*prefix, *command("serve")], cwd=directory, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert any("waiting for the restore of a backup" in line for line in process.stdout)
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_start_says_that_it_waits_for_a_restore(tmp_path: Path) -> None:
     with (tmp_path / "scoreline.db.serving").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        settings = {"SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db"}
-        environ = environment(PORT=str(free_port()), **settings)
-        with subprocess.Popen(
-            command("serve"), cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert any("waiting for the restore of a backup" in line for line in process.stdout)
-            process.kill()
+        with waiting(tmp_path) as process:
+            process.terminate()
+            assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_sigterm_ends_a_start_that_waits_as_process_1_of_a_container(tmp_path: Path) -> None:
+    unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("unshare is not permitted here")
+    with (tmp_path / "scoreline.db.serving").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with waiting(tmp_path, *unshare) as parent:
+            children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text()
+            os.kill(int(children), signal.SIGTERM)
+            assert parent.wait(timeout=30) == 128 + signal.SIGTERM
