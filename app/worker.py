@@ -189,7 +189,8 @@ class ScorelineRequest(Request):  # type: ignore[misc]
         return super()._apply_header_policy(name, value, scheme_state, seen, *rest, **kw)
 
     def _peer_is_trusted_proxy(self) -> bool:
-        return _is_trusted_proxy(self.cfg, self.peer_addr)
+        peer = self.peer_addr  # For a Unix socket, it is no tuple.
+        return not isinstance(peer, tuple) or _is_trusted_proxy(self.cfg, peer[0])
 
     def should_close(self) -> bool:
         """Return whether to close the connection after this request, as after malformed chunks."""
@@ -197,10 +198,10 @@ class ScorelineRequest(Request):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=1024)
-def _is_trusted_proxy(cfg: Config, address: tuple[str, int]) -> bool:
+def _is_trusted_proxy(cfg: Config, address: str) -> bool:
     """Return whether a client may send X-Forwarded-Proto; gunicorn parses its address each time."""
     networks = cfg.forwarded_allow_networks()
-    return bool(_ip_in_allow_list(address[0], cfg.forwarded_allow_ips, networks))
+    return bool(_ip_in_allow_list(address, cfg.forwarded_allow_ips, networks))
 
 
 class Parser(RequestParser):  # type: ignore[misc]

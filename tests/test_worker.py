@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gunicorn.config import Config
 
+from app.worker import ScorelineRequest
 from tests.api.test_http import LENGTH, PATH, SCORE, connect, head, read_answer
 from tests.processes import Service, running
 
@@ -58,3 +61,18 @@ def test_a_connection_closed_by_its_client_is_released(few: Service) -> None:
             assert read_answer(connection)[0] == 200
     assert_answers(few)
     assert len(list(files.iterdir())) < before + 10
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("", True),  # A Unix socket, which only a program of this machine can connect to.
+        (("127.0.0.1", 5), True),
+        (("10.0.0.1", 5), False),
+        (("::1", 5, 0, 0), True),
+    ],
+)
+def test_who_may_say_that_the_client_used_https(peer: Any, trusted: bool) -> None:
+    request = ScorelineRequest.__new__(ScorelineRequest)
+    request.cfg, request.peer_addr = Config(), peer
+    assert request._peer_is_trusted_proxy() is trusted

@@ -45,7 +45,7 @@ IGNORED = "Scoreline-Ignored"
 
 MAX_IGNORED = 20
 MAX_IGNORED_CHARACTERS = 100
-"""The length to which an ignored field's name is cut: proxies limit the size of headers."""
+"""The length to which an ignored field's encoded name is cut: proxies limit the size of headers."""
 
 
 def too_many_errors(num_more: int) -> dict[str, Any]:
@@ -225,11 +225,22 @@ def name_ignored(content: dict[str, Any], known: Set[str]) -> None:
         after_this_request(_add_ignored)
     for name in content:
         if name in ignored and len(g.ignored) < MAX_IGNORED:
-            g.ignored[quote(name[:MAX_IGNORED_CHARACTERS], safe="", errors="replace")] = None
+            g.ignored[name[:MAX_IGNORED_CHARACTERS]] = None
+
+
+def _encoded(name: str) -> str:
+    """Return the name of a field percent-encoded, and cut between two of its characters."""
+    encoded = ""
+    for character in name:
+        more = quote(character, safe="", errors="replace")
+        if len(encoded) + len(more) > MAX_IGNORED_CHARACTERS:
+            break
+        encoded += more
+    return encoded
 
 
 def _add_ignored(response: Response) -> Response:
-    response.headers[IGNORED] = ",".join(g.ignored)
+    response.headers[IGNORED] = ",".join(dict.fromkeys(map(_encoded, g.ignored)))
     return response
 
 

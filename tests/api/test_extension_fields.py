@@ -160,7 +160,7 @@ def test_a_failed_judgement_is_counted_and_never_averaged(service: Service, scor
         (EXTENSIONS, None),
         ({"run_id": "r"}, "run_id"),
         ({"résumé, é": 1, "": 2}, "r%C3%A9sum%C3%A9%2C%20%C3%A9,"),
-        ({"\ud800": 1, "x" * 101: 2}, f"%3F,{'x' * 100}"),
+        ({"\ud800": 1, "x" * 101: 2, "é" * 17: 3}, f"%3F,{'x' * 100},{'%C3%A9' * 16}"),
         ({f"f{number}": 0 for number in range(30)}, ",".join(f"f{n}" for n in range(20))),
     ],
 )
