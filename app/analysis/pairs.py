@@ -6,6 +6,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import fsum
 from sys import intern
 from typing import Any, NamedTuple
@@ -310,10 +311,10 @@ class Pairs:
         smaller, n = min(len(before), len(after)), len(changes)
         if smaller >= MIN_PAIRS and (n < MIN_PAIRS or n < MIN_PAIRED_PART * smaller):
             note = f"too few pairs ({n}): compared as two samples"
-            return _difference_of_samples(self.metric.kind, before, after), note
+            return _difference_of_samples(before, after), note
         if not n:
             return None, None
-        if self.metric.kind == "boolean" and self.trials == (n, n):
+        if _are_booleans(chain.from_iterable(self.compared)):
             wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
             return significance.of_paired_booleans(n, wins, losses), None
         return significance.of_pairs(changes), None
@@ -346,10 +347,15 @@ def _known(means: Mapping[object, Mean | None]) -> list[Mean]:
     return [mean for mean in means.values() if mean is not None]
 
 
-def _difference_of_samples(kind: str, before: list[Mean], after: list[Mean]) -> Difference:
-    """Compare the means of examples that are not paired; booleans with trials are numbers."""
+def _are_booleans(means: Iterable[Mean]) -> bool:
+    """Return whether all values are booleans, and none is the rate of several."""
+    return all(isinstance(mean.value, bool) for mean in means)
+
+
+def _difference_of_samples(before: list[Mean], after: list[Mean]) -> Difference:
+    """Compare the means of examples that are not paired; rates of booleans are numbers."""
     samples = [np.array([mean.value for mean in each], dtype=float) for each in (before, after)]
-    if kind == "boolean" and all(mean.trials == 1 for mean in (*before, *after)):
+    if _are_booleans((*before, *after)):
         baseline, candidate = ((int(each.sum()), len(each)) for each in samples)
         return significance.of_rates(baseline, candidate)
     return significance.of_samples(*samples)

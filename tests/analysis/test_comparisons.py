@@ -455,6 +455,17 @@ def test_several_annotators_are_averaged_before_trials(store: Store) -> None:
     assert row["pairs"]["trials_in_baseline"] == 2
 
 
+@pytest.mark.parametrize(("prefix", "method"), [("p", "paired_t"), ("q", "welch_t")])
+def test_booleans_of_several_annotators_are_rates(store: Store, prefix: str, method: str) -> None:
+    before = [True, False, True, True, True, False]
+    add(store, "A", numbered(before))
+    add(store, "B", numbered(before, prefix))
+    add(store, "B", numbered([False] * 4, prefix), annotator="olga")
+    (row,) = compared(store, pair_by="prediction_id")
+    assert row["difference"]["method"] == method
+    assert row["difference"]["mean"] == pytest.approx(-3 * 0.5 / 6)
+
+
 def test_texts_of_trials_are_compared_as_sets(store: Store) -> None:
     predict(store, "A", {"a1": "e", "a2": "e", "a3": "f"})
     predict(store, "B", {"b1": "e", "b2": "e", "b3": "f", "b4": "f"})
