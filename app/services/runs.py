@@ -101,12 +101,12 @@ def change_run(
     }
     with audited("evaluation_runs.change", caller, target):
         if not store.change_document(EvaluationRun, entity, project, run_id, **changes):
-            _store_named_run(store, entity, project, run_id, changes)
+            _store_named_run(store, entity, project, run_id, changes, caller.owner)
     return _describe(store, entity, project, check_run(store, entity, project, run_id))
 
 
 def _store_named_run(
-    store: Store, entity: str, project: str, run_id: str, changes: Mapping[str, Any]
+    store: Store, entity: str, project: str, run_id: str, changes: Mapping[str, Any], owner: str
 ) -> None:
     """Store a run that only others name. Raises NotFound."""
     named = store.find_named_run(entity, project, run_id)
@@ -118,6 +118,7 @@ def _store_named_run(
         sort_id=new_id_at(began),  # It keeps its place in lists.
         entity=entity,
         project=project,
+        wb_user_id=owner,
         body_hash=hash_of(run_id),
         evaluation="",
         model="",

@@ -279,6 +279,7 @@ def test_a_run_that_only_scores_name_becomes_explicit_when_it_is_named(
     (before,) = listed(any_service, project, run="a/1")
     changed = change(any_service, project, "a/1", name="n").json
     own = {"explicit": True, "name": "n", "evaluation": "", "model": "", "status": "running"}
+    own |= {"wb_user_id": "admin"}
     assert changed["started_at"].removesuffix("Z")[:19] == before["created_at"][:19]
     new = {name: changed[name] for name in ("started_at", "revision")}
     assert changed == {**before, **own, **new}
