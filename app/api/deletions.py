@@ -64,6 +64,7 @@ def predictions_delete(entity: str, project: str, query: dict[str, Any]) -> dict
 
 @blueprint.get("/deletions")
 @allow("read")
+@limit_concurrency
 @response(DeletionListRes, header="Link")
 @query(DeletionListQuery)
 def deletion_list(entity: str, project: str, query: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from app.api.auth import allow_in_scope, caller
 from app.api.contract import raises, response
 from app.api.inputs import body, no_query, query
+from app.api.limits import limit_concurrency
 from app.api.state import state
 from app.api.streams import link_to_page_after
 from app.errors import NotFound, TooManyKeys
@@ -48,6 +49,7 @@ def key_create(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("")
 @allow_in_scope("keys")
+@limit_concurrency
 @response(KeyListRes, header="Link")
 @query(KeyListQuery)
 def key_list(query: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from flask import Blueprint
 from app.api.auth import allow, caller
 from app.api.contract import raises, response
 from app.api.inputs import body, query
-from app.api.limits import limit_concurrency
+from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
 from app.errors import NotFound
@@ -31,7 +31,7 @@ def run_list(entity: str, project: str, query: dict[str, Any]) -> Any:
 
     Runs that only scores or predictions name are among them.
     """
-    return list_runs(state().store, entity, project, query)
+    return list_runs(state().store, entity, project, query, client_check())
 
 
 @blueprint.patch("")

@@ -16,8 +16,9 @@ from flask import Response, after_this_request, request
 from marshmallow import Schema
 
 from app.api.contract import View, contract_of
+from app.api.limits import client_check
 from app.errors import ClientGone, ScorelineError
-from app.services.lists import Page
+from app.services.lists import ClientCheck, Page
 
 log = logging.getLogger("scoreline.errors")
 
@@ -74,17 +75,19 @@ def stream(pieces: Iterable[bytes], mimetype: str) -> Response:
     """Return a response that streams `pieces`, joined to chunks of about CHUNK bytes.
 
     The first chunk is computed now, so that its errors still get a response with their status.
+    Pieces are computed only as long as the client is connected.
     """
-    chunks = _chunks(pieces)
+    chunks = _chunks(pieces, client_check())
     first = next(chunks)
     return Response(break_on_error(chain([first], chunks), request.environ), mimetype=mimetype)
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(pieces: Iterable[bytes], check_client: ClientCheck) -> Iterator[bytes]:
     """Yield `pieces` joined to chunks; yield at least one chunk."""
     waiting: list[bytes] = []
     length = 0
     for piece in pieces:
+        check_client()
         waiting.append(piece)
         length += len(piece)
         if length > CHUNK:

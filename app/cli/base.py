@@ -26,11 +26,15 @@ MAX_CELL = 48
 
 
 class ServiceError(Exception):
-    """The service refused the request, or the response is not Scoreline's."""
+    """The service refused the request, or the response is not Scoreline's.
 
-    def __init__(self, message: str, status: int) -> None:
+    `is_missing` says that what the request names does not exist.
+    """
+
+    def __init__(self, message: str, status: int, *, is_missing: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.is_missing = is_missing
 
 
 class ServiceUnreachable(Exception):
@@ -63,16 +67,16 @@ Group.group_class = Group
 def reject_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
     """Reject a single-value option that is given twice; click would use the last value.
 
-    Raises UsageError.
+    A flag may be repeated, unless it has an opposite. Raises UsageError.
     """
     if ctx.resilient_parsing:
         return
     _, _, order = command.make_parser(ctx).parse_args(list(args))
     for parameter, times in Counter(order).items():
-        if not isinstance(parameter, click.Option) or parameter.multiple or parameter.is_flag:
+        if not isinstance(parameter, click.Option) or parameter.multiple or times == 1:
             continue
-        if times > 1:
-            name = max(parameter.opts, key=len)
+        if parameter.secondary_opts or not parameter.is_flag:
+            name = "/".join([max(parameter.opts, key=len), *parameter.secondary_opts])
             raise click.UsageError(f"{name} is given {times} times; give it only once", ctx)
 
 

@@ -67,7 +67,7 @@ class ServiceClient:
             response = self._send("GET", _with_limit(page_url, page))
             found = response.data.splitlines()
             if found:
-                _document(found[0], field)
+                read_object(found[0], field)
             yield from found
             left = None if left is None else left - len(found)
             following = _NEXT.fullmatch(response.headers.get("Link", ""))
@@ -94,7 +94,7 @@ class ServiceClient:
             where = response.headers.get("Location", "another address")
             raise ServiceError(f"{response.status} redirects to {where}: is the URL right?", 300)
         if response.status != 200:
-            raise ServiceError(f"{response.status} {_detail(response)}", response.status)
+            raise _refusal(response)
         return response
 
 
@@ -119,7 +119,7 @@ class Client(ServiceClient):
         url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
         body, headers = json.dumps(changes).encode(), {"Content-Type": "application/json"}
         text = self._send("PATCH", url, body=body, headers=headers).data
-        return text, _document(text, "evaluation_run_id")
+        return text, read_object(text, "evaluation_run_id")
 
     def changes(self, cursor: str | None, wait: int) -> tuple[bytes, str]:
         """Return the scores after `cursor` as JSON lines, and the cursor for the next call."""
@@ -132,47 +132,53 @@ class Client(ServiceClient):
 
     def read(self, score_id: str) -> tuple[bytes, dict[str, Any]]:
         """Return one score, as the service sends it and parsed."""
-        url = f"{self.scores_url}/{quote(score_id, safe='')}"
-        text = self._send("GET", url).data
-        return text, _document(text, "score_id")
+        text = self._send("GET", self._score_url(score_id)).data
+        return text, read_object(text, "score_id")
 
     def delete_run(self, run_id: str) -> dict[str, int]:
         """Delete a run; return how much was there, and whether something is left to remove."""
         url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
-        return _document(self._send("DELETE", url).data, "num_deleted", "num_pending")
+        return read_object(self._send("DELETE", url).data, "num_deleted", "num_pending")
 
     def history(self, score_id: str) -> list[bytes]:
         """Return the lines of a score's history, as the service sends them."""
-        url = f"{self.scores_url}/{quote(score_id, safe='')}/history"
-        lines = self._send("GET", url).data.splitlines()
-        _document(lines[0] if lines else b"", "score_id")
+        lines = self._send("GET", f"{self._score_url(score_id)}/history").data.splitlines()
+        read_object(lines[0] if lines else b"", "score_id")
         return lines
+
+    def _score_url(self, score_id: str) -> str:
+        """Return the URL of a score. Raises ServiceError for an id that no URL can name."""
+        if score_id in ("", ".", ".."):
+            raise ServiceError(f"404 Score {score_id} not found", 404, is_missing=True)
+        return f"{self.scores_url}/{quote(score_id, safe='')}"
 
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
-        return text, _document(text, "checks", "passed")
+        return text, read_object(text, "checks", "passed")
 
     def delete(self, score_ids: Sequence[str]) -> int:
         """Delete scores; return how many existed."""
         query = urlencode([("score_ids", score_id) for score_id in score_ids])
-        content = _document(self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted")
+        content = read_object(
+            self._send("DELETE", f"{self.scores_url}?{query}").data, "num_deleted"
+        )
         return int(content["num_deleted"])
 
     def add(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines as one batch, each with an idempotency key; return the result of each."""
         content = self._send_lines(f"{self.scores_url}/batch?partial=true", lines)
-        return _document(content, "results", "num_replayed")
+        return read_object(content, "results", "num_replayed")
 
     def import_scores(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines of an export of scores; return the result of each."""
         content = self._send_lines(f"{self.scores_url}/import", lines)
-        return _document(content, "results", "num_created", "num_present")
+        return read_object(content, "results", "num_created", "num_present")
 
     def import_project(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines of an export of a project; return the result of each."""
         content = self._send_lines(f"{self.project_url}/import", lines)
-        return _document(content, "results", "num_created", "num_present")
+        return read_object(content, "results", "num_created", "num_present")
 
     def _send_lines(self, url: str, lines: Sequence[bytes]) -> bytes:
         body, headers = b"\n".join(lines), {"Content-Type": "application/jsonl"}
@@ -205,8 +211,8 @@ def not_scoreline(status: int) -> ServiceError:
     return ServiceError(f"{status}, but the response is not Scoreline's: is the URL right?", status)
 
 
-def _document(text: bytes, *names: str) -> dict[str, Any]:
-    """Parse a response that must be an object with these fields. Raises ServiceError."""
+def read_object(text: bytes, *names: str) -> dict[str, Any]:
+    """Parse a response or a line of it, an object with these fields. Raises ServiceError."""
     try:
         content = json.loads(text)
     except ValueError:
@@ -222,16 +228,28 @@ def _cause(error: Exception) -> str:
     return str(reason or error)
 
 
+def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
+    """Return the error for a status below 500; a 404 without a reason is that of a wrong path."""
+    is_missing = response.status == 404 and "reason" in _content(response)
+    hint = ": is the URL right?" if response.status == 404 and not is_missing else ""
+    message = f"{response.status} {_detail(response)}{hint}"
+    return ServiceError(message, response.status, is_missing=is_missing)
+
+
 def _detail(response: urllib3.BaseHTTPResponse) -> str:
     """Return the service's error message in one line."""
+    content = _content(response)
+    detail = content.get("reason") or content.get("detail") or response.reason
+    return error_text(detail) if isinstance(detail, list) else str(detail)
+
+
+def _content(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """Return the JSON object in an error, or an empty one."""
     try:
         content = json.loads(response.data)
     except (ValueError, urllib3.exceptions.HTTPError):
-        return str(response.reason)
-    if not isinstance(content, dict):
-        return str(response.reason)
-    detail = content.get("reason") or content.get("detail")
-    return error_text(detail) if isinstance(detail, list) else str(detail)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def error_text(errors: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app.cli.base import Group, fail, note, table, write
-from app.cli.client import Client, Filters, ServiceClient
+from app.cli.client import Client, Filters, ServiceClient, read_object
 from app.cli.project import list_options, project_options, service_options
 
 ROWS = 100
@@ -44,9 +44,9 @@ def show_list(
         for line in found:
             write(line + b"\n")
         return True
-    rows = [json.loads(line) for line in found]
+    rows = [read_object(line) for line in found]
     shown = ROWS if limit is None else limit
-    table(columns, [[cell(name, row[name]) for name in columns] for row in rows[:shown]])
+    table(columns, [[cell(name, row.get(name)) for name in columns] for row in rows[:shown]])
     if len(rows) > shown:
         note(f"only the first {shown} are shown; use --limit for more, --json for all")
     return True

@@ -16,6 +16,9 @@ from app.cli.base import fail, note
 from app.cli.client import Client, ServiceClient
 from app.keytext import clean_key, decode_key
 
+DOTS = {".", ".."}
+"""Segments that clients and proxies remove from the path of a URL (RFC 3986, section 5.2.4)."""
+
 LOCAL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?", re.IGNORECASE)
 """Addresses that need no scheme, because the key does not leave the machine."""
 
@@ -55,6 +58,8 @@ def project_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_client(project: str, url: str, key_file: Path, **rest: Any) -> None:
         if not all(project.partition("/")) or project.count("/") != 1:
             fail(f"--project must be entity/project, not {project!r}", 2)
+        if DOTS & set(project.split("/")):
+            fail(f"--project cannot be {project!r}: a URL cannot name it", 2)
         command(client=Client(service_url(url), _key(key_file), project), **rest)
 
     option = click.option("--project", required=True, help="The project, as entity/project.")

@@ -12,6 +12,7 @@ from app.ids import utc_text
 from app.services.keys import COMMAND_LINE
 from app.services.retention import Pruned, Retention
 from app.stores.base import Store
+from app.stores.listing import ProjectCounts
 
 HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
@@ -33,6 +34,13 @@ def place_of(project: str) -> tuple[str, str]:
     if not (entity and name) or "/" in name:
         fail(f"--project must be entity/project, not {project!r}", 2)
     return entity, name
+
+
+def note_empty(store: Store, projects: Sequence[tuple[str, str]]) -> None:
+    """Print each project that holds nothing, because its name may be misspelt."""
+    for entity, project in projects:
+        if store.count_project(entity, project) == ProjectCounts(0, 0, 0):
+            note(f"there is nothing in {entity}/{project}")
 
 
 def count_or_prune(

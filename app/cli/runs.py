@@ -153,14 +153,17 @@ def runs_delete(client: Client, run_ids: tuple[str, ...], *, yes: bool, as_json:
     totals: Counter[str] = Counter()
     with interruptible("run the same command to delete the rest"):
         for run_id in ids:
-            totals.update(client.delete_run(run_id))
+            deleted = client.delete_run(run_id)
+            if not deleted["num_deleted"]:
+                note(f"no run {run_id} in {client.project}")
+            totals.update(deleted)
     if as_json:
         write_json(totals)
     else:
         predictions = counted(totals["num_predictions"], "prediction")
         scores = counted(totals["num_scores"], "score")
-        deleted = f"deleted {totals['num_deleted']} of {counted(len(ids), 'run')}"
-        note(f"{deleted}, with {predictions} and {scores}")
+        of_all = f"{totals['num_deleted']} of {counted(len(ids), 'run')}"
+        note(f"deleted {of_all}, with {predictions} and {scores}")
         if totals["num_pending"]:
             note(f"{totals['num_pending']} of them are still being removed, but hidden")
     if totals["num_deleted"] < len(ids):
@@ -171,7 +174,7 @@ def _change(client: Client, run: str, changes: dict[str, Any], *, as_json: bool)
     try:
         text, changed = client.change_run(run, changes)
     except ServiceError as error:
-        if error.status != 404:
+        if not error.is_missing:
             raise
         _fail_without(client, run)
     _show(text, changed, as_json=as_json)

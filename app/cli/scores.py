@@ -29,9 +29,9 @@ from app.cli.base import (
     write,
     write_json,
 )
-from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client
+from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client, read_object
 from app.cli.files import BATCH_BYTES, InputFile, Line
-from app.cli.listing import show_list
+from app.cli.listing import cell_text, show_list
 from app.cli.project import filter_options, project_options, report_no_scores, why_no_scores
 from app.cli.sending import Journal, LineKeys, reject, report, send
 from app.parts import in_parts
@@ -134,8 +134,8 @@ def scores_history(client: Client, score_id: str, *, as_json: bool) -> None:
     if as_json:
         write(b"".join(line + b"\n" for line in lines))
     else:
-        found = [json.loads(line) for line in lines]
-        table(COLUMNS, [[_cell(name, score[name]) for name in COLUMNS] for score in found])
+        found = [read_object(line) for line in lines]
+        table(COLUMNS, [[_cell(name, score.get(name)) for name in COLUMNS] for score in found])
 
 
 @scores.command("delete")
@@ -336,4 +336,4 @@ def _delay_interrupt() -> Iterator[None]:
 
 
 def _cell(name: str, value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if name == "value" else value or "-"
+    return json.dumps(value, ensure_ascii=False) if name == "value" else cell_text(value)

@@ -25,7 +25,14 @@ from app.cli.base import (
     progress,
     write_json,
 )
-from app.cli.pruning import amount, count_or_prune, moment_before, place_of, report_pruned
+from app.cli.pruning import (
+    amount,
+    count_or_prune,
+    moment_before,
+    note_empty,
+    place_of,
+    report_pruned,
+)
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
 from app.services.copies import Copied, CopiedStore, copy_store
@@ -170,6 +177,7 @@ def prune(
         check_confirmable()
     url = _store_url()
     with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
+        note_empty(opened, places)
         prune_old = partial(
             count_or_prune, opened, places or projects_of(opened), moment, archived=archived
         )

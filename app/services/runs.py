@@ -14,7 +14,7 @@ from app import jsontext
 from app.ids import first_id_at, id_time, new_id_at
 from app.services.audit import audited
 from app.services.documents import AUDITED_CHARACTERS, not_found, text_or_none
-from app.services.lists import Page
+from app.services.lists import ClientCheck, Page, no_client_check
 from app.services.revisions import run_revision
 from app.services.scores import hash_of
 from app.stores.base import DocumentQuery, Store
@@ -52,11 +52,16 @@ class Run:
 
 
 def list_runs(
-    store: Store, entity: str, project: str, wanted: Mapping[str, Any]
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: Mapping[str, Any],
+    check_client: ClientCheck = no_client_check,
 ) -> Page[dict[str, Any]]:
     """Return a page of the runs of one project that pass all filters, newest first.
 
-    `wanted` is a loaded RunListQuery. Each run is counted when it is read from the page.
+    `wanted` is a loaded RunListQuery. Each run is counted when it is read from the page. Raises
+    whatever `check_client` raises.
     """
     if wanted["run"] is not None:
         run = _find(store, entity, project, wanted["run"])
@@ -64,6 +69,7 @@ def list_runs(
         return Page(_described(store, entity, project, run_ids), None)
     run_ids, after = [], None
     for number, run in enumerate(_newest_first(store, entity, project, wanted)):
+        check_client()
         if len(run_ids) == wanted["limit"] or number == MAX_EXAMINED:
             return Page(_described(store, entity, project, run_ids), after)
         after = run.first_id

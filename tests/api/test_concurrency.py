@@ -102,6 +102,8 @@ def test_slow_readers_of_one_key_leave_room_for_others(
         for documents in ("predictions", "evaluation_runs"):
             path = PATH.replace("scores", documents)
             assert_refused(narrow.send("GET", path, key=one))
+        for own in ("projects", "acme/long/runs", "acme/long/scorers", "acme/long/deletions"):
+            assert_refused(narrow.send("GET", f"/v1/{own}", key=one))
         assert_refused(narrow.post(f"{PATH}/batch", {"scores": [SCORE]}, key=one))
         assert_short_requests_are_answered(narrow, one)
         assert narrow.send("GET", f"{PATH}/summary?scorer=none", key=other).status == 200
@@ -259,11 +261,16 @@ def test_waiting_for_a_lock_ends_when_the_client_disconnects(
 @pytest.mark.parametrize(
     "route",
     [
-        "summary",
-        "summary?group_by=scorer",
-        "compare?baseline=r&candidate=r",
-        "gate?run=r&scorer=s&min=0",
-        "export?format=csv",
+        f"{PATH}/summary",
+        f"{PATH}/summary?group_by=scorer",
+        f"{PATH}/compare?baseline=r&candidate=r",
+        f"{PATH}/gate?run=r&scorer=s&min=0",
+        f"{PATH}/export?format=csv",
+        PATH,
+        "/v2/acme/long/export",
+        "/v1/projects",
+        "/v1/acme/long/runs?model=none",
+        "/v1/acme/long/predictions?run=r",
     ],
 )
 def test_work_for_a_client_that_has_gone_ends(
@@ -276,8 +283,8 @@ def test_work_for_a_client_that_has_gone_ends(
     client, server = socket.socketpair()
     gone = {"gunicorn.socket": server}
     with server, client:
-        answer = asked.get(f"{PATH}/{route}", headers=headers, environ_overrides=gone)
+        answer = asked.get(route, headers=headers, environ_overrides=gone)
         assert answer.status_code == 200
         client.close()
-        answer = asked.get(f"{PATH}/{route}", headers=headers, environ_overrides=gone)
+        answer = asked.get(route, headers=headers, environ_overrides=gone)
         assert answer.status_code == 499

@@ -8,6 +8,10 @@ import pty
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -150,6 +154,11 @@ def test_a_repeated_option_is_rejected(
     assert "give it only once" in ended.stderr or "--no-such" in arguments
 
 
+def test_a_flag_and_its_opposite_are_rejected(service: Service, project: str) -> None:
+    ended = run(service, "scores", "list", "--project", project, "--failed", "--not-failed")
+    assert (ended.returncode, "--failed/--not-failed is given 2 times" in ended.stderr) == (2, True)
+
+
 def test_flags_and_options_of_several_values_may_be_repeated(
     service: Service, project: str
 ) -> None:
@@ -186,6 +195,62 @@ def test_a_url_works_or_is_rejected_with_a_reason(service: Service, project: str
         assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), (url, ended.stderr)
         assert why in ended.stderr, url
         assert "hush" not in ended.stderr
+
+
+def test_a_path_that_is_not_scorelines_is_reported(service: Service, project: str) -> None:
+    for of in (("runs", "rename", "r", "name"), ("runs", "list"), ("scores", "get", "x")):
+        ended = run(service, *of, "--project", project, "--url", f"{service.url}/prefix")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == "scoreline: 404 Not Found: is the URL right?\n"
+
+
+def test_names_that_a_url_cannot_have_are_reported(service: Service, project: str) -> None:
+    for name in ("acme/..", "./demo"):
+        ended = run(service, "scores", "list", "--project", name)
+        assert (ended.returncode, "a URL cannot name it" in ended.stderr) == (2, True)
+    for score_id in ("", ".", ".."):
+        ended = run(service, "scores", "get", "--project", project, score_id)
+        assert ended.stderr == f"scoreline: 404 Score {score_id} not found\n"
+
+
+WEAVES = b'{"score_id":"x","scorer":"s","value":"v","evaluation_run_id":null,"wb_user_id":null}\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "shown", "says"),
+    [
+        (WEAVES, 0, 'x         -           s       -              -                  "v"', ""),
+        (WEAVES + b"<html>", 1, "", "the response is not Scoreline's"),
+        (b'{"score_id":1,"scorer":[2]}\n', 0, "1         -           2", ""),
+    ],
+)
+def test_a_list_of_another_service_is_shown_or_reported(
+    service: Service, body: bytes, code: int, shown: str, says: str
+) -> None:
+    with answering(body) as url:
+        ended = run(service, "scores", "list", "--project", "a/b", "--url", url)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False)
+    assert shown in ended.stdout
+    assert says in ended.stderr
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Run another service, which answers every GET with `body`; yield its URL."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_an_unknown_run_or_project_is_reported(service: Service, project: str) -> None:

@@ -112,7 +112,9 @@ def test_runs_go_whole_by_their_last_activity_and_the_rest_by_its_own(
     assert counts(tmp_path, *project, "--yes") == {"dry_run": False, **expected}
     kept = {"archived", "scored again", "finished late", "new", "named late", ""}
     assert runs_left(store) == kept
-    assert counts(tmp_path, *project, "--yes")["num_runs"] == 0
+    again = prune(tmp_path, "--older-than", "90d", *project, "--project", "acme/dmeo", "--yes")
+    assert again.stderr.startswith("there is nothing in acme/dmeo\n")
+    assert "deleted 0 runs, 0 predictions and 0 scores" in again.stderr
     assert counts(tmp_path, "--yes") == {
         "dry_run": False,
         "num_runs": 1,  # Of the other project.

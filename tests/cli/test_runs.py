@@ -128,6 +128,7 @@ def test_runs_are_deleted_with_what_is_in_them(service: Service, project: str) -
         1,
         {"num_deleted": 1, "num_predictions": 0, "num_scores": 1, "num_pending": 0},
     )
+    assert again.stderr == f"no run b in {project}\n"
     assert run(service, "runs", "list", "--project", project).returncode == 1
 
 
