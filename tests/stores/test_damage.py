@@ -15,7 +15,7 @@ from app.errors import StoreDamaged, StoreRefused
 from app.ids import utc_text
 from app.stores.model import ApiKey, Score
 from app.stores.sqlite.connections import read_errors
-from app.stores.sqlite.schema import MIGRATIONS
+from app.stores.sqlite.migrations import MIGRATIONS
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_key, a_score
 

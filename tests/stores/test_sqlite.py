@@ -33,6 +33,7 @@ from app.stores.sqlite import connections
 from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.files import WriteLock
 from app.stores.sqlite.leaves import leaves_statement
+from app.stores.sqlite.migrations import MIGRATIONS
 from app.stores.sqlite.rows import (
     SELECT_NEXT_PROJECT,
     SELECT_RETRIED,
@@ -42,7 +43,7 @@ from app.stores.sqlite.rows import (
     ids_statement,
     new_row,
 )
-from app.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from app.stores.sqlite.schema import APPLICATION_ID
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_score
 from tests.stores.test_documents import a_run

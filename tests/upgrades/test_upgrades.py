@@ -17,7 +17,7 @@ from app.examples import row_digest
 from app.stores import open_store
 from app.stores.base import DocumentQuery
 from app.stores.model import Prediction
-from app.stores.sqlite.schema import MIGRATIONS, WITH_DOCUMENTS
+from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS
 from tests.cli.test_keys import run
 from tests.processes import running
 from tests.stores.test_contract import a_key, a_score, all_scores

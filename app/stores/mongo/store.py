@@ -34,12 +34,11 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.deletions import is_covered
-from app.stores.documents import PRIMARY_KEY, sources_are_known, with_score_ids
-from app.stores.model import AnyDocument, Document, Score
+from app.stores.documents import PRIMARY_KEY
+from app.stores.model import Document, Score
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
-    MongoDocuments,
     add_documents_one_by_one,
     add_new_documents,
 )
@@ -63,16 +62,15 @@ from app.stores.mongo.transactions import (
     in_transaction_if_possible,
 )
 from app.stores.mongo.unique_keys import delete_with_keys
-from app.stores.mongo.upserts import put_sources, read_stored, upsert
+from app.stores.mongo.upserts import MongoUpserts
 from app.stores.mongo.writes import (
     add_in_transaction,
     add_new_scores,
     add_one_by_one,
     add_together,
     has_unique_key,
-    with_ids,
+    scores_with_ids,
 )
-from app.stores.weave import Merge, Projected, ScoreSource
 
 log = logging.getLogger("scoreline.store")
 
@@ -90,7 +88,7 @@ def open_mongo_store(uri: str, on_commit: OnCommit = ignore_commit) -> MongoStor
     return MongoStore(partial(connect, uri), on_commit)
 
 
-class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
+class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
     """The documents and API keys in the MongoDB database that `connect` returns."""
 
     def __init__(
@@ -140,7 +138,7 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
             self._remove_covered(documents)
         self._remove_covered(scores)
         named = [self._with_ids(documents) for documents in groups]
-        made = with_ids(scores)
+        made = scores_with_ids(scores)
 
         def add(session: ClientSession) -> tuple[list[list[Outcome]], list[Outcome]]:
             added = [add_new_documents(*each, session, partial=True) for each in named]
@@ -151,40 +149,6 @@ class MongoStore(MongoDocuments, MongoKeys, MongoLeaves, MongoListing):
                 return in_transaction(self._client, add)
             added = [add_documents_one_by_one(*each, partial=True) for each in named]
             return added, add_one_by_one(self._scores, scores, partial=True)
-
-    def upsert_documents(
-        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
-    ) -> list[AnyDocument]:
-        self._prepare_once()
-        if not documents:
-            return []
-        self._remove_covered(documents)
-        collection = self._collection(type(documents[0]))
-        with our_errors():
-            return upsert(collection, documents, merge)
-
-    def add_projected(self, projected: Sequence[Projected]) -> bool:
-        self._prepare_once()
-        if not projected:
-            return True
-        scores = [each.score for each in projected]
-        self._remove_covered(scores)
-        made = with_ids(scores)
-        sources, collection = [each.source for each in projected], self._collection(ScoreSource)
-
-        def add(session: ClientSession | None) -> bool:
-            stored = read_stored(collection, sources, session)
-            if not sources_are_known(projected, stored.values()):
-                return False
-            if session:
-                outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
-            else:
-                outcomes = add_one_by_one(self._scores, made, partial=False)
-            put_sources(collection, with_score_ids(projected, outcomes), stored, session)
-            return True
-
-        with our_errors():
-            return in_transaction_if_possible(self._client, add)
 
     def _add_together(self, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
         with our_errors():

@@ -12,12 +12,64 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 
 from app.errors import StoreUnavailable, TooLarge
 from app.ids import new_id
-from app.stores.documents import Key, by_project, id_key, merged, with_ids
+from app.stores.documents import (
+    Key,
+    by_project,
+    id_key,
+    merged,
+    sources_are_known,
+    with_ids,
+    with_score_ids,
+)
 from app.stores.model import AnyDocument, Document
-from app.stores.mongo.document_store import Documents, to_bson, to_document
-from app.stores.mongo.driver import is_too_large
-from app.stores.mongo.transactions import REPEAT_SECONDS, REPEATS, is_duplicate
-from app.stores.weave import Merge, ScoreSource
+from app.stores.mongo.document_store import Documents, MongoDocuments, to_bson, to_document
+from app.stores.mongo.driver import is_too_large, our_errors
+from app.stores.mongo.transactions import (
+    REPEAT_SECONDS,
+    REPEATS,
+    in_transaction_if_possible,
+    is_duplicate,
+)
+from app.stores.mongo.writes import add_new_scores, add_one_by_one, scores_with_ids
+from app.stores.weave import Merge, Projected, ScoreSource
+
+
+class MongoUpserts(MongoDocuments):
+    """The part of the MongoDB store that keeps what Weave's SDK sends."""
+
+    def upsert_documents(
+        self, documents: Sequence[AnyDocument], merge: Merge[AnyDocument]
+    ) -> list[AnyDocument]:
+        self._prepare_once()
+        if not documents:
+            return []
+        self._remove_covered(documents)
+        collection = self._collection(type(documents[0]))
+        with our_errors():
+            return upsert(collection, documents, merge)
+
+    def add_projected(self, projected: Sequence[Projected]) -> bool:
+        self._prepare_once()
+        if not projected:
+            return True
+        scores = [each.score for each in projected]
+        self._remove_covered(scores)
+        made = scores_with_ids(scores)
+        sources, collection = [each.source for each in projected], self._collection(ScoreSource)
+
+        def add(session: ClientSession | None) -> bool:
+            stored = read_stored(collection, sources, session)
+            if not sources_are_known(projected, stored.values()):
+                return False
+            if session:
+                outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
+            else:
+                outcomes = add_one_by_one(self._scores, made, partial=False)
+            put_sources(collection, with_score_ids(projected, outcomes), stored, session)
+            return True
+
+        with our_errors():
+            return in_transaction_if_possible(self._client, add)
 
 
 def upsert(

@@ -47,7 +47,7 @@ def has_unique_key(score: Score) -> bool:
     return score.score_id != UNASSIGNED or score.idempotency_key is not None
 
 
-def with_ids(scores: Sequence[Score]) -> list[Score]:
+def scores_with_ids(scores: Sequence[Score]) -> list[Score]:
     """Return the scores, with a new id and its time for those that have none."""
     return [_with_id(score, new_id()) for score in scores]
 
@@ -63,7 +63,7 @@ def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | 
 
     Returns an outcome or an error for each.
     """
-    made = with_ids(scores)
+    made = scores_with_ids(scores)
     documents = [score_document(score) for score in made]
     fitting = [n for n, document in enumerate(documents) if not is_too_large(document)]
     outcomes: list[Outcome | ScorelineError]
@@ -86,7 +86,7 @@ def add_in_transaction(
     A transaction that conflicts with another write is retried. Raises StoreUnavailable if that
     takes too long, and whatever the driver raises.
     """
-    made = with_ids(scores)
+    made = scores_with_ids(scores)
 
     def add(session: ClientSession) -> list[Outcome]:
         return add_new_scores(collection, scores, made, session, partial=partial)
@@ -156,7 +156,7 @@ def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool
     Idempotency keys are taken first, so that a retry completes a write that broke off, under the
     same id. After a failure, some of the scores may be stored. Raises StoreUnavailable.
     """
-    made = dict(enumerate(with_ids(scores)))
+    made = dict(enumerate(scores_with_ids(scores)))
     outcomes: dict[int, Outcome] = {}
     left = list(made)
     for _ in range(REPEATS):

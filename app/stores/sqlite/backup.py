@@ -22,7 +22,8 @@ from app.stores.sqlite.files import (
     sync_directory,
     write_lock,
 )
-from app.stores.sqlite.schema import NEW_STORE_ID, WITH_STORE_ID, count_all, schema_version
+from app.stores.sqlite.migrations import NEW_STORE_ID, WITH_STORE_ID
+from app.stores.sqlite.schema import count_all, schema_version
 
 PAGES = 4096
 """How many pages of the database are copied at a time, which is 16 MiB."""

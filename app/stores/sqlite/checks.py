@@ -23,7 +23,8 @@ from app.stores.checks import (
 from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.deletions import COUNT_PENDING
 from app.stores.sqlite.files import OTHERS, DatabaseFiles, inaccessible, write_lock
-from app.stores.sqlite.schema import MIGRATIONS, count_all, migrate, schema_version
+from app.stores.sqlite.migrations import MIGRATIONS
+from app.stores.sqlite.schema import count_all, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
 """Network file systems, on which SQLite's locks and shared memory do not work."""
@@ -134,7 +135,7 @@ def _indexes(connection: sqlite3.Connection) -> CheckResult:
     wrong = sorted(name for name, sql in wanted.items() if found.get(name) != sql)
     if wrong:
         says = f"missing or not as declared: {', '.join(wrong)}"
-        advice = "create them as app/stores/sqlite/schema.py declares them, or restore a backup"
+        advice = "create them as app/stores/sqlite/migrations.py declares them, or restore a backup"
         return CheckResult("indexes", FAIL, says, advice)
     return CheckResult("indexes", OK, f"all {len(wanted)} tables and indexes are as declared")
 

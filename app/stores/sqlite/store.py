@@ -45,6 +45,7 @@ from app.stores.sqlite.leaves import (
     SqliteLeaves,
 )
 from app.stores.sqlite.listing import SqliteListing
+from app.stores.sqlite.migrations import MIGRATIONS
 from app.stores.sqlite.rows import (
     CURRENT_ID,
     NOTE_HIGHEST_ID,
@@ -71,7 +72,7 @@ from app.stores.sqlite.rows import (
     visible,
     where,
 )
-from app.stores.sqlite.schema import FIRST_PAGES, MIGRATIONS, migrate, schema_version
+from app.stores.sqlite.schema import FIRST_PAGES, migrate, schema_version
 from app.stores.sqlite.writes import Clock, add_missing, highest_id, insert
 from app.stores.weave import Projected, ScoreSource, replace_source
 
