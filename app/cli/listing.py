@@ -1,4 +1,4 @@
-"""Tables of the service's lists, and `scoreline projects` and `scoreline scorers`."""
+"""Tables of the service's lists; `scoreline projects`, `scorers` and `predictions`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ ROWS = 100
 """The most rows in a table without --limit; `--json` prints all."""
 
 PROJECT_COLUMNS = ("entity", "project", "created_at", "runs", "predictions", "scores")
+PREDICTION_COLUMNS = (
+    *("prediction_id", "example_id", "trial", "model", "created_at", "error", "num_scores"),
+)
 SCORER_COLUMNS = ("scorer_name", "created_at", "scores", "references", "leaves")
 
 
@@ -105,3 +108,37 @@ def scorers_list(client: Client, run: str | None, limit: int | None, *, as_json:
     if not show_list(client, url, SCORER_COLUMNS, filters, limit, as_json=as_json):
         of_run = f" of run {run}" if run is not None else ""
         fail(f"no scorers{of_run} in {client.project}", 1)
+
+
+@click.group(cls=Group)
+def predictions() -> None:
+    """List the predictions of a run of a running service."""
+
+
+@predictions.command("list")
+@project_options
+@click.option("--run", required=True, help="The evaluation run.")
+@click.option(
+    "--missing",
+    help="`scorer:NAME`: only predictions without a score by this scorer. `example`: those of the "
+    "run --of whose examples this run lacks, one for each.",
+)
+@click.option("--of", help="The run with the examples, for --missing example.")
+@list_options
+def predictions_list(
+    client: Client, limit: int | None, *, as_json: bool, **given: str | None
+) -> None:
+    """List predictions, newest first: the first 100 in a table, or all with --json.
+
+    The JSON lines of what is missing are the input of a program that scores or predicts it.
+
+    Example: scoreline predictions list --project acme/demo --run nightly-1 --missing scorer:exact
+    --json
+    """
+    filters = [(name, value) for name, value in given.items() if value is not None]
+    url = f"{client.lists_url}/predictions"
+    if show_list(client, url, PREDICTION_COLUMNS, filters, limit, as_json=as_json):
+        return
+    if given["missing"] is None:
+        fail(f"no predictions of run {given['run']} in {client.project}", 1)
+    note("nothing is missing")

@@ -28,7 +28,7 @@ COMMANDS = {
     "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
     "import": ("app.cli.transfers:import_", "Import exports of Scoreline and other services."),
     "keys": ("app.cli.keys:keys", "Create, list and revoke API keys, directly in the store."),
-    "predictions": ("app.cli.predictions:predictions", "List predictions, and what a run lacks."),
+    "predictions": ("app.cli.listing:predictions", "List predictions, and what a run lacks."),
     "projects": ("app.cli.listing:projects", "List the projects that the key may read."),
     "runs": ("app.cli.runs:runs", "List, show, name, archive and delete evaluation runs."),
     "scorers": ("app.cli.listing:scorers", "List scorers and the leaves of their values."),

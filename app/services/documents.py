@@ -30,15 +30,13 @@ def common_fields(
 ) -> dict[str, Any]:
     """Return the fields that every new document has, with the hashes of a loaded body."""
     body_hash = hash_of(jsontext.write({name: _plain(body[name]) for name in given(body)}))
-    recognised_by_content = retry.api_key_id is not None and retry.idempotency_key is None
-    retry_hash = hash_of(f"{retry.api_key_id} {body_hash}") if recognised_by_content else None
     return {
         "entity": entity,
         "project": project,
         "wb_user_id": owner,
         "idempotency_key": retry.idempotency_key,
         "body_hash": body_hash,
-        "retry_hash": retry_hash,
+        "retry_hash": retry.hash_of(body_hash),
     }
 
 

@@ -39,6 +39,12 @@ class Retry:
     is_repeated: bool = False
     api_key_id: str | None = None
 
+    def hash_of(self, body_hash: str) -> str | None:
+        """Return the hash of API key and content, None if an idempotency key tells a retry."""
+        if self.api_key_id is None or self.idempotency_key is not None:
+            return None
+        return hash_of(f"{self.api_key_id} {body_hash}")
+
 
 NO_RETRY = Retry()
 
@@ -229,7 +235,6 @@ def new_score(
     given = {name: text for name, text in extensions.items() if text is not None}
     # Fields that are not given are not hashed, so that a retry still matches after an upgrade.
     body_hash = hash_of(ids + value_json + (jsontext.write(given) if given else ""))
-    recognised_by_content = retry.api_key_id is not None and retry.idempotency_key is None
     return Score(
         score_id=UNASSIGNED,
         entity=entity,
@@ -244,7 +249,7 @@ def new_score(
         created_at=datetime.now(UTC),
         idempotency_key=retry.idempotency_key,
         body_hash=body_hash,
-        retry_hash=hash_of(f"{retry.api_key_id} {body_hash}") if recognised_by_content else None,
+        retry_hash=retry.hash_of(body_hash),
         **extensions,
     )
 

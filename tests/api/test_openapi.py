@@ -134,6 +134,18 @@ def test_a_parameter_documents_its_values(service: Service) -> None:
     assert (shapes["score_ids"]["minItems"], shapes["score_ids"]["maxItems"]) == (1, 1000)
 
 
+def test_every_field_is_described(service: Service) -> None:
+    schemas = service.send("GET", "/openapi.json").json["components"]["schemas"]
+    undescribed = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        if name not in (*SEED["components"]["schemas"], "Error")
+        for field, described in schema.get("properties", {}).items()
+        if "description" not in described and "$ref" not in json.dumps(described)
+    ]
+    assert undescribed == []
+
+
 def test_no_documented_text_is_empty(service: Service) -> None:
     for path in service.send("GET", "/openapi.json").json["paths"].values():
         for operation in path.values():
