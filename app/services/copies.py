@@ -18,12 +18,11 @@ from app.services.clearing import finish_all
 from app.services.lists import up_to
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.documents import characters
-from app.stores.model import DOCUMENTS, ApiKey, Document, Score
+from app.stores.model import DOCUMENTS, ApiKey, Document, Item, Score
 from app.stores.weave import SENT_DOCUMENTS
 
 Result = TypeVar("Result")
 
-Item = Score | Document
 Kind = type[Score] | type[Document]
 
 KINDS = (*DOCUMENTS, *SENT_DOCUMENTS)
@@ -292,8 +291,6 @@ def _order(item: Item) -> Any:
 
 
 def _place(item: Item) -> Place:
-    if isinstance(item, Score):
-        return Place(item.entity, item.project, item.score_id, item.score_id)
     return Place(item.entity, item.project, item.sort_id, item.id)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from app import jsontext
 from app.errors import TooLarge
 from app.stores.base import REFUSED, DocumentQuery, Fields, Kept, Outcome
-from app.stores.model import UNASSIGNED, AnyDocument, Document
+from app.stores.model import UNASSIGNED, AnyDocument, Document, Item
 from app.stores.weave import Merge, Projected, ScoreSource
 
 PAGE = 1_000
@@ -194,10 +194,10 @@ def id_key(document: Document) -> Key:
     return (document.entity, document.project, document.id)
 
 
-def idempotency_key(document: Document) -> Key | None:
+def idempotency_key(item: Item) -> Key | None:
     """Return entity, project and idempotency key, or None without a key."""
-    key = document.idempotency_key
-    return None if key is None else (document.entity, document.project, key)
+    key = item.idempotency_key
+    return None if key is None else (item.entity, item.project, key)
 
 
 def by_project(keys: Iterable[Key | None]) -> dict[tuple[str, str], list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app import jsontext
 from app.stores.base import REFUSED, Kept, Outcome
-from app.stores.documents import Key
+from app.stores.documents import Key, idempotency_key
 from app.stores.model import UNASSIGNED, Score
 
 CONTENT = (
@@ -53,12 +53,6 @@ def content_digest(score: Score) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def key_of(score: Score) -> Key | None:
-    """Return entity, project and idempotency key of a score, or None without a key."""
-    key = score.idempotency_key
-    return None if key is None else (score.entity, score.project, key)
-
-
 def id_of(score: Score) -> Key | None:
     """Return entity, project and id of a score, or None without an id."""
     given = score.score_id != UNASSIGNED
@@ -98,7 +92,7 @@ def _plans(
     first_by_id: dict[Key, int] = {}
     first_by_key: dict[Key, int] = {}
     for position, score in enumerate(scores):
-        key = key_of(score)
+        key = idempotency_key(score)
         plan = (
             _by_id(scores, score, stored, first_by_id)
             or (key and _by_key(scores, score, keyed.get(key), first_by_key.get(key)))

@@ -55,6 +55,16 @@ class Score:
     annotator: str | None = None
     """The person who judged, if one did."""
 
+    @property
+    def id(self) -> str:
+        """The `score_id`, under the name that documents have for it."""
+        return self.score_id
+
+    @property
+    def sort_id(self) -> str:
+        """The `score_id`, which has the time of creation as well."""
+        return self.score_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -158,6 +168,9 @@ AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 DOCUMENTS: tuple[type[Document], ...] = (EvaluationRun, Prediction)
 """Every kind of document."""
+
+
+Item = Score | Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from app.stores.deletions import (
     MAX_FINISHED,
     Deleted,
     Deletion,
-    Item,
     RunExtent,
     by_project,
     check_not_covered,
@@ -27,6 +26,7 @@ from app.stores.deletions import (
     finished,
     names_of,
 )
+from app.stores.model import Item
 from app.stores.mongo.documents import ORDER_FIELDS
 from app.stores.mongo.driver import MongoPart, our_errors
 from app.stores.mongo.transactions import in_transaction_if_possible

@@ -16,13 +16,12 @@ from pymongo.read_concern import ReadConcern
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.ids import id_time, new_id
 from app.stores.base import Kept, Outcome
-from app.stores.documents import Key, by_project
+from app.stores.documents import Key, by_project, idempotency_key
 from app.stores.missing import (
     Keyed,
     Plan,
     content_digest,
     id_of,
-    key_of,
     outcomes_of,
     plan_missing,
 )
@@ -103,7 +102,7 @@ def add_new_scores(
     partial: bool,
 ) -> list[Outcome]:
     """Add the scores that are not stored yet in the caller's transaction; `made` have ids."""
-    taken = find_taken(collection, map(key_of, scores), session)
+    taken = find_taken(collection, map(idempotency_key, scores), session)
     plans = _plan(collection, scores, taken, session, partial=partial)
     new = {n: score_document(made[n]) for n in _new(plans)}
     with_given_ids = [new[n] for n in new if scores[n].score_id != UNASSIGNED]
@@ -161,13 +160,13 @@ def add_one_by_one(collection: Scores, scores: Sequence[Score], *, partial: bool
     left = list(made)
     for _ in range(REPEATS):
         some = [scores[n] for n in left]
-        taken = find_taken(collection, map(key_of, some), None)
+        taken = find_taken(collection, map(idempotency_key, some), None)
         begun = _begun(collection, some, taken)
         others = {key: each for key, each in taken.items() if key not in begun}
         plans = _plan(collection, some, others, None, partial=partial)
         new = [left[position] for position in _new(plans)]
         for n in new:
-            if already := begun.get(key_of(scores[n])):
+            if already := begun.get(idempotency_key(scores[n])):
                 made[n] = _with_id(scores[n], already.id)
         score_ids = {position: made[n].score_id for position, n in enumerate(left)}
         outcomes.update(zip(left, outcomes_of(plans, score_ids), strict=True))
@@ -183,7 +182,7 @@ def _begun(
     collection: Scores, scores: Sequence[Score], taken: Mapping[Key, Taken]
 ) -> dict[Key | None, Taken]:
     """Return the keys that a call with the same content took for a score that is not stored."""
-    first = {key_of(score): score for score in reversed(scores)}
+    first = {idempotency_key(score): score for score in reversed(scores)}
     return {
         key: each
         for key, each in find_begun(collection, taken).items()
@@ -199,7 +198,11 @@ def _take_and_insert(
     Raises any other failure.
     """
     documents = [score_document(score) for score in scores]
-    keyed = [n for n, score in enumerate(scores) if key_of(score) and key_of(score) not in begun]
+    keyed = [
+        n
+        for n, score in enumerate(scores)
+        if idempotency_key(score) and idempotency_key(score) not in begun
+    ]
     keys = idempotency_keys(collection, [documents[n] for n in keyed])
     failures = dict(zip(keyed, _insert_once(unique_keys(collection), keys), strict=True))
     ready = [n for n in range(len(scores)) if not failures.get(n)]

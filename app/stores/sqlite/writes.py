@@ -9,8 +9,8 @@ from itertools import chain
 
 from app.ids import clock_is_behind, id_time, next_id, utc_text
 from app.stores.base import Kept, Outcome
-from app.stores.documents import Key, by_project
-from app.stores.missing import Keyed, content_digest, id_of, key_of, outcomes_of, plan_missing
+from app.stores.documents import Key, by_project, idempotency_key
+from app.stores.missing import Keyed, content_digest, id_of, outcomes_of, plan_missing
 from app.stores.model import UNASSIGNED, Score
 from app.stores.sqlite.deletions import remove_covered
 from app.stores.sqlite.rows import (
@@ -92,7 +92,7 @@ def insert(connection: sqlite3.Connection, rows: Sequence[NewRow], clock: Clock)
 def _find_keyed(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[Key, Keyed]:
     """Return the stored scores with the same idempotency keys."""
     found: dict[Key, Keyed] = {}
-    for (entity, project), keys in by_project(map(key_of, scores)).items():
+    for (entity, project), keys in by_project(map(idempotency_key, scores)).items():
         wanted = f"entity = ? AND project = ? AND idempotency_key IN ({marks(keys)})"
         statement = f"{SELECT_SCORES} WHERE {wanted}"
         for row in connection.execute(statement, (entity, project, *keys)):
