@@ -22,6 +22,7 @@ from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import (
     BooleanSummary,
     Interval,
+    LeafCounts,
     NumberSummary,
     TextSummary,
 )
@@ -75,18 +76,9 @@ class CompareQuery(Query):
     )
 
 
-class LeafSummary(Shape):
+class LeafSummary(LeafCounts):
     """The figures of one leaf in one run."""
 
-    attempted = Count("Scores by this scorer, and failed predictions without one.", required=True)
-    scored = Count("Scores with a value at the leaf that is not null.", required=True)
-    nulls = Count(
-        "Scores with null at the leaf, or at a part of the value that contains it.", required=True
-    )
-    missing = Count(
-        "Scores whose value does not have the leaf, and failed predictions without a score.",
-        required=True,
-    )
     coverage = Float("`scored / attempted`; null without scores.", required=True, allow_none=True)
     number = fields.Nested(NumberSummary, allow_none=True)
     boolean = fields.Nested(BooleanSummary, allow_none=True)

@@ -100,16 +100,10 @@ class TextSummary(Shape):
     count_error = Count("How much too low a count may be; 0 is exact.", required=True)
 
 
-class GroupSummary(Shape):
-    """One group: the fields in `group_by`, and its figures."""
+class LeafCounts(Shape):
+    """How many scores have a value at a leaf."""
 
-    scorer = Text("The scorer.")
-    scorer_name = Text("The name of the scorer.")
-    evaluation_run_id = Text("The evaluation run.", allow_none=True)
-    day = Text("The day of creation, UTC.")
-    hour = Text("The hour of creation, UTC.")
-    leaf = Text("The path of the leaf in the value; empty for a bare scalar.")
-    attempted = Count("Scores in the group, and failed predictions without one.", required=True)
+    attempted = Count("The scores, and failed predictions without one.", required=True)
     scored = Count("Scores with a value at the leaf that is not null.", required=True)
     nulls = Count(
         "Scores with null at the leaf, or at a part of the value that contains it.", required=True
@@ -118,6 +112,17 @@ class GroupSummary(Shape):
         "Scores whose value does not have the leaf, and failed predictions without a score.",
         required=True,
     )
+
+
+class GroupSummary(LeafCounts):
+    """One group: the fields in `group_by`, and its figures."""
+
+    scorer = Text("The scorer.")
+    scorer_name = Text("The name of the scorer.")
+    evaluation_run_id = Text("The evaluation run.", allow_none=True)
+    day = Text("The day of creation, UTC.")
+    hour = Text("The hour of creation, UTC.")
+    leaf = Text("The path of the leaf in the value; empty for a bare scalar.")
     coverage = Float("`scored / attempted`.", required=True)
     superseded = Count("Superseded scores of the run, which are left out; by run only.")
     number = fields.Nested(
