@@ -73,7 +73,11 @@ def measure(stores: Mapping[str, Path]) -> None:
 
 
 def _client(path: Path) -> FlaskClient:
-    settings = {"SCORELINE_STORE": f"sqlite:///{path}", "SCORELINE_ADMIN_KEY": ADMIN_KEY}
+    settings = {
+        "SCORELINE_STORE": f"sqlite:///{path}",
+        "SCORELINE_ADMIN_KEY": ADMIN_KEY,
+        "SCORELINE_LOG_LEVEL": "warning",  # The log goes to stdout, as the table does.
+    }
     return create_app(read_settings(settings)).test_client()
 
 
