@@ -28,7 +28,7 @@ from app.api import (
     scores,
     transfers,
 )
-from app.api.flask_app import Application
+from app.api.flask_app import TRACES, Application, under_traces
 from app.api.limits import FAILURES
 from app.api.state import State
 from app.logs import configure_logging
@@ -40,6 +40,7 @@ from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
 from app.stores.measured import MeasuredStore
 from app.tracing import trace
+from app.weave import calls, objects, sessions
 from config.settings import Settings, read_settings
 
 
@@ -56,20 +57,24 @@ def build_app(settings: Settings | None = None) -> Flask:
     store = MeasuredStore(open_store(settings.store, counts.count_commit), counts)
     key_uses = KeyUses(store)
     key_ring = KeyRing(store, settings.admin_key, key_uses.note)
-    calls = open_limit(settings.rate_limit, settings.rate_limit_store)
+    rates = open_limit(settings.rate_limit, settings.rate_limit_store)
     app.extensions["scoreline"] = State(
         store,
         key_ring,
         key_uses,
         Readiness(store),
         counts,
-        calls,
+        rates,
         Buckets(*FAILURES),
         Clearing(store),
         ConcurrencyLimit(settings.threads),
+        settings.default_entity,
+        settings.max_sdk_body_bytes,
     )
 
     _add_routes(app, settings)
+    if not settings.url_prefix.startswith(TRACES):
+        app.wsgi_app = under_traces(app.wsgi_app)  # type: ignore[assignment, method-assign]
     app.wsgi_app = browsers.with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
@@ -102,6 +107,8 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")
     for own in (keys, projects):
         app.register_blueprint(own.blueprint, url_prefix=f"{prefix}{own.PATH}")
+    for sdk in (sessions, objects, calls):
+        app.register_blueprint(sdk.blueprint, url_prefix=prefix)
     app.register_blueprint(openapi.blueprint(prefix), url_prefix=prefix)
     app.register_blueprint(docs.blueprint, url_prefix=prefix)
     for monitoring in (health.health, health.metrics_blueprint(public=settings.metrics_public)):

@@ -15,8 +15,12 @@ def example_key(example_id: str | None, inputs: dict[str, Any]) -> str | None:
     return row_digest(inputs) if inputs else None
 
 
-def row_digest(row: dict[str, Any]) -> str:
+def row_digest(row: Any) -> str:
     """Return the digest of a row of a dataset, as Weave computes it."""
-    digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest()
-    text = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return digest_text(json.dumps(row, sort_keys=True).encode())
+
+
+def digest_text(data: bytes) -> str:
+    """Return the SHA-256 of some bytes in letters and digits, as Weave writes it."""
+    text = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
     return text.replace("-", "X").replace("_", "Y")

@@ -45,6 +45,8 @@ class Settings:
     admin_key: str
     admin_key_file: str
     max_body_bytes: int
+    max_sdk_body_bytes: int
+    default_entity: str
     url_prefix: str
     rate_limit: tuple[int, int] | None
     rate_limit_store: str
@@ -210,6 +212,21 @@ SETTINGS = (
         whole_number(1024, 1073741824),
         "The largest request body in bytes; a larger one is rejected with 413 before it is read "
         "into memory.",
+    ),
+    Setting(
+        "SCORELINE_MAX_SDK_BODY_BYTES",
+        "max_sdk_body_bytes",
+        "33554432",
+        whole_number(1024, 1073741824),
+        "The largest request body in bytes on the routes of Weave's SDK, which sends up to 31 MiB.",
+    ),
+    Setting(
+        "SCORELINE_DEFAULT_ENTITY",
+        "default_entity",
+        "default",
+        matching(r"[^/]{1,1000}", "a name without /"),
+        "The entity of a Weave program that names only its project, if the scope of its key is "
+        "`*`.",
     ),
     Setting(
         "SCORELINE_URL_PREFIX",

@@ -34,8 +34,10 @@ def _check_token(token: str) -> ApiKey | None:
     return state().keys.find(token)
 
 
-def authenticate() -> ApiKey:
+def authenticate(*, limited: bool = True) -> ApiKey:
     """Return the API key of this request, and count the call. Raises NotAuthenticated and TooMany.
+
+    A call that is not `limited` is not counted.
 
     Flask-HTTPAuth's MultiAuth would make its decorators again for each request.
     """
@@ -46,7 +48,8 @@ def authenticate() -> ApiKey:
         limit_failures()
         raise NotAuthenticated
     g.api_key = key
-    limit(key)
+    if limited:
+        limit(key)
     return key
 
 
@@ -104,6 +107,34 @@ def allow_everywhere(action: str) -> Callable[[View], View]:
     Raises NotAuthenticated, TooMany and Forbidden.
     """
     return _allow_where(action, check_everywhere)
+
+
+def allow_in_body(action: str, *, limited: bool = True) -> Callable[[View], View]:
+    """Require a key whose role allows `action`, for a view whose body names the project.
+
+    The view passes it to `permitted_project`. A call that is not `limited` is never refused for its
+    rate. Raises NotAuthenticated, TooMany and Forbidden before the body is read.
+    """
+
+    def decorate(view: View) -> View:
+        contract_of(view).action = action
+
+        @wraps(view)
+        def allowed(**rest: Any) -> Any:
+            check_role(authenticate(limited=limited), action)
+            g.action = action
+            return view(**rest)
+
+        return allowed  # type: ignore[return-value]
+
+    return decorate
+
+
+def permitted_project(project_id: str) -> tuple[str, str]:
+    """Return entity and project of a `project_id` that the caller may use. Raises Forbidden."""
+    entity, _, project = project_id.partition("/")
+    check_project(caller(), g.action, entity, project)
+    return entity, project
 
 
 def _allow_where(action: str, check: Callable[[ApiKey, str], None]) -> Callable[[View], View]:

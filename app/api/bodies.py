@@ -54,7 +54,7 @@ def read_bytes(request: Request) -> bytes:
     Raises TooLarge, TooSlow, Unreadable, Busy and ClientGone. Werkzeug's own limit would truncate a
     chunked body instead of rejecting it.
     """
-    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    limit = request.max_content_length or current_app.config["MAX_CONTENT_LENGTH"]
     environ = request.environ
     given = environ.get("CONTENT_LENGTH")
     length = int(given) if given else None  # gunicorn accepts only digits.

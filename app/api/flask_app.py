@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from app.api.limits import LONG_REQUEST, end_long_request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class NoSession(SessionInterface):
@@ -58,6 +61,22 @@ class Application(Flask):
             default_method=environ["REQUEST_METHOD"],
             query_args=environ["QUERY_STRING"],
         )
+
+
+TRACES = "/traces"
+"""What Weave's SDK puts before the path of a route if only WANDB_BASE_URL is set."""
+
+
+def under_traces(application: WSGIApplication) -> WSGIApplication:
+    """Wrap `application` so that each route is also served with TRACES before its path."""
+
+    def wrapper(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(f"{TRACES}/"):
+            environ["SCRIPT_NAME"] += TRACES
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(TRACES)
+        return application(environ, start_response)
+
+    return wrapper
 
 
 class LongResponse:

@@ -33,6 +33,10 @@ class State:
     """Continues deletions in the background."""
     long_requests: ConcurrencyLimit
     """The limit of concurrent long requests, such as lists, exports, batches and comparisons."""
+    default_entity: str
+    """The entity of Weave programs that name none, if the key's scope names none either."""
+    sdk_body_bytes: int
+    """The largest body of the routes of Weave's SDK."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process begins to stop, which ends long polls."""
 

@@ -38,7 +38,7 @@ class Row:
     `stranger` is for callers without a key or with a wrong or revoked one. The roles in `roles` get
     `status`, or `empty` if the project has no scores; other roles get a 403. `scopes` are the
     scopes that suffice for a route without a project. `query` and `body` make the call valid;
-    `{score_id}` in them is replaced by a score of the project.
+    `{score_id}` in them is replaced by a score of the project, `{project_id}` by its name.
     """
 
     stranger: int
@@ -82,6 +82,20 @@ PAST = {
 }
 
 PAST_LINE = {"kind": "score", **PAST}
+
+CALL = {"project_id": "{project_id}", "id": "c", "trace_id": "t", "op_name": "f"}
+FEEDBACK = {
+    "project_id": "{project_id}",
+    "weave_ref": "weave:///{project_id}/call/c",
+    "feedback_type": "wandb.note.1",
+    "payload": {"note": "n"},
+}
+
+
+def sdk(body: Any) -> Row:
+    """Return the row of a route by which Weave's SDK sends something."""
+    return Row(401, ("create", "write", "admin"), 200, 200, body=body)
+
 
 ROWS = {
     ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=NEW),
@@ -163,4 +177,31 @@ ROWS = {
     ("GET", "/openapi.json"): Row(200, ROLES, 200),
     ("GET", "/health/live"): Row(200, ROLES, 200),
     ("GET", "/health/ready"): Row(200, ROLES, 200),
+    ("GET", "/server_info"): Row(401, ("create", "write", "admin"), 200),
+    ("POST", "/graphql"): Row(401, ("create", "write", "admin"), 200, body={"query": "viewer"}),
+    ("GET", "/<entity>/<project>/weave"): Row(401, ("read", "write", "admin"), 302, 302),
+    ("GET", "/<entity>/<project>/r/call/<call_id>"): Row(
+        401, ("read", "write", "admin"), 302, 302, names={"<call_id>": "run"}
+    ),
+    ("POST", "/obj/create"): sdk(
+        {"obj": {"project_id": "{project_id}", "object_id": "o", "val": 1}}
+    ),
+    ("POST", "/table/create"): sdk({"table": {"project_id": "{project_id}", "rows": []}}),
+    ("POST", "/table/create_from_digests"): sdk({"project_id": "{project_id}", "row_digests": []}),
+    ("POST", "/table/update"): Row(
+        401,
+        ("create", "write", "admin"),
+        404,
+        404,
+        body={"project_id": "{project_id}", "base_digest": "d", "updates": []},
+    ),
+    # Only multipart/form-data names its project.
+    ("POST", "/file/create"): Row(401, ("create", "write", "admin"), 422, body={}),
+    ("POST", "/files/create"): Row(401, ("create", "write", "admin"), 422, body={}),
+    ("POST", f"{PROJECT}/calls/complete"): sdk({"batch": [CALL]}),
+    ("POST", f"{PROJECT}/call/start"): sdk({"start": CALL}),
+    ("POST", f"{PROJECT}/call/end"): sdk({"end": CALL}),
+    ("POST", "/call/upsert_batch"): sdk({"batch": [{"mode": "start", "req": {"start": CALL}}]}),
+    ("POST", "/feedback/create"): sdk(FEEDBACK),
+    ("POST", "/feedback/batch/create"): sdk({"batch": [FEEDBACK]}),
 }

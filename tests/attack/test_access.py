@@ -121,7 +121,8 @@ class Call:
         given = {"<entity>": entity, "<project>": name, "<score_id:score_id>": score_id}
         for variable, value in {**given, "{score_id}": score_id, **self.row.names}.items():
             path = path.replace(variable, value)
-        body = None if self.row.body is None else json.dumps(self.row.body).encode()
+        text = json.dumps(self.row.body).replace("{project_id}", PROJECTS[self.project])
+        body = None if self.row.body is None else text.encode()
         # Use a new address for every call, because failures of an address are limited.
         headers = {"X-Forwarded-For": str(IPv4Address(next(_addresses)))}
         return service.send(self.method, path, body, headers, key=self.caller.key)

@@ -149,6 +149,11 @@ def test_what_the_sdk_sends_is_found_by_what_it_names(
     assert [each.id for each in store.read_documents(kind, wanted)] == [WHOLE[kind].id]
 
 
+def test_nothing_to_add_changes_nothing(store: Store) -> None:
+    assert store.add_projected([])
+    assert store.upsert_documents([], fill) == []
+
+
 def test_a_score_and_its_source_are_stored_together(store: Store) -> None:
     assert store.add_projected([Projected(a_score(), a_source("h"), None)])
     (score_id,) = store.list_score_ids(ScoreQuery("acme", "demo"))

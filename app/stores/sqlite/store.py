@@ -131,6 +131,8 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             return added, add_missing(connection, rows, self._clock, partial=True)
 
     def add_projected(self, projected: Sequence[Projected]) -> bool:
+        if not projected:
+            return True
         rows = [new_row(score) for score, _, _ in projected]
         with self._db().transaction() as connection:
             sources = [each.source for each in projected]

@@ -1,0 +1,1 @@
+"""The protocol of Weave's SDK, and its projection to runs, predictions and scores."""

@@ -1,0 +1,164 @@
+"""The SDK's routes for calls and feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from app.api.auth import allow, allow_in_body, caller, permitted_project
+from app.api.bodies import read_bytes
+from app.api.contract import json_response
+from app.api.state import state
+from app.errors import Unreadable
+from app.stores.weave import Call, Feedback
+from app.weave import intake
+from app.weave.contents import Place
+from app.weave.projection import project
+
+blueprint = Blueprint("Weave calls", __name__)
+
+
+@blueprint.before_request
+def allow_large_bodies() -> None:
+    """Allow the SDK's bodies."""
+    request.max_content_length = state().sdk_body_bytes
+
+
+def may_change() -> bool:
+    """Return whether the caller may change what other keys wrote."""
+    return caller().role != "create"
+
+
+def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
+    """Store calls, then what they say of runs, predictions and scores."""
+    store = state().store
+    stored = intake.add_calls(store, calls, may_change=may_change())
+    project(store, place, intake.touched(stored))
+    return stored
+
+
+@blueprint.post("/v2/<entity>/<project>/calls/complete")
+@allow("create")
+def calls_complete(entity: str, project: str) -> Response:
+    """Store calls that have ended."""
+    place = Place(entity, project, caller().owner)
+    batch = intake.decode(read_bytes(request), intake.CompleteBatch).batch
+    keep_calls(place, [intake.started(place, each) for each in batch])
+    return json_response({})
+
+
+@blueprint.post("/v2/<entity>/<project>/call/start")
+@allow("create")
+def call_start(entity: str, project: str) -> Response:
+    """Store a call that has started."""
+    place = Place(entity, project, caller().owner)
+    sent = intake.decode(read_bytes(request), intake.Start)
+    (call,) = keep_calls(place, [intake.started(place, sent.start)])
+    return json_response({"id": call.id, "trace_id": call.trace_id})
+
+
+@blueprint.post("/v2/<entity>/<project>/call/end")
+@allow("create")
+def call_end(entity: str, project: str) -> Response:
+    """Store the end of a call."""
+    place = Place(entity, project, caller().owner)
+    sent = intake.decode(read_bytes(request), intake.End)
+    keep_calls(place, [intake.ended(place, sent.end)])
+    return json_response({})
+
+
+@blueprint.post("/call/upsert_batch")
+@allow_in_body("create")
+def call_upsert_batch() -> Response:
+    """Store the starts and the ends of calls."""
+    batch = intake.decode(read_bytes(request), intake.StepBatch).batch
+    steps = [(each.mode, *step_of(each)) for each in batch]
+    place = one_place([project_id for _, project_id, _ in steps])
+    if place is None:
+        return json_response({"res": []})
+    make = {"start": intake.started, "end": intake.ended}
+    stored = keep_calls(place, [make[mode](place, raw) for mode, _, raw in steps])
+    return json_response(
+        {
+            "res": [
+                {"id": call.id, "trace_id": call.trace_id} if mode == "start" else {}
+                for (mode, _, _), call in zip(steps, stored, strict=True)
+            ]
+        }
+    )
+
+
+def step_of(step: intake.Step) -> tuple[str, msgspec.Raw]:
+    """Return the project of a start or an end, and the call in it. Raises Unreadable."""
+    if step.mode == "start":
+        raw = intake.decode(bytes(step.req), intake.Start).start
+    elif step.mode == "end":
+        raw = intake.decode(bytes(step.req), intake.End).end
+    else:
+        raise Unreadable("mode is neither start nor end")
+    return project_of(raw), raw
+
+
+class InProject(msgspec.Struct):
+    """The project of a call or of feedback."""
+
+    project_id: str
+
+
+def project_of(raw: msgspec.Raw) -> str:
+    """Return the `project_id` of an item. Raises Unreadable."""
+    return intake.decode(bytes(raw), InProject).project_id
+
+
+def one_place(project_ids: Sequence[str]) -> Place | None:
+    """Return the project that all items of a batch name. Raises Unreadable and Forbidden."""
+    if not project_ids:
+        return None
+    if len(set(project_ids)) > 1:
+        raise Unreadable("a batch must be for one project")
+    return Place(*permitted_project(project_ids[0]), caller().owner)
+
+
+def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
+    """Store feedback, then the scores that it says."""
+    store = state().store
+    sent = [intake.feedback_of(place, each) for each in items]
+    stored = intake.add_feedback(store, sent, may_change=may_change())
+    ids = [each.call_id for each in stored if each.call_id]
+    calls = list(store.find_documents(Call, place.entity, place.project, ids))
+    project(store, place, intake.touched(calls))
+    return stored
+
+
+def answer(feedback: Feedback) -> dict[str, Any]:
+    """Return the response to one feedback."""
+    sent = msgspec.json.decode(feedback.body_json)
+    return {
+        "id": feedback.id,
+        "created_at": feedback.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "wb_user_id": feedback.wb_user_id,
+        "payload": sent.get("payload") or {},
+    }
+
+
+@blueprint.post("/feedback/create")
+@allow_in_body("create")
+def feedback_create() -> Response:
+    """Store feedback on a call."""
+    raw = msgspec.Raw(read_bytes(request))
+    place = Place(*permitted_project(project_of(raw)), caller().owner)
+    (stored,) = keep_feedback(place, [raw])
+    return json_response(answer(stored))
+
+
+@blueprint.post("/feedback/batch/create")
+@allow_in_body("create")
+def feedback_create_batch() -> Response:
+    """Store feedback on several calls."""
+    items = intake.decode(read_bytes(request), intake.FeedbackBatch).batch
+    place = one_place([project_of(each) for each in items])
+    stored = keep_feedback(place, items) if place else []
+    return json_response({"res": [answer(each) for each in stored]})

@@ -1,0 +1,149 @@
+"""Keep objects, tables, rows and files by the digests of their content, each once in a project."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from app import jsontext
+from app.errors import InvalidParameter, NotFound
+from app.examples import digest_text, row_digest
+from app.stores.base import Store
+from app.stores.weave import Content, ObjectVersion
+
+PART = 1_000
+"""How many rows are stored at a time."""
+
+
+class Place(NamedTuple):
+    """A project, and the owner of the API key that writes to it."""
+
+    entity: str
+    project: str
+    owner: str | None = None
+
+
+def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
+    """Store a version of an object, unless it is stored, and return its digest."""
+    text = jsontext.write(value)
+    digest = row_digest(value)
+    version = ObjectVersion(
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=place.owner,
+        id=f"{object_id}:{digest}",
+        body_hash=digest,
+        object_id=object_id,
+        digest=digest,
+        base_class=base_class(value),
+        value_json=text,
+    )
+    store.add_documents([version])
+    return digest
+
+
+def base_class(value: Any) -> str | None:
+    """Return the name of the class below `Object` and `BaseModel`, or Op, if a value names one."""
+    if not isinstance(value, dict):
+        return None
+    kind = value.get("weave_type")
+    if value.get("_type") == "CustomWeaveType" and isinstance(kind, dict):
+        return "Op" if kind.get("type") == "Op" else None
+    bases, name = value.get("_bases"), value.get("_class_name")
+    if not isinstance(bases, list) or not isinstance(name, str):
+        return None
+    if bases[-2:] != ["Object", "BaseModel"]:
+        return None
+    return str(bases[-3]) if len(bases) > 2 else name
+
+
+def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
+    """Store a table and its rows; return its digest and theirs."""
+    digests = [row_digest(row) for row in rows]
+    texts = dict(zip(digests, map(jsontext.write, rows), strict=True))
+    _add_contents(store, place, "row", texts)
+    return add_table_of(store, place, digests), digests
+
+
+def add_table_of(store: Store, place: Place, digests: Sequence[str]) -> str:
+    """Store a table of rows that are stored, or that another server has got; return its digest."""
+    digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+    _add_contents(store, place, "table", {digest: jsontext.write(list(digests))})
+    return digest
+
+
+def update_table(
+    store: Store, place: Place, base_digest: str, updates: Sequence[dict[str, Any]]
+) -> tuple[str, list[str]]:
+    """Store the table that results from updates; return its digest and those of the new rows.
+
+    An update is {"append": {"row": …}}, {"insert": {"index": …, "row": …}} or
+    {"pop": {"index": …}}. Raises NotFound and InvalidParameter.
+    """
+    digests = read_table(store, place, base_digest)
+    new: list[dict[str, Any]] = []
+    for update in updates:
+        try:
+            if "append" in update:
+                new.append(update["append"]["row"])
+                digests.append(row_digest(new[-1]))
+            elif "insert" in update:
+                new.append(update["insert"]["row"])
+                digests.insert(update["insert"]["index"], row_digest(new[-1]))
+            else:
+                digests.pop(update["pop"]["index"])
+        except (KeyError, TypeError, IndexError):
+            raise InvalidParameter("updates", update, "this is no update of the table") from None
+    new_digests = [row_digest(row) for row in new]
+    texts = dict(zip(new_digests, map(jsontext.write, new), strict=True))
+    _add_contents(store, place, "row", texts)
+    return add_table_of(store, place, digests), new_digests
+
+
+def read_table(store: Store, place: Place, digest: str) -> list[str]:
+    """Return the digests of the rows of a table. Raises NotFound."""
+    found = store.find_document(Content, place.entity, place.project, f"table/{digest}")
+    if found is None:
+        raise NotFound(f"Table {digest} not found")
+    digests: list[str] = jsontext.read(found.text.encode())
+    return digests
+
+
+def read_rows(store: Store, place: Place, digests: Iterable[str]) -> dict[str, str]:
+    """Return the rows that are stored as JSON text, by digest."""
+    wanted = [f"row/{digest}" for digest in set(digests)]
+    found = store.find_documents(Content, place.entity, place.project, wanted)
+    return {content.id.partition("/")[2]: content.text for content in found}
+
+
+def add_file(store: Store, place: Place, data: bytes) -> str:
+    """Store a file, and return its digest."""
+    digest = digest_text(data)
+    _add_contents(store, place, "file", {digest: base64.b64encode(data).decode()})
+    return digest
+
+
+def read_file(store: Store, place: Place, digest: str) -> bytes:
+    """Return the content of a file. Raises NotFound."""
+    found = store.find_document(Content, place.entity, place.project, f"file/{digest}")
+    if found is None:
+        raise NotFound(f"File {digest} not found")
+    return base64.b64decode(found.text)
+
+
+def _add_contents(store: Store, place: Place, kind: str, texts: dict[str, str]) -> None:
+    contents = [
+        Content(
+            entity=place.entity,
+            project=place.project,
+            wb_user_id=place.owner,
+            id=f"{kind}/{digest}",
+            body_hash="",
+            text=text,
+        )
+        for digest, text in texts.items()
+    ]
+    for first in range(0, len(contents), PART):
+        store.add_documents(contents[first : first + PART])

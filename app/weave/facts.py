@@ -1,0 +1,282 @@
+"""What calls and feedback say of a prediction and its scores, whatever has arrived of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from app.scorers import scorer_name
+from app.stores.weave import Call, Feedback
+
+EVALUATE = "Evaluation.evaluate"
+PREDICT_AND_SCORE = frozenset({"Evaluation.predict_and_score", "Evaluation.predictAndScore"})
+
+RUNNABLE, ANNOTATION = "wandb.runnable.", "wandb.annotation."
+"""What the types of feedback begin with that are scores; the scorer's name follows."""
+
+_OP = re.compile(r"weave:///[^/]+/[^/]+/op/([^/:]+):[^/]*")
+_ROW = re.compile(r".*/attr/rows/id/([^/]+)")
+
+
+def parse(text: str | None) -> dict[str, Any]:
+    """Return the object in a text that is known to be JSON; a number beyond doubles is None."""
+    found = json.loads(text, parse_constant=_none, parse_float=_number) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _none(_text: str) -> None:
+    return None
+
+
+def _number(text: str) -> float | None:
+    number = float(text)
+    return number if abs(number) < float("inf") else None
+
+
+class CallFacts:
+    """A call, with the fields of its start and its end together."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The fields that were sent."""
+        end = parse(self.call.end_json)
+        return parse(self.call.start_json) | {k: v for k, v in end.items() if v is not None}
+
+    def object(self, name: str) -> dict[str, Any]:
+        """Return the field `name` if it is an object, otherwise an empty one."""
+        found = self.fields.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def text(self, name: str) -> str | None:
+        """Return the field `name` if it is text."""
+        found = self.fields.get(name)
+        return found if isinstance(found, str) else None
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs by name."""
+        return self.object("inputs")
+
+    @property
+    def output(self) -> Any:
+        """The output, None before there is one."""
+        return self.fields.get("output")
+
+    @property
+    def error(self) -> str | None:
+        """Why the call failed, without the traceback, or None."""
+        return message_of(self.fields.get("exception"))
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The order in which calls began."""
+        return (self.call.started_at is None, self.call.started_at, self.call.id)
+
+
+def message_of(exception: Any) -> str | None:
+    """Return `TYPE: MESSAGE` of an exception of the Python SDK, and another one as it is."""
+    if exception is None:
+        return None
+    if not isinstance(exception, str):
+        return json.dumps(exception)
+    try:
+        found = json.loads(exception)
+        return f"{found['type']}: {found['message']}"
+    except (ValueError, KeyError, TypeError):
+        return exception
+
+
+def op_of(call: Call) -> str:
+    """Return the name of the op of a call, without its version."""
+    match = _OP.fullmatch(call.op_name or "")
+    return unquote(match[1]) if match else call.op_name or ""
+
+
+@dataclass(frozen=True)
+class ScoreFacts:
+    """A score as a source says it: a value, or an error with a null value."""
+
+    name: str
+    scorer: str
+    value: Any
+    error: str | None = None
+    reason: str | None = None
+    annotator: str | None = None
+    call_id: str | None = None
+    """The id of the scorer's call."""
+
+
+@dataclass
+class PredictionFacts:
+    """A call that predicts and scores, its children, and the feedback on all of them."""
+
+    call: CallFacts
+    children: list[CallFacts] = field(default_factory=list)
+    feedback: list[Feedback] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The id of the call."""
+        return self.call.call.id
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call has ended."""
+        return self.call.call.ended_at is not None
+
+    @property
+    def is_imperative(self) -> bool:
+        """Whether an EvaluationLogger made the call, whose times are not those of the model."""
+        meta = self.call.object("attributes").get("_weave_eval_meta")
+        return isinstance(meta, dict) and bool(meta.get("imperative"))
+
+    @property
+    def model(self) -> str:
+        """The reference of the model."""
+        model = self.call.inputs.get("model")
+        return model if isinstance(model, str) else ""
+
+    @property
+    def row_digest(self) -> str | None:
+        """The digest of the example's row, if the example is a row of a table."""
+        example = self.call.inputs.get("example")
+        match = _ROW.fullmatch(example) if isinstance(example, str) else None
+        return match[1] if match else None
+
+    @property
+    def inline_example(self) -> dict[str, Any]:
+        """The example, if it was sent itself."""
+        example = self.call.inputs.get("example")
+        return example if isinstance(example, dict) else {}
+
+    @cached_property
+    def predict(self) -> CallFacts | None:
+        """The model's call, if it is known which of the children it is."""
+        judged = {each.call_id for each in self.feedback if _is_runnable(each)}
+        for child in self.children:
+            is_of_model = self.model in (child.inputs.get("self"), child.call.op_name)
+            if (self.model and is_of_model) or child.call.id in judged:
+                return child
+        if not self.has_ended:
+            return None
+        scored = {_tail(parse(each.body_json).get("call_ref")) for each in self.feedback}
+        others = (child for child in self.children if child.call.id not in scored)
+        return next((child for child in others if not self._is_scorer(child)), None)
+
+    def _is_scorer(self, child: CallFacts) -> bool:
+        attributes = child.object("attributes")
+        meta, weave = attributes.get("_weave_eval_meta"), attributes.get("weave")
+        return (
+            scorer_name(child.call.op_name or "") in self._output_scores
+            or (isinstance(meta, dict) and bool(meta.get("score")))
+            or (isinstance(weave, dict) and weave.get("kind") == "scorer")
+        )
+
+    @property
+    def _output_scores(self) -> dict[str, Any]:
+        output = self.call.output
+        scores = output.get("scores") if isinstance(output, dict) else None
+        return scores if isinstance(scores, dict) else {}
+
+    @property
+    def output(self) -> Any:
+        """The model's output."""
+        if self.predict:
+            return self.predict.output
+        output = self.call.output
+        if not isinstance(output, dict):
+            return output
+        return output.get("output", output.get("model_output"))
+
+    @property
+    def error(self) -> str | None:
+        """Why the model failed, if it did."""
+        if self.predict:
+            return self.predict.error
+        output = self.call.output
+        if isinstance(output, dict) and output.get("model_success") is False:
+            return self.call.error or "the model failed"
+        return self.call.error
+
+    def scores(self) -> dict[tuple[str, str], ScoreFacts]:
+        """Return the scores by name and annotator.
+
+        Feedback wins over a scorer's call, and that over the output of this one.
+        """
+        found = {
+            (name, ""): ScoreFacts(name, name, value) for name, value in self._output_scores.items()
+        }
+        found |= {(each.name, ""): each for each in self._scores_of_calls()}
+        found |= {
+            (each.name, each.annotator or ""): each for each in map(score_of, self.feedback) if each
+        }
+        return found
+
+    def _scores_of_calls(self) -> list[ScoreFacts]:
+        predict = self.predict
+        if predict is None:
+            return []
+        return [
+            _score_of_call(child)
+            for child in self.children
+            if child is not predict
+            and child.order > predict.order
+            and child.call.ended_at is not None
+        ]
+
+
+def _score_of_call(child: CallFacts) -> ScoreFacts:
+    scorer = child.inputs.get("self")
+    name = scorer_name(child.call.op_name or "")
+    if not (isinstance(scorer, str) and scorer_name(scorer) == name):
+        scorer = child.call.op_name or ""
+    error = child.error
+    return ScoreFacts(name, scorer, None if error else child.output, error, call_id=child.call.id)
+
+
+def score_of(feedback: Feedback) -> ScoreFacts | None:
+    """Return the score that feedback is, None if it is a reaction, a note or something else."""
+    sent = parse(feedback.body_json)
+    payload = sent.get("payload")
+    content = payload if isinstance(payload, dict) else {}
+    if _is_runnable(feedback):
+        name = unquote(feedback.feedback_type.removeprefix(RUNNABLE))
+        scorer = sent.get("runnable_ref")
+        return ScoreFacts(
+            name,
+            scorer if isinstance(scorer, str) else name,
+            content.get("output"),
+            call_id=_tail(sent.get("call_ref")),
+        )
+    if feedback.feedback_type.startswith(ANNOTATION):
+        name = unquote(feedback.feedback_type.removeprefix(ANNOTATION))
+        scorer, creator = sent.get("annotation_ref"), sent.get("creator")
+        annotator = creator if isinstance(creator, str) and creator else feedback.wb_user_id
+        return ScoreFacts(
+            name,
+            scorer if isinstance(scorer, str) else name,
+            content.get("value"),
+            annotator=annotator or "unknown",
+        )
+    return None
+
+
+def _is_runnable(feedback: Feedback) -> bool:
+    return feedback.feedback_type.startswith(RUNNABLE)
+
+
+def _tail(ref: Any) -> str | None:
+    return ref.rpartition("/")[2] if isinstance(ref, str) and ref else None
+
+
+def in_order(calls: Sequence[CallFacts]) -> list[CallFacts]:
+    """Return calls in the order in which they began."""
+    return sorted(calls, key=lambda each: each.order)

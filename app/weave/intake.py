@@ -1,0 +1,228 @@
+"""Keep the calls and the feedback that the SDK sends, in any order and however often."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+
+from app import jsontext
+from app.datetimes import InvalidDatetime, parse_datetime
+from app.errors import Unreadable
+from app.ids import new_id
+from app.stores.base import Store
+from app.stores.weave import Call, Feedback
+from app.weave.contents import Place
+
+PART = 500
+"""How many calls are stored at a time."""
+
+Sent = TypeVar("Sent", bound=msgspec.Struct)
+
+_CALL_REF = re.compile(r"weave:///[^/]+/[^/]+/call/([^/?]+)")
+
+
+class CallHead(msgspec.Struct):
+    """The fields by which a call is found; others are kept as they were sent."""
+
+    id: str | None = None
+    trace_id: str | None = None
+    parent_id: str | None = None
+    op_name: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+
+
+class CompleteBatch(msgspec.Struct):
+    """The body of `calls/complete`."""
+
+    batch: list[msgspec.Raw]
+
+
+class Start(msgspec.Struct):
+    """The body that starts a call."""
+
+    start: msgspec.Raw
+
+
+class End(msgspec.Struct):
+    """The body that ends a call."""
+
+    end: msgspec.Raw
+
+
+class Step(msgspec.Struct):
+    """A start or an end among others."""
+
+    mode: str
+    req: msgspec.Raw
+
+
+class StepBatch(msgspec.Struct):
+    """The body of `call/upsert_batch`."""
+
+    batch: list[Step]
+
+
+class FeedbackBatch(msgspec.Struct):
+    """The body of `feedback/batch/create`."""
+
+    batch: list[msgspec.Raw]
+
+
+def started(place: Place, raw: msgspec.Raw) -> Call:
+    """Return the call of a start, or of a complete call. Raises Unreadable."""
+    head, text = _head(raw)
+    call = _call(place, head)
+    return replace(
+        call,
+        id=head.id or new_id(),
+        started_at=_time(head.started_at),
+        ended_at=_time(head.ended_at),
+        start_json=text,
+    )
+
+
+def ended(place: Place, raw: msgspec.Raw) -> Call:
+    """Return the call of an end, whose other fields are those of its start."""
+    head, text = _head(raw)
+    if head.id is None:
+        raise Unreadable("Object missing required field `id`")
+    call = _call(place, head)
+    return replace(call, id=head.id, ended_at=_time(head.ended_at), end_json=text)
+
+
+def _head(raw: msgspec.Raw) -> tuple[CallHead, str]:
+    data = bytes(raw)
+    return decode(data, CallHead), data.decode()
+
+
+def _call(place: Place, head: CallHead) -> Call:
+    return Call(
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=place.owner,
+        body_hash="",
+        trace_id=head.trace_id,
+        parent_id=head.parent_id,
+        op_name=head.op_name,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return parse_datetime(text).astimezone(UTC) if text else None
+    except InvalidDatetime:
+        return None
+
+
+def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[Call]:
+    """Store calls or what is new of them, and return what is stored now.
+
+    Without `may_change`, only what is missing is added to calls of other owners.
+    """
+
+    def merge(stored: Call, sent: Call) -> Call:
+        if _is_complete(stored) and sent.ended_at is None:
+            return stored  # A start that came late.
+        mine = may_change or stored.wb_user_id == sent.wb_user_id
+        given = {
+            name: value
+            for name in Call.changing
+            if (value := getattr(sent, name)) not in (None, "")
+            and (mine or getattr(stored, name) is None)
+        }
+        return _hashed(replace(stored, **given))
+
+    parts = (calls[first : first + PART] for first in range(0, len(calls), PART))
+    return [
+        call
+        for part in parts
+        for call in store.upsert_documents([_hashed(each) for each in part], merge)
+    ]
+
+
+def _is_complete(call: Call) -> bool:
+    """Return whether a call was sent complete, so that its start has its output too."""
+    return call.ended_at is not None and call.end_json is None
+
+
+def _hashed(call: Call) -> Call:
+    """Return a call with the hash of all that may change."""
+    texts = [call.start_json, call.end_json, call.parent_id, call.trace_id, call.op_name]
+    return replace(call, body_hash=_hash(jsontext.write(texts)))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def feedback_of(place: Place, raw: msgspec.Raw) -> Feedback:
+    """Return the feedback of a body. Raises Unreadable.
+
+    A client older than 0.53.13 sends no id, so that feedback with the same reference, type and call
+    counts as the same.
+    """
+    data = bytes(raw)
+    sent = decode(data, FeedbackHead)
+    feedback_id = sent.id or new_id()
+    if sent.id is None and sent.call_ref:
+        seed = jsontext.write([sent.weave_ref, sent.feedback_type, sent.call_ref])
+        feedback_id = str(uuid5(NAMESPACE_URL, seed))
+    return Feedback(
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=place.owner,
+        id=feedback_id,
+        body_hash=_hash(data.decode()),
+        call_id=call_id_of(sent.weave_ref),
+        weave_ref=sent.weave_ref,
+        feedback_type=sent.feedback_type,
+        body_json=data.decode(),
+    )
+
+
+class FeedbackHead(msgspec.Struct):
+    """The fields by which feedback is found."""
+
+    weave_ref: str
+    feedback_type: str
+    id: str | None = None
+    call_ref: str | None = None
+
+
+def call_id_of(ref: str | None) -> str | None:
+    """Return the id of the call that a reference names, or None."""
+    match = _CALL_REF.match(ref or "")
+    return match[1] if match else None
+
+
+def add_feedback(store: Store, feedback: Sequence[Feedback], *, may_change: bool) -> list[Feedback]:
+    """Store feedback, and return what is stored now; without `may_change`, other owners' stays."""
+
+    def merge(stored: Feedback, sent: Feedback) -> Feedback:
+        if not (may_change or stored.wb_user_id == sent.wb_user_id):
+            return stored
+        return replace(sent, sort_id=stored.sort_id, wb_user_id=stored.wb_user_id)
+
+    return store.upsert_documents(feedback, merge) if feedback else []
+
+
+def decode(data: bytes, kind: type[Sent]) -> Sent:
+    """Return a body or an item of it, whose raw fields are as they were sent. Raises Unreadable."""
+    try:
+        data.decode()
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(str(error)) from None
+
+
+def touched(calls: Iterable[Call]) -> set[str]:
+    """Return the ids of the calls whose scores may be new: these calls and their parents."""
+    return {each for call in calls for each in (call.id, call.parent_id) if each}

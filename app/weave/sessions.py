@@ -1,0 +1,64 @@
+"""What the SDK asks for when a program begins, and the pages whose links it prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, url_for
+from werkzeug.wrappers import Response
+
+from app.api.auth import allow, allow_in_scope, caller
+from app.api.contract import json_response
+from app.api.inputs import body
+from app.api.state import state
+from app.services.permissions import EVERYWHERE
+from app.weave.schemas import GraphqlBody
+
+blueprint = Blueprint("Weave sessions", __name__)
+
+SERVER_INFO = {"min_required_weave_python_version": "0.0.1", "trace_server_version": None}
+
+
+@blueprint.get("/server_info")
+@allow_in_scope("create")
+def server_info() -> Response:
+    """Return the versions that the SDK compares with its own."""
+    return json_response(SERVER_INFO)
+
+
+@blueprint.post("/graphql")
+@allow_in_scope("create")
+@body(GraphqlBody)
+def graphql(body: dict[str, Any]) -> Response:
+    """Answer the SDK's three queries: of a project, of the viewer, and to create a project."""
+    variables = body["variables"] or {}
+    name = variables.get("name")
+    if "upsertModel" in body["query"]:
+        model = {"name": name, "entityName": variables.get("entityName") or default_entity()}
+        return json_response({"data": {"upsertModel": {"model": model}}})
+    if "viewer" in body["query"]:
+        entity = {"name": default_entity()}
+        viewer = {"username": caller().owner, "defaultEntity": entity}
+        return json_response({"data": {"viewer": viewer}})
+    return json_response({"data": {"project": {"name": name}}})
+
+
+def default_entity() -> str:
+    """Return the entity of the caller's key, or the one of the setting if it has several."""
+    entity = caller().scope.partition("/")[0]
+    return state().default_entity if entity == EVERYWHERE else entity
+
+
+@blueprint.get("/<entity>/<project>/weave")
+@allow("read")
+def project_page(entity: str, project: str) -> Response:
+    """Lead to the runs of a project."""
+    return redirect(url_for("Runs.run_list", entity=entity, project=project))
+
+
+@blueprint.get("/<entity>/<project>/r/call/<call_id>")
+@allow("read")
+def call_page(entity: str, project: str, call_id: str) -> Response:
+    """Lead to the evaluation run with the id of a call."""
+    view = "Evaluation Runs.evaluation_run_read"
+    return redirect(url_for(view, entity=entity, project=project, evaluation_run_id=call_id))

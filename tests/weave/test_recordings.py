@@ -1,0 +1,126 @@
+"""What recorded programs of Weave's SDK sent becomes exactly the scores that they made.
+
+`tests/golden/weave-*.jsonl` holds the requests of programs with `weave.Evaluation` and
+`EvaluationLogger`: 44 scores by each of three versions of the Python SDK (trials, a scorer and a
+model that raise), 18 by the logger and 10 by the TypeScript SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.scorers import scorer_name
+from tests.processes import Service
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+RECORDINGS = {
+    "evaluation-0.54.0": 44,
+    "evaluation-0.53.12": 44,
+    "evaluation-0.52.43": 44,
+    "logger-0.54.0": 18,
+    "typescript-0.11.1": 10,
+}
+"""The number of scores of each recording."""
+
+RECORDED = "acme/eval"
+
+
+def requests_of(recording: str, project: str) -> list[tuple[str, Any]]:
+    """Return the paths and the bodies of a recording, for another project."""
+    text = (GOLDEN / f"weave-{recording}.jsonl").read_text().replace(RECORDED, f"acme/{project}")
+    return [(sent["path"], sent["request"]) for sent in map(json.loads, text.splitlines())]
+
+
+def in_pieces(requests: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the requests, with each item of a batch in a request of its own."""
+    for path, body in requests:
+        if "batch" in body:
+            yield from ((path, {"batch": [item]}) for item in body["batch"])
+        else:
+            yield path, body
+
+
+def send(service: Service, path: str, body: Any) -> None:
+    if not path.endswith(("file/create", "files/create")):
+        assert service.post(path, body).status == 200
+
+
+def scores_of(service: Service, project: str) -> list[tuple[str, ...]]:
+    """Return run, scorer, value and error of the current scores of a project, in order.
+
+    The id of a prediction is not among them: it depends on what of the prediction came first.
+    """
+    listed = service.send("GET", f"/v2/acme/{project}/scores?current=true").body.splitlines()
+    return sorted(
+        (
+            each["evaluation_run_id"] or "",
+            scorer_name(each["scorer"]),
+            json.dumps(each["value"]),
+            each.get("error") or "",
+        )
+        for each in map(json.loads, listed)
+    )
+
+
+def predictions_of(service: Service, project: str) -> list[tuple[str, ...]]:
+    """Return run, example, inputs and output of the predictions of a project, in order."""
+    listed = service.send("GET", f"/v1/acme/{project}/predictions").body.splitlines()
+    names = ("evaluation_run_id", "example_id", "inputs", "output", "error")
+    found = map(json.loads, listed)
+    return sorted(tuple(json.dumps(each.get(name)) for name in names) for each in found)
+
+
+@pytest.fixture
+def project() -> str:
+    """Return the name of a new project."""
+    return f"p{uuid4().hex}"
+
+
+@pytest.mark.parametrize("recording", RECORDINGS)
+def test_every_score_of_a_program_is_kept(
+    any_service: Service, project: str, recording: str
+) -> None:
+    for path, body in requests_of(recording, project):
+        send(any_service, path, body)
+    assert len(scores_of(any_service, project)) == RECORDINGS[recording]
+
+
+@pytest.mark.parametrize("recording", RECORDINGS)
+def test_nothing_depends_on_the_order_in_which_requests_arrive(
+    service: Service, project: str, recording: str
+) -> None:
+    requests = requests_of(recording, project)
+    for path, body in requests:
+        send(service, path, body)
+    shuffled = list(in_pieces(requests_of(recording, f"{project}-2")))
+    random.Random(recording).shuffle(shuffled)
+    for path, body in shuffled:
+        send(service, path, body)
+    assert scores_of(service, f"{project}-2") == scores_of(service, project)
+    assert predictions_of(service, f"{project}-2") == predictions_of(service, project)
+
+
+def test_a_repeated_request_changes_nothing(any_service: Service, project: str) -> None:
+    requests = requests_of("evaluation-0.53.12", project)
+    for path, body in requests:
+        send(any_service, path, body)
+    before = scores_of(any_service, project)
+    for path, body in reversed(requests):
+        send(any_service, path, body)
+    assert scores_of(any_service, project) == before
+
+
+def test_requests_at_the_same_moment_end_in_all_scores(any_service: Service, project: str) -> None:
+    pieces = list(in_pieces(requests_of("evaluation-0.54.0", project)))
+    random.Random(1).shuffle(pieces)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda piece: send(any_service, *piece), pieces))
+    assert len(scores_of(any_service, project)) == 44
