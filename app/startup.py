@@ -25,7 +25,7 @@ from app.services.keys import ADMINISTRATOR, FIRST_START, describe, new_key
 from app.services.limits import open_limit
 from app.stores import embedded_file, open_store
 from app.stores.base import Store
-from app.stores.sqlite.files import note_serving
+from app.stores.sqlite.files import make_directory, note_serving
 from app.tracing import TracingUnavailable, check
 from config.settings import Settings
 
@@ -182,7 +182,7 @@ def ensure_admin_key(store: Store, path: Path) -> bool:
 def _read_or_create_secret(path: Path) -> str:
     """Return the key in `path`; if there is no file, write a new key to it atomically."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:  # Mode 0600.
             file.write(f"{new_secret()}\n")
             file.flush()

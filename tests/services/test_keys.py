@@ -124,6 +124,7 @@ def test_memory_for_known_keys_is_bounded(store: Store, monkeypatch: pytest.Monk
 def test_the_first_administrators_key_is_created_once(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "var" / "admin.key"
     assert ensure_admin_key(store, file)
+    assert file.parent.stat().st_mode & 0o777 == 0o700
     secret = file.read_text().strip()
     assert not ensure_admin_key(store, file)
     assert file.read_text().strip() == secret
