@@ -23,8 +23,9 @@ def leaves(value: Any) -> list[dict[str, Any]]:
     A leaf is {path, kind, number} for the kinds `number` and `boolean` (0.0 or 1.0), {path, kind,
     text} for `text`, and {path, kind} for `null`. The path of a bare scalar is "". Otherwise keys
     are joined by dots, with positions in brackets: `a[0].b`. In a key, `[`, `.` and a backslash are
-    escaped with a backslash, and an empty key is `\e`. An integer too large for a double has a text
-    instead of a number. A leaf with a path that is too long is left out; a long text is truncated.
+    escaped with a backslash, an empty key is `\e`, and a lone surrogate is such as `\ud800`. An
+    integer too large for a double has a text instead of a number. A leaf with a path that is too
+    long is left out; a long text is truncated.
     """
     found = islice(scalars(value, MAX_LEAVES), MAX_LEAVES)
     return [{"path": path, **_scalar(part)} for path, part in found]
@@ -49,7 +50,7 @@ def scalars(value: Any, most: int) -> Iterator[tuple[str, Any]]:
             if isinstance(part, dict | list):
                 levels.append((path, islice(jsontext.children(part), most)))
                 break
-            yield storable(path), part
+            yield path, part
         else:
             levels.pop()
 
@@ -79,7 +80,7 @@ def scalars_of(value_json: str) -> Iterator[tuple[str, Any]]:
             value, at = _decode(value_json, at)
             path = _path_of(parents, steps) or ""
             if len(path) <= MAX_CHARACTERS:
-                yield storable(path), value
+                yield path, value
         at = _next_part(value_json, at, parents, steps)
         if not steps:
             return
@@ -131,8 +132,15 @@ def _key(name: str) -> str:
     if not name:
         return r"\e"
     if "." in name or "[" in name or "\\" in name:
-        return name.replace("\\", r"\\").replace(".", r"\.").replace("[", r"\[")
-    return name
+        name = name.replace("\\", r"\\").replace(".", r"\.").replace("[", r"\[")
+    return name if name.isascii() else _SURROGATE.sub(_escape, name)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return rf"\u{ord(match[0]):x}"
 
 
 def old_name(path: str) -> str:
@@ -142,7 +150,7 @@ def old_name(path: str) -> str:
 
 def may_be_old_name(name: str) -> bool:
     """Return whether `name` could be the old name of a leaf that has another name now."""
-    return name == "" or bool(re.search(r"[.\[\\]|^[0-9]+$", name))
+    return name == "" or bool(re.search(r"[.\[\\?]|^[0-9]+$", name))
 
 
 def refuse_old_name(parameter: str, name: str, present: Iterable[str]) -> None:
@@ -178,7 +186,12 @@ _PART = re.compile(r"\[[0-9]+\]|(?:\\.|[^.\[\\])+")
 def _old_part(part: str) -> str:
     if part.startswith("["):
         return part[1:-1]
-    return "" if part == r"\e" else part.replace(r"\[", "[")
+    if part == r"\e":
+        return ""
+    return _ESCAPED.sub(lambda match: {"[": "[", "u": "?"}.get(match[0][1], match[0]), part)
+
+
+_ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 
 
 def _scalar(value: Any) -> dict[str, Any]:

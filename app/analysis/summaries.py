@@ -191,9 +191,7 @@ class ScoreGroup:
         """Return how many scores have a value at `path`, and how many have a null."""
         scored = self.leaves[path].scored if path in self.leaves else 0
         nulls = (self.leaves[each].nulls for each in {path, *ancestors(path)} & self.leaves.keys())
-        # Two leaves of one score can have the same path where a key holds a lone surrogate.
-        scored = min(scored, self.attempted)
-        return scored, min(sum(nulls), self.attempted - scored)
+        return scored, sum(nulls)
 
 
 class WholeScoreGroup(ScoreGroup):
