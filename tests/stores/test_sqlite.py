@@ -7,7 +7,7 @@ import hashlib
 import multiprocessing
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from uuid_utils import uuid7
 
 from app.errors import (
     Conflict,
@@ -28,7 +29,7 @@ from app.errors import (
 from app.ids import utc_text
 from app.services.key_ring import KeyRing
 from app.stores.base import FIELDS, ScoreQuery
-from app.stores.model import ApiKey
+from app.stores.model import UNASSIGNED, ApiKey, Document
 from app.stores.sqlite import connections
 from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.files import WriteLock
@@ -46,7 +47,7 @@ from app.stores.sqlite.rows import (
 from app.stores.sqlite.schema import APPLICATION_ID
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_score
-from tests.stores.test_documents import a_run
+from tests.stores.test_documents import a_prediction, a_run
 
 
 def prepared(path: Path) -> SqliteStore:
@@ -347,6 +348,62 @@ def test_the_wait_in_the_queue_counts_as_well(
     store._add_together([(0.0, new_row(a_score())), (time.monotonic() + 5, new_row(a_score()))])
     store._add_groups([(0.0, [a_run()])])
     assert seconds == [0.0, 0.0]
+
+
+AHEAD = "02000000-0000-7000-8000-000000000000"
+"""An id of the year 2039, as a copy may bring it."""
+
+
+def test_new_ids_of_a_project_alone_follow_a_score_that_is_ahead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_missing([a_score(score_id=AHEAD, project="ahead")], partial=True)
+    # As one commit of several requests.
+    new = [a_score(score_id=UNASSIGNED, project=project) for project in ("ahead", "demo") * 2]
+    first, ours, second, ours_too = (outcome.id for outcome in store.add_missing(new, partial=True))
+    assert AHEAD < first < second
+    assert ours < ours_too < str(uuid7())
+    assert "clock is behind the newest score, of 2039-" in caplog.text
+    assert store.delete_scores("acme", "ahead", [AHEAD, first, second]) == 3
+    store.close()
+    ahead, ours = (outcome.id for outcome in store.add_missing(new[:2], partial=True))
+    assert ahead > second
+    assert ours < str(uuid7())
+
+
+@pytest.mark.parametrize("delete", ["documents", "as the API does"])
+@pytest.mark.parametrize("make", [a_prediction, a_run])
+def test_new_ids_of_a_project_alone_follow_a_document_that_is_ahead(
+    tmp_path: Path, make: Callable[..., Document], delete: str
+) -> None:
+    store = prepared(tmp_path / "s.db")
+    store.add_documents([make(id="p", sort_id=AHEAD, project="ahead")])
+    (ahead,) = store.add_documents([make(project="ahead")])
+    assert ahead.id > AHEAD
+    if delete == "documents":
+        store.delete_documents(type(make()), "acme", "ahead", [ahead.id])
+    elif make is a_run:
+        store.begin_deletions("acme", "ahead", [ahead.id], "olga")
+    else:
+        store.delete_predictions("acme", "ahead", [(ahead.id, None)], 10)
+    (later,) = store.add_documents([make(project="ahead")])
+    assert later.id > ahead.id
+    (ours,) = store.add_documents([make()])
+    assert ours.id < str(uuid7())
+
+
+def test_a_ping_fails_while_another_program_holds_sqlites_own_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.sqlite.store.PING_SECONDS", 0.01)
+    store = prepared(tmp_path / "s.db")
+    with closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.ping()
+        other.execute("ROLLBACK")
+        store.ping()
 
 
 def test_scores_are_read_one_by_one(tmp_path: Path) -> None:

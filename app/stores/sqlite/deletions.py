@@ -23,8 +23,8 @@ from app.stores.deletions import (
 )
 from app.stores.model import Document, Score
 from app.stores.sqlite.connections import SqlitePart
+from app.stores.sqlite.highest_ids import OF_RUNS, note_highest_id
 from app.stores.sqlite.rows import (
-    NOTE_HIGHEST_ID,
     RUN_COLUMNS,
     Row,
     and_visible,
@@ -45,16 +45,6 @@ NO_RUN = ("IS NULL", "= ''")
 """The conditions for no run, each of which an index can find."""
 
 COUNT_PENDING = "SELECT count(*) FROM deletions WHERE finished_at IS NULL"
-
-SELECT_HIGHEST = """
-    SELECT max(
-        ifnull((SELECT max(_id) FROM scores WHERE entity = ? AND project = ?), ''),
-        ifnull((SELECT max(_id) FROM predictions), ''),
-        ifnull((SELECT max(_id) FROM evaluation_runs), ''),
-        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
-    )
-"""
-"""An id that is not lower than any of a project; new ids are higher once `meta` has it."""
 
 _FORGET = """
     DELETE FROM deletions WHERE entity = ? AND project = ? AND finished_at IS NOT NULL AND _id <= (
@@ -138,8 +128,7 @@ class SqliteDeletions(SqlitePart):
         before: str = AFTER_ALL,
     ) -> list[Deletion]:
         with self._db().transaction() as connection:
-            bound = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
-            connection.execute(NOTE_HIGHEST_ID, (bound,))
+            bound = note_highest_id(connection, entity, project, *OF_RUNS)
             connection.execute(_FORGET, (entity, project, entity, project, MAX_FINISHED))
             begun = []
             for run_id in dict.fromkeys(run_ids):
@@ -168,8 +157,7 @@ class SqliteDeletions(SqlitePart):
     def delete_unassigned(self, entity: str, project: str, before: str, limit: int) -> Deleted:
         deleted = {"predictions": 0, "scores": 0}
         with self._db().transaction() as connection:
-            highest = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
-            connection.execute(NOTE_HIGHEST_ID, (highest,))
+            note_highest_id(connection, entity, project, *OF_RUNS)
             for table in deleted:
                 for none in NO_RUN:
                     rows = f"SELECT rowid {_unassigned(table, none)} LIMIT ?"
@@ -225,8 +213,7 @@ class SqliteDeletions(SqlitePart):
     ) -> Deleted:
         num_predictions = num_scores = 0
         with self._db().transaction() as connection:
-            highest = connection.execute(SELECT_HIGHEST, (entity, project)).fetchone()[0]
-            connection.execute(NOTE_HIGHEST_ID, (highest,))
+            note_highest_id(connection, entity, project, *OF_RUNS)
             for prediction_id, run_id in predictions:
                 place = (entity, project, prediction_id, run_id or "")
                 stored = connection.execute(_IS_STORED, place).fetchone()

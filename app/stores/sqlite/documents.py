@@ -34,18 +34,11 @@ from app.stores.model import AnyDocument, Document
 from app.stores.sqlite.connections import seconds_until
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.files import LOCK_SECONDS
+from app.stores.sqlite.highest_ids import highest_id, note_highest_id
 from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
 from app.stores.weave import Merge
 
 NO_LIMIT = -1
-
-_SELECT_NEWEST = """
-    SELECT max(
-        ifnull((SELECT max(_id) FROM {}), ''),
-        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
-    )
-"""
-"""An id that is not lower than any of a table, nor than what a deletion covers."""
 
 
 class SqliteDocuments(SqliteDeletions):
@@ -161,6 +154,7 @@ class SqliteDocuments(SqliteDeletions):
             f"AND {visible(kind.collection)}"
         )
         with self._db().transaction() as connection:
+            note_highest_id(connection, entity, project, kind.collection)
             return connection.execute(statement, (entity, project, *document_ids)).rowcount
 
 
@@ -173,7 +167,7 @@ def add_new(
     """
     kind = type(documents[0])
     remove_covered(connection, documents)
-    made = with_ids(documents, _id_maker(connection, kind))
+    made = with_ids(documents, _id_maker(connection, documents))
     most = _most_characters(connection)
     stored = _find_stored(connection, kind, made)
     outcomes = outcomes_of(
@@ -193,7 +187,7 @@ def upsert(
     """Add or merge the documents of one kind, in the caller's transaction. Raises TooLarge."""
     kind = type(documents[0])
     remove_covered(connection, documents)
-    made = with_ids(documents, _id_maker(connection, kind))
+    made = with_ids(documents, _id_maker(connection, documents))
     before = {id_key(each): each for each in read_stored(connection, kind, made)}
     after = merged(made, before, merge)
     most = _most_characters(connection)
@@ -214,9 +208,11 @@ def read_stored(
             yield _to_document(kind, row)
 
 
-def _id_maker(connection: sqlite3.Connection, kind: type[Document]) -> Callable[[], str]:
-    """Return a function that makes ids that are higher than all of a table."""
-    newest = connection.execute(_SELECT_NEWEST.format(kind.collection)).fetchone()[0] or None
+def _id_maker(connection: sqlite3.Connection, documents: Sequence[Document]) -> Callable[[], str]:
+    """Return a function that makes ids that are higher than all of a table in their projects."""
+    table = documents[0].collection
+    projects = {(document.entity, document.project) for document in documents}
+    newest = max(highest_id(connection, *project, table) for project in projects) or None
 
     def make() -> str:
         nonlocal newest

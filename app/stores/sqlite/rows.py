@@ -60,15 +60,6 @@ SELECT_CHANGES = f"""
 SELECT_SEQUENCE = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'scores'), 0)"
 """The highest sequence number that was ever assigned."""
 
-SELECT_HIGHEST_ID = """
-    SELECT max(
-        ifnull((SELECT max(_id) FROM scores WHERE entity = ? AND project = ?), ''),
-        ifnull((SELECT value FROM meta WHERE name = 'highest_id'), '')
-    )
-"""
-"""An id that is not lower than any that a project ever had, deleted ones included."""
-
-NOTE_HIGHEST_ID = "INSERT OR REPLACE INTO meta (name, value) VALUES ('highest_id', ?)"
 SELECT_FIRST_PROJECT = "SELECT entity, project FROM scores ORDER BY entity, project LIMIT 1"
 SELECT_NEXT_PROJECT = """
     SELECT entity, project FROM scores WHERE (entity, project) > (?, ?)

@@ -40,6 +40,7 @@ from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors, seconds_until
 from app.stores.sqlite.documents import SqliteDocuments, add_new, read_stored, upsert
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
+from app.stores.sqlite.highest_ids import highest_id, note_highest_id
 from app.stores.sqlite.keys import SqliteKeys
 from app.stores.sqlite.leaves import (
     SqliteLeaves,
@@ -48,7 +49,6 @@ from app.stores.sqlite.listing import SqliteListing
 from app.stores.sqlite.migrations import MIGRATIONS
 from app.stores.sqlite.rows import (
     CURRENT_ID,
-    NOTE_HIGHEST_ID,
     SELECT_CHANGES,
     SELECT_FIRST_PROJECT,
     SELECT_NEXT_PROJECT,
@@ -73,7 +73,7 @@ from app.stores.sqlite.rows import (
     where,
 )
 from app.stores.sqlite.schema import FIRST_PAGES, migrate, schema_version
-from app.stores.sqlite.writes import Clock, add_missing, highest_id, insert
+from app.stores.sqlite.writes import Clock, add_missing, insert
 from app.stores.weave import Projected, ScoreSource, replace_source
 
 log = logging.getLogger("scoreline.store")
@@ -254,9 +254,8 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = f"DELETE FROM scores WHERE {among(score_ids)} AND {visible('scores')}"
         with self._db().transaction() as connection:
-            highest = highest_id(connection, {(entity, project)})
-            if highest in score_ids:
-                connection.execute(NOTE_HIGHEST_ID, (highest,))
+            if highest_id(connection, entity, project, "scores") in score_ids:
+                note_highest_id(connection, entity, project, "scores")
             return connection.execute(statement, (entity, project, *score_ids)).rowcount
 
     def extent(self, kind: type[Score | Document] = Score) -> Extent:
@@ -314,8 +313,8 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
 
     def ping(self) -> None:
         self._db().read_one("SELECT _id FROM scores LIMIT 1")
-        with self._db().writing(PING_SECONDS):
-            pass  # Writes need the lock, which another program may hold.
+        with self._db().transaction(PING_SECONDS):
+            pass  # Writes need both locks, which another program may hold.
 
     def check(self) -> Iterator[CheckResult]:
         return check(self._path)

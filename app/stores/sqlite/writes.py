@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from app.ids import clock_is_behind, id_time, next_id, utc_text
@@ -13,9 +13,9 @@ from app.stores.documents import Key, by_project, idempotency_key
 from app.stores.missing import Keyed, content_digest, id_of, outcomes_of, plan_missing
 from app.stores.model import UNASSIGNED, Score
 from app.stores.sqlite.deletions import remove_covered
+from app.stores.sqlite.highest_ids import highest_id
 from app.stores.sqlite.rows import (
     ROWS_A_STATEMENT,
-    SELECT_HIGHEST_ID,
     SELECT_SCORES,
     NewRow,
     Row,
@@ -38,7 +38,7 @@ class Clock:
 
     def watch(self, highest: str) -> None:
         """Log once when the clock falls behind the ids, until it has caught up."""
-        is_behind = clock_is_behind(highest)
+        is_behind = highest != "" and clock_is_behind(highest)
         if is_behind and not self._is_behind:
             log.warning(
                 "this machine's clock is behind the newest score, of %s: new ids continue after it",
@@ -70,15 +70,16 @@ def add_missing(
 
 def insert(connection: sqlite3.Connection, rows: Sequence[NewRow], clock: Clock) -> list[str]:
     """Insert rows and return their ids; new ids are higher than any that a project ever had."""
-    highest = highest_id(connection, {(row.score.entity, row.score.project) for row in rows})
-    if highest:
-        clock.watch(highest)
+    projects = {(row.score.entity, row.score.project) for row in rows}
+    highest = {project: highest_id(connection, *project, "scores") for project in projects}
+    clock.watch(max(highest.values(), default=""))
     finished: list[Row] = []
     score_ids: list[str] = []
     for row in rows:
         score_id, created_at = row.score.score_id, row.score.created_at
         if score_id == UNASSIGNED:
-            highest = score_id = next_id(highest)
+            project = (row.score.entity, row.score.project)
+            highest[project] = score_id = next_id(highest[project] or None)
             created_at = id_time(score_id)
         score_ids.append(score_id)
         finished.append(row.finish(score_id, utc_text(created_at)))
@@ -109,9 +110,3 @@ def _find_digests(connection: sqlite3.Connection, scores: Sequence[Score]) -> di
         for row in connection.execute(statement, (entity, project, *score_ids)):
             found[entity, project, row_id(row)] = content_digest(to_score(row))
     return found
-
-
-def highest_id(connection: sqlite3.Connection, projects: Iterable[tuple[str, str]]) -> str | None:
-    """Return an id that is not lower than any that one of these projects ever had."""
-    found = (connection.execute(SELECT_HIGHEST_ID, project).fetchone()[0] for project in projects)
-    return max(found, default="") or None
