@@ -59,6 +59,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Serve, with gunicorn's settings as attributes: a request reads some 25 of them."""
         self.cfg.__dict__.update((name, each.get()) for name, each in self.cfg.settings.items())
+        self._active: set[TConn] = set()
         self._in_head: set[TConn] = set()
         self._end_of_heads = math.inf
         super().init_process()
@@ -77,8 +78,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(*signal)
 
     def handle_quit(self, *signal: Any) -> None:
-        """Stop at once, as gunicorn does."""
+        """Stop at once, as gunicorn does, without waiting for slow clients."""
         self._end_waits()
+        for conn in self._active.copy():
+            _shut_down(conn, socket.SHUT_RDWR)
         super().handle_quit(*signal)
 
     def _end_waits(self) -> None:
@@ -99,11 +102,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _handle_next(self, conn: TConn) -> Any:
         """Handle the next request of a connection."""
+        self._active.add(conn)
         self._in_head.add(conn)
         try:
             return super().handle(conn)
         finally:
             self._in_head.discard(conn)
+            self._active.discard(conn)
 
     def _is_busy(self) -> bool:
         """Return whether another connection waits for a thread."""
@@ -147,8 +152,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().murder_pending()
         if time.monotonic() > self._end_of_heads:
             for conn in self._in_head.copy():
-                with suppress(OSError):  # Its client or its thread has closed it.
-                    conn.sock.shutdown(socket.SHUT_RD)
+                _shut_down(conn, socket.SHUT_RD)
+
+
+def _shut_down(conn: TConn, how: int) -> None:
+    with suppress(OSError):  # Its client or its thread has closed it.
+        conn.sock.shutdown(how)
 
 
 def _end(sock: socket.socket) -> None:

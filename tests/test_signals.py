@@ -170,6 +170,20 @@ def test_sigterm_does_not_wait_for_the_rest_of_a_head(tmp_path: Path) -> None:
         assert connection.recv(1) == b""
 
 
+def test_ctrl_c_does_not_wait_for_a_client_that_reads_slowly(tmp_path: Path) -> None:
+    with running(tmp_path) as service, socket.socket() as reader:
+        large = [{**SCORE, "value": "x" * 100_000}] * 80
+        assert service.post(f"{PATH}/batch", {"scores": large}).status == 200
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", service.port))
+        reader.sendall(
+            f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {service.key}\r\n\r\n".encode()
+        )
+        assert reader.recv(12).endswith(b" 200")
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(timeout=20) == 0  # The graceful timeout is 28.
+
+
 def test_sigterm_ends_under_traffic_on_kept_alive_connections(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         statuses: list[int] = []

@@ -307,15 +307,20 @@ def _report_documents(found: Copied) -> None:
 
 def _url(name: str, text: str) -> str:
     """Return a store's URL, read from a file if it is `@FILE`; exit if it is not valid."""
+    file = Path(text[1:]) if text.startswith("@") else None
     try:
-        text = Path(text[1:]).read_text("utf-8").strip() if text.startswith("@") else text
+        text = file.read_text("utf-8-sig").strip() if file else text
         url = read_settings({"SCORELINE_STORE": text}).store
     except OSError as error:
         fail(f"{name}: {error.filename} cannot be read: {error.strerror}", 2)
+    except UnicodeDecodeError:
+        fail(f"{name}: {file} is not text in UTF-8", 2)
     except SettingsError as error:
+        if file:  # What is in it may be secret.
+            fail(f"{name}: {file} holds no valid URL of a store", 2)
         fail(str(error).replace("SCORELINE_STORE", name), 2)
-    file = embedded_file(url)
-    return f"sqlite:///{file.resolve()}" if file else url
+    path = embedded_file(url)
+    return f"sqlite:///{path.resolve()}" if path else url
 
 
 @contextmanager

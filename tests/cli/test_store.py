@@ -189,12 +189,16 @@ def test_backups_of_mongodb_name_the_alternative_without_the_password(
 def test_wrong_usage_exits_with_code_2_and_a_dead_server_with_3(tmp_path: Path) -> None:
     url = a_store(tmp_path / "s.db")
     dead = "mongodb://user:hush@127.0.0.1:1/x"
+    (tmp_path / "binary").write_bytes(url.encode("utf-16"))
+    (tmp_path / "secret").write_text("hush\n")
     for arguments, code in (
         (("store", "copy", url, url), 2),
         (("store", "copy", "sqlite:///missing.db", url), 2),
         (("store", "copy", url, "postgres://user:hush@host/x"), 2),
         (("store", "copy", url, "mongodb://user:hush@host/x?nonsense=1"), 2),
         (("store", "copy", "@missing", url), 2),
+        (("store", "copy", "@binary", url), 2),
+        (("store", "copy", "@secret", url), 2),
         (("store", "copy", url, dead), 3),
         (("store", "restore", "missing.db"), 2),
         (("store", "backup", str(tmp_path / "s.db")), 2),
