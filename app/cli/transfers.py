@@ -43,6 +43,11 @@ FORMATS = ("jsonl", "csv", "parquet")
     "and parquet.",
 )
 @click.option(
+    "--repeats",
+    type=click.Choice(["current", "all"]),
+    help="Whether csv and parquet have superseded scores too; they do not by default.",
+)
+@click.option(
     "--all",
     "everything",
     is_flag=True,

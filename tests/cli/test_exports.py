@@ -79,6 +79,17 @@ def test_formats_columns_and_filters_are_passed_on(
         assert shown.stdout[:4] == shown.stdout[-4:] == b"PAR1"
 
 
+def test_a_table_has_superseded_scores_if_asked_for(service: Service, project: str) -> None:
+    for value in (1, 2):
+        fill(service, project, [value])
+    table = ("export", "--project", project, "--format", "csv", "--column", "")
+    for options, count in ([], 1), (["--repeats", "all"], 2), (["--repeats", "current"], 1):
+        shown = run(service, *table, *options)
+        assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 1 + count)
+    everything = run(service, "export", "--project", project, "--all", "--repeats", "all")
+    assert (everything.returncode, everything.stdout) == (2, "")
+
+
 def test_a_rejected_export_leaves_no_file(service: Service, project: str, tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     out.write_text("what was there")
