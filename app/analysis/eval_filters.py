@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ MAX_OPERATIONS = 100
 """How many operations and operands the expression of a filter may have."""
 
 MAX_FIELD_CHARACTERS = 1_000
-PREFIXES = ("scores", "inputs", "outputs")
+PREFIXES = ("scores", "inputs", "outputs", "row_digest")
 
 Values = Mapping[str, Any]
 """What a trial has under each of PREFIXES; `scores` by the name of the scorer."""
+
+_DOT = re.compile(r"(?<!\\)\.")
+"""A dot between two keys; in a key it has a backslash, as in Weave."""
 
 Expression = Callable[[Values], Any]
 
@@ -43,13 +47,18 @@ class Filter:
 
 
 def compile_field(parameter: str, name: Any) -> Field:
-    """Return the field `scores.NAME`, `inputs.PATH` or `outputs.PATH`. Raises InvalidParameter.
+    """Return `scores.NAME`, `inputs.PATH`, `outputs.PATH` or `row_digest`.
 
     A name may be followed by a path in the value. `inputs` and `outputs` alone are the whole.
+    Weave's server reads `output.output.PATH` and `output.scores.NAME`, which are the same. Raises
+    InvalidParameter.
     """
     if not isinstance(name, str) or len(name) > MAX_FIELD_CHARACTERS:
         raise _invalid(parameter, name, "a field is a text of at most 1000 characters")
-    prefix, *parts = name.split(".")
+    prefix, *parts = (part.replace("\\.", ".") for part in _DOT.split(name))
+    if prefix == "output" and parts[:1] in (["output"], ["scores"]):
+        prefix, *parts = parts
+        prefix = {"output": "outputs"}.get(prefix, prefix)
     if prefix not in PREFIXES or (prefix == "scores" and not parts):
         message = f"the field {name!r} does not begin with scores., inputs. or outputs."
         raise _invalid(parameter, name, message)

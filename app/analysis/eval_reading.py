@@ -181,6 +181,7 @@ class RunReader:
             for prefix, name in parts.items()
             if prefix in self._prefixes
         }
+        values["row_digest"] = trial.example_id
         values["scores"] = {name: json.loads(text) for name, text in judged.values.items()}
         selection.note(trial, values)
         texts = [value for value in trial.sorted_by if isinstance(value, str)]

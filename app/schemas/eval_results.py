@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, fields, validate
+from marshmallow import RAISE, ValidationError, fields, post_load, validate
 
 from app import jsontext
 from app.schemas.fields import (
@@ -32,6 +32,13 @@ NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 NOT_AN_OBJECT = Reason(
     "model_attributes_type",
     "Input should be a valid dictionary or object to extract fields from",
+)
+
+
+NO_RUNS = Reason(
+    "value_error",
+    "Value error, At least one of evaluation_call_ids or evaluation_run_ids must be provided",
+    {"error": {}},
 )
 
 
@@ -139,6 +146,12 @@ class EvalResultsBody(Shape):
     sort_by = BoundedList("Default: by `row_digest`.", Part(EvalResultsSort), MAX_SORTS)
     limit = Count("The most rows to return.", load_default=None, allow_none=True)
     offset = Count("How many rows to skip.", load_default=0)
+
+    @post_load
+    def _check_runs(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if not loaded["evaluation_call_ids"] and not loaded["evaluation_run_ids"]:
+            raise ValidationError(NO_RUNS)
+        return loaded
 
 
 class EvalResultsTrial(Shape):

@@ -135,6 +135,7 @@ VALUES: dict[str, Any] = {
     "inputs": {"q": 1, "a": {"b.c": [5, {"d": "x"}]}},
     "outputs": "Hello World",
     "scores": {"acc": True, "f1": {"mean": 0.5, "nothing": None}, "dot.ted": 3},
+    "row_digest": "x1",
 }
 
 
@@ -152,6 +153,12 @@ VALUES: dict[str, Any] = {
         ("scores.f1.mean", 0.5),
         ("scores.dot.ted", 3),
         ("scores.nobody", None),
+        (r"inputs.a.b\.c.0", 5),
+        (r"inputs.a\.b\.c.0", None),
+        (r"scores.dot\.ted", 3),
+        ("output.output", "Hello World"),
+        ("output.scores.f1.mean", 0.5),
+        ("row_digest", "x1"),
     ],
 )
 def test_a_field_is_looked_up_by_its_path(name: str, wanted: Any) -> None:

@@ -194,7 +194,6 @@ def test_a_run_that_scores_predictions_of_another_shows_them(
 def test_an_empty_run_id_names_no_run(any_service: Service, project: str) -> None:
     judge(any_service, project, "", predict(any_service, project, "", 1), True)
     assert ask(any_service, project, "")["rows"] == []
-    assert ask(any_service, project)["rows"] == []
 
 
 # Rows
@@ -352,6 +351,9 @@ def test_rows_are_filtered(any_service: Service, two_runs: str) -> None:
     assert left(above(0.2), scope="b") == [2, 3]
     assert left(above(0.5), {"$eq": [{"$getField": "inputs.q"}, {"$literal": 2}]}) == [2]
     assert left({"$in": [{"$getField": "outputs"}, [{"$literal": "o4"}]]}) == [4]
+    assert left({"$eq": [{"$getField": "output.output"}, {"$literal": "o4"}]}) == [4]
+    digest = {"$literal": row_digest({"q": 4})}
+    assert left({"$eq": [{"$getField": "row_digest"}, digest]}) == [4]
     total = ask(any_service, two_runs, "a", filters=[{"query": {"$expr": above(0.5)}}], limit=0)
     assert total["total_rows"] == 1
 
@@ -432,7 +434,15 @@ def test_the_input_of_a_missing_field_is_its_parent(service: Service, project: s
 
 
 def test_unknown_fields_are_named(service: Service, project: str) -> None:
-    body = {"evaluation_run_ids": [], "include_row": False}
+    body = {"evaluation_run_ids": ["r"], "include_row": False}
     answer = service.post(f"{project}/eval_results/query", body)
     assert (answer.status, answer.headers["Scoreline-Ignored"]) == (200, "include_row")
     assert error_of(service.send("POST", f"{project}/eval_results/query"))[0] == "missing"
+
+
+@pytest.mark.parametrize("body", [{}, {"evaluation_run_ids": [], "evaluation_call_ids": None}])
+def test_a_query_names_a_run(service: Service, project: str, body: dict[str, Any]) -> None:
+    answer = service.post(f"{project}/eval_results/query", body)
+    (error,) = answer.json["detail"]
+    assert (answer.status, error["type"], error["loc"]) == (422, "value_error", ["body"])
+    assert (error["input"], error["ctx"]) == (body, {"error": {}})
