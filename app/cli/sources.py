@@ -11,7 +11,7 @@ from app.cli.rows import Fields, Missing, Origin, Row, Unmappable, creation_time
 
 _BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
-_METRIC = re.compile(r"(?P<name>.+?)(?:/v[0-9]+)?/(?:score|value)")
+_METRIC = re.compile(r"(?P<metric>(?P<name>.+?)(?:/v[0-9]+)?)/(?:score|value)")
 """A column of an MLflow table that holds a metric, such as `toxicity/v1/score`."""
 
 SOURCE_RUN = "mlflow.assessment.sourceRunId"
@@ -212,9 +212,7 @@ def _mlflow_error(fields: Fields) -> str | None:
 def _mlflow_metrics(fields: Fields, number: int, origin: Origin) -> list[dict[str, Any]]:
     """Return a score for each metric in a row of a table, which has neither an id nor a time."""
     metrics = {
-        column: match["name"]
-        for column in map(str, fields.content)
-        if (match := _METRIC.fullmatch(column))
+        column: match for column in map(str, fields.content) if (match := _METRIC.fullmatch(column))
     }
     if not metrics:
         raise Missing("neither an assessment nor a column that ends in /score or /value")
@@ -229,13 +227,14 @@ def _mlflow_metrics(fields: Fields, number: int, origin: Origin) -> list[dict[st
             origin,
             repr((run, prediction_id, column)),
             creation_time(fields, origin, "timestamp", "request_time", "timestamp_ms"),
-            name=name,
+            name=match["name"],
             kind=None,
             prediction_id=prediction_id,
             value=fields.json(column),
             run=run,
+            reason=fields.text(f"{match['metric']}/justification", f"{match['metric']}/rationale"),
         )
-        for column, name in metrics.items()
+        for column, match in metrics.items()
     ]
 
 

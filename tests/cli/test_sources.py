@@ -389,8 +389,11 @@ def test_the_feedback_of_mlflow_traces_is_read() -> None:
 
 def test_each_metric_of_an_mlflow_table_becomes_a_score() -> None:
     table = {
-        "columns": ["inputs", "outputs", "toxicity/v1/score", "similarity/v1/score", "token_count"],
-        "data": [["q", "a", 0.25, None, 7], ["q", "a", 1, 4, 7]],
+        "columns": [
+            *("inputs", "outputs", "toxicity/v1/score", "similarity/v1/score", "token_count"),
+            "similarity/v1/justification",
+        ],
+        "data": [["q", "a", 0.25, None, 7, None], ["q", "a", 1, 4, 7, "The same."]],
     }
     rows = rows_of("eval_results_table.json", json.dumps(table))
     found = [
@@ -405,6 +408,7 @@ def test_each_metric_of_an_mlflow_table_becomes_a_score() -> None:
         ("mlflow:similarity", "r/2", 4),
     ]
     assert len({each["score_id"] for each in found}) == 4
+    assert [each.get("reason") for each in found] == [None, None, None, "The same."]
 
 
 @pytest.mark.parametrize(
