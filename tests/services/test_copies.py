@@ -188,6 +188,17 @@ def test_an_idempotency_key_that_another_score_of_the_target_has_is_reported(
         copy(source, store)
 
 
+def test_an_idempotency_key_of_an_extra_score_is_free_once_that_is_deleted(
+    source: Store, store: Store
+) -> None:
+    extra, score = a_score(idempotency_key="k"), a_score(idempotency_key="k")
+    source.add_score(score)
+    store.add_score(extra)
+    copied = copy(source, store, delete_extra=True)
+    assert (copied.scores.added, copied.scores.deleted, copied.equal) == (1, 1, True)
+    assert scan(store) == [score]
+
+
 def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongodb_uri: str) -> None:
     from app.stores.mongo.store import open_mongo_store
 
