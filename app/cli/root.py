@@ -68,6 +68,11 @@ class Root(Group):
         with failures():
             return super().main(*args, **options)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Parse the options; click would report Ctrl-C with code 1."""
+        with failures():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and turn a failure into one line on stderr and an exit code."""
         for stream in (sys.stdout, sys.stderr):

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import click
 import pytest
 
 from app.cli.base import UNIX_ONLY
+from app.cli.root import scoreline
 from app.cli.transfers import FORMATS
 from app.schemas import transfers
 from tests.cli.test_exports import run
@@ -152,6 +154,16 @@ def test_a_repeated_option_is_rejected(
     ended = run(service, *arguments, *of)
     assert ended.returncode == 2
     assert "give it only once" in ended.stderr or "--no-such" in arguments
+
+
+def test_ctrl_c_while_options_are_parsed_is_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "make_context", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        scoreline.main(["--version"])
+    assert ended.value.code == 130
 
 
 def test_a_flag_and_its_opposite_are_rejected(service: Service, project: str) -> None:
