@@ -15,7 +15,7 @@ from marshmallow.fields import Field
 from app import jsontext
 from app.api.bodies import read_bytes, reject_encoded
 from app.api.contract import LineSchema, View, contract_of
-from app.api.idempotency import mark_replayed, reused
+from app.api.idempotency import mark_replayed, mark_response, reused
 from app.api.inputs import (
     MAX_ECHOED,
     MAX_ERRORS,
@@ -97,7 +97,7 @@ class Batch(list[Element]):
             outcome = None if element.body is None else next(left)
             if outcome is None:
                 results.add_errors(element)
-            elif outcome.kept in (Kept.CREATED, Kept.PRESENT):
+            elif outcome.kept in (Kept.CREATED, Kept.REPLAYED, Kept.PRESENT):
                 results.add_id(element.kind, outcome.id)
             else:
                 results.add_errors(element, _refusal(element, outcome.kept))
@@ -134,11 +134,17 @@ def store_batch(
 
 
 def import_response(batch: Batch, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return the response to an import; `outcomes` are those of the valid elements."""
+    """Return the response to an import; `outcomes` are those of the valid elements.
+
+    It repeats the response of the import with the same idempotency key, if there was one.
+    """
     kept = [each.kept for each in outcomes]
+    num_replayed, num_new = kept.count(Kept.REPLAYED), kept.count(Kept.CREATED)
+    if num_replayed and not num_new:
+        mark_response()
     results = batch.results(outcomes)
     return {
-        "num_created": kept.count(Kept.CREATED),
+        "num_created": num_new + num_replayed,
         "num_present": kept.count(Kept.PRESENT),
         "num_failed": len(results) - results.num_ids,
         "results": results,

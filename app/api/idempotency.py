@@ -73,12 +73,17 @@ def mark_replayed(outcomes: Sequence[Outcome], *, are_scores: bool) -> int:
 
     Returns how much of it an earlier call stored.
     """
-    num_replayed = sum(each.kept is Kept.PRESENT for each in outcomes)
+    num_replayed = sum(each.kept is Kept.REPLAYED for each in outcomes)
     if are_scores and num_replayed:
         state().metrics.replayed.inc(num_replayed)
     if outcomes and num_replayed == len(outcomes):
-        after_this_request(_mark)
+        mark_response()
     return num_replayed
+
+
+def mark_response() -> None:
+    """Mark the response as one that repeats the first one."""
+    after_this_request(_mark)
 
 
 def _mark(response: Response) -> Response:

@@ -21,6 +21,7 @@ from app.api.batches import (
     lines_of_kinds,
 )
 from app.api.contract import LineSchema, View, contract_of, response
+from app.api.idempotency import idempotency_key
 from app.api.inputs import no_query, query
 from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
@@ -38,8 +39,7 @@ from app.schemas.transfers import (
     ScoreImportRes,
     ScoreLine,
 )
-from app.services.imports import import_lines
-from app.services.scores import import_scores
+from app.services.imports import import_lines, import_scores
 
 blueprint = Blueprint("Transfers", __name__)
 
@@ -125,7 +125,8 @@ def score_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @batch(SCORE, ScoreImportLine, ScoreImportBody)
 def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported scores with their ids and times. An invalid score rejects only itself."""
-    kept = import_scores(state().store, entity, project, caller(), batch.bodies)
+    store, key = state().store, idempotency_key()
+    kept = import_scores(store, entity, project, caller(), batch.bodies, key)
     return import_response(batch, kept)
 
 
@@ -147,5 +148,6 @@ def project_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @lines_of_kinds(LINES)
 def project_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported runs, predictions and scores. An invalid line rejects only itself."""
-    kept = import_lines(state().store, entity, project, caller(), batch.bodies)
+    store, key = state().store, idempotency_key()
+    kept = import_lines(store, entity, project, caller(), batch.bodies, key)
     return import_response(batch, kept)

@@ -29,7 +29,7 @@ def common_fields(
     entity: str, project: str, owner: str | None, body: Mapping[str, Any], retry: Retry
 ) -> dict[str, Any]:
     """Return the fields that every new document has, with the hashes of a loaded body."""
-    body_hash = hash_of(jsontext.write({name: _plain(body[name]) for name in given(body)}))
+    body_hash = content_hash(body)
     return {
         "entity": entity,
         "project": project,
@@ -40,14 +40,14 @@ def common_fields(
     }
 
 
-def given(body: Mapping[str, Any]) -> list[str]:
-    """Return the names of the fields that are hashed: all that are not null, except for the key.
+def content_hash(body: Mapping[str, Any]) -> str:
+    """Return the hash of the fields that are not null, except for the key.
 
     So a retry still matches after an upgrade that adds fields.
     """
-    return sorted(
-        name for name, value in body.items() if value is not None and name != "idempotency_key"
-    )
+    names = sorted(name for name in body if name != "idempotency_key")
+    given = {name: _plain(body[name]) for name in names if body[name] is not None}
+    return hash_of(jsontext.write(given))
 
 
 def _plain(value: Any) -> Any:
@@ -60,7 +60,7 @@ def text_or_none(value: Any) -> str | None:
 
 
 def create_document(store: Store, document: Document, retry: Retry) -> Outcome:
-    """Store one document; it is PRESENT if an earlier call stored it.
+    """Store one document; it is REPLAYED if an earlier call stored it.
 
     Raises KeyReused, IdTaken, TooLarge and StoreUnavailable.
     """
@@ -69,15 +69,13 @@ def create_document(store: Store, document: Document, retry: Retry) -> Outcome:
         after = last_id_before(datetime.now(UTC) - RETRY_WINDOW)
         place = (document.entity, document.project)
         if first := store.find_retried_document(kind, *place, document.retry_hash, after):
-            return Outcome(Kept.PRESENT, first.id)
+            return Outcome(Kept.REPLAYED, first.id)
     (outcome,) = store.add_documents([document])
     if outcome.kept is Kept.KEY_TAKEN:
         raise KeyReused
     if outcome.kept is Kept.TOO_LARGE:
         raise TooLarge(f"The {NOUNS[kind]} is too large for the store")
-    # Without a key, the same id and content is no retry.
-    is_repeated = outcome.kept is Kept.PRESENT and document.idempotency_key is None
-    if outcome.kept is Kept.ID_TAKEN or is_repeated:
+    if outcome.kept in (Kept.ID_TAKEN, Kept.PRESENT):  # The same content alone is no retry.
         name = ID_FIELDS[kind]
         raise IdTaken(name, document.id, f"Another {NOUNS[kind]} has this {name}")
     return outcome

@@ -1,4 +1,4 @@
-"""Create, import, read and delete scores."""
+"""Create, read and delete scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from app.leaves import leaves
 from app.schemas.scores import SCORE_ID, FoundScore
 from app.scorers import scorer_name
 from app.services.audit import audited
-from app.services.clearing import finish_deletions
 from app.stores.base import REFUSED, Kept, Outcome, Store
 from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 
@@ -57,13 +56,13 @@ def create_score(
     body: dict[str, Any],
     retry: Retry = NO_RETRY,
 ) -> Outcome:
-    """Store one score under a new UUIDv7; it is PRESENT if an earlier call stored it.
+    """Store one score under a new UUIDv7; it is REPLAYED if an earlier call stored it.
 
     `body` is a loaded ScoreCreateBody. Raises KeyReused, TooLarge and StoreUnavailable.
     """
     score = new_score(entity, project, owner, body, retry)
     if retry.is_repeated and (first := _find_retried(store, score)):
-        return Outcome(Kept.PRESENT, first)
+        return Outcome(Kept.REPLAYED, first)
     outcome = store.add_score(score)
     if outcome.kept is Kept.KEY_TAKEN:
         raise KeyReused
@@ -199,24 +198,6 @@ def delete_scores(
         deleted = store.delete_scores(entity, project, wanted) if wanted else 0
         results["num_deleted"] = deleted
     return deleted
-
-
-def import_scores(
-    store: Store, entity: str, project: str, caller: ApiKey, bodies: Sequence[dict[str, Any]]
-) -> list[Outcome]:
-    """Store scores under their own ids and times, and return what was done with each.
-
-    `bodies` are loaded ScoreImportLine; the caller's owner becomes the scores' owner. A score that
-    is stored already is PRESENT, and one whose id another score has is ID_TAKEN. The rest is stored
-    in one transaction. Raises StoreUnavailable; it is safe to repeat the call.
-    """
-    scores = [imported_score(entity, project, caller.owner, body) for body in bodies]
-    with audited("scores.import", caller, {"entity": entity, "project": project}) as results:
-        finish_deletions(store, entity, project, [score.evaluation_run_id for score in scores])
-        outcomes = store.add_missing(scores, partial=True)
-        results["num_created"] = sum(each.kept is Kept.CREATED for each in outcomes)
-        results["num_sent"] = len(outcomes)
-    return outcomes
 
 
 def new_score(

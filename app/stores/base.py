@@ -20,8 +20,10 @@ class Kept(Enum):
     """What a store did with a score or a document."""
 
     CREATED = "created"
+    REPLAYED = "replayed"
+    """The same score or document already exists, under the same idempotency key."""
     PRESENT = "present"
-    """The same score or document already exists, under the same id or idempotency key."""
+    """The same score or document already exists, under the same id."""
     ID_TAKEN = "id taken"
     """A different one has its id."""
     KEY_TAKEN = "key taken"
@@ -32,6 +34,24 @@ class Kept(Enum):
 
 
 REFUSED = frozenset({Kept.ID_TAKEN, Kept.KEY_TAKEN, Kept.TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """The idempotency key of a whole call.
+
+    The keys of all its scores and documents begin with `prefix`, and their `body_hash` is the same.
+    """
+
+    entity: str
+    project: str
+    prefix: str
+    body_hash: str
+
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """Two texts between which are the keys that begin with `prefix`."""
+        return self.prefix, f"{self.prefix}~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +305,10 @@ class Store(Deletions, Listing, Protocol):
         """
 
     def add_accepted(
-        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+        self,
+        groups: Sequence[Sequence[Document]],
+        scores: Sequence[Score],
+        shared_key: SharedKey | None = None,
     ) -> tuple[list[list[Outcome]], list[Outcome]]:
         """Add the documents and scores that are not refused, all in one transaction.
 

@@ -264,10 +264,10 @@ def _outcome(
     if key in stored.by_key:
         first, body_hash = stored.by_key[key]
         same = document.body_hash == body_hash
-        return Outcome(Kept.PRESENT if same else Kept.KEY_TAKEN, first)
+        return Outcome(Kept.REPLAYED if same else Kept.KEY_TAKEN, first)
     digest = stored.by_id.get(id_key(document))
     if digest is not None:
-        same = key is None and _digest(document) == digest
+        same = _digest(document) == digest
         return Outcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
     if is_too_large(document):
         return Outcome(Kept.TOO_LARGE, document.id)

@@ -19,6 +19,7 @@ from app.stores.base import (
     LeafPage,
     Outcome,
     ScoreQuery,
+    SharedKey,
     Store,
     Tally,
 )
@@ -174,10 +175,13 @@ class MeasuredStore:
         return outcomes
 
     def add_accepted(
-        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+        self,
+        groups: Sequence[Sequence[Document]],
+        scores: Sequence[Score],
+        shared_key: SharedKey | None = None,
     ) -> tuple[list[list[Outcome]], list[Outcome]]:
         with self._write("add_accepted"):
-            added, outcomes = self._store.add_accepted(groups, scores)
+            added, outcomes = self._store.add_accepted(groups, scores, shared_key)
         for documents, each in zip(groups, added, strict=True):
             self._count_created(documents, each)
         self._metrics.created.inc(sum(each.kept is Kept.CREATED for each in outcomes))

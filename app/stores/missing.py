@@ -94,7 +94,7 @@ def _plans(
     for position, score in enumerate(scores):
         key = idempotency_key(score)
         plan = (
-            _by_id(scores, score, stored, first_by_id)
+            _by_id(scores, score, stored, keyed, first_by_id)
             or (key and _by_key(scores, score, keyed.get(key), first_by_key.get(key)))
             or Plan(Kept.TOO_LARGE if position in too_large else Kept.CREATED)
         )
@@ -107,7 +107,11 @@ def _plans(
 
 
 def _by_id(
-    scores: Sequence[Score], score: Score, stored: Mapping[Key, str], firsts: Mapping[Key, int]
+    scores: Sequence[Score],
+    score: Score,
+    stored: Mapping[Key, str],
+    keyed: Mapping[Key, Keyed],
+    firsts: Mapping[Key, int],
 ) -> Plan | None:
     """Compare a score with the one that has its id, if there is one."""
     place = id_of(score)
@@ -117,8 +121,11 @@ def _by_id(
     other = stored.get(place) if first is None else content_digest(scores[first])
     if other is None:
         return None
-    kept = Kept.PRESENT if content_digest(score) == other else Kept.ID_TAKEN
-    return Plan(kept, score.score_id, first)
+    if content_digest(score) != other:
+        return Plan(Kept.ID_TAKEN, score.score_id, first)
+    key = idempotency_key(score)
+    is_replay = key and keyed.get(key) == Keyed(score.score_id, score.body_hash)
+    return Plan(Kept.REPLAYED if is_replay else Kept.PRESENT, score.score_id, first)
 
 
 def _by_key(
@@ -130,7 +137,7 @@ def _by_key(
         return None
     # A score with its own id is never a replay of another one.
     same = other.body_hash == score.body_hash and score.score_id == UNASSIGNED
-    return Plan(Kept.PRESENT if same else Kept.KEY_TAKEN, other.score_id, first)
+    return Plan(Kept.REPLAYED if same else Kept.KEY_TAKEN, other.score_id, first)
 
 
 def outcomes_of(plans: Sequence[Plan], score_ids: Mapping[int, str]) -> list[Outcome]:

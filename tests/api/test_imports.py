@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from app.services.imports import import_scores
 from app.services.keys import COMMAND_LINE
-from app.services.scores import import_scores
 from app.stores.base import Kept, Store
 from tests.api.test_auth import create as create_key
 from tests.api.test_exports import VALUES, export, fill
@@ -212,6 +212,22 @@ def test_a_score_of_a_batch_with_a_key_is_recognised(any_service: Service, score
     any_service.post(f"{scores}/batch", {"scores": [SCORE] * 3}, headers=headers)
     lines = export(any_service, scores, "").body
     assert counts(any_service.send("POST", f"{scores}/import", lines, JSONL)) == (0, 3, 0)
+
+
+def test_a_repeated_import_with_a_key_gets_the_first_response(
+    any_service: Service, scores: str
+) -> None:
+    def call(*items: Any) -> Answer:
+        body, key = {"scores": items}, {"Idempotency-Key": "k"}
+        return any_service.post(f"{scores}/import", body, headers=key)
+
+    items = [taken(), taken()]
+    first = call(*items)
+    assert counts(first) == (2, 0, 0)
+    assert call(*items).body == first.body
+    refused = call(items[0])
+    assert (refused.status, refused.json["detail"][0]["type"]) == (422, "idempotency_key_reused")
+    assert counts(send(any_service, scores, items)) == (0, 2, 0)
 
 
 def test_only_write_and_admin_may_import(any_service: Service, scores: str) -> None:

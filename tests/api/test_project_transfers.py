@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from app.schemas.transfers import EvaluationRunLine, PredictionLine
 from app.services.documents import ID_FIELDS
 from app.stores.model import Document, EvaluationRun, Prediction
@@ -243,6 +245,38 @@ def test_the_owner_is_the_importer_and_unknown_fields_are_named(
         for line in map(json.loads, export(any_service, project).splitlines())
     ]
     assert owners == ["olga"] * 3
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key", "X-Weave-Retry-Id"])
+def test_a_repeated_import_with_a_key_gets_the_first_response(
+    any_service: Service, project: str, header: str
+) -> None:
+    def call(key: str, items: Sequence[Any]) -> Answer:
+        body = b"\n".join(json.dumps(item).encode() for item in items)
+        return any_service.send("POST", f"{project}/import", body, {**JSONL, header: key})
+
+    there = a_score()
+    send(any_service, project, [there])
+    items = [RUN, PREDICTION, a_score(), there, {**there, "value": "other"}, {}]
+    first = call("k", items)
+    assert counts(first) == (3, 1, 2)
+    assert "Idempotent-Replayed" not in first.headers
+    stored = export(any_service, project)
+    again = call("k", [dict(reversed(item.items())) for item in items])
+    assert again.body == first.body
+    assert again.headers["Idempotent-Replayed"] == "true"
+    later = {**PREDICTION, "prediction_id": "later"}
+    for other in (items[:2], [*items, later], [later], [a_score()], [{**RUN, "name": "n"}]):
+        refused = call("k", other)
+        assert (refused.status, refused.json["detail"][0]["type"]) == (
+            422,
+            "idempotency_key_reused",
+        )
+        assert refused.json["detail"][0]["loc"] == ["header", header.lower()]
+    assert export(any_service, project) == stored
+    assert call("~" * 256, items).status == 422
+    any_service.send("DELETE", f"{project}/evaluation_runs?evaluation_run_ids=ci%2F1")
+    assert counts(call("k", [later])) == (1, 0, 0)
 
 
 def test_only_write_and_admin_may_import(service: Service, project: str) -> None:

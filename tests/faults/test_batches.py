@@ -1,4 +1,4 @@
-"""kill -9 of the service under batches: each is stored whole, or not at all."""
+"""kill -9 of the service under batches and imports: each is stored whole, or not at all."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Self
+from typing import Any, Self
 
 import pytest
+from uuid_utils import uuid7
 
-from tests.faults.load import PATH, PAUSE_SECONDS, TIMEOUT_SECONDS, Count, report
-from tests.processes import Service, running
+from app.ids import id_time, utc_text
+from tests.faults.load import PATH, PAUSE_SECONDS, PROJECT, TIMEOUT_SECONDS, Count, report
+from tests.processes import Answer, Service, running
 
 pytestmark = pytest.mark.faults
 
@@ -24,13 +27,19 @@ CLIENTS = 4
 SIZE = 200
 """The number of scores in a batch."""
 
+Send = Callable[[Service, str], Answer]
+"""A function that sends the batch with a name."""
+
+engines = pytest.mark.parametrize("engine", ["sqlite", "mongodb"])
+
 
 class Batches:
-    """Clients that send batches; all scores of a batch name it as their prediction."""
+    """Clients that send batches, which have names of their own."""
 
-    def __init__(self, service: Service, name: str) -> None:
+    def __init__(self, service: Service, name: str, send: Send) -> None:
         self.acknowledged: list[str] = []
         self._service = service
+        self._send_batch = send
         self._noted: SimpleQueue[str] = SimpleQueue()
         self._stopping = threading.Event()
         self._clients = [
@@ -58,13 +67,44 @@ class Batches:
         while not self._stopping.is_set():
             number += 1
             batch = f"{name}-{number}"
-            scores = [{"prediction_id": batch, "scorer": "s", "value": n} for n in range(SIZE)]
             with suppress(OSError, http.client.HTTPException):
-                if self._service.post(f"{PATH}/batch", {"scores": scores}).status == 200:
+                if self._send_batch(self._service, batch).status == 200:
                     self.acknowledged.append(batch)
                     self._noted.put(batch)
                     continue
             self._stopping.wait(PAUSE_SECONDS)
+
+
+def send_scores(service: Service, batch: str) -> Answer:
+    """Send scores, of which all name their batch as their prediction."""
+    scores = [{"prediction_id": batch, "scorer": "s", "value": n} for n in range(SIZE)]
+    return service.post(f"{PATH}/batch", {"scores": scores})
+
+
+class Imports:
+    """Imports of a run with a prediction and scores; the run's id is the name of the import."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+
+    def send(self, service: Service, name: str) -> Answer:
+        """Send an import with a key, the first time or again."""
+        body = self.bodies.setdefault(name, self._body(name))
+        headers = {"Idempotency-Key": name}
+        return service.send("POST", f"/v2/{PROJECT}/import", body, headers)
+
+    @staticmethod
+    def _body(name: str) -> bytes:
+        def line(kind: str, **fields: Any) -> dict[str, Any]:
+            made = str(uuid7())
+            at = utc_text(id_time(made))
+            named = {"score_id": made} if kind == "score" else {}
+            return {"kind": kind, "evaluation_run_id": name, "created_at": at, **named, **fields}
+
+        scores = [line("score", prediction_id=name, scorer="s", value=n) for n in range(SIZE)]
+        run = line("evaluation_run", evaluation="e", model="m")
+        prediction = line("prediction", prediction_id=name, model="m", inputs={}, output=1)
+        return b"\n".join(json.dumps(each).encode() for each in (*scores, prediction, run))
 
 
 def sizes(service: Service) -> Counter[str]:
@@ -78,20 +118,51 @@ def sizes(service: Service) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "mongodb"])
+def exported(service: Service) -> Counter[str]:
+    """Return how many lines of each run an export has."""
+    lines = service.send("GET", f"/v2/{PROJECT}/export").body.splitlines()
+    return Counter(json.loads(line)["evaluation_run_id"] for line in lines)
+
+
+def kill_under(service: Service, send: Send) -> list[str]:
+    """Kill a service under batches, several times; return those that were acknowledged."""
+    acknowledged: list[str] = []
+    for number in range(ROUNDS):
+        with Batches(service, f"round-{number}", send) as batches:
+            batches.wait_for(random.randint(1, 10))
+            service.kill()
+        acknowledged += batches.acknowledged
+        service.start_again()
+    return acknowledged
+
+
+@engines
 def test_kill_9_under_batches_splits_and_loses_none(
     tmp_path: Path, request: pytest.FixtureRequest, engine: str
 ) -> None:
     store = request.getfixturevalue("mongodb_uri") if engine == "mongodb" else ""
-    acknowledged: list[str] = []
     with running(tmp_path, store) as service:
-        for number in range(ROUNDS):
-            with Batches(service, f"round-{number}") as batches:
-                batches.wait_for(random.randint(1, 10))
-                service.kill()
-            acknowledged += batches.acknowledged
-            service.start_again()
+        acknowledged = kill_under(service, send_scores)
         found = sizes(service)
     assert {batch: size for batch, size in found.items() if size != SIZE} == {}
     lost = len(set(acknowledged) - set(found))
     report(f"{engine}, {ROUNDS} times kill -9 under batches", Count(len(acknowledged), lost, 0))
+
+
+@engines
+def test_kill_9_under_imports_splits_none_and_a_retry_doubles_none(
+    tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
+    store = request.getfixturevalue("mongodb_uri") if engine == "mongodb" else ""
+    imports, size = Imports(), SIZE + 2
+    with running(tmp_path, store) as service:
+        acknowledged = kill_under(service, imports.send)
+        found = exported(service)
+        for name in imports.bodies:
+            retried = imports.send(service, name)
+            assert (retried.status, retried.json["num_created"]) == (200, size)
+            assert ("Idempotent-Replayed" in retried.headers) is (name in found)
+        assert exported(service) == dict.fromkeys(imports.bodies, size)
+    assert {name: count for name, count in found.items() if count != size} == {}
+    lost = len(set(acknowledged) - set(found))
+    report(f"{engine}, {ROUNDS} times kill -9 under imports", Count(len(acknowledged), lost, 0))

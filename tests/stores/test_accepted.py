@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from app.errors import StoreUnavailable
-from app.stores.base import Kept, Store
-from app.stores.model import Document, EvaluationRun, Prediction
+from app.errors import KeyReused, StoreUnavailable
+from app.stores.base import Kept, SharedKey, Store
+from app.stores.model import Document, EvaluationRun, Prediction, Score
 from app.stores.mongo import store as mongo_store
 from app.stores.mongo.store import MongoStore
 from app.stores.mongo.transactions import has_transactions
@@ -57,6 +58,33 @@ def test_nothing_is_added_if_a_part_fails(store: Store, monkeypatch: pytest.Monk
         with pytest.raises(StoreUnavailable, match="interrupted"):
             store.add_accepted([[a_run(id="r")], [a_prediction(id="p")]], [a_score()])
     assert (stored(store, Prediction), stored(store, EvaluationRun)) == ([], [])
+
+
+def test_a_key_of_a_whole_call_is_used_once(store: Store) -> None:
+    def call(content: str, groups: list[list[Document]], scores: list[Score]) -> list[Kept]:
+        key = SharedKey("acme", "demo", "k import ", content)
+        fields: dict[str, Any] = {"idempotency_key": "k import 0", "body_hash": content}
+        added, outcomes = store.add_accepted(
+            [[replace(each, **fields) for each in group] for group in groups],
+            [replace(each, **fields) for each in scores],
+            key,
+        )
+        return [*(each.kept for group in added for each in group), *(o.kept for o in outcomes)]
+
+    run, score, there = a_run(id="r"), a_score(), a_prediction(id="p")
+    add(store, there)
+    groups: list[list[Document]] = [[run], [there]]
+    assert call("1", groups, [score]) == [Kept.CREATED, Kept.PRESENT, Kept.CREATED]
+    assert call("1", groups, [score]) == [Kept.REPLAYED, Kept.PRESENT, Kept.REPLAYED]
+    for other in (a_run(id="x"), a_prediction(id="q"), run):
+        with pytest.raises(KeyReused):
+            call("2", [[other]], [])
+    assert (stored(store, Prediction), stored(store, EvaluationRun)) == (["p"], ["r"])
+    store.begin_deletions("acme", "demo", ["r"], "key")
+    with pytest.raises(KeyReused):
+        call("2", [[a_prediction(id="q")]], [])
+    assert store.delete_scores("acme", "demo", [score.score_id]) == 1
+    assert call("2", [[a_prediction(id="q")]], []) == [Kept.CREATED]
 
 
 @kinds

@@ -88,7 +88,7 @@ def test_an_idempotency_key_is_used_once_in_a_project(store: Store) -> None:
     first = store.add_score(new(idempotency_key="k", body_hash="1"))
     assert first.kept is Kept.CREATED
     again = store.add_score(new(idempotency_key="k", body_hash="1"))
-    assert again == Outcome(Kept.PRESENT, first.id)
+    assert again == Outcome(Kept.REPLAYED, first.id)
     other = store.add_score(new(idempotency_key="k", body_hash="2"))
     assert other == Outcome(Kept.KEY_TAKEN, first.id)
     for elsewhere in ({"project": "other"}, {"entity": "other"}, {"idempotency_key": None}):
@@ -108,7 +108,7 @@ def test_without_partial_one_refused_score_prevents_the_others(store: Store) -> 
     first = store.add_score(new(idempotency_key="k", body_hash="1")).id
     call = [new(), new(idempotency_key="k", body_hash="2"), new(idempotency_key="k", body_hash="1")]
     outcomes = store.add_missing(call, partial=False)
-    assert kept(outcomes) == [Kept.HELD_BACK, Kept.KEY_TAKEN, Kept.PRESENT]
+    assert kept(outcomes) == [Kept.HELD_BACK, Kept.KEY_TAKEN, Kept.REPLAYED]
     assert store.list_score_ids(query()) == [first]
 
 
@@ -133,7 +133,7 @@ def test_the_same_key_twice_in_a_call_is_one_score(store: Store) -> None:
     keyed = {"idempotency_key": "k"}
     call = [new(body_hash="1", **keyed), new(body_hash="1", **keyed), new(body_hash="2", **keyed)]
     outcomes = store.add_missing(call, partial=True)
-    assert kept(outcomes) == [Kept.CREATED, Kept.PRESENT, Kept.KEY_TAKEN]
+    assert kept(outcomes) == [Kept.CREATED, Kept.REPLAYED, Kept.KEY_TAKEN]
     assert len({outcome.id for outcome in outcomes}) == 1
     assert len(store.list_score_ids(query())) == 1
 

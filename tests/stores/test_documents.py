@@ -172,7 +172,7 @@ def test_an_id_is_taken_once_in_a_project(store: Store, kind: type[Document]) ->
     other = replace(first, model="another")  # type: ignore[call-arg]
     assert store.add_documents([other]) == [Outcome(Kept.ID_TAKEN, "x")]
     keyed = replace(first, idempotency_key="k")
-    assert store.add_documents([keyed]) == [Outcome(Kept.ID_TAKEN, "x")]
+    assert store.add_documents([keyed]) == [Outcome(Kept.PRESENT, "x")]
     for elsewhere in ({"project": "other"}, {"entity": "other"}):
         add(store, replace(other, **elsewhere))
     found = store.find_document(kind, "acme", "demo", "x")
@@ -185,7 +185,7 @@ def test_a_document_that_has_changed_is_still_present(store: Store, kind: type[D
     whole = WHOLE[kind]
     add(store, whole)
     before = replace(whole, **dict.fromkeys(kind.changing))  # type: ignore[arg-type]
-    assert kept(store.add_documents([before])) == [Kept.PRESENT]
+    assert kept(store.add_documents([before])) == [Kept.REPLAYED]
 
 
 @kinds
@@ -194,7 +194,7 @@ def test_an_idempotency_key_is_taken_once_in_a_project(store: Store, kind: type[
         return MAKE[kind](**{"idempotency_key": "k", "body_hash": "1", **changes})
 
     (first,) = add(store, keyed())
-    assert store.add_documents([keyed()]) == [Outcome(Kept.PRESENT, first)]
+    assert store.add_documents([keyed()]) == [Outcome(Kept.REPLAYED, first)]
     assert store.add_documents([keyed(body_hash="2")]) == [Outcome(Kept.KEY_TAKEN, first)]
     for elsewhere in ({"project": "other"}, {"entity": "other"}, {"idempotency_key": "j"}):
         add(store, keyed(**elsewhere))
@@ -217,7 +217,7 @@ def test_one_refused_document_holds_back_its_call(store: Store, kind: type[Docum
 def test_the_same_twice_in_a_call_is_one_document(store: Store, kind: type[Document]) -> None:
     named, keyed = MAKE[kind](id="x"), MAKE[kind](idempotency_key="k", body_hash="1")
     outcomes = store.add_documents([named, keyed, named, keyed])
-    assert kept(outcomes) == [Kept.CREATED, Kept.CREATED, Kept.PRESENT, Kept.PRESENT]
+    assert kept(outcomes) == [Kept.CREATED, Kept.CREATED, Kept.PRESENT, Kept.REPLAYED]
     assert [outcome.id for outcome in outcomes[2:]] == [outcome.id for outcome in outcomes[:2]]
     assert len(stored(store, kind)) == 2
     assert store.add_documents([]) == []
@@ -229,7 +229,7 @@ def test_of_many_threads_with_one_key_one_creates(store: Store, kind: type[Docum
     with ThreadPoolExecutor(8) as pool:
         outcomes = [each for (each,) in pool.map(lambda one: store.add_documents([one]), made)]
     assert kept(outcomes).count(Kept.CREATED) == 1
-    assert kept(outcomes).count(Kept.PRESENT) == 19
+    assert kept(outcomes).count(Kept.REPLAYED) == 19
     assert stored(store, kind) == [outcomes[0].id]
 
 

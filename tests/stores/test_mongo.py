@@ -556,7 +556,7 @@ def test_without_transactions_a_retry_completes_a_score_whose_key_was_taken(
     assert outcome.kept is Kept.CREATED
     (taken,) = standalone._database["unique_keys"].find()
     assert taken["id"] == outcome.id
-    assert standalone.add_score(score) == replace(outcome, kept=Kept.PRESENT)
+    assert standalone.add_score(score) == replace(outcome, kept=Kept.REPLAYED)
     assert standalone.list_score_ids(ScoreQuery("acme", "demo")) == [outcome.id]
 
 
@@ -596,7 +596,7 @@ def test_without_transactions_a_retry_completes_a_document_whose_key_was_taken(
     assert first.kept is Kept.CREATED
     (taken,) = standalone._database["unique_keys"].find()
     assert taken["id"] == first.id
-    assert standalone.add_documents([prediction]) == [replace(first, kept=Kept.PRESENT)]
+    assert standalone.add_documents([prediction]) == [replace(first, kept=Kept.REPLAYED)]
 
 
 @pytest.mark.parametrize("arrives", [0, 1])
@@ -620,14 +620,14 @@ def test_a_write_that_breaks_off_again_is_unavailable(
         store.add_score(a_score())
 
 
-def test_a_key_that_is_stored_is_present_also_after_the_connection_broke(
+def test_a_key_that_is_stored_is_replayed_also_after_the_connection_broke(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(mongodb_uri)
     first = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
     breaking(store, monkeypatch, 0)
     again = store.add_score(a_score(score_id=UNASSIGNED, idempotency_key="k"))
-    assert again == Outcome(Kept.PRESENT, first.id)
+    assert again == Outcome(Kept.REPLAYED, first.id)
 
 
 def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,10 +146,11 @@ def test_scores_of_an_earlier_release_are_read_and_replayed(
     store.prepare()
     assert stored(store) == SCORES
     assert store.add_missing(SCORES, partial=False) == [
-        Outcome(Kept.PRESENT, score.score_id) for score in SCORES
+        Outcome(Kept.REPLAYED if score.idempotency_key else Kept.PRESENT, score.score_id)
+        for score in SCORES
     ]
     again = replace(SCORES[0], score_id=UNASSIGNED)
-    assert store.add_score(again) == Outcome(Kept.PRESENT, SCORES[0].score_id)
+    assert store.add_score(again) == Outcome(Kept.REPLAYED, SCORES[0].score_id)
     assert store.add_score(replace(again, body_hash="1")).kept is Kept.KEY_TAKEN
     assert store.find_retried(SCORES[5], "0") == SCORES[5].score_id
     elsewhere = replace(SCORES[0], project="other")
@@ -168,7 +169,7 @@ def test_documents_of_an_earlier_release_are_read_and_replayed(
     found = store.find_document(Prediction, "acme", "demo", "p/1")
     assert found is not None
     assert replace(found, sort_id=UNASSIGNED, example_key=None) == PREDICTION
-    assert store.add_documents([PREDICTION])[0].kept is Kept.PRESENT
+    assert store.add_documents([PREDICTION])[0].kept is Kept.REPLAYED
     other = replace(PREDICTION, id="p/2", body_hash="1")
     assert store.add_documents([other])[0].kept is Kept.KEY_TAKEN
     assert store.delete_documents(Prediction, "acme", "demo", ["p/1"]) == 1

@@ -24,18 +24,19 @@ from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from app.errors import ScorelineError, StoreUnavailable, Unsupported
+from app.errors import KeyReused, ScorelineError, StoreUnavailable, Unsupported
 from app.stores.base import (
     Changes,
     Extent,
     Outcome,
     ScoreQuery,
+    SharedKey,
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.deletions import is_covered
 from app.stores.documents import PRIMARY_KEY
-from app.stores.model import Document, Score
+from app.stores.model import DOCUMENTS, Document, Score
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.document_store import (
@@ -61,7 +62,7 @@ from app.stores.mongo.transactions import (
     in_transaction,
     in_transaction_if_possible,
 )
-from app.stores.mongo.unique_keys import delete_with_keys
+from app.stores.mongo.unique_keys import delete_with_keys, find_other_content, id_field
 from app.stores.mongo.upserts import MongoUpserts
 from app.stores.mongo.writes import (
     add_in_transaction,
@@ -131,7 +132,10 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
             return add_one_by_one(self._scores, scores, partial=partial)
 
     def add_accepted(
-        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+        self,
+        groups: Sequence[Sequence[Document]],
+        scores: Sequence[Score],
+        shared_key: SharedKey | None = None,
     ) -> tuple[list[list[Outcome]], list[Outcome]]:
         self._prepare_once()
         for documents in groups:
@@ -141,14 +145,28 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         made = scores_with_ids(scores)
 
         def add(session: ClientSession) -> tuple[list[list[Outcome]], list[Outcome]]:
+            if shared_key:
+                self._check_not_reused(shared_key, session)
             added = [add_new_documents(*each, session, partial=True) for each in named]
             return added, add_new_scores(self._scores, scores, made, session, partial=True)
 
         with our_errors():
             if has_transactions(self._client):
                 return in_transaction(self._client, add)
+            if shared_key:
+                self._check_not_reused(shared_key)
             added = [add_documents_one_by_one(*each, partial=True) for each in named]
             return added, add_one_by_one(self._scores, scores, partial=True)
+
+    def _check_not_reused(self, key: SharedKey, session: ClientSession | None = None) -> None:
+        """Raise KeyReused if a key was used with another hash, for what is stored and visible."""
+        place = {"entity": key.entity, "project": key.project}
+        for collection in (self._scores, *map(self._collection, DOCUMENTS)):
+            ids = find_other_content(collection, key, session)
+            wanted = place | {id_field(collection): {"$in": ids}}
+            wanted |= self._visible(collection.name, key.entity, key.project)
+            if ids and collection.find_one(wanted, session=session):
+                raise KeyReused
 
     def _add_together(self, scores: Sequence[Score]) -> list[Outcome | ScorelineError]:
         with our_errors():

@@ -14,6 +14,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
+from app.stores.base import SharedKey
 from app.stores.documents import Key, by_project
 from app.stores.mongo.documents import Index
 
@@ -99,6 +100,22 @@ def find_taken(
         for each in source.find(wanted, session=session):
             found[entity, project, each["key"]] = Taken(each["id"], each["body_hash"])
     return found
+
+
+def find_other_content(
+    collection: Documents, key: SharedKey, session: ClientSession | None
+) -> list[str]:
+    """Return the ids of what has keys that begin like a shared one, and another hash."""
+    above, below = key.bounds
+    wanted = {
+        "entity": key.entity,
+        "project": key.project,
+        "kind": _kind(collection, IDEMPOTENCY_KEY),
+        "key": {"$gt": above, "$lt": below},
+        "body_hash": {"$ne": key.body_hash},
+    }
+    found = unique_keys(collection).find(wanted, {"id": 1}, session=session)
+    return [each["id"] for each in found]
 
 
 def find_begun(collection: Documents, taken: Mapping[Key, Taken]) -> dict[Key, Taken]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.errors import TooLarge
+from app.errors import KeyReused, TooLarge
 from app.ids import next_id
-from app.stores.base import DocumentQuery, Fields, Kept, Outcome
+from app.stores.base import DocumentQuery, Fields, Kept, Outcome, SharedKey
 from app.stores.commits import GroupCommit
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -30,7 +30,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
-from app.stores.model import AnyDocument, Document
+from app.stores.model import DOCUMENTS, AnyDocument, Document
 from app.stores.sqlite.connections import seconds_until
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.files import LOCK_SECONDS
@@ -225,6 +225,18 @@ def _id_maker(connection: sqlite3.Connection, documents: Sequence[Document]) -> 
 def _most_characters(connection: sqlite3.Connection) -> int:
     # A character has at most 4 bytes, and SQLite counts some more bytes than the texts have.
     return connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) // 4 - 1_000
+
+
+def check_not_reused(connection: sqlite3.Connection, key: SharedKey) -> None:
+    """Raise KeyReused if a key was used with another hash, for what is stored and visible."""
+    values = (key.entity, key.project, *key.bounds, key.body_hash)
+    for table in ("scores", *(kind.collection for kind in DOCUMENTS)):
+        statement = (
+            f"SELECT 1 FROM {table} WHERE entity = ? AND project = ? AND idempotency_key > ? "
+            f"AND idempotency_key < ? AND body_hash <> ? AND {visible(table)} LIMIT 1"
+        )
+        if connection.execute(statement, values).fetchone():
+            raise KeyReused
 
 
 def _find_taken(

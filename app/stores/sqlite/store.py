@@ -31,6 +31,7 @@ from app.stores.base import (
     Kept,
     Outcome,
     ScoreQuery,
+    SharedKey,
 )
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
@@ -38,7 +39,13 @@ from app.stores.documents import sources_are_known, with_score_ids
 from app.stores.model import Document, Score
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors, seconds_until
-from app.stores.sqlite.documents import SqliteDocuments, add_new, read_stored, upsert
+from app.stores.sqlite.documents import (
+    SqliteDocuments,
+    add_new,
+    check_not_reused,
+    read_stored,
+    upsert,
+)
 from app.stores.sqlite.files import LOCK_SECONDS, make_database, make_private
 from app.stores.sqlite.highest_ids import highest_id, note_highest_id
 from app.stores.sqlite.keys import SqliteKeys
@@ -123,10 +130,15 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             return add_missing(connection, rows, self._clock, partial=partial)
 
     def add_accepted(
-        self, groups: Sequence[Sequence[Document]], scores: Sequence[Score]
+        self,
+        groups: Sequence[Sequence[Document]],
+        scores: Sequence[Score],
+        shared_key: SharedKey | None = None,
     ) -> tuple[list[list[Outcome]], list[Outcome]]:
         rows = [new_row(score) for score in scores]
         with self._db().transaction() as connection:
+            if shared_key:
+                check_not_reused(connection, shared_key)
             added = [add_new(connection, documents, partial=True) for documents in groups]
             return added, add_missing(connection, rows, self._clock, partial=True)
 
