@@ -26,6 +26,8 @@ ROUNDS = 4
 CLIENTS = 4
 SIZE = 200
 """The number of scores in a batch."""
+IMPORTED = 20
+"""The number of scores in an import; each has two unique keys, and MongoDB stores those too."""
 
 Send = Callable[[Service, str], Answer]
 """A function that sends the batch with a name."""
@@ -101,7 +103,7 @@ class Imports:
             named = {"score_id": made} if kind == "score" else {}
             return {"kind": kind, "evaluation_run_id": name, "created_at": at, **named, **fields}
 
-        scores = [line("score", prediction_id=name, scorer="s", value=n) for n in range(SIZE)]
+        scores = [line("score", prediction_id=name, scorer="s", value=n) for n in range(IMPORTED)]
         run = line("evaluation_run", evaluation="e", model="m")
         prediction = line("prediction", prediction_id=name, model="m", inputs={}, output=1)
         return b"\n".join(json.dumps(each).encode() for each in (*scores, prediction, run))
@@ -154,7 +156,7 @@ def test_kill_9_under_imports_splits_none_and_a_retry_doubles_none(
     tmp_path: Path, request: pytest.FixtureRequest, engine: str
 ) -> None:
     store = request.getfixturevalue("mongodb_uri") if engine == "mongodb" else ""
-    imports, size = Imports(), SIZE + 2
+    imports, size = Imports(), IMPORTED + 2
     with running(tmp_path, store) as service:
         acknowledged = kill_under(service, imports.send)
         found = exported(service)
