@@ -148,7 +148,7 @@ def test_an_empty_project_lists_as_nothing(
 def test_a_long_list_arrives_whole_and_in_order(
     any_service: Service, connect: Connect, project: str
 ) -> None:
-    values = [{"n": number, "why": "ü\u2028" * (number % 700)} for number in range(2_000)]
+    values = [{"n": number, "why": "ü\u2028" * number} for number in range(400)]
     scores = [{**SCORE, "value": value} for value in values]
     sent = any_service.post(f"/v2/{project}/scores/batch", {"scores": scores}).json["score_ids"]
     found = listed(connect(any_service), project)
@@ -158,13 +158,13 @@ def test_a_long_list_arrives_whole_and_in_order(
 def test_a_list_may_be_left_in_the_middle(
     any_service: Service, connect: Connect, project: str
 ) -> None:
-    scores = [{**SCORE, "value": "x" * 1_000}] * 2_000
+    scores = [{**SCORE, "value": "x" * 10_000}] * 200
     any_service.post(f"/v2/{project}/scores/batch", {"scores": scores})
     server = connect(any_service)
     lines = server.score_list({"project_id": project})
     first = next(lines)
     lines.close()
-    assert read(server, project, first.score_id).value == "x" * 1_000
+    assert read(server, project, first.score_id).value == "x" * 10_000
 
 
 def test_a_delete_counts_what_was_there(
