@@ -161,7 +161,7 @@ def test_a_pending_deletion_is_hidden_and_finished_in_the_background(
         "Scoreline-Cursor"
     ]
     score = {"prediction_id": "p", "scorer": "s", "value": 1, "evaluation_run_id": RUN}
-    batch = {"scores": [score] * 1_200}
+    batch = {"scores": [score] * 20}
     assert any_service.post(f"/v2/acme/{project}/scores/batch", batch).status == 200
     store.begin_deletions("acme", project, [RUN], "key")
     new = add(any_service, project, evaluation_run_id=RUN)
@@ -173,7 +173,7 @@ def test_a_pending_deletion_is_hidden_and_finished_in_the_background(
     summary = any_service.send("GET", f"{path}/summary?evaluation_run_id={quote(RUN)}").json
     assert [group["attempted"] for group in summary["groups"]] == [1]
     (found,) = finished(any_service, project)
-    assert (found["num_scores"], found["num_cleared"]) == (1_203, 1_206)
+    assert (found["num_scores"], found["num_cleared"]) == (23, 26)
     assert [each["score_id"] for each in listed(any_service, project)] == [new]
 
 

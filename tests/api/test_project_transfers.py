@@ -116,14 +116,14 @@ def test_an_export_is_imported_into_an_empty_store_byte_for_byte(
     ]
 
 
-def test_an_export_is_imported_into_another_project(service: Service, project: str) -> None:
-    fill(service, project)
-    text, other = export(service, project), f"{project}-copy"
-    assert counts(send(service, other, text)) == (17, 0, 0)
+def test_an_export_is_imported_into_another_project(any_service: Service, project: str) -> None:
+    fill(any_service, project)
+    text, other = export(any_service, project), f"{project}-copy"
+    assert counts(send(any_service, other, text)) == (17, 0, 0)
     for path in ("evaluation_runs", "predictions", "scores"):
-        ours, theirs = (service.send("GET", f"{each}/{path}") for each in (project, other))
+        ours, theirs = (any_service.send("GET", f"{each}/{path}") for each in (project, other))
         assert theirs.body == ours.body
-    assert counts(send(service, other, text)) == (0, 17, 0)
+    assert counts(send(any_service, other, text)) == (0, 17, 0)
 
 
 def test_lines_are_stored_in_any_order(any_service: Service, project: str) -> None:
