@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.processes import ROOT, Service, command, running
+from tests.api.test_auth import create as create_key
+from tests.processes import ROOT, Service, running
 
 SCORE = {"prediction_id": "p", "scorer": "s", "value": 1}
 PATH = "/v2/a/b/scores"
@@ -149,7 +149,7 @@ def test_replayed_scores_are_counted_apart_from_created_ones(own_service: Servic
 
 
 def test_refused_requests_are_counted_by_their_route(own_service: Service) -> None:
-    lonely = create_key(own_service, "create", "a/b")
+    _, lonely = create_key(own_service, "create", "a/b")
 
     def send() -> None:
         own_service.post(PATH, SCORE, key=None)
@@ -279,21 +279,6 @@ def test_the_sizes_of_commits_are_counted(tmp_path: Path) -> None:
     assert counts.of(f"{commits}_bucket", le="1.0") < counts.of(f"{commits}_bucket", le="8.0")
 
 
-def create_key(service: Service, role: str, scope: str) -> str:
-    """Create a key in a service's store."""
-    made = subprocess.run(
-        command("keys", "create", "--name", "k", "--role", role, "--scope", scope),
-        check=True,
-        cwd=service.log.parent,
-        env=service.environ,
-        capture_output=True,
-        text=True,
-    )
-    found = re.search(r"sl_[A-Za-z0-9]{43}", made.stdout)
-    assert found, made
-    return found.group()
-
-
 @pytest.mark.parametrize(
     ("role", "scope", "status"),
     [
@@ -308,7 +293,7 @@ def create_key(service: Service, role: str, scope: str) -> str:
 def test_metrics_need_a_key_that_may_read_everywhere(
     service: Service, role: str, scope: str, status: int
 ) -> None:
-    key = create_key(service, role, scope)
+    _, key = create_key(service, role, scope)
     assert service.send("GET", "/metrics", key=key).status == status
     assert service.send("GET", "/metrics", key=None).status == 401
 

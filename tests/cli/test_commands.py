@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from app.cli.base import UNIX_ONLY
 from app.cli.root import scoreline
@@ -116,24 +117,27 @@ def test_the_help_imports_no_command(tmp_path: Path) -> None:
     assert not modules & {*SERVER, "urllib3"}
 
 
-def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    commands = [
-        *["serve", "doctor", "export", "gate", "import"],
-        *[f"runs {n}" for n in ("list", "show", "rename", "describe", "archive", "unarchive")],
-        *["projects list", "scorers list"],
-        *[f"scores {name}" for name in ("add", "list", "follow", "get", "delete")],
-        *[f"store {name}" for name in ("backup", "restore", "copy")],
-    ]
-    for name in commands:
-        shown = subprocess.run(
-            command(*name.split(), "--help"),
-            check=True,
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
-        assert "Example: " in shown.stdout, name
-        assert f"scoreline {name}" in " ".join(shown.stdout.split()), name
+def commands(command: click.Command, *names: str) -> Iterator[tuple[click.Command, list[str]]]:
+    """Return a command and all below it, each with its names."""
+    yield command, list(names)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below, name
+            yield from commands(below, *names, name)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for command_, names in commands(scoreline):
+        shown = CliRunner().invoke(scoreline, [*names, "--help"], prog_name="scoreline")
+        assert shown.exit_code == 0, names
+        assert shown.output.startswith("Usage: scoreline"), names
+        for line in shown.output.partition("Commands:")[2].splitlines():
+            assert not line.startswith("  ") or len(line.split(maxsplit=1)) == 2, line
+        if not isinstance(command_, click.Group) and names[0] != "keys":
+            example = " ".join(shown.output.partition("Example: ")[2].split())
+            assert " ".join(["scoreline", *names]) in example, names
 
 
 @pytest.mark.parametrize(
@@ -333,7 +337,7 @@ def test_a_closed_output_prints_no_error(service: Service, project: str) -> None
             assert (process.wait(timeout=60), process.stderr.read()) == (141, b"")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="the machine has no /dev/full")
 def test_a_full_disk_is_reported_in_one_line(service: Service, project: str) -> None:
     service.post(path_of(project), SCORE)
     for name in (("scores", "list"), ("scores", "list", "--json"), ("export",), ("--help",)):

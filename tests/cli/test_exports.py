@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.exports import parquet
+from tests.cli.commands import run_command
 from tests.cli.people import on_a_terminal
 from tests.cli.test_scores import path_of
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
@@ -22,17 +23,15 @@ SCORE: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": 1}
 
 
 def run(
-    service: Service, *arguments: str, text: bool = True, **settings: str
+    service: Service,
+    *arguments: str,
+    stdin: str | None = None,
+    text: bool = True,
+    **settings: str,
 ) -> subprocess.CompletedProcess[Any]:
     given = {"SCORELINE_KEY": service.key, "SCORELINE_URL": service.url, **settings}
-    return subprocess.run(
-        command(*arguments),
-        check=False,
-        cwd=service.log.parent,
-        env=environment(**given),
-        capture_output=True,
-        text=text,
-        timeout=60,
+    return run_command(
+        *arguments, cwd=service.log.parent, env=environment(**given), stdin=stdin, text=text
     )
 
 

@@ -21,6 +21,7 @@ from app.cli.scores import FIELDS, KEY
 from app.cli.transfers import OWN_FIELDS
 from app.schemas.scores import ScoreBatchLine
 from app.schemas.transfers import ScoreImportLine
+from tests.cli.test_exports import run as run_any
 from tests.cli.test_scores import SCORE, path_of, run, stored, write_lines
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment, free_port
@@ -209,15 +210,7 @@ def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
     file = tmp_path / "scores.json"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     arguments = [command_] if command_ == "import" else ["scores", "add"]
-    given = environment(SCORELINE_KEY=service.key, SCORELINE_URL=service.url)
-    ended = subprocess.run(
-        command(*arguments, "--project", project, "--file", str(file)),
-        check=False,
-        env=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ended = run_any(service, *arguments, "--project", project, "--file", str(file))
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     names = "score_id or kind" if command_ == "import" else "prediction_id or scorer"
     assert f"{file} is {message.format(file=file, names=names)}" in ended.stderr

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.processes import ADMIN_KEY, Service
+from tests.cli.commands import run_command
+from tests.processes import ADMIN_KEY, Service, command, environment
 
 PROJECT = "acme/gates"
 GATE = ("--project", PROJECT, "--scorer", "s")
@@ -33,22 +31,10 @@ def filled(service: Service) -> Service:
 
 
 def run(
-    service: Service,
-    arguments: Sequence[str],
-    key: str = ADMIN_KEY,
-    stdout: int | BinaryIO = subprocess.PIPE,
+    service: Service, arguments: Sequence[str], key: str = ADMIN_KEY
 ) -> subprocess.CompletedProcess[str]:
-    url = f"http://127.0.0.1:{service.port}"
-    environ = {**os.environ, "SCORELINE_URL": url, "SCORELINE_KEY": key}
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", "gate", *arguments],
-        env=environ,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=key)
+    return run_command("gate", *arguments, cwd=service.log.parent, env=env)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +143,7 @@ def test_a_response_of_another_program_exits_with_code_2(
 
     file = tmp_path / "gate.xml"
     with HTTPServer(("127.0.0.1", 0), Portal) as portal:
-        threading.Thread(target=portal.serve_forever).start()
+        threading.Thread(target=portal.serve_forever, args=(0.01,)).start()
         url = f"http://127.0.0.1:{portal.server_port}"
         arguments = ["--run", "next", "--min", "0.5", "--url", url, "--junit", str(file)]
         done = run(filled, [*GATE, *arguments])
@@ -167,11 +153,16 @@ def test_a_response_of_another_program_exits_with_code_2(
     assert ET.parse(file).getroot()[0][0][0].tag == "error"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="the machine has no /dev/full")
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_output_that_cannot_be_written_exits_with_code_2(filled: Service, more: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = run(filled, [*GATE, "--run", "next", "--min", "0.5", *more], stdout=full)
+        done = subprocess.run(
+            command("gate", *GATE, "--run", "next", "--min", "0.5", *more),
+            env=environment(SCORELINE_URL=filled.url, SCORELINE_KEY=filled.key),
+            stdout=full,
+            check=False,
+        )
     assert done.returncode == 2
 
 

@@ -36,7 +36,7 @@ def test_an_export_is_imported_into_another_service(
     lines = fill(service, project, [None, True, 1.0, 10**300, {"a.b": ["é", "\ud800"]}])
     file = tmp_path / "scores.jsonl"
     file.write_bytes(lines)
-    with running(tmp_path) as other:
+    with running(tmp_path, WEB_CONCURRENCY="1") as other:
         arguments = ("import", "--project", project, "--file", str(file))
         first = run(other, *arguments)
         assert (first.returncode, first.stdout) == (0, "")

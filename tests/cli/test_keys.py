@@ -15,42 +15,12 @@ import pytest
 from app.schemas.keys import KeyReadRes
 from app.services.keys import create_key
 from app.stores import open_store
-from tests.processes import command, environment, running
+from tests.cli.commands import run_command
+from tests.processes import environment, running
 
 
 def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environ = environment(**settings)
-    return subprocess.run(
-        command(*arguments),
-        check=False,
-        cwd=directory,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-
-
-@pytest.mark.parametrize(
-    "command_",
-    [
-        (),
-        ("serve",),
-        ("doctor",),
-        ("keys",),
-        ("keys", "create"),
-        ("store",),
-        ("store", "backup"),
-        ("store", "restore"),
-        ("store", "copy"),
-    ],
-)
-def test_help_explains_every_command(tmp_path: Path, command_: tuple[str, ...]) -> None:
-    shown = run(tmp_path, *command_, "--help")
-    assert shown.returncode == 0
-    assert shown.stdout.startswith("Usage: scoreline")
-    for line in shown.stdout.partition("Commands:")[2].splitlines():
-        assert line == "" or not line.startswith("  ") or len(line.split(maxsplit=1)) == 2, line
+    return run_command(*arguments, cwd=directory, env=environment(**settings))
 
 
 def test_a_created_key_is_printed_once_alone_on_stdout(tmp_path: Path) -> None:
@@ -246,6 +216,6 @@ def test_a_held_lock_stops_writes_in_seconds_and_reads_not_at_all(tmp_path: Path
     with (tmp_path / "var" / "scoreline.db.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert len(listed(tmp_path)) == 1
-        refused = run(tmp_path, *CREATE)  # `run` ends after 30 seconds.
+        refused = run(tmp_path, *CREATE)
         assert (refused.returncode, refused.stdout) == (3, "")
         assert "another program holds" in refused.stderr

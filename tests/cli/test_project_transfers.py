@@ -25,7 +25,7 @@ def test_a_project_is_moved_to_another_service(
     file = tmp_path / "project.jsonl"
     written = run(service, "export", "--project", project, "--all", "--out", str(file))
     assert (written.returncode, written.stderr, file.read_bytes()) == (0, "", text)
-    with running(tmp_path) as other:
+    with running(tmp_path, WEB_CONCURRENCY="1") as other:
         arguments = ("import", "--project", project, "--file", str(file), "--batch-size", "5")
         first = run(other, *arguments)
         assert (first.returncode, first.stderr) == (0, "new 17, already there 0, refused 0\n")

@@ -16,7 +16,8 @@ from app.ids import first_id_at
 from app.stores.base import DocumentQuery, ScoreQuery
 from app.stores.model import EvaluationRun
 from app.stores.sqlite.store import SqliteStore
-from tests.processes import command, environment
+from tests.cli.commands import run_command
+from tests.processes import environment
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run
 
@@ -74,15 +75,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def prune(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = environment(SCORELINE_STORE=f"sqlite:///{tmp_path}/scoreline.db")
-    return subprocess.run(
-        command("store", "prune", *arguments),
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return run_command("store", "prune", *arguments, cwd=tmp_path, env=environ)
 
 
 def counts(tmp_path: Path, *arguments: str) -> dict[str, Any]:

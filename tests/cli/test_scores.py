@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.cli.commands import run_command
 from tests.cli.people import killed_once_there_is, on_a_terminal
-from tests.processes import Service, command, environment, free_port, running
+from tests.processes import Service, environment, free_port, running
 
 SCORE: dict[str, Any] = {"prediction_id": "p", "scorer": "s", "value": 1}
 _projects = iter(range(10**9))
@@ -28,15 +29,8 @@ def run(
     service: Service, *arguments: str, stdin: str | None = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     given = {"SCORELINE_KEY": service.key, "SCORELINE_URL": service.url, **settings}
-    return subprocess.run(
-        command("scores", *arguments),
-        check=False,
-        cwd=service.log.parent,
-        env=environment(**given),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    return run_command(
+        "scores", *arguments, cwd=service.log.parent, env=environment(**given), stdin=stdin
     )
 
 

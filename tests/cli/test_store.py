@@ -19,6 +19,7 @@ import pytest
 
 from app.stores import open_store
 from app.stores.model import Score
+from tests.cli.commands import run_command
 from tests.faults.load import Load, count
 from tests.processes import ADMIN_KEY, ROOT, command, environment, running
 from tests.stores.test_contract import a_score, all_scores
@@ -26,16 +27,7 @@ from tests.stores.test_documents import a_prediction, a_run
 
 
 def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, which may take long on a busy machine."""
-    return subprocess.run(
-        command(*arguments),
-        check=False,
-        cwd=directory,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    return run_command(*arguments, cwd=directory, env=environment(**settings))
 
 
 def scan(url: str) -> list[Score]:
