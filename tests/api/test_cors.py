@@ -25,7 +25,9 @@ OTHERS = [
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run a service that allows pages of two origins."""
     origins = f"{NAMED},http://localhost:5173"
-    with running(tmp_path_factory.mktemp("cors"), SCORELINE_CORS_ORIGINS=origins) as started:
+    with running(
+        tmp_path_factory.mktemp("cors"), SCORELINE_CORS_ORIGINS=origins, WEB_CONCURRENCY="1"
+    ) as started:
         yield started
 
 

@@ -25,7 +25,7 @@ def test_the_page_needs_no_key_and_loads_only_from_its_own_origin(service: Servi
 
 
 def test_every_file_of_the_page_is_served_under_any_prefix(tmp_path: Path) -> None:
-    with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
+    with running(tmp_path, WEB_CONCURRENCY="1", SCORELINE_URL_PREFIX="/traces") as service:
         page = service.send("GET", "/traces/docs", key=None).body.decode()
         files = re.findall(r'(?:src|href)="([^"]+)"', page)
         assert len(files) == 4

@@ -398,7 +398,7 @@ def test_every_change_is_in_the_audit_log_whatever_the_level(quiet: Service) -> 
 
 
 def test_the_routes_are_documented_and_below_the_prefix(tmp_path: Path) -> None:
-    with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
+    with running(tmp_path, WEB_CONCURRENCY="1", SCORELINE_URL_PREFIX="/traces") as service:
         document = service.send("GET", "/traces/openapi.json").json
         assert service.send("GET", f"/traces{KEYS}").json == {"keys": []}
         assert service.send("GET", KEYS).status == 404

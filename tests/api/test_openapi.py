@@ -153,7 +153,7 @@ def test_no_documented_text_is_empty(service: Service) -> None:
 
 
 def test_the_prefix_is_in_servers_and_not_in_paths(tmp_path: Path) -> None:
-    with running(tmp_path, SCORELINE_URL_PREFIX="/traces") as service:
+    with running(tmp_path, WEB_CONCURRENCY="1", SCORELINE_URL_PREFIX="/traces") as service:
         document = service.send("GET", "/traces/openapi.json").json
     assert document["servers"] == [{"url": "/traces"}]
     assert SCORES in document["paths"]

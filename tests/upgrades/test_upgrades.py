@@ -47,7 +47,7 @@ def test_a_store_of_every_schema_version_is_served_unchanged_and_accepts_scores(
     shutil.copyfile(HERE / f"schema-{version}.db", database)
     listed = (HERE / f"schema-{version}.jsonl").read_bytes()
     key = (HERE / f"schema-{version}.key").read_text().strip()
-    with running(tmp_path, SCORELINE_ADMIN_KEY="") as service:
+    with running(tmp_path, WEB_CONCURRENCY="1", SCORELINE_ADMIN_KEY="") as service:
         assert service.send("GET", SCORES, key=key).body == listed
         if version >= WITH_DOCUMENTS:
             documents = (HERE / f"schema-{version}.documents.jsonl").read_bytes()
