@@ -6,8 +6,9 @@ FUZZ_SECONDS ?= 60
 INPUTS = setup.cfg pyproject.toml Makefile
 # pip shows its progress, because the first install takes minutes on a slow network.
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
-# The tests of a module share services, so they run in one process.
-PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# The tests of a module share services, so they run in one process. Many wait for services and disks,
+# so four processes are of use to two processors too.
+PARALLEL = --numprocesses=4 --dist=loadfile
 COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock"
 
