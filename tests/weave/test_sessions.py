@@ -1,0 +1,61 @@
+"""What the SDK asks for when a program begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.services.keys import create_key
+from tests.processes import ADMIN_KEY
+
+PROJECT = "query Project($name: String!, $entityName: String!) { project(name: $name) { name } }"
+VIEWER = "query DefaultEntity { viewer { username defaultEntity { name } } }"
+
+
+def ask(app: Flask, query: str, variables: dict[str, str] | None = None, key: str = "") -> Any:
+    sent = {"query": query, "variables": variables}
+    headers = {"Authorization": f"Bearer {key or ADMIN_KEY}"}
+    answer = app.test_client().post("/graphql", json=sent, headers=headers)
+    assert answer.status_code == 200
+    return answer.get_json()["data"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/traces"])
+def test_the_sdk_learns_the_versions_it_may_have(app: Flask, prefix: str) -> None:
+    answer = app.test_client().get(
+        f"{prefix}/server_info", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+    )
+    assert answer.get_json() == {
+        "min_required_weave_python_version": "0.0.1",
+        "trace_server_version": None,
+    }
+
+
+def test_every_project_is_there(app: Flask) -> None:
+    assert ask(app, PROJECT, {"name": "new", "entityName": "acme"}) == {"project": {"name": "new"}}
+
+
+@pytest.mark.parametrize(
+    ("scope", "entity"), [("*", "default"), ("acme/*", "acme"), ("acme/demo", "acme")]
+)
+def test_a_program_without_an_entity_gets_the_one_of_its_key(
+    app: Flask, scope: str, entity: str
+) -> None:
+    store = app.extensions["scoreline"].store
+    _, secret = create_key(store, name="ci", role="create", scope=scope, owner="olga")
+    viewer = ask(app, VIEWER, key=secret)["viewer"]
+    assert viewer == {"username": "olga", "defaultEntity": {"name": entity}}
+
+
+def test_the_links_that_the_sdk_prints_lead_to_the_run(app: Flask) -> None:
+    client, headers = app.test_client(), {"Authorization": f"Bearer {ADMIN_KEY}"}
+    start = {"project_id": "acme/demo", "id": "r1", "trace_id": "t", "inputs": {}}
+    start["op_name"] = "weave:///acme/demo/op/Evaluation.evaluate:d"
+    sent = client.post("/v2/acme/demo/call/start", json={"start": start}, headers=headers)
+    assert sent.get_json() == {"id": "r1", "trace_id": "t"}
+    page = client.get("/acme/demo/r/call/r1", headers=headers, follow_redirects=True)
+    assert page.get_json()["status"] == "running"
+    runs = client.get("/acme/demo/weave", headers=headers, follow_redirects=True)
+    assert runs.get_json(force=True)["evaluation_run_id"] == "r1"
