@@ -16,6 +16,7 @@ from app.errors import Unreadable
 from app.stores.weave import Call, Feedback
 from app.weave import intake
 from app.weave.contents import Place
+from app.weave.facts import is_of_evaluation
 from app.weave.projection import project
 
 blueprint = Blueprint("Weave calls", __name__)
@@ -36,7 +37,8 @@ def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
     """Store calls, then what they say of runs, predictions and scores."""
     store = state().store
     stored = intake.add_calls(store, calls, may_change=may_change())
-    project(store, place, intake.touched(stored))
+    outside = [call.id for call in stored if call.start_json and not is_of_evaluation(call)]
+    project(store, place, intake.touched(stored), outside)
     return stored
 
 

@@ -100,6 +100,11 @@ def op_of(call: Call) -> str:
     return unquote(match[1]) if match else call.op_name or ""
 
 
+def is_of_evaluation(call: Call) -> bool:
+    """Return whether a call evaluates, or predicts and scores."""
+    return op_of(call) == EVALUATE or op_of(call) in PREDICT_AND_SCORE
+
+
 @dataclass(frozen=True)
 class ScoreFacts:
     """A score as a source says it: a value, or an error with a null value."""

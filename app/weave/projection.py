@@ -43,12 +43,16 @@ ATTEMPTS = 20
 """How often a projection is computed again because others have changed a source meanwhile."""
 
 
-def project(store: Store, place: Place, call_ids: Iterable[str]) -> None:
+def project(
+    store: Store, place: Place, call_ids: Iterable[str], arrived: Sequence[str] = ()
+) -> None:
     """Store what calls and their feedback say of runs, predictions and scores.
 
-    Raises StoreUnavailable.
+    Feedback on the children of calls that have `arrived` may have waited for these. Raises
+    StoreUnavailable.
     """
-    wanted = sorted(set(call_ids))
+    children = _read(store, place, Call, "parent_id", arrived)
+    wanted = sorted({*call_ids, *(child.id for child in children)})
     for first in range(0, len(wanted), PART):
         _project_part(store, place, wanted[first : first + PART])
 
@@ -266,16 +270,17 @@ def _store_loose(store: Store, place: Place, calls: Sequence[Call]) -> bool:
     A call whose parent has not arrived may be part of an evaluation, so its feedback waits.
     """
     parents = [call.parent_id for call in calls if call.parent_id]
-    known = {
-        each.id: op_of(each)
+    started = {
+        each.id
         for each in store.find_documents(Call, place.entity, place.project, parents)
+        if each.start_json and op_of(each) not in PREDICT_AND_SCORE
     }
-    outside = set(known.values()) - PREDICT_AND_SCORE
     loose = [
         call.id
         for call in calls
-        if op_of(call) not in PREDICT_AND_SCORE
-        and (call.parent_id is None or known.get(call.parent_id) in outside)
+        if call.start_json
+        and op_of(call) not in PREDICT_AND_SCORE
+        and (call.parent_id is None or call.parent_id in started)
     ]
     wanted: list[Wanted] = []
     for feedback in _read(store, place, Feedback, "call_id", loose):
