@@ -16,7 +16,7 @@ AFTER_ALL = "~"
 """A text that sorts after every id."""
 
 _UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_MAXMILLISECONDS = 2**48 - 1
+_MAX_MILLISECONDS = 2**48 - 1
 """The time in a UUIDv7 has 48 bits."""
 
 _LAST_MILLISECOND = 253_402_300_799_999
@@ -47,7 +47,7 @@ def next_id(floor: str | None) -> str:
     count = (number >> 80 << 74) | (number >> 64 & 0xFFF) << 62 | number & (1 << 62) - 1
     count += 1
     milliseconds, high, low = count >> 74, count >> 62 & 0xFFF, count & (1 << 62) - 1
-    if milliseconds > _MAXMILLISECONDS:
+    if milliseconds > _MAX_MILLISECONDS:
         raise OverflowError("no id is left")
     return str(UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low))
 
@@ -101,7 +101,7 @@ def _id_at(moment: datetime, filling: str) -> str:
     elapsed = moment - EPOCH
     # Round whole numbers up or down; floats would lose the microseconds of distant years.
     milliseconds = -(-elapsed // MILLISECOND) if filling == "0" else elapsed // MILLISECOND
-    digits = f"{min(max(milliseconds, 0), _MAXMILLISECONDS):012x}"
+    digits = f"{min(max(milliseconds, 0), _MAX_MILLISECONDS):012x}"
     rest = filling * 4
     return f"{digits[:8]}-{digits[8:]}-{rest}-{rest}-{filling * 12}"
 

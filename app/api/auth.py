@@ -12,7 +12,7 @@ from flask_httpauth import HTTPBasicAuth, HTTPTokenAuth
 from app.api.contract import contract_of
 from app.api.limits import limit, limit_failures
 from app.api.state import state
-from app.errors import NotAuthenticated
+from app.errors import InvalidParameter, NotAuthenticated
 from app.services.permissions import check_everywhere, check_project, check_role
 from app.stores.model import ApiKey
 
@@ -131,8 +131,14 @@ def allow_in_body(action: str, *, limited: bool = True) -> Callable[[View], View
 
 
 def permitted_project(project_id: str) -> tuple[str, str]:
-    """Return entity and project of a `project_id` that the caller may use. Raises Forbidden."""
+    """Return entity and project of a `project_id` that the caller may use.
+
+    Raises Forbidden and InvalidParameter.
+    """
     entity, _, project = project_id.partition("/")
+    if not entity or not project or "/" in project:
+        message = "this is not the name of an entity and a project, such as acme/demo"
+        raise InvalidParameter("project_id", project_id, message, place="body")
     check_project(caller(), g.action, entity, project)
     return entity, project
 

@@ -95,7 +95,8 @@ def update_table(
             else:
                 digests.pop(update["pop"]["index"])
         except (KeyError, TypeError, IndexError):
-            raise InvalidParameter("updates", update, "this is no update of the table") from None
+            message = "this is no update of the table"
+            raise InvalidParameter("updates", update, message, place="body") from None
     new_digests = [row_digest(row) for row in new]
     texts = dict(zip(new_digests, map(jsontext.write, new), strict=True))
     _add_contents(store, place, "row", texts)

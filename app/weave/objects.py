@@ -85,6 +85,7 @@ def file_create() -> Response:
     """Create a file, which is sent as multipart/form-data."""
     project_id, file = request.form.get("project_id"), request.files.get("file")
     if project_id is None or file is None:
-        raise InvalidParameter("file", None, "send project_id and file as multipart/form-data")
+        message = "send project_id and file as multipart/form-data"
+        raise InvalidParameter("file", None, message, place="body")
     place = place_of(project_id)
     return json_response({"digest": contents.add_file(state().store, place, file.read())})

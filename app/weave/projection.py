@@ -60,7 +60,7 @@ def project(
 def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
     calls = list(store.find_documents(Call, place.entity, place.project, call_ids))
     runs = [_run(place, CallFacts(call)) for call in calls if op_of(call) == EVALUATE]
-    store.upsert_documents(runs, _replace)
+    store.upsert_documents(runs, _replace_run)
     predictions = [call for call in calls if op_of(call) in PREDICT_AND_SCORE]
     for _ in range(ATTEMPTS):
         facts = _read_facts(store, place, predictions)
@@ -103,6 +103,20 @@ def _replace(stored: AnyDocument, sent: AnyDocument) -> AnyDocument:
     if stored.body_hash == sent.body_hash:
         return stored
     return replace(sent, sort_id=stored.sort_id)
+
+
+def _replace_run(stored: EvaluationRun, sent: EvaluationRun) -> EvaluationRun:
+    """Return what was sent in place of a stored run, except for what `change_run` changes."""
+    if stored.body_hash == sent.body_hash:
+        return stored
+    return replace(
+        sent,
+        sort_id=stored.sort_id,
+        name=stored.name or sent.name,
+        description=stored.description,
+        attributes_json=stored.attributes_json or sent.attributes_json,
+        archived_at=stored.archived_at,
+    )
 
 
 def _hashed(document: AnyDocument) -> AnyDocument:

@@ -12,7 +12,8 @@ import pytest
 
 from app.services.scores import NO_RETRY, new_score
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
-from app.stores.model import Document, Score
+from app.stores.model import Document, EvaluationRun, Score
+from app.stores.sqlite.store import SqliteStore
 from app.stores.weave import (
     SENT_DOCUMENTS,
     Call,
@@ -88,6 +89,22 @@ def test_a_call_is_added_and_then_merged(store: Store) -> None:
     (second,) = store.upsert_documents([a_call("c", start_json="1")], fill)
     assert second == replace(first, start_json="1", body_hash="1 2")
     assert store.find_document(Call, "acme", "demo", "c") == second
+
+
+def test_a_change_between_reading_and_merging_is_kept(store: Store) -> None:
+    run = EvaluationRun(**COMMON, id="r", evaluation="e", model="m", started_at=NOW, name="old")
+    store.upsert_documents([run], lambda _stored, sent: sent)
+    if isinstance(store, SqliteStore):
+        pytest.skip("SQLite reads and merges in one transaction")
+
+    def merge(stored: EvaluationRun, sent: EvaluationRun) -> EvaluationRun:
+        store.change_document(EvaluationRun, "acme", "demo", "r", name="new", description="d")
+        return replace(sent, sort_id=stored.sort_id, name=stored.name)
+
+    store.upsert_documents([replace(run, body_hash="1" * 64, status="completed")], merge)
+    found = store.find_document(EvaluationRun, "acme", "demo", "r")
+    assert found
+    assert (found.status, found.name, found.description) == ("completed", "new", "d")
 
 
 def test_the_same_call_twice_in_one_write_is_merged_in_order(store: Store) -> None:

@@ -118,6 +118,23 @@ def test_a_repeated_request_changes_nothing(any_service: Service, project: str) 
     assert scores_of(any_service, project) == before
 
 
+def test_a_run_that_is_named_and_archived_while_it_runs_stays_so(
+    any_service: Service, project: str
+) -> None:
+    op = f"weave:///acme/{project}/op/Evaluation.evaluate:d"
+    of_run = {"id": "r", "project_id": f"acme/{project}"}
+    start = {**of_run, "op_name": op, "display_name": "brave-lion", "attributes": {"a": 1}}
+    send(any_service, f"/v2/acme/{project}/call/start", {"start": start})
+    changes = {"name": "Mine", "description": "d", "attributes": {"b": 2}, "archived": True}
+    path = f"/v1/acme/{project}/runs?run=r"
+    assert any_service.send("PATCH", path, json.dumps(changes).encode()).status == 200
+    end = {**of_run, "ended_at": "2026-01-02T00:00:00Z", "output": {"x": 1}}
+    send(any_service, f"/v2/acme/{project}/call/end", {"end": end})
+    run = json.loads(any_service.send("GET", path).body)
+    assert run["status"] == "completed"
+    assert {name: run[name] for name in changes} == changes
+
+
 def test_requests_at_the_same_moment_end_in_all_scores(any_service: Service, project: str) -> None:
     pieces = list(in_pieces(requests_of("evaluation-0.54.0", project)))
     random.Random(1).shuffle(pieces)

@@ -59,3 +59,12 @@ def test_the_links_that_the_sdk_prints_lead_to_the_run(app: Flask) -> None:
     assert page.get_json()["status"] == "running"
     runs = client.get("/acme/demo/weave", headers=headers, follow_redirects=True)
     assert runs.get_json(force=True)["evaluation_run_id"] == "r1"
+
+
+@pytest.mark.parametrize("project_id", ["acme", "acme/", "/demo", "acme/demo/x"])
+def test_an_object_belongs_to_one_project_of_one_entity(app: Flask, project_id: str) -> None:
+    sent = {"obj": {"project_id": project_id, "object_id": "o", "val": {}}}
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    answer = app.test_client().post("/obj/create", json=sent, headers=headers)
+    assert answer.status_code == 422
+    assert answer.get_json()["detail"][0]["loc"] == ["body", "project_id"]

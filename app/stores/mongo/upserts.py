@@ -130,9 +130,14 @@ def _write(
 
 
 def _change(bson: dict[str, Any], before: Document) -> UpdateOne:
+    """Write only what differs: `change_document` changes other fields and no `body_hash`."""
     named = {name: bson[name] for name in ("entity", "project", "id")}
-    changes: dict[str, Any] = {"$set": {name: bson[name] for name in bson if name != "_id"}}
-    if removed := to_bson(before).keys() - bson.keys():
+    old = to_bson(before)
+    changes: dict[str, Any] = {"$set": {"body_hash": bson["body_hash"]}}
+    changes["$set"] |= {
+        name: value for name, value in bson.items() if name != "_id" and old.get(name) != value
+    }
+    if removed := old.keys() - bson.keys():
         changes["$unset"] = dict.fromkeys(removed, "")
     return UpdateOne({**named, "body_hash": before.body_hash}, changes)
 
