@@ -287,7 +287,7 @@ class _Importing:
         wrong = [(row.position, why) for row in read if (why := self._missing(row))]
         if is_foreign(len(wrong), len(read)):
             position, why = wrong[0]
-            fail(f"{name} is no export of {self._origin.source}: {position}: {why}", 2)
+            fail(f"{name} is not an export of {self._origin.source}: {position}: {why}", 2)
 
     def _missing(self, row: Row) -> str | None:
         """Return what the row lacks that every row of this kind of export has, or None."""

@@ -63,7 +63,7 @@ class DeletionRes(Shape):
 
     deletion_id = Text("The id of the deletion.", required=True)
     evaluation_run_id = Text("The run that was deleted.", required=True)
-    requested_at = UtcText("Since when the run is hidden, in UTC.", required=True)
+    requested_at = UtcText("When the run was hidden, in UTC.", required=True)
     requested_by = Text("The key_id of the API key that deleted it.", required=True)
     state = Text(
         "`pending` until everything is removed.",

@@ -104,7 +104,7 @@ class EvalResultsFilter(Strict):
 class EvalResultsSort(Strict):
     """A field to sort rows by."""
 
-    field = Text("`scores.NAME`, `inputs.PATH` or `outputs.PATH`.", required=True)
+    field = Text("`scores.NAME`, `inputs.PATH`, `outputs.PATH` or `row_digest`.", required=True)
     direction = Choice("Ascending or descending.", ("asc", "desc"), required=True)
     evaluation_call_id = Text(
         "Only the trials of this evaluation run count.", load_default=None, allow_none=True
@@ -125,7 +125,7 @@ class EvalResultsBody(Shape):
 
     evaluation_call_ids = BoundedList(f"The evaluation runs, at most {MAX_RUNS}.", Text(), MAX_RUNS)
     evaluation_run_ids = BoundedList(
-        "More evaluation runs; the same as the former.", Text(), MAX_RUNS
+        "More evaluation runs, as in `evaluation_call_ids`.", Text(), MAX_RUNS
     )
     require_intersection = _boolean("Only rows that all evaluation runs have.", False)
     include_raw_data_rows = _boolean("Return the inputs of each example.", False)
@@ -239,7 +239,7 @@ class EvalResultsRes(Shape):
     rows = List("The rows, if asked for.", fields.Nested(EvalResultsRow), required=True)
     total_rows = Count("The number of rows before `limit` and `offset`.", required=True)
     summary = fields.Nested(EvalResultsSummary, required=True, allow_none=True)
-    warnings = List("What to know.", Text(), required=True)
+    warnings = List("What may be unexpected in the response.", Text(), required=True)
 
     def dumps(self, obj: Mapping[str, Any], *_: Any, **__: Any) -> str:
         """Return the JSON text of results; what was sent as JSON is not parsed."""

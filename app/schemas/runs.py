@@ -122,7 +122,7 @@ class RunRes(Shape):
     expected = Count(
         "How many predictions the run is expected to have.", required=True, allow_none=True
     )
-    attributes = JsonObject("Anything that was given.", required=True, allow_none=True)
+    attributes = JsonObject("The attributes, as sent.", required=True, allow_none=True)
     archived = Boolean("Whether lists leave it out by default.", required=True)
     wb_user_id = Text("The owner of the API key that created it.", required=True, allow_none=True)
     predictions = Count(

@@ -44,6 +44,9 @@ transaction for a minute (transactionLifetimeLimitSeconds)."""
 CHANGING = {"key_id", "created_at", "revoked_at", "last_used_at"}
 """The fields of an API key that may differ between a store and its copy."""
 
+IDENTITY = {"entity", "project", "id", "sort_id"}
+"""The fields of a document that never change."""
+
 ALL = 2**53
 """A limit that no project reaches."""
 
@@ -133,8 +136,9 @@ def copy_store(
     Only what was there at the beginning is copied, so that the copy ends while the source is
     written to. Nothing is overwritten and ids stay the same, so an interrupted copy can be
     repeated. Only what has changed of a prediction or a run, such as its status, is changed in the
-    target too. With `delete_extra`, what only the target has is deleted. Raises Conflict if
-    anything else differs between the two, and TooLarge if the target cannot store something.
+    target too, and a document that Weave's SDK has replaced. With `delete_extra`, what only the
+    target has is deleted. Raises Conflict if anything else differs between the two, and TooLarge if
+    the target cannot store something.
 
     What a pending deletion of the source covers is not copied; those of the target are finished
     before.
@@ -214,9 +218,22 @@ def _put(target: Store, part: Sequence[Item], *, may_differ: bool = False) -> in
             raise Conflict(
                 f"{_name(item)} cannot be added: another one of the target has its idempotency key"
             )
-        if outcome.kept is Kept.ID_TAKEN:
+        if outcome.kept is Kept.ID_TAKEN and not _is_replaced(target, item):
             raise _differs(item)
     return sum(outcome.kept is Kept.CREATED for outcome in outcomes)
+
+
+def _is_replaced(target: Store, item: Item) -> bool:
+    """Return whether the target has a document as it was before the source replaced it."""
+    if isinstance(item, Score):
+        return False
+    found = target.find_document(type(item), item.entity, item.project, item.id)
+    return found is not None and found.sort_id == item.sort_id and _hash_differs(found, item)
+
+
+def _hash_differs(first: Document, second: Document) -> bool:
+    """Return whether one was replaced: only later calls of Weave's SDK change a `body_hash`."""
+    return first.body_hash != second.body_hash
 
 
 def _retried(write: Callable[[], Result]) -> Result:
@@ -286,7 +303,7 @@ def _pairs(
 
 
 def _order(item: Item) -> Any:
-    """Return by what both sides are sorted, see `_read`."""
+    """Return the key by which both sides are sorted (see `_read`)."""
     return _place(item) if isinstance(item, Score) else item.sort_id
 
 
@@ -298,7 +315,10 @@ def _change(target: Store, ours: Item, theirs: Item) -> bool:
     """Update a document as in the source; return False if the target no longer has it."""
     if isinstance(ours, Score) or isinstance(theirs, Score):
         raise _differs(ours)
-    changes = {name: getattr(ours, name) for name in ours.changing}
+    changing: Iterable[str] = ours.changing
+    if _hash_differs(ours, theirs):
+        changing = {each.name for each in fields(ours)} - IDENTITY
+    changes = {name: getattr(ours, name) for name in changing}
     if replace(theirs, **changes) != ours:
         raise _differs(ours)
     place = (ours.entity, ours.project, ours.id)

@@ -50,7 +50,7 @@ def projects_of(store: Store) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Retention:
-    """What may be deleted of a store: what is older than `moment`.
+    """Counts and deletes what is older than `moment` in a store.
 
     A run is as old as its last activity: the newest of it, its predictions and scores, by the times
     in their ids, and its end. Predictions and scores of no run go by their own times. Archived runs
@@ -74,7 +74,7 @@ class Retention:
         return found
 
     def prune(self, entity: str, project: str, caller: ApiKey) -> Pruned:
-        """Delete it, and return how much that was."""
+        """Delete what is old in a project, and return how much that was."""
         found, before, worker = Pruned(), first_id_at(self.moment), new_id()
         target = {"entity": entity, "project": project, "before": utc_text(self.moment)}
         begin = self.store.begin_deletions

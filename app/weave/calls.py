@@ -34,7 +34,7 @@ def may_change() -> bool:
 
 
 def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
-    """Store calls, then what they say of runs, predictions and scores."""
+    """Store calls, then the runs, predictions and scores that follow from them."""
     store = state().store
     stored = intake.add_calls(store, calls, may_change=may_change())
     outside = [call.id for call in stored if call.start_json and not is_of_evaluation(call)]
@@ -125,7 +125,7 @@ def one_place(project_ids: Sequence[str]) -> Place | None:
 
 
 def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
-    """Store feedback, then the scores that it says."""
+    """Store feedback, then the scores in it."""
     store = state().store
     sent = [intake.feedback_of(place, each) for each in items]
     stored = intake.add_feedback(store, sent, may_change=may_change())

@@ -68,7 +68,7 @@ def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tup
 
 
 def add_table_of(store: Store, place: Place, digests: Sequence[str]) -> str:
-    """Store a table of rows that are stored, or that another server has got; return its digest."""
+    """Store a table of rows that are stored, or that another server has; return its digest."""
     digest = hashlib.sha256("".join(digests).encode()).hexdigest()
     _add_contents(store, place, "table", {digest: jsontext.write(list(digests))})
     return digest
@@ -95,7 +95,7 @@ def update_table(
             else:
                 digests.pop(update["pop"]["index"])
         except (KeyError, TypeError, IndexError):
-            message = "this is no update of the table"
+            message = "this is not an append, insert or pop that fits the table"
             raise InvalidParameter("updates", update, message, place="body") from None
     new_digests = [row_digest(row) for row in new]
     texts = dict(zip(new_digests, map(jsontext.write, new), strict=True))

@@ -1,4 +1,4 @@
-"""What calls and feedback say of a prediction and its scores, whatever has arrived of them."""
+"""Read a prediction and its scores from its calls and feedback, as far as these have arrived."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVALUATE = "Evaluation.evaluate"
 PREDICT_AND_SCORE = frozenset({"Evaluation.predict_and_score", "Evaluation.predictAndScore"})
 
 RUNNABLE, ANNOTATION = "wandb.runnable.", "wandb.annotation."
-"""What the types of feedback begin with that are scores; the scorer's name follows."""
+"""Prefixes of the types of feedback that are scores; the scorer's name follows."""
 
 _OP = re.compile(r"weave:///[^/]+/[^/]+/op/([^/:]+):[^/]*")
 _ROW = re.compile(r".*/attr/rows/id/([^/]+)")
@@ -107,7 +107,7 @@ def is_of_evaluation(call: Call) -> bool:
 
 @dataclass(frozen=True)
 class ScoreFacts:
-    """A score as a source says it: a value, or an error with a null value."""
+    """A score as a source gives it: a value, or an error with a null value."""
 
     name: str
     scorer: str
@@ -248,7 +248,7 @@ def _score_of_call(child: CallFacts) -> ScoreFacts:
 
 
 def score_of(feedback: Feedback) -> ScoreFacts | None:
-    """Return the score that feedback is, None if it is a reaction, a note or something else."""
+    """Return the score in feedback, or None if it is a reaction, a note or something else."""
     sent = parse(feedback.body_json)
     payload = sent.get("payload")
     content = payload if isinstance(payload, dict) else {}

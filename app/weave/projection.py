@@ -1,4 +1,4 @@
-"""Make runs, predictions and scores of what Weave's SDK has sent.
+"""Make runs, predictions and scores from what Weave's SDK has sent.
 
 Everything is computed again from all that is stored of a prediction, so the order in which calls
 and feedback arrive does not matter. Two requests may do so at once: each stores what it brought
@@ -46,7 +46,7 @@ ATTEMPTS = 20
 def project(
     store: Store, place: Place, call_ids: Iterable[str], arrived: Sequence[str] = ()
 ) -> None:
-    """Store what calls and their feedback say of runs, predictions and scores.
+    """Store the runs, predictions and scores that follow from calls and their feedback.
 
     Feedback on the children of calls that have `arrived` may have waited for these. Raises
     StoreUnavailable.
@@ -99,7 +99,7 @@ def _text(value: Any) -> str:
 
 
 def _replace(stored: AnyDocument, sent: AnyDocument) -> AnyDocument:
-    """Return what was sent in place of what is stored, unless it says the same."""
+    """Return the document that was sent in place of the stored one, unless nothing differs."""
     if stored.body_hash == sent.body_hash:
         return stored
     return replace(sent, sort_id=stored.sort_id)

@@ -1,4 +1,4 @@
-"""What the SDK asks for when a program begins, and the pages whose links it prints."""
+"""The SDK's routes for the start of a program, and the pages that it prints links to."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def default_entity() -> str:
 @blueprint.get("/<entity>/<project>/weave")
 @allow("read")
 def project_page(entity: str, project: str) -> Response:
-    """Lead to the runs of a project."""
+    """Redirect to the runs of a project."""
     return redirect(url_for("Runs.run_list", entity=entity, project=project))
 
 
 @blueprint.get("/<entity>/<project>/r/call/<call_id>")
 @allow("read")
 def call_page(entity: str, project: str, call_id: str) -> Response:
-    """Lead to the evaluation run with the id of a call."""
+    """Redirect to the evaluation run with the id of a call."""
     view = "Evaluation Runs.evaluation_run_read"
     return redirect(url_for(view, entity=entity, project=project, evaluation_run_id=call_id))

@@ -161,7 +161,7 @@ def test_a_file_of_another_kind_is_reported_in_one_line(
             assert shown.stderr == "line 8: no traceId\nnew 1, already there 6, refused 1\n"
         else:
             where = {"a.jsonl": "line 1", "b.json": "row 1", "c.csv": "line 2"}[name]
-            message = f"{tmp_path / name} is no export of langfuse: {where}: no traceId"
+            message = f"{tmp_path / name} is not an export of langfuse: {where}: no traceId"
             assert (shown.returncode, shown.stderr) == (2, f"scoreline: {message}\n")
 
 

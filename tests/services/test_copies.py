@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,6 +286,18 @@ def test_a_call_that_has_ended_since_is_changed_in_the_copy(source: Store, store
     copied = copy(source, store)
     assert copied.equal
     assert [(each.added, each.changed) for each in copied.documents][KINDS.index(Call)] == (0, 1)
+
+
+@pytest.mark.parametrize("made", [a_run, a_prediction])
+def test_what_later_calls_have_replaced_is_replaced_in_the_copy(
+    source: Store, store: Store, made: Callable[..., Document]
+) -> None:
+    (before,) = source.upsert_documents([made(id="x", body_hash="1")], lambda _, sent: sent)
+    assert copy(source, store).equal
+    after = replace(before, body_hash="2", model="another", started_at=NOW)  # type: ignore[call-arg]
+    source.upsert_documents([after], lambda _, sent: sent)
+    assert copy(source, store).equal
+    assert store.find_document(type(after), "acme", "demo", "x") == after
 
 
 def test_copying_again_adds_new_documents_and_updates_changed_ones(

@@ -1,4 +1,4 @@
-"""Change documents in the MongoDB store by what was sent later, each of them atomically."""
+"""Merge documents of the MongoDB store with what was sent later, each of them atomically."""
 
 from __future__ import annotations
 
