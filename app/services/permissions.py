@@ -6,12 +6,12 @@ from app.errors import Forbidden
 from app.stores.model import ApiKey
 
 ROLES: dict[str, frozenset[str]] = {
-    "create": frozenset({"create"}),
-    "read": frozenset({"read"}),
-    "write": frozenset({"create", "read", "change", "delete", "import"}),
-    "admin": frozenset({"create", "read", "change", "delete", "import", "keys"}),
+    "create": frozenset({"connect", "create"}),
+    "read": frozenset({"connect", "read"}),
+    "write": frozenset({"connect", "create", "read", "change", "delete", "import"}),
+    "admin": frozenset({"connect", "create", "read", "change", "delete", "import", "keys"}),
 }
-"""The actions that each role allows."""
+"""The actions that each role allows; Weave's SDK needs `connect` for all that it does."""
 
 EVERYWHERE = "*"
 """The scope that covers every project."""

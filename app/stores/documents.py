@@ -24,7 +24,9 @@ PRIMARY_KEY = "_id"
 RANDOM_DIGITS = 8
 """How many digits at the end of a UUIDv7 do not order the ids of one process."""
 
-_TIMES = frozenset({"started_at", "finished_at", "ended_at", "archived_at"})
+_TIMES = frozenset(
+    {"started_at", "finished_at", "ended_at", "archived_at", "published_at", "deleted_at"}
+)
 _NOT_CONTENT = frozenset(
     {"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash", "example_key"}
 )

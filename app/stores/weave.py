@@ -56,16 +56,24 @@ class Feedback(Document):
 class ObjectVersion(Document):
     """One version of a named object; its `id` consists of the object's id and the digest.
 
-    `value_json` is the object as JSON text.
+    `value_json` is the object as JSON text, null once the version is deleted. A deleted version is
+    kept, so that the numbers of the others stay.
     """
 
     collection = "object_versions"
-    changing = frozenset[str]()
+    changing = frozenset({"body_hash", "published_at", "deleted_at", "value_json"})
 
     object_id: str
     digest: str
+    kind: str
+    """Either op or object."""
     base_class: str | None = None
-    """The name of the class that says what it is, such as Dataset or Op."""
+    """The name of the class that says what it is, such as Dataset."""
+    leaf_class: str | None = None
+    """The name of its own class."""
+    published_at: datetime
+    """When it was last created; the last one of an object is the latest."""
+    deleted_at: datetime | None = None
     value_json: str
 
 

@@ -1,4 +1,4 @@
-"""Keep objects, tables, rows and files by the digests of their content, each once in a project."""
+"""Keep tables, rows and files by the digests of their content, each once in a project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app import jsontext
 from app.errors import InvalidParameter, NotFound
 from app.examples import digest_text, row_digest
 from app.stores.base import Store
-from app.stores.weave import Content, ObjectVersion
+from app.stores.weave import Content
 
 PART = 1_000
 """How many rows are stored at a time."""
@@ -23,40 +23,6 @@ class Place(NamedTuple):
     entity: str
     project: str
     owner: str | None = None
-
-
-def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
-    """Store a version of an object, unless it is stored, and return its digest."""
-    text = jsontext.write(value)
-    digest = row_digest(value)
-    version = ObjectVersion(
-        entity=place.entity,
-        project=place.project,
-        wb_user_id=place.owner,
-        id=f"{object_id}:{digest}",
-        body_hash=digest,
-        object_id=object_id,
-        digest=digest,
-        base_class=base_class(value),
-        value_json=text,
-    )
-    store.add_documents([version])
-    return digest
-
-
-def base_class(value: Any) -> str | None:
-    """Return the name of the class below `Object` and `BaseModel`, or Op, if a value names one."""
-    if not isinstance(value, dict):
-        return None
-    kind = value.get("weave_type")
-    if value.get("_type") == "CustomWeaveType" and isinstance(kind, dict):
-        return "Op" if kind.get("type") == "Op" else None
-    bases, name = value.get("_bases"), value.get("_class_name")
-    if not isinstance(bases, list) or not isinstance(name, str):
-        return None
-    if bases[-2:] != ["Object", "BaseModel"]:
-        return None
-    return str(bases[-3]) if len(bases) > 2 else name
 
 
 def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:

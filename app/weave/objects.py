@@ -20,6 +20,7 @@ from app.weave.schemas import (
     TableFromDigestsBody,
     TableUpdateBody,
 )
+from app.weave.versions import add_object
 
 blueprint = Blueprint("Weave objects", __name__)
 
@@ -43,7 +44,7 @@ def object_create(body: dict[str, Any]) -> Response:
     """Create a version of an object."""
     sent = body["obj"]
     place = place_of(sent["project_id"])
-    digest = contents.add_object(state().store, place, sent["object_id"], sent["val"])
+    digest = add_object(state().store, place, sent["object_id"], sent["val"])
     return json_response({"digest": digest, "object_id": sent["object_id"]})
 
 

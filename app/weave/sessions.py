@@ -20,14 +20,14 @@ SERVER_INFO = {"min_required_weave_python_version": "0.0.1", "trace_server_versi
 
 
 @blueprint.get("/server_info")
-@allow_in_scope("create")
+@allow_in_scope("connect")
 def server_info() -> Response:
     """Return the versions that the SDK compares with its own."""
     return json_response(SERVER_INFO)
 
 
 @blueprint.post("/graphql")
-@allow_in_scope("create")
+@allow_in_scope("connect")
 @body(GraphqlBody)
 def graphql(body: dict[str, Any]) -> Response:
     """Answer the SDK's three queries: of a project, of the viewer, and to create a project."""

@@ -97,6 +97,13 @@ def sdk(body: Any) -> Row:
     return Row(401, ("create", "write", "admin"), 200, 200, body=body)
 
 
+def sdk_read(body: Any) -> Row:
+    """Return the row of a route by which Weave's SDK reads something."""
+    return Row(401, ("read", "write", "admin"), 200, 200, body=body)
+
+
+FILE = {"project_id": "{project_id}", "digest": "d"}
+
 ROWS = {
     ("POST", SCORES): Row(401, ("create", "write", "admin"), 200, 200, body=NEW),
     ("GET", SCORES): Row(401, ("read", "write", "admin"), 200, 200),
@@ -177,8 +184,8 @@ ROWS = {
     ("GET", "/openapi.json"): Row(200, ROLES, 200),
     ("GET", "/health/live"): Row(200, ROLES, 200),
     ("GET", "/health/ready"): Row(200, ROLES, 200),
-    ("GET", "/server_info"): Row(401, ("create", "write", "admin"), 200),
-    ("POST", "/graphql"): Row(401, ("create", "write", "admin"), 200, body={"query": "viewer"}),
+    ("GET", "/server_info"): Row(401, ROLES, 200),
+    ("POST", "/graphql"): Row(401, ROLES, 200, body={"query": "viewer"}),
     ("GET", "/<entity>/<project>/weave"): Row(401, ("read", "write", "admin"), 302, 302),
     ("GET", "/<entity>/<project>/r/call/<call_id>"): Row(
         401, ("read", "write", "admin"), 302, 302, names={"<call_id>": "run"}
@@ -198,6 +205,35 @@ ROWS = {
     # Only multipart/form-data names its project.
     ("POST", "/file/create"): Row(401, ("create", "write", "admin"), 422, body={}),
     ("POST", "/files/create"): Row(401, ("create", "write", "admin"), 422, body={}),
+    ("POST", "/obj/read"): Row(
+        401,
+        ("read", "write", "admin"),
+        404,
+        404,
+        body={"project_id": "{project_id}", "object_id": "none", "digest": "latest"},
+    ),
+    ("POST", "/objs/query"): sdk_read({"project_id": "{project_id}"}),
+    ("POST", "/obj/delete"): Row(
+        401,
+        ("write", "admin"),
+        404,
+        404,
+        body={"project_id": "{project_id}", "object_id": "none"},
+    ),
+    # The TypeScript SDK reads the digests of rows while it sends.
+    ("POST", "/table/query"): Row(
+        401, ROLES, 200, 200, body={"project_id": "{project_id}", "digest": "d"}
+    ),
+    ("POST", "/table/query_stats"): sdk_read({"project_id": "{project_id}", "digest": "d"}),
+    ("POST", "/file/content"): Row(401, ("read", "write", "admin"), 404, 404, body=FILE),
+    ("POST", "/files/content"): Row(401, ("read", "write", "admin"), 404, 404, body=FILE),
+    ("POST", "/refs/read_batch"): Row(
+        401,
+        ("read", "write", "admin"),
+        404,
+        404,
+        body={"refs": ["weave:///{project_id}/object/none:latest"]},
+    ),
     ("POST", f"{PROJECT}/calls/complete"): sdk({"batch": [CALL]}),
     ("POST", f"{PROJECT}/call/start"): sdk({"start": CALL}),
     ("POST", f"{PROJECT}/call/end"): sdk({"end": CALL}),

@@ -32,7 +32,16 @@ COMMON: dict[str, Any] = {**PLACE, "wb_user_id": "olga", "body_hash": "0" * 64}
 WHOLE: dict[type[Document], Document] = {
     Content: Content(**COMMON, id="row/d", text=ODD),
     ObjectVersion: ObjectVersion(
-        **COMMON, id="o:d", object_id=ODD, digest="d", base_class="Dataset", value_json="{}"
+        **COMMON,
+        id="o:d",
+        object_id=ODD,
+        digest="d",
+        kind="object",
+        base_class="Dataset",
+        leaf_class="MyDataset",
+        published_at=NOW,
+        deleted_at=NOW,
+        value_json="{}",
     ),
     Call: Call(
         **COMMON,

@@ -319,7 +319,8 @@ _SENT_BY_WEAVE = (
     *_document_table("contents", "text TEXT NOT NULL"),
     *_document_table(
         "object_versions",
-        "object_id TEXT NOT NULL, digest TEXT NOT NULL, base_class TEXT, value_json TEXT NOT NULL",
+        "object_id TEXT NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, base_class TEXT, "
+        "leaf_class TEXT, published_at TEXT NOT NULL, deleted_at TEXT, value_json TEXT NOT NULL",
     ),
     "CREATE INDEX object_versions_by_name ON object_versions (entity, project, object_id, _id)",
     *_document_table(

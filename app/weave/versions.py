@@ -1,0 +1,252 @@
+"""Keep the versions of named objects, and find them by digest, number or `latest`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from app import jsontext
+from app.errors import NotFound
+from app.examples import row_digest
+from app.ids import id_time
+from app.stores.base import DocumentQuery, Kept, Store
+from app.stores.weave import ObjectVersion
+from app.weave.contents import Place
+
+LATEST = "latest"
+
+PAGE = 100
+"""How many versions are read with their values at a time."""
+
+DELETED = "null"
+"""The value of a deleted version, as JSON."""
+
+_NUMBER = re.compile(r"v(\d+)", re.ASCII)
+
+_FIELDS = ("object_id", "digest", "kind", "base_class", "leaf_class", "published_at", "deleted_at")
+
+
+class Version(NamedTuple):
+    """One version of an object, without its value."""
+
+    object_id: str
+    digest: str
+    kind: str
+    base_class: str | None
+    leaf_class: str | None
+    deleted_at: str | None
+    created_at: datetime
+    number: int
+    """How many versions were created before it."""
+    is_latest: bool
+
+    @property
+    def id(self) -> str:
+        """The id of the stored document."""
+        return document_id(self.object_id, self.digest)
+
+    def has(self, digest: str) -> bool:
+        """Return whether this is what `digest` names: a digest, `latest` or a number as in `v0`."""
+        if digest == LATEST:
+            return self.is_latest
+        number = _NUMBER.fullmatch(digest)
+        return self.number == int(number[1]) if number else self.digest == digest
+
+
+class Found(NamedTuple):
+    """A version with its value as JSON text."""
+
+    version: Version
+    value_json: str
+    wb_user_id: str | None
+
+
+def document_id(object_id: str, digest: str) -> str:
+    """Return the id of the document of a version."""
+    return f"{object_id}:{digest}"
+
+
+def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
+    """Store a version of an object, or make a stored one the latest, and return its digest."""
+    digest = row_digest(value)
+    now = datetime.now(UTC)
+    base_class, leaf_class = classes_of(value)
+    sent = ObjectVersion(
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=place.owner,
+        id=document_id(object_id, digest),
+        body_hash=now.isoformat(),
+        object_id=object_id,
+        digest=digest,
+        kind="op" if is_op(value) else "object",
+        base_class=base_class,
+        leaf_class=leaf_class,
+        published_at=now,
+        value_json=jsontext.write(value),
+    )
+    (outcome,) = store.add_documents([sent])
+    if outcome.kept is not Kept.CREATED and not _is_latest(store, place, object_id, digest):
+        store.upsert_documents([sent], _publish_again)
+    return digest
+
+
+def _is_latest(store: Store, place: Place, object_id: str, digest: str) -> bool:
+    versions = list_versions(store, place, [object_id])
+    return any(version.digest == digest and version.is_latest for version in versions)
+
+
+def _publish_again(stored: ObjectVersion, sent: ObjectVersion) -> ObjectVersion:
+    return replace(
+        stored,
+        body_hash=sent.body_hash,
+        published_at=sent.published_at,
+        deleted_at=None,
+        value_json=sent.value_json,
+    )
+
+
+def is_op(value: Any) -> bool:
+    """Return whether a value is the code of a function."""
+    if not isinstance(value, dict):
+        return False
+    kind = value.get("weave_type")
+    return "_type" in value and isinstance(kind, dict) and kind.get("type") == "Op"
+
+
+def classes_of(value: Any) -> tuple[str | None, str | None]:
+    """Return the names of the class below `Object` and `BaseModel` and of the class of a value."""
+    if not isinstance(value, dict):
+        return None, None
+    bases, name = value.get("_bases"), value.get("_class_name")
+    if not isinstance(bases, list) or not isinstance(name, str):
+        return None, None
+    if bases[-2:] not in (["Object", "BaseModel"], ["BaseObject", "BaseModel"]):
+        return None, None
+    return str(bases[-3]) if len(bases) > 2 else name, name
+
+
+def list_versions(
+    store: Store, place: Place, object_ids: Sequence[str] | None = None
+) -> list[Version]:
+    """Return the versions of some objects or of all, also deleted ones, in order of creation."""
+    filters = {} if object_ids is None else {"object_id": object_ids}
+    query = DocumentQuery(place.entity, place.project, filters=filters)
+    rows = [row for page in store.read_fields(ObjectVersion, query, _FIELDS) for row in page]
+    latest: dict[str, tuple[str, str]] = {}
+    for sort_id, object_id, *_, published_at, deleted_at in rows:
+        if deleted_at is None:
+            latest[object_id] = max(latest.get(object_id, ("", "")), (published_at, sort_id))
+    counts: Counter[str] = Counter()
+    versions = []
+    for sort_id, object_id, digest, kind, base_class, leaf_class, _, deleted_at in rows:
+        versions.append(
+            Version(
+                object_id,
+                digest,
+                kind,
+                base_class,
+                leaf_class,
+                deleted_at,
+                created_at=id_time(sort_id),
+                number=counts[object_id],
+                is_latest=object_id in latest and latest[object_id][1] == sort_id,
+            )
+        )
+        counts[object_id] += 1
+    return versions
+
+
+def query_versions(store: Store, place: Place, wanted: Mapping[str, Any]) -> list[Version]:
+    """Return the versions that a loaded ObjectQueryBody asks for, in its order."""
+    conditions = wanted["filter"] or {}
+    found = [
+        version
+        for version in list_versions(store, place, conditions.get("object_ids") or None)
+        if version.deleted_at is None and _matches(version, conditions)
+    ]
+    for term in reversed(wanted["sort_by"] or ()):
+        found.sort(key=attrgetter(term["field"]), reverse=term["direction"] == "desc")
+    first, limit = wanted["offset"] or 0, wanted["limit"]
+    return found[first:] if limit is None else found[first : first + limit]
+
+
+def _matches(version: Version, conditions: Mapping[str, Any]) -> bool:
+    """Return whether a version passes a loaded ObjectFilter.
+
+    There are no tags, and no alias but `latest`.
+    """
+    given = {name: each for name, each in conditions.items() if each}
+    is_op = conditions.get("is_op")
+    return (
+        (is_op is None or is_op == (version.kind == "op"))
+        and (version.is_latest or "latest_only" not in given)
+        and version.base_class in given.get("base_object_classes", [version.base_class])
+        and version.base_class not in given.get("exclude_base_object_classes", ())
+        and version.leaf_class in given.get("leaf_object_classes", [version.leaf_class])
+        and "tags" not in given
+        and ("aliases" not in given or (version.is_latest and LATEST in given["aliases"]))
+    )
+
+
+def find_version(store: Store, place: Place, object_id: str, digest: str) -> Version:
+    """Return the version of an object that `digest` names. Raises NotFound."""
+    for version in list_versions(store, place, [object_id]):
+        if version.has(digest):
+            if version.deleted_at is not None:
+                raise NotFound(f"{object_id}:v{version.number} was deleted at {version.deleted_at}")
+            return version
+    raise NotFound(f"Obj {object_id}:{digest} not found")
+
+
+def read_version(store: Store, place: Place, object_id: str, digest: str) -> Found:
+    """Return the version of an object that `digest` names, with its value. Raises NotFound."""
+    version = find_version(store, place, object_id, digest)
+    for found in read_values(store, place, [version]):
+        return found
+    raise NotFound(f"Obj {object_id}:{digest} not found")
+
+
+def read_values(store: Store, place: Place, versions: Sequence[Version]) -> Iterator[Found]:
+    """Yield versions with their values, in the order given; those that are gone are left out."""
+    for first in range(0, len(versions), PAGE):
+        page = versions[first : first + PAGE]
+        found = _read(store, place, page)
+        for version in page:
+            if stored := found.get(version.id):
+                yield Found(version, stored.value_json, stored.wb_user_id)
+
+
+def _read(store: Store, place: Place, versions: Sequence[Version]) -> Mapping[str, ObjectVersion]:
+    ids = [version.id for version in versions]
+    found = store.find_documents(ObjectVersion, place.entity, place.project, ids)
+    return {each.id: each for each in found}
+
+
+def delete_versions(
+    store: Store, place: Place, object_id: str, digests: Sequence[str] | None
+) -> list[Version]:
+    """Delete some versions of an object or all, and return them. Raises NotFound."""
+    live = [each for each in list_versions(store, place, [object_id]) if each.deleted_at is None]
+    for digest in digests or ():
+        if not any(version.has(digest) for version in live):
+            raise NotFound(f"Obj {object_id}:{digest} not found")
+    wanted = [
+        version for version in live if not digests or any(version.has(digest) for digest in digests)
+    ]
+    if not wanted:
+        raise NotFound(f"Obj {object_id} not found")
+    now = datetime.now(UTC)
+    for first in range(0, len(wanted), PAGE):
+        stored = _read(store, place, wanted[first : first + PAGE])
+        store.upsert_documents(list(stored.values()), lambda each, _sent: _deleted(each, now))
+    return wanted
+
+
+def _deleted(stored: ObjectVersion, now: datetime) -> ObjectVersion:
+    return replace(stored, body_hash=now.isoformat(), deleted_at=now, value_json=DELETED)
