@@ -99,15 +99,17 @@ def _text(value: Any) -> str:
 
 
 def _replace(stored: AnyDocument, sent: AnyDocument) -> AnyDocument:
-    """Return the document that was sent in place of the stored one, unless nothing differs."""
-    if stored.body_hash == sent.body_hash:
+    """Return what was sent in place of what is stored, unless another owner's key stored that."""
+    if stored.body_hash == sent.body_hash or stored.wb_user_id != sent.wb_user_id:
         return stored
     return replace(sent, sort_id=stored.sort_id)
 
 
 def _replace_run(stored: EvaluationRun, sent: EvaluationRun) -> EvaluationRun:
     """Return what was sent in place of a stored run, except for what `change_run` changes."""
-    if stored.body_hash == sent.body_hash:
+    is_only_named = not stored.evaluation and not stored.model
+    is_foreign = stored.wb_user_id != sent.wb_user_id and not is_only_named
+    if stored.body_hash == sent.body_hash or is_foreign:
         return stored
     return replace(
         sent,
