@@ -78,7 +78,8 @@ def _attempts(
         return
     scorers: dict[str, str] = {}
     judged: set[tuple[str, str]] = set()
-    of_run = ScoreQuery(query.entity, query.project, evaluation_run_id=run_id)
+    place = (query.entity, query.project)
+    of_run = ScoreQuery(*place, evaluation_run_id=run_id, as_of=query.as_of)
     for page in store.read_leaves(of_run, ("prediction_id", "scorer_name", "scorer")):
         check_client()
         for key in page.keys:

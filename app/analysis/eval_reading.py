@@ -6,7 +6,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -61,9 +61,14 @@ class Source:
     check_client: ClientCheck
     counts: Counts = field(default_factory=Counts)
 
+    def __post_init__(self) -> None:
+        """Fix which scores are read, because they are read twice."""
+        query = ScoreQuery(self.entity, self.project, only_current=True)
+        self._scores = self.store.as_of_now(query)
+
     def current_leaves(self, run_id: str, fields: Sequence[str]) -> Iterator[LeafPage]:
         """Yield pages of `fields` and leaves of the current scores of a run, oldest first."""
-        query = ScoreQuery(self.entity, self.project, evaluation_run_id=run_id, only_current=True)
+        query = replace(self._scores, evaluation_run_id=run_id)
         for page in self.store.read_leaves(query, fields):
             self.check_client()
             yield page

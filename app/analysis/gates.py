@@ -75,7 +75,7 @@ def _figures(
     Adds the names of the run's leaves to `names`.
     """
     group = ScoreGroup(only={leaf, *ancestors(leaf)})
-    superseded = 0
+    superseded, query = 0, store.as_of_now(query)
     for tally in store.tally_leaves(query, ()):
         check_client()
         group.add_counted(tally.scores, tally.leaves, tally.counts)

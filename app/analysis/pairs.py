@@ -93,7 +93,7 @@ def read_run(
 
     Raises whatever `check_client` raises.
     """
-    run = RunScores(query.evaluation_run_id or "")
+    run, query = RunScores(query.evaluation_run_id or ""), store.as_of_now(query)
     for keys, page, superseded in store.read_leaves(query, FIELDS):
         check_client()
         for key, leaves in zip(keys, page, strict=True):

@@ -65,7 +65,7 @@ def _read_groups(
     fields, is_whole = _score_fields(group_by), "leaf" not in group_by
     groups: defaultdict[Key, ScoreGroup] = defaultdict(WholeScoreGroup if is_whole else ScoreGroup)
     add_scores = _add_whole_scores if is_whole else _add_leaves
-    unchecked = 0
+    unchecked, query = 0, store.as_of_now(query)
     for num_values in add_scores(store, query, fields, groups):
         check_client()
         unchecked += num_values

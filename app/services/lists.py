@@ -60,6 +60,7 @@ def list_scores(store: Store, entity: str, project: str, wanted: dict[str, Any])
         more, page = len(score_ids) > limit, score_ids[:limit]
         found = store.read_scores(entity, project, page, newest_first=query.newest_first)
         return Page(found, page[-1] if page and more else None)
+    query = store.as_of_now(query)
     # The last score of this page and the first of the next, if there is one.
     boundary = replace(query, offset=min(query.offset + limit - 1, MAX_OFFSET), limit=2)
     score_ids = store.list_score_ids(boundary)
@@ -150,6 +151,7 @@ def make_query(entity: str, project: str, wanted: dict[str, Any]) -> ScoreQuery:
 
 def with_fixed_bounds(store: Store, query: ScoreQuery, limit: int | None) -> ScoreQuery:
     """Return `query` with ids in place of its offset and `limit`, so that it can be read twice."""
+    query = store.as_of_now(query)
     if query.offset:
         skipped = store.list_score_ids(replace(query, offset=query.offset - 1, limit=1))
         query = replace(query, offset=0, after=skipped[0] if skipped else AFTER_ALL)
@@ -167,8 +169,8 @@ def up_to(query: ScoreQuery, score_id: str) -> ScoreQuery:
 
 
 def walk(store: Store, query: ScoreQuery) -> Iterator[Score]:
-    """Yield every score of a query, reading PAGE at a time."""
-    query = replace(query, limit=PAGE)
+    """Yield every score of a query, reading PAGE at a time, all as of the first page."""
+    query = replace(store.as_of_now(query), limit=PAGE)
     place = (query.entity, query.project)
     while score_ids := store.list_score_ids(query):
         yield from store.read_scores(*place, score_ids, newest_first=query.newest_first)

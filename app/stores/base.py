@@ -84,7 +84,8 @@ class ScoreQuery:
 
     A filter that is None matches all. `after` and `before` are exclusive bounds of the ids. With
     `only_current`, superseded scores do not match; the other filters do not change which these are.
-    With `newest_first`, ids are listed in the reverse order.
+    With `newest_first`, ids are listed in the reverse order. `as_of` is a bound that `as_of_now`
+    sets: scores that were stored after it do not match, and supersede none.
     """
 
     entity: str
@@ -94,6 +95,7 @@ class ScoreQuery:
     scorer: str | None = None
     scorer_name: str | None = None
     only_current: bool = False
+    as_of: str | None = None
     after: str | None = None
     before: str | None = None
     offset: int = 0
@@ -234,6 +236,14 @@ class Store(Deletions, Listing, Protocol):
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
         """Return one score of one project, or None."""
 
+    def as_of_now(self, query: ScoreQuery) -> ScoreQuery:
+        """Return the query with `as_of` set to this moment, unless it is set.
+
+        With it, several reads agree on which scores there are, and which of these are current. On
+        MongoDB the bound is the highest id, so a score with a lower one that becomes visible later,
+        such as an imported one, is not left out. What is deleted is missing at once.
+        """
+
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         """Return the ids of the scores of a query, in order, using only an index."""
 
@@ -262,7 +272,8 @@ class Store(Deletions, Listing, Protocol):
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         """Yield pages of `fields` and leaves of each score of a query, in the order of ids.
 
-        A field is one of FIELDS; the query's `limit` and `offset` are ignored.
+        A field is one of FIELDS; the query's `limit` and `offset` are ignored. All pages are as of
+        the first.
         """
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:

@@ -115,6 +115,10 @@ class MeasuredStore:
         with self._timed("find_score"):
             return self._store.find_score(entity, project, score_id)
 
+    def as_of_now(self, query: ScoreQuery) -> ScoreQuery:
+        with self._timed("as_of_now"):
+            return self._store.as_of_now(query)
+
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         with self._timed("list_score_ids"):
             return self._store.list_score_ids(query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.schemas.comparisons import CompareQuery
 from app.schemas.eval_results import EvalResultsBody
 from app.schemas.gates import GateQuery
 from app.schemas.summaries import SummaryQuery
+from app.services.lists import ClientCheck, no_client_check
 from app.services.scores import create_scores
 from app.stores.base import ScoreQuery, Store
 from app.stores.model import Prediction
@@ -143,3 +145,54 @@ def test_all_answers_pool_the_same_repeats(store: Store) -> None:
     assert summary == in_gates(store, "all") == comparison
     assert superseded == also_superseded == {"A": 0, "B": 0}
     assert summary != in_summary(store, "current")[0]
+
+
+ANSWERS = ("summary", "summary by leaf", "gate", "compare", "eval_results")
+
+
+def figures_of_run(store: Store, answer: str, run: str, check_client: ClientCheck) -> list[Any]:
+    """Return what an answer says of a run: how many are attempted and scored, and the mean."""
+    if answer == "eval_results":
+        body = EvalResultsBody().load({"evaluation_run_ids": [run], "include_summary": True})
+        (found,) = query_results(store, *PLACE, body, check_client)["summary"]["evaluations"]
+        (stats,) = found["scorer_stats"]
+        return [found["trial_count"], stats["trial_count"], stats["numeric_mean"]]
+    if answer == "gate":
+        gate = GateQuery().load({"run": run, "scorer": "exact", "min": "0"})
+        found = gate_run(store, *PLACE, gate, check_client)["summaries"]["run"]
+    elif answer == "compare":
+        pair = CompareQuery().load({"baseline": run, "candidate": ["summary"]})
+        (row,) = compare_runs(store, *PLACE, pair, check_client)["comparisons"]
+        found = row["summaries"]["baseline"]
+    else:
+        group_by = {"summary": "scorer_name", "summary by leaf": "scorer_name,leaf"}[answer]
+        wanted = SummaryQuery().load({"group_by": [group_by], "evaluation_run_id": run})
+        (found,) = summarize(store, *PLACE, wanted, check_client)["groups"]
+    return [found["attempted"], found["scored"], found["number"]["mean"]]
+
+
+def test_scores_that_arrive_while_an_answer_is_computed_are_not_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.sqlite.leaves.PAGE", 3)
+    monkeypatch.setattr("app.stores.sqlite.leaves.MAX_COUNTED", 0)  # A tally for each page.
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE", 3)
+    failed = [a_prediction(id=f"{run} x", evaluation_run_id=run, error="no") for run in ANSWERS]
+    store.add_documents(failed)
+    names = [f"{number}" for number in range(10)]
+
+    def judge(run: str, value: float, *names: str) -> None:
+        fields = {"scorer": "exact", "evaluation_run_id": run, "idempotency_key": None}
+        scores = [{**fields, "prediction_id": f"{run} {name}", "value": value} for name in names]
+        create_scores(store, *PLACE, "me", scores)
+
+    for run in ANSWERS:
+        judge(run, 1.0, *names)
+        values = iter([0.5])
+
+        def correct_once(run: str = run, values: Iterator[float] = values) -> None:
+            for value in values:
+                judge(run, value, *names, "x")
+
+        assert figures_of_run(store, run, run, correct_once) == [11, 10, 1.0]
+        assert figures_of_run(store, run, run, no_client_check) == [11, 11, 0.5]

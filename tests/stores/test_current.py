@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from uuid_utils import uuid7
 
+from app.schemas.scores import ScoreListQuery
+from app.services.lists import list_scores, walk
 from app.stores.base import Kept, Key, ScoreQuery, Store
 from app.stores.model import Score
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import NOW, a_score
 
 VERSION_1, VERSION_2 = (f"weave:///acme/demo/object/Exact:v{number}" for number in (1, 2))
@@ -153,6 +157,71 @@ def test_filters_do_not_change_which_scores_are_current(store: Store) -> None:
     ):
         assert store.list_score_ids(replace(asked, limit=10)) == wanted
         assert read(store, asked) == (wanted, +Counter({("run",): left_out}))
+
+
+def test_a_correction_that_arrives_between_two_pages_is_not_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.lists.PAGE", 3)
+    scores = [scored(0, prediction_id=f"p{number}") for number in range(12)]
+    store.add_missing(scores, partial=False)
+    ids = {score.score_id for score in scores}
+
+    def correct(second: int) -> None:
+        store.add_missing([replace(each, **new(second)) for each in scores], partial=False)
+
+    pages = store.read_leaves(query(), ("score_id",))
+    keys = next(pages).keys
+    correct(1)
+    keys += [key for page in pages for key in page.keys]
+    assert sorted(keys) == [(score_id,) for score_id in sorted(ids)]
+
+    ids = set(store.list_score_ids(query(limit=100)))
+    read = walk(store, query())
+    first = next(read)
+    correct(2)
+    assert sorted(each.score_id for each in (first, *read)) == sorted(ids)
+
+    ids = set(store.list_score_ids(query(limit=100)))
+    wanted = ScoreListQuery().load({"current": "true", "limit": "11"})
+    page = list_scores(store, "acme", "demo", wanted)
+    correct(3)
+    assert [each.score_id for each in page.items] == sorted(ids)[:11]
+
+
+def new(second: int) -> dict[str, Any]:
+    """Return what a correction that is created at a second has of its own."""
+    return {"score_id": str(uuid7()), "created_at": NOW + timedelta(seconds=second)}
+
+
+def test_two_reads_as_of_one_moment_have_the_same_current_scores(store: Store) -> None:
+    empty = store.as_of_now(query(limit=100))
+    score = scored(0)
+    store.add_score(score)
+    bound = store.as_of_now(query(limit=100))
+    assert store.as_of_now(bound) is bound
+    store.add_score(replace(score, **new(1)))
+    for asked, wanted in ((empty, []), (bound, [score.score_id])):
+        assert store.list_score_ids(asked) == wanted
+        assert read(store, asked) == (wanted, Counter())
+        assert sum(tally.scores for tally in store.tally_leaves(asked, ())) == len(wanted)
+
+
+def test_an_import_between_two_pages_is_not_counted_in_the_embedded_store(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    store.prepare()
+    early = sorted(str(uuid7()) for _ in range(10))
+    scores = [scored(0, prediction_id=f"p{number}") for number in range(10)]
+    store.add_missing(scores, partial=False)
+    pages = store.read_leaves(query(), ("score_id",))
+    keys = next(pages).keys
+    imported = zip(scores, early, strict=True)
+    late = [replace(each, **{**new(1), "score_id": score_id}) for each, score_id in imported]
+    store.add_missing(late, partial=False)
+    keys += [key for page in pages for key in page.keys]
+    assert keys == [(score.score_id,) for score in scores]
+    assert store.list_score_ids(query()) == early
+    store.close()
 
 
 def test_a_list_of_current_scores_is_bounded_and_continued(store: Store) -> None:

@@ -271,7 +271,9 @@ QUERIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("bounds", [{}, {"after": "0"}, {"after": "0", "before": "f"}])
+@pytest.mark.parametrize(
+    "bounds", [{}, {"after": "0"}, {"after": "0", "before": "f", "as_of": "9"}]
+)
 @pytest.mark.parametrize("index", QUERIES)
 def test_every_list_uses_a_covering_index_in_its_order(
     tmp_path: Path, index: str, bounds: dict[str, Any]
@@ -299,6 +301,7 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
         ids_statement(replace(both, only_current=True)),
         ids_statement(replace(both, only_current=True), hides=True),
         leaves_statement(replace(both, only_current=True), FIELDS, 10),
+        leaves_statement(replace(both, only_current=True, as_of="9"), FIELDS, 10),
     ):
         plan = explain(store, statement, values)
         assert [step for step in plan if "INDEX" in step]

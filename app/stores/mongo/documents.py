@@ -184,8 +184,9 @@ def ids_filter(query: ScoreQuery) -> dict[str, Any]:
         "scorer": query.scorer,
         "scorer_name": query.scorer_name,
     }
-    bounds = {"$gt": query.after, "$lt": query.before}
-    conditions["score_id"] = {name: value for name, value in bounds.items() if value} or None
+    bounds = {"$gt": query.after, "$lt": query.before, "$lte": query.as_of}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    conditions["score_id"] = given or None
     return {name: value for name, value in conditions.items() if value is not None}
 
 

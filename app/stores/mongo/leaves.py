@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,16 @@ PAGE = 1_000
 class MongoLeaves(MongoDeletions):
     """The part of the MongoDB store that reads leaves."""
 
+    def as_of_now(self, query: ScoreQuery) -> ScoreQuery:
+        if query.as_of is not None:
+            return query
+        self._prepare_once()  # The index in the hint must exist.
+        wanted = {"entity": query.entity, "project": query.project}
+        found = self._scores.find(wanted, {"score_id": 1, "_id": 0}).hint("scores_by_project")
+        with our_errors():
+            newest = next(iter(found.sort("score_id", DESCENDING).limit(1)), {"score_id": ""})
+        return replace(query, as_of=newest["score_id"])
+
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         self._prepare_once()
         for current, superseded in self._read_pages(query, _projection(fields)):
@@ -35,7 +46,7 @@ class MongoLeaves(MongoDeletions):
         self, query: ScoreQuery, projection: Sequence[str]
     ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         """Yield pages of a query's documents: those to read, and those to leave out."""
-        is_whole = False
+        query, is_whole = self.as_of_now(query), False
         while not is_whole:
             place = {"entity": query.entity, "project": query.project}
             visible = self._visible("scores", **place)
@@ -43,7 +54,8 @@ class MongoLeaves(MongoDeletions):
             found = found.sort("score_id", order_of(query)).hint(index_for(query))
             documents, is_whole = read_page(found, PAGE)
             if documents:
-                among = {**place, **visible} if query.only_current else None
+                shown = {**place, **visible, "score_id": {"$lte": query.as_of}}
+                among = shown if query.only_current else None
                 yield self._separated(documents, among)
                 query = behind(query, documents[-1]["score_id"])
 

@@ -13,7 +13,7 @@ import orjson
 from app.errors import StoreDamaged
 from app.stores.base import Key, LeafPage, ScoreQuery, Tally
 from app.stores.sqlite.deletions import SqliteDeletions
-from app.stores.sqlite.rows import Row, and_visible, superseded, where
+from app.stores.sqlite.rows import SELECT_SEQUENCE, Row, and_visible, superseded, where
 
 PAGE = 300
 """The leaves of how many scores are read at a time."""
@@ -38,6 +38,12 @@ COLUMNS = {
 class SqliteLeaves(SqliteDeletions):
     """The part of the embedded store that reads leaves."""
 
+    def as_of_now(self, query: ScoreQuery) -> ScoreQuery:
+        if query.as_of is not None:
+            return query
+        ((newest,),) = self._db().read_all(SELECT_SEQUENCE)
+        return replace(query, as_of=str(newest))
+
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         for rows in self._leaves(query, fields):
             yield to_page(rows)
@@ -47,7 +53,7 @@ class SqliteLeaves(SqliteDeletions):
 
     def _leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[list[Row]]:
         size = texts_size if "value_json" in fields else leaves_size
-        is_whole = False
+        query, is_whole = self.as_of_now(query), False
         while not is_whole:
             hides = self._hides(query.entity, query.project)
             statement, values = leaves_statement(query, fields, PAGE, hides=hides)
@@ -69,11 +75,11 @@ def leaves_statement(
     """
     conditions, values = where(query)
     conditions += and_visible("scores", hides=hides)
-    left_out = superseded(hides=hides) if query.only_current else "0"
+    left_out, bound = superseded(query, hides=hides) if query.only_current else ("0", [])
     names = (COLUMNS.get(name, name) for name in fields)
     columns = ", ".join(["_id", left_out, *names, "leaves"])
     statement = f"SELECT {columns} FROM scores WHERE {conditions} ORDER BY _id LIMIT ?"
-    return statement, [*values, limit]
+    return statement, [*bound, *values, limit]
 
 
 def leaves_size(row: Row) -> int:

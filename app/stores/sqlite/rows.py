@@ -79,14 +79,17 @@ SELECT_REVISION = """
 """
 """Both together tell any two states of a run apart, because a sequence number is not used again."""
 
+_AS_OF = "+{}.sequence <= CAST(? AS INTEGER)"
+"""The plus sign keeps SQLite from reading all scores in the order of their sequence numbers."""
+
 IS_SUPERSEDED = f"""
     EXISTS (
-        SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT} {{visible}}
+        SELECT 1 FROM scores AS other INDEXED BY scores_by_slot WHERE {_SAME_SLOT} {{shown}}
         AND other.created_at >= scores.created_at
         AND (other.created_at > scores.created_at OR other._id > scores._id)
     )
 """
-"""Whether a newer score has the same slot."""
+"""Whether a newer score has the same slot, one that is `shown`."""
 
 CURRENT_ID = f"""
     (
@@ -271,7 +274,8 @@ def ids_statement(query: ScoreQuery, *, hides: bool = False) -> tuple[str, list[
     """
     conditions, values = where(query)
     if query.only_current:
-        conditions += f" AND NOT {superseded(hides=hides)}"
+        is_superseded, more = superseded(query, hides=hides)
+        conditions, values = f"{conditions} AND NOT {is_superseded}", [*values, *more]
     conditions += and_visible("scores", hides=hides)
     by = order(newest_first=query.newest_first)
     statement = f"SELECT _id FROM scores WHERE {conditions} ORDER BY {by} LIMIT ? OFFSET ?"
@@ -283,9 +287,12 @@ def order(*, newest_first: bool) -> str:
     return "_id DESC" if newest_first else "_id"
 
 
-def superseded(*, hides: bool) -> str:
-    """Return the condition that a newer score has the same slot."""
-    return IS_SUPERSEDED.format(visible=and_visible("scores", "other", hides=hides))
+def superseded(query: ScoreQuery, *, hides: bool) -> tuple[str, list[str]]:
+    """Return the condition that a newer score has the same slot, and the values to bind."""
+    shown, values = and_visible("scores", "other", hides=hides), []
+    if query.as_of is not None:
+        shown, values = f"{shown} AND {_AS_OF.format('other')}", [query.as_of]
+    return IS_SUPERSEDED.format(shown=shown), values
 
 
 def where(query: ScoreQuery) -> tuple[str, list[str]]:
@@ -299,6 +306,7 @@ def where(query: ScoreQuery) -> tuple[str, list[str]]:
         "scorer_name = ?": query.scorer_name,
         "_id > ?": query.after,
         "_id < ?": query.before,
+        _AS_OF.format("scores"): query.as_of,
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
     return " AND ".join(given), list(given.values())
