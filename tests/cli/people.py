@@ -42,7 +42,7 @@ def killed_once_there_is(progress: Path, service: Service, *arguments: str) -> N
 AS_ANOTHER_USER = """
 import os
 import click._termui_impl, click._textwrap
-import app.cli.keys, app.cli.root, app.cli.store, app.stores.sqlite.store
+import app.cli.doctor, app.cli.keys, app.cli.root, app.cli.store, app.stores.sqlite.store
 if os.geteuid() == 0:  # Permissions do not restrict root.
     os.chroot(".")
     os.setresgid(65534, 65534, 65534)
