@@ -23,6 +23,12 @@ CHUNK_BYTES = 64 * 1024
 STREAM = urllib3.Timeout(connect=10, read=3_600)
 """The timeout of an export: the service reads all scores before it sends the first byte."""
 
+HINTS = {
+    401: ": is the API key right (SCORELINE_KEY or --key-file)?",
+    404: ": is the URL right?",
+}
+"""What may be wrong, by the status of a refusal."""
+
 Filters = Sequence[tuple[str, str]]
 """The names and values of query parameters."""
 
@@ -223,15 +229,16 @@ def read_object(text: bytes, *names: str) -> dict[str, Any]:
 
 
 def _cause(error: Exception) -> str:
-    """Return the underlying error, which urllib3 wraps in a sentence about retries."""
-    reason = getattr(error, "reason", None)
-    return str(reason or error)
+    """Return the underlying error, which urllib3 wraps in sentences about its own objects."""
+    reason = getattr(error, "reason", None) or error
+    cause = reason.__cause__
+    return str((isinstance(cause, OSError) and cause.strerror) or cause or reason)
 
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
     """Return the error for a status below 500; a 404 without a reason is that of a wrong path."""
     is_missing = response.status == 404 and "reason" in _content(response)
-    hint = ": is the URL right?" if response.status == 404 and not is_missing else ""
+    hint = "" if is_missing else HINTS.get(response.status, "")
     message = f"{response.status} {_detail(response)}{hint}"
     return ServiceError(message, response.status, is_missing=is_missing)
 

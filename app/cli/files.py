@@ -247,4 +247,6 @@ def _has_one(content: dict[str, Any], names: Sequence[str]) -> bool:
 
 def _lacks(content: dict[str, Any], names: Sequence[str]) -> str:
     fields = ", ".join(list(content)[:SHOWN_FIELDS]) or "none"
-    return f"no field {' or '.join(names)}; it has {fields}"
+    has_no_id = "score_id" in names and not content.keys().isdisjoint(("prediction_id", "scorer"))
+    hint = "; `scoreline scores add` sends scores without ids" if has_no_id else ""
+    return f"no field {' or '.join(names)}; it has {fields}{hint}"

@@ -23,6 +23,7 @@ from app.datetimes import InvalidDatetime, parse_datetime
 from app.parts import in_parts
 
 FORMATS = ("jsonl", "csv", "parquet")
+OTHER_FORMATS = ("json", "tsv", "xls", "xlsx", "gz", "zip")
 
 
 @click.command(cls=Command)
@@ -99,9 +100,10 @@ def export(
 
 def _format_of(out: Path | None) -> str:
     suffix = out.suffix.lower().removeprefix(".") if out else "jsonl"
-    if suffix == "json":
+    if suffix in OTHER_FORMATS:
         fail(
-            f"{out}: an export is JSON lines, not one JSON text; name it .jsonl or use --format", 2
+            f"{out}: an export is not {suffix}: name it .jsonl, .csv or .parquet, or use --format",
+            2,
         )
     return suffix if suffix in FORMATS else "jsonl"
 

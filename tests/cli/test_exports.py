@@ -15,7 +15,7 @@ import pytest
 from app.exports import parquet
 from tests.cli.commands import run_command
 from tests.cli.people import on_a_terminal
-from tests.cli.test_scores import path_of
+from tests.cli.test_scores import WRONG_KEY, path_of
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service, command, environment
 
@@ -109,6 +109,12 @@ def test_a_rejected_export_leaves_no_file(service: Service, project: str, tmp_pa
     assert refused.stderr.startswith("scoreline: 422 query.columns: ")
     assert out.read_text() == "what was there"
     assert list(tmp_path.iterdir()) == [out]
+    sheet = run(service, "export", "--project", project, "--out", "scores.xlsx")
+    assert (sheet.returncode, sheet.stderr) == (
+        2,
+        "scoreline: scores.xlsx: an export is not xlsx: name it .jsonl, .csv or .parquet, "
+        "or use --format\n",
+    )
     nowhere = run(service, "export", "--project", project, "--out", f"{tmp_path}/no/scores")
     assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (2, 1)
 
@@ -164,5 +170,5 @@ def test_a_key_that_may_not_read_exports_nothing(
     out = tmp_path / "scores"
     arguments = ("export", "--project", project, "--format", to_write, "--out", str(out))
     refused = run(service, *arguments, SCORELINE_KEY="sl_wrong")
-    assert (refused.returncode, refused.stderr) == (1, "scoreline: 401 Not authenticated\n")
+    assert (refused.returncode, refused.stderr) == (1, f"scoreline: {WRONG_KEY}\n")
     assert not out.exists()

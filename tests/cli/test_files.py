@@ -216,6 +216,14 @@ def test_a_file_that_is_not_json_lines_is_reported_in_one_line(
     assert f"{file} is {message.format(file=file, names=names)}" in ended.stderr
 
 
+def test_an_import_of_scores_without_ids_names_the_command_for_them(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    file = write_lines(tmp_path / "f.jsonl", [SCORE] * 2)
+    ended = run_any(service, "import", "--project", project, "--file", str(file))
+    assert ended.stderr.endswith("; `scoreline scores add` sends scores without ids\n")
+
+
 def test_a_directory_and_a_missing_file_are_reported(
     service: Service, project: str, tmp_path: Path
 ) -> None:
