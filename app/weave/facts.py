@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -133,6 +133,11 @@ class PredictionFacts:
         return self.call.call.id
 
     @property
+    def documents(self) -> list[Call | Feedback]:
+        """All that is stored of the prediction."""
+        return [self.call.call, *(each.call for each in self.children), *self.feedback]
+
+    @property
     def has_ended(self) -> bool:
         """Whether the call has ended."""
         return self.call.call.ended_at is not None
@@ -180,7 +185,7 @@ class PredictionFacts:
         attributes = child.object("attributes")
         meta, weave = attributes.get("_weave_eval_meta"), attributes.get("weave")
         return (
-            scorer_name(child.call.op_name or "") in self._output_scores
+            _scorer_of_call(child)[0] in self._output_scores
             or (isinstance(meta, dict) and bool(meta.get("score")))
             or (isinstance(weave, dict) and weave.get("kind") == "scorer")
         )
@@ -220,9 +225,7 @@ class PredictionFacts:
             (name, ""): ScoreFacts(name, name, value) for name, value in self._output_scores.items()
         }
         found |= {(each.name, ""): each for each in self._scores_of_calls()}
-        found |= {
-            (each.name, each.annotator or ""): each for each in map(score_of, self.feedback) if each
-        }
+        found |= {(each.name, each.annotator or ""): each for each in scores_of(self.feedback)}
         return found
 
     def _scores_of_calls(self) -> list[ScoreFacts]:
@@ -239,12 +242,22 @@ class PredictionFacts:
 
 
 def _score_of_call(child: CallFacts) -> ScoreFacts:
-    scorer = child.inputs.get("self")
-    name = scorer_name(child.call.op_name or "")
-    if not (isinstance(scorer, str) and scorer_name(scorer) == name):
-        scorer = child.call.op_name or ""
+    name, scorer = _scorer_of_call(child)
     error = child.error
     return ScoreFacts(name, scorer, None if error else child.output, error, call_id=child.call.id)
+
+
+def _scorer_of_call(child: CallFacts) -> tuple[str, str]:
+    """Return the name and the reference of a scorer: of its object, or of its function."""
+    scorer = child.inputs.get("self")
+    if not (isinstance(scorer, str) and scorer_name(scorer) != scorer):
+        scorer = child.call.op_name or ""
+    return scorer_name(scorer), scorer
+
+
+def scores_of(feedback: Iterable[Feedback]) -> Iterator[ScoreFacts]:
+    """Yield the scores that feedback is."""
+    yield from filter(None, map(score_of, feedback))
 
 
 def score_of(feedback: Feedback) -> ScoreFacts | None:

@@ -2,15 +2,14 @@
 
 Everything is computed again from all that is stored of a prediction, so the order in which calls
 and feedback arrive does not matter. Two requests may do so at once: each stores what it brought
-before it reads the rest, so at least one of them sees all, and a score is only added if its source
-is still the one that was read.
+before it reads the rest, so at least one of them sees all; a score is only added if its source is
+still the one that was read; and whoever has stored something looks whether it has become outdated.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ from app.errors import StoreUnavailable
 from app.examples import example_key
 from app.services.documents import text_or_none
 from app.services.scores import NO_RETRY, new_score
-from app.stores.base import DocumentQuery, Store
+from app.stores.base import Store
 from app.stores.model import AnyDocument, EvaluationRun, Prediction, Score
 from app.stores.weave import Call, Feedback, Projected, ScoreSource
 from app.weave import contents
@@ -31,13 +30,17 @@ from app.weave.facts import (
     CallFacts,
     PredictionFacts,
     ScoreFacts,
-    in_order,
     op_of,
-    score_of,
+    scores_of,
 )
-
-PART = 200
-"""How many calls are projected at a time."""
+from app.weave.sent import (
+    PART,
+    read_all,
+    read_outside,
+    read_predictions,
+    read_versions,
+    versions_of,
+)
 
 ATTEMPTS = 20
 """How often a projection is computed again because others have changed a source meanwhile."""
@@ -51,20 +54,31 @@ def project(
     Feedback on the children of calls that have `arrived` may have waited for these. Raises
     StoreUnavailable.
     """
-    children = _read(store, place, Call, "parent_id", arrived)
+    children = read_all(store, place, Call, "parent_id", arrived)
     wanted = sorted({*call_ids, *(child.id for child in children)})
     for first in range(0, len(wanted), PART):
         _project_part(store, place, wanted[first : first + PART])
 
 
 def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
-    calls = list(store.find_documents(Call, place.entity, place.project, call_ids))
-    runs = [_run(place, CallFacts(call)) for call in calls if op_of(call) == EVALUATE]
-    store.upsert_documents(runs, _replace_run)
-    predictions = [call for call in calls if op_of(call) in PREDICT_AND_SCORE]
+    left = list(call_ids)
     for _ in range(ATTEMPTS):
-        facts = _read_facts(store, place, predictions)
-        if _store_facts(store, place, facts) and _store_loose(store, place, calls):
+        calls = list(store.find_documents(Call, place.entity, place.project, left))
+        facts = read_predictions(
+            store, place, [call for call in calls if op_of(call) in PREDICT_AND_SCORE]
+        )
+        outside = read_outside(store, place, calls)
+        runs = [call for call in calls if op_of(call) == EVALUATE]
+        store.upsert_documents([_run(place, CallFacts(call)) for call in runs], _replace_run)
+        if _store_facts(store, place, facts) and _store_outside(store, place, outside):
+            # Others may have stored more, and projected it before the older state was stored here.
+            seen = versions_of({call.id: [call] for call in runs}) | versions_of(outside)
+            seen |= versions_of({each.id: each.documents for each in facts})
+            now = read_versions(
+                store, place, [call.id for call in runs], list(outside), [each.id for each in facts]
+            )
+            left = [call_id for call_id in seen if now[call_id] != seen[call_id]]
+        if not left:
             return
     raise StoreUnavailable("others keep changing the same scores")
 
@@ -138,33 +152,6 @@ def _hash(text: str) -> str:
 # Predictions
 
 
-def _read_facts(store: Store, place: Place, calls: Sequence[Call]) -> list[PredictionFacts]:
-    """Return what is stored of calls that predict and score."""
-    ids = [call.id for call in calls]
-    children: dict[str, list[CallFacts]] = defaultdict(list)
-    for child in _read(store, place, Call, "parent_id", ids):
-        children[child.parent_id or ""].append(CallFacts(child))
-    feedback: dict[str, list[Feedback]] = defaultdict(list)
-    of_prediction = {each.call.id: parent for parent in children for each in children[parent]}
-    of_prediction |= {each: each for each in ids}
-    for each in _read(store, place, Feedback, "call_id", list(of_prediction)):
-        feedback[of_prediction[each.call_id or ""]].append(each)
-    return [
-        PredictionFacts(CallFacts(call), in_order(children[call.id]), feedback[call.id])
-        for call in calls
-    ]
-
-
-def _read(
-    store: Store, place: Place, kind: type[AnyDocument], name: str, values: Sequence[str]
-) -> Iterator[AnyDocument]:
-    for first in range(0, len(values), PART):
-        some = {name: values[first : first + PART]}
-        yield from store.read_documents(
-            kind, DocumentQuery(place.entity, place.project, filters=some)
-        )
-
-
 def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -> bool:
     """Store predictions and their scores; return False if others have changed a source."""
     scores = {each.id: each.scores() for each in facts}
@@ -177,7 +164,7 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
         store,
         place,
         [
-            (f"{each.id}/{name}/{annotator}", ids[each.id], each.call.call.parent_id, score)
+            (_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, score)
             for each in ready
             for (name, annotator), score in scores[each.id].items()
         ],
@@ -190,7 +177,7 @@ def _decide_ids(store: Store, place: Place, facts: Sequence[PredictionFacts]) ->
         ScoreSource(
             entity=place.entity,
             project=place.project,
-            id=each.id,
+            id=_key(each.id),
             body_hash="",
             evaluation_run_id=each.call.call.parent_id,
             prediction_id=each.predict.call.id if each.predict else each.id,
@@ -199,7 +186,12 @@ def _decide_ids(store: Store, place: Place, facts: Sequence[PredictionFacts]) ->
         for each in facts
     ]
     kept = store.upsert_documents(decisions, lambda stored, _sent: stored)
-    return {each.id: each.prediction_id for each in kept}
+    return {each.id: source.prediction_id for each, source in zip(facts, kept, strict=True)}
+
+
+def _key(*parts: str) -> str:
+    """Return the key of a source; a JSON list, because ids and names may have any characters."""
+    return jsontext.write(parts)
 
 
 def _prediction(
@@ -280,28 +272,13 @@ def _score(place: Place, prediction_id: str, run_id: str | None, score: ScoreFac
     return replace(made, scorer_name=score.name)
 
 
-def _store_loose(store: Store, place: Place, calls: Sequence[Call]) -> bool:
-    """Add the scores that feedback says of calls outside of evaluations.
-
-    A call whose parent has not arrived may be part of an evaluation, so its feedback waits.
-    """
-    parents = [call.parent_id for call in calls if call.parent_id]
-    started = {
-        each.id
-        for each in store.find_documents(Call, place.entity, place.project, parents)
-        if each.start_json and op_of(each) not in PREDICT_AND_SCORE
-    }
-    loose = [
-        call.id
-        for call in calls
-        if call.start_json
-        and op_of(call) not in PREDICT_AND_SCORE
-        and (call.parent_id is None or call.parent_id in started)
-    ]
-    wanted: list[Wanted] = []
-    for feedback in _read(store, place, Feedback, "call_id", loose):
-        if score := score_of(feedback):
-            call_id = feedback.call_id or ""
-            key = f"{call_id}/{score.name}/{score.annotator or ''}/{score.call_id or ''}"
-            wanted.append((key, call_id, None, score))
-    return _add_scores(store, place, wanted)
+def _store_outside(
+    store: Store, place: Place, outside: Mapping[str, Sequence[Call | Feedback]]
+) -> bool:
+    """Add the scores that feedback says of calls outside of evaluations."""
+    wanted: dict[str, Wanted] = {}
+    for call_id, documents in outside.items():
+        for score in scores_of(each for each in documents if isinstance(each, Feedback)):
+            key = _key(call_id, score.name, score.annotator or "", score.call_id or "")
+            wanted[key] = (key, call_id, None, score)
+    return _add_scores(store, place, list(wanted.values()))

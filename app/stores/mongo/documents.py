@@ -105,6 +105,8 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
     if "example_key" in query.filters:
         return f"{collection}_by_example"
     if collection in SENT_FILTERS:
+        if "id" in query.filters:
+            return f"{collection}_by_id"
         found = next(
             (each for each in SENT_FILTERS[collection] if each in query.filters), "project"
         )

@@ -1,0 +1,163 @@
+"""What calls and feedback say becomes the same scores, whoever sends what at which moment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from app.scorers import scorer_name
+from app.stores.base import DocumentQuery, ScoreQuery, Store
+from app.stores.model import EvaluationRun, Prediction, Score
+from app.stores.weave import Call
+from app.weave import intake
+from app.weave.contents import Place
+from app.weave.projection import project
+
+HERE = Place("acme", "demo", "ada")
+OP = "weave:///acme/demo/op"
+OBJECT = "weave:///acme/demo/object"
+MODEL = f"{OBJECT}/M:d"
+
+
+def raw(content: Any) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(content).encode())
+
+
+def a_call(call_id: str, parent_id: str | None, op: str, **given: Any) -> dict[str, Any]:
+    """Return a complete call; `began` orders the calls."""
+    began = given.pop("began", 0)
+    return {
+        "id": call_id,
+        "parent_id": parent_id,
+        "op_name": op if "." in op and ":" not in op else f"{OP}/{op}:d",
+        "started_at": f"2026-01-02T00:00:{began:02}Z",
+        "ended_at": f"2026-01-02T00:01:{began:02}Z",
+        **given,
+    }
+
+
+def outer(output: Any = None, **given: Any) -> dict[str, Any]:
+    """Return the call that predicts and scores."""
+    inputs = {"model": MODEL, "example": {"q": 1}}
+    return a_call(
+        "outer", "run", "Evaluation.predict_and_score", inputs=inputs, output=output, **given
+    )
+
+
+def predict(output: Any = "out", **given: Any) -> dict[str, Any]:
+    """Return the call of the model."""
+    return a_call(
+        "predict", "outer", "M.predict", inputs={"self": MODEL}, output=output, began=1, **given
+    )
+
+
+def judged(name: str, value: Any, call_id: str = "predict", **given: Any) -> dict[str, Any]:
+    """Return the feedback that says a score."""
+    return {
+        "id": f"{name} {value}",
+        "weave_ref": f"weave:///acme/demo/call/{call_id}",
+        "feedback_type": f"wandb.runnable.{quote(name, safe='')}",
+        "payload": {"output": value},
+        **given,
+    }
+
+
+def annotated(name: str, value: Any, creator: str, call_id: str = "predict") -> dict[str, Any]:
+    """Return the feedback that says what a person judges."""
+    given = {"feedback_type": f"wandb.annotation.{name}", "payload": {"value": value}}
+    return judged(name, value, call_id, creator=creator, **given)
+
+
+def send(store: Store, *sent: dict[str, Any], may_change: bool = True, place: Place = HERE) -> None:
+    """Store complete calls and feedback, each in a request of its own."""
+    for each in sent:
+        if "weave_ref" in each:
+            feedback = [intake.feedback_of(place, raw(each))]
+            stored = intake.add_feedback(store, feedback, may_change=may_change)
+            ids = [one.call_id for one in stored if one.call_id]
+            calls = list(store.find_documents(Call, place.entity, place.project, ids))
+        else:
+            calls = intake.add_calls(
+                store, [intake.started(place, raw(each))], may_change=may_change
+            )
+        project(store, place, intake.touched(calls))
+
+
+def all_scores(store: Store) -> list[Score]:
+    score_ids = store.list_score_ids(ScoreQuery("acme", "demo"))
+    return list(store.read_scores("acme", "demo", score_ids))
+
+
+def scores(store: Store) -> dict[tuple[str, str | None], Any]:
+    """Return the newest values by scorer's name and annotator."""
+    found = all_scores(store)
+    return {(each.scorer_name, each.annotator): json.loads(each.value_json) for each in found}
+
+
+def only(store: Store, kind: type[Any]) -> Any:
+    (found,) = store.read_documents(kind, DocumentQuery("acme", "demo"))
+    return found
+
+
+def test_scorers_of_one_class_are_known_by_the_names_of_their_objects(store: Store) -> None:
+    scorers = [
+        a_call(
+            name,
+            "outer",
+            "Judge.score",
+            inputs={"self": f"{OBJECT}/{name}:d"},
+            output=position,
+            began=2,
+            op_name=f"{OP}/Judge.score:d",
+        )
+        for position, name in enumerate(["strict", "lenient"])
+    ]
+    send(store, outer({"output": "out", "scores": {"strict": 0}}), predict(), *scorers)
+    send(store, judged("lenient", 1))
+    assert scores(store) == {("strict", None): 0, ("lenient", None): 1}
+    assert len(all_scores(store)) == 2
+    assert {scorer_name(each.scorer) for each in all_scores(store)} == {"strict", "lenient"}
+
+
+def test_names_with_slashes_are_different_sources(store: Store) -> None:
+    send(store, outer({"scores": {"a/b": 1, "a": 2}}), predict())
+    send(store, annotated("a", 3, "b/"), annotated("a/b", 4, "x"), annotated("a", 5, "b//x"))
+    values = {("a/b", None): 1, ("a", None): 2, ("a", "b/"): 3, ("a/b", "x"): 4, ("a", "b//x"): 5}
+    assert scores(store) == values
+    send(store, outer({"scores": {"a/b": 1, "a": 2}}), annotated("a", 3, "b/"))
+    assert len(all_scores(store)) == 5
+
+
+def test_two_judgements_of_one_person_outside_of_a_run_are_not_told_again(store: Store) -> None:
+    send(store, a_call("loose", None, "f"), annotated("q", 1, "ann", "loose"))
+    send(store, annotated("q", 2, "ann", "loose"))
+    for _ in range(2):
+        send(store, a_call("loose", None, "f"))
+    assert [json.loads(each.value_json) for each in all_scores(store)] == [1, 2]
+
+
+@pytest.mark.parametrize("late", [predict("new"), outer({"scores": {"s": 2}}), judged("s", 3)])
+def test_an_older_state_does_not_replace_what_another_request_has_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch, late: dict[str, Any]
+) -> None:
+    root = a_call("run", None, "Evaluation.evaluate", output=None, inputs={})
+    send(store, outer({"scores": {"s": 1}}, ended_at=None), predict("old"))
+    upsert, others = store.upsert_documents, [root | {"output": {"x": 1}}, late]
+
+    def upsert_after_others(documents: Any, merge: Any) -> Any:
+        if documents and isinstance(documents[0], EvaluationRun | Prediction) and others:
+            both = list(others)
+            others.clear()
+            send(store, *both)
+        return upsert(documents, merge)
+
+    monkeypatch.setattr(store, "upsert_documents", upsert_after_others)
+    send(store, outer({"scores": {"s": 1}}), root)
+    raced = (only(store, Prediction), scores(store), only(store, EvaluationRun))
+    monkeypatch.undo()
+    send(store, outer({"scores": {"s": 1}}, ended_at=None))
+    assert raced == (only(store, Prediction), scores(store), only(store, EvaluationRun))
