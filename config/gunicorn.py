@@ -17,6 +17,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from app import metrics
+from app.api.parsing import dense_bodies
 from app.logs import configure_logging
 from app.startup import close_store, first_start, print_urls
 from app.worker import Worker
@@ -48,6 +49,7 @@ def on_starting(_arbiter: Arbiter) -> None:
     _allow_files()
     first_start(settings)
     metrics.open_directory()
+    dense_bodies.share()
 
 
 def when_ready(_arbiter: Arbiter) -> None:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoRoute
 
@@ -107,7 +107,7 @@ def _scoreline_error(error: ScorelineError) -> Response:
         response.headers["Retry-After"] = str(math.ceil(error.wait))
     if status == 503:
         log.error("%s: %s", sentence or "refused", error)
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        response.headers["Retry-After"] = str(g.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     return response
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from flask import Flask, g, request
 
 from app.api.contract import View, raises
+from app.api.parsing import SharedLock
 from app.api.state import state
 from app.errors import Busy, ClientGone, TooMany
 from app.stores.model import ApiKey
@@ -121,7 +122,7 @@ def one_at_a_time(view: View) -> View:
     return waited  # type: ignore[return-value]
 
 
-def acquire(lock: threading.Lock, seconds: float, message: str) -> None:
+def acquire(lock: threading.Lock | SharedLock, seconds: float, message: str) -> None:
     """Acquire `lock`. Raises Busy with `message` after `seconds`, and ClientGone."""
     check, deadline = client_check(), time.monotonic() + seconds
     while not lock.acquire(timeout=min(seconds, CHECK_SECONDS)):

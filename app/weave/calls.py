@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from app.api.auth import allow, allow_in_body, caller, permitted_project
 from app.api.bodies import read_bytes
@@ -15,17 +15,12 @@ from app.api.state import state
 from app.errors import Unreadable
 from app.stores.weave import Call, Feedback
 from app.weave import intake
+from app.weave.blueprints import sdk_blueprint
 from app.weave.contents import Place
 from app.weave.facts import is_of_evaluation
 from app.weave.projection import project
 
-blueprint = Blueprint("Weave calls", __name__)
-
-
-@blueprint.before_request
-def allow_large_bodies() -> None:
-    """Allow the SDK's bodies."""
-    request.max_content_length = state().sdk_body_bytes
+blueprint = sdk_blueprint("Weave calls")
 
 
 def may_change() -> bool:
@@ -47,7 +42,7 @@ def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
 def calls_complete(entity: str, project: str) -> Response:
     """Store calls that have ended."""
     place = Place(entity, project, caller().owner)
-    batch = intake.decode(read_bytes(request), intake.CompleteBatch).batch
+    batch = intake.decode_batch(read_bytes(request), intake.CompleteBatch)
     keep_calls(place, [intake.started(place, each) for each in batch])
     return json_response({})
 
@@ -76,7 +71,7 @@ def call_end(entity: str, project: str) -> Response:
 @allow_in_body("create")
 def call_upsert_batch() -> Response:
     """Store the starts and the ends of calls."""
-    batch = intake.decode(read_bytes(request), intake.StepBatch).batch
+    batch = intake.decode_batch(read_bytes(request), intake.StepBatch)
     steps = [(each.mode, *step_of(each)) for each in batch]
     place = one_place([project_id for _, project_id, _ in steps])
     if place is None:
@@ -160,7 +155,7 @@ def feedback_create() -> Response:
 @allow_in_body("create")
 def feedback_create_batch() -> Response:
     """Store feedback on several calls."""
-    items = intake.decode(read_bytes(request), intake.FeedbackBatch).batch
+    items = intake.decode_batch(read_bytes(request), intake.FeedbackBatch)
     place = one_place([project_of(each) for each in items])
     stored = keep_feedback(place, items) if place else []
     return json_response({"res": [answer(each) for each in stored]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from app import jsontext
@@ -101,7 +102,8 @@ def read_file(store: Store, place: Place, digest: str) -> bytes:
 
 
 def _add_contents(store: Store, place: Place, kind: str, texts: dict[str, str]) -> None:
-    contents = [
+    items = iter(texts.items())
+    while part := [
         Content(
             entity=place.entity,
             project=place.project,
@@ -110,7 +112,6 @@ def _add_contents(store: Store, place: Place, kind: str, texts: dict[str, str]) 
             body_hash="",
             text=text,
         )
-        for digest, text in texts.items()
-    ]
-    for first in range(0, len(contents), PART):
-        store.add_documents(contents[first : first + PART])
+        for digest, text in islice(items, PART)
+    ]:
+        store.add_documents(part)

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
 from app import jsontext
 from app.datetimes import InvalidDatetime, parse_datetime
-from app.errors import Unreadable
+from app.errors import TooLarge, Unreadable
 from app.ids import new_id
 from app.stores.base import Store
 from app.stores.weave import Call, Feedback
@@ -22,6 +22,9 @@ from app.weave.contents import Place
 
 PART = 500
 """How many calls are stored at a time."""
+
+MAX_ITEMS = 100_000
+"""How many calls or feedback a batch may have; the SDK sends a larger one in halves."""
 
 Sent = TypeVar("Sent", bound=msgspec.Struct)
 
@@ -221,6 +224,16 @@ def decode(data: bytes, kind: type[Sent]) -> Sent:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
+
+
+def decode_batch(
+    data: bytes, kind: type[CompleteBatch | StepBatch | FeedbackBatch]
+) -> Sequence[Any]:
+    """Return the items of a batch. Raises Unreadable and TooLarge."""
+    batch = decode(data, kind).batch
+    if len(batch) > MAX_ITEMS:
+        raise TooLarge(f"A batch may have at most {MAX_ITEMS} items")
+    return batch
 
 
 def touched(calls: Iterable[Call]) -> set[str]:

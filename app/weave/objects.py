@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from app.api.auth import allow_in_body, caller, permitted_project
+from app.api.bodies import read_file
 from app.api.contract import json_response
 from app.api.inputs import body
-from app.api.limits import LONG_REQUEST
 from app.api.state import state
 from app.errors import InvalidParameter
 from app.weave import contents
+from app.weave.blueprints import sdk_blueprint
 from app.weave.contents import Place
 from app.weave.schemas import (
     ObjectCreateBody,
@@ -22,14 +23,8 @@ from app.weave.schemas import (
 )
 from app.weave.versions import add_object
 
-blueprint = Blueprint("Weave objects", __name__)
-
-
-@blueprint.before_request
-def allow_large_bodies() -> None:
-    """Allow the SDK's bodies, which count as no long requests: a refused one ends its program."""
-    request.max_content_length = state().sdk_body_bytes
-    request.environ[LONG_REQUEST] = None
+blueprint = sdk_blueprint("Weave objects", always=True)
+"""A refused object ends its program, so these are no long requests."""
 
 
 def place_of(project_id: str) -> Place:
@@ -84,7 +79,7 @@ def table_update(body: dict[str, Any]) -> Response:
 @allow_in_body("create", limited=False)
 def file_create() -> Response:
     """Create a file, which is sent as multipart/form-data."""
-    project_id, file = request.form.get("project_id"), request.files.get("file")
+    project_id, file = read_file(request)
     if project_id is None or file is None:
         message = "send project_id and file as multipart/form-data"
         raise InvalidParameter("file", None, message, place="body")

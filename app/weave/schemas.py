@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
+from app.errors import TooLarge
 from app.schemas.fields import MISSING, Anything, JsonObject, Reason, Shape, Text
+
+MAX_ITEMS = 1_000_000
+"""How many rows or digests a body may have."""
 
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 
@@ -18,9 +22,22 @@ class Nested(fields.Nested):
 
 
 class List(fields.List[Any]):
-    """A JSON list."""
+    """A JSON list, of whose errors only the first is told: it may have millions of items."""
 
     default_error_messages = {"required": MISSING, "invalid": NOT_A_LIST, "null": NOT_A_LIST}
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:  # noqa: ARG002
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if len(value) > MAX_ITEMS:
+            raise TooLarge(f"A list may have at most {MAX_ITEMS} items")
+        items = []
+        for index, each in enumerate(value):
+            try:
+                items.append(self.inner.deserialize(each, **kwargs))
+            except ValidationError as error:
+                raise ValidationError({index: error.messages}) from None
+        return items
 
 
 class GraphqlBody(Shape):

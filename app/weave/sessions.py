@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, url_for
+from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
 from app.api.auth import allow, allow_in_scope, caller
@@ -12,9 +12,10 @@ from app.api.contract import json_response
 from app.api.inputs import body
 from app.api.state import state
 from app.services.permissions import EVERYWHERE
+from app.weave.blueprints import sdk_blueprint
 from app.weave.schemas import GraphqlBody
 
-blueprint = Blueprint("Weave sessions", __name__)
+blueprint = sdk_blueprint("Weave sessions")
 
 SERVER_INFO = {"min_required_weave_python_version": "0.0.1", "trace_server_version": None}
 

@@ -26,6 +26,7 @@ CONFIG = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
 SCORES = "/v2/acme/nginx/scores"
 SCORE = b'{"prediction_id": "p", "scorer": "s", "value": 0.5}'
 LIMIT = read_settings({}).max_body_bytes
+SDK_LIMIT = read_settings({}).max_sdk_body_bytes
 
 pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)"),
@@ -137,13 +138,19 @@ def test_errors_of_the_service_pass_through_unchanged(proxy: Proxy) -> None:
 
 
 def test_the_largest_body_is_the_same_in_nginx_and_in_the_service(proxy: Proxy) -> None:
-    assert f"client_max_body_size {LIMIT};" in CONFIG
+    assert f"client_max_body_size {SDK_LIMIT};" in CONFIG
     head = b'{"prediction_id": "p", "scorer": "s", "value": "'
     fits = head + b"x" * (LIMIT - len(head) - 2) + b'"}'
     assert proxy.send("POST", SCORES, fits).status == 200
     large = proxy.send("POST", SCORES, fits + b" ")
     assert is_json(large, 413)
     assert large.json["detail"] == f"The body is over the limit of {LIMIT} bytes"
+    head = b'{"obj": {"project_id": "acme/nginx", "object_id": "o", "val": "'
+    fits = head + b"x" * (SDK_LIMIT - len(head) - 3) + b'"}}'
+    assert proxy.send("POST", "/obj/create", fits).status == 200
+    large = proxy.send("POST", "/obj/create", fits + b" ")
+    assert is_json(large, 413)
+    assert large.json["detail"] == f"The body is over the limit of {SDK_LIMIT} bytes"
 
 
 def test_a_call_with_a_thousand_ids_fits(proxy: Proxy) -> None:
@@ -266,7 +273,7 @@ def test_an_unreachable_service_is_a_502_in_json_with_retry_after(
     for proxy in start_nginx(tmp_path, free_port(), {}):
         answer = proxy.send("GET", "/health/live")
         assert is_json(answer, 502)
-        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["Retry-After"] == "5"
 
 
 def test_a_slow_service_is_a_504_in_json(tmp_path: Path) -> None:
