@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Response
 
 from app import jsontext
 from app.api.auth import allow_in_body, caller, permitted_project
@@ -17,6 +17,7 @@ from app.api.streams import stream
 from app.errors import InvalidParameter
 from app.schemas.documents import time_text
 from app.weave import contents, tables, versions
+from app.weave.blueprints import sdk_blueprint
 from app.weave.contents import Place
 from app.weave.reading_schemas import (
     MAX_DELETED,
@@ -32,7 +33,7 @@ from app.weave.reading_schemas import (
 from app.weave.references import parse_reference, read_references
 from app.weave.versions import LATEST, Found
 
-blueprint = Blueprint("Weave reading", __name__)
+blueprint = sdk_blueprint("Weave reading")
 
 JSON = "application/json"
 
