@@ -169,16 +169,25 @@ class PredictionFacts:
 
     @cached_property
     def predict(self) -> CallFacts | None:
-        """The model's call, if it is known which of the children it is."""
+        """The model's call, if it is known which of the children it is.
+
+        Children that another owner's key sent count only if none of the same owner is it.
+        """
+        owner = self.call.call.wb_user_id
+        own = [child for child in self.children if child.call.wb_user_id == owner]
+        others = [child for child in self.children if child.call.wb_user_id != owner]
+        return self._model_among(own) or self._model_among(others)
+
+    def _model_among(self, children: Sequence[CallFacts]) -> CallFacts | None:
         judged = {each.call_id for each in self.feedback if _is_runnable(each)}
-        for child in self.children:
+        for child in children:
             is_of_model = self.model in (child.inputs.get("self"), child.call.op_name)
             if (self.model and is_of_model) or child.call.id in judged:
                 return child
         if not self.has_ended:
             return None
         scored = {_tail(parse(each.body_json).get("call_ref")) for each in self.feedback}
-        others = (child for child in self.children if child.call.id not in scored)
+        others = (child for child in children if child.call.id not in scored)
         return next((child for child in others if not self._is_scorer(child)), None)
 
     def _is_scorer(self, child: CallFacts) -> bool:

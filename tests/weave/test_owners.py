@@ -61,6 +61,21 @@ def test_a_prediction_of_another_owner_is_not_replaced(app: Flask, client: Flask
     assert client.get("/v2/acme/demo/predictions/p").get_json() == before
 
 
+def test_a_call_of_another_owner_below_a_prediction_does_not_change_its_output(
+    app: Flask, client: FlaskClient
+) -> None:
+    op, model = "weave:///acme/demo/op/Evaluation.predict_and_score:d", "weave:///acme/demo/op/m:d"
+    outer = {"id": "outer", "op_name": op, "inputs": {"model": model, "example": {"q": 1}}}
+    own = {"id": "own", "parent_id": "outer", "op_name": model, "output": "right"}
+    common = {"project_id": "acme/demo", "trace_id": "t", **ENDED}
+    batch = [{**common, **outer}, {**common, **own}]
+    sent = client.post("/v2/acme/demo/calls/complete", json={"batch": batch})
+    assert sent.status_code == 200
+    earlier = {"started_at": "2026-01-01T00:00:00Z", "output": "wrong"}
+    send_calls(client, app, {"id": "a", "parent_id": "outer", "op_name": model, **earlier})
+    assert client.get("/v2/acme/demo/predictions/own").get_json()["output"] == "right"
+
+
 def test_a_run_that_another_owner_has_only_named_gets_what_its_call_says(
     app: Flask, client: FlaskClient
 ) -> None:
