@@ -19,7 +19,6 @@ from app.api.idempotency import mark_replayed, mark_response, reused
 from app.api.inputs import (
     MAX_ECHOED,
     MAX_ERRORS,
-    NOT_AN_OBJECT,
     Loc,
     bounded,
     load_object,
@@ -29,7 +28,7 @@ from app.api.inputs import (
     validation_error,
 )
 from app.errors import Encoded, Invalid, Unreadable
-from app.schemas.fields import MISSING, Choice, Reason
+from app.schemas.fields import MISSING, NOT_AN_OBJECT, Choice, Reason
 from app.schemas.query_fields import too_long
 from app.stores.base import REFUSED, Kept, Outcome
 

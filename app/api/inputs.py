@@ -14,7 +14,7 @@ from app import jsontext
 from app.api.bodies import read_body, reject_encoded
 from app.api.contract import View, contract_of
 from app.errors import Encoded, Invalid
-from app.schemas.fields import MISSING, UNKNOWN, Query, Reason
+from app.schemas.fields import MISSING, NOT_AN_OBJECT, UNKNOWN, Query, Reason
 from app.schemas.query_fields import TextList
 
 SCHEMA_ERROR = "_schema"
@@ -22,10 +22,6 @@ SCHEMA_ERROR = "_schema"
 
 Loc = tuple[str | int, ...]
 
-NOT_AN_OBJECT = Reason(
-    "model_attributes_type",
-    "Input should be a valid dictionary or object to extract fields from",
-)
 REPEATED = Reason("repeated_parameter", "Parameter should be given once")
 
 

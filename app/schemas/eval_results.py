@@ -10,6 +10,7 @@ from marshmallow import RAISE, ValidationError, fields, post_load, validate
 from app import jsontext
 from app.schemas.fields import (
     MISSING,
+    NOT_AN_OBJECT,
     UNKNOWN,
     Anything,
     Boolean,
@@ -29,11 +30,6 @@ MAX_FILTERS = 20
 MAX_SORTS = 10
 
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-NOT_AN_OBJECT = Reason(
-    "model_attributes_type",
-    "Input should be a valid dictionary or object to extract fields from",
-)
-
 
 NO_RUNS = Reason(
     "value_error",

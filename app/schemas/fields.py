@@ -38,6 +38,10 @@ class Reason(str):
 MISSING = Reason("missing", "Field required")
 UNKNOWN = Reason("extra_forbidden", "Extra inputs are not permitted")
 NOT_A_DICTIONARY = Reason("dict_type", "Input should be a valid dictionary")
+NOT_AN_OBJECT = Reason(
+    "model_attributes_type",
+    "Input should be a valid dictionary or object to extract fields from",
+)
 NOT_A_STRING = Reason("string_type", "Input should be a valid string")
 NOT_UNICODE = Reason(
     "string_unicode",
@@ -79,6 +83,8 @@ class Shape(Schema):
         unknown = EXCLUDE
         render_module = jsontext
 
+    error_messages = {"type": NOT_AN_OBJECT}
+
 
 class Plain(Shape):
     """A response that is made of plain values already."""
@@ -96,7 +102,7 @@ class Query(Shape):
 
         unknown = RAISE
 
-    error_messages = {"unknown": UNKNOWN}
+    error_messages = {**Shape.error_messages, "unknown": UNKNOWN}
     takes_last = False
     """Whether the last value of a repeated parameter is used, as in FastAPI, or it is an error."""
 

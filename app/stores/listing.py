@@ -102,3 +102,6 @@ class Listing(Protocol):
 
     def list_scorers(self, entity: str, project: str) -> list[Named]:
         """Return the references of the scorers of a project, in any order."""
+
+    def list_op_names(self, entity: str, project: str) -> list[str]:
+        """Return the distinct `op_name` of the calls of a project, in any order."""

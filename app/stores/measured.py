@@ -371,6 +371,10 @@ class MeasuredStore:
         with self._timed("list_scorers"):
             return self._store.list_scorers(entity, project)
 
+    def list_op_names(self, entity: str, project: str) -> list[str]:
+        with self._timed("list_op_names"):
+            return self._store.list_op_names(entity, project)
+
     def add_key(self, key: ApiKey) -> None:
         with self._write("add_key"):
             self._store.add_key(key)

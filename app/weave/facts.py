@@ -38,6 +38,12 @@ def _number(text: str) -> float | None:
     return number if abs(number) < float("inf") else None
 
 
+def merged(start_json: str | None, end_json: str | None) -> dict[str, Any]:
+    """Return the fields of a call's start and end together."""
+    end = parse(end_json)
+    return parse(start_json) | {name: value for name, value in end.items() if value is not None}
+
+
 class CallFacts:
     """A call, with the fields of its start and its end together."""
 
@@ -47,8 +53,7 @@ class CallFacts:
     @cached_property
     def fields(self) -> dict[str, Any]:
         """The fields that were sent."""
-        end = parse(self.call.end_json)
-        return parse(self.call.start_json) | {k: v for k, v in end.items() if v is not None}
+        return merged(self.call.start_json, self.call.end_json)
 
     def object(self, name: str) -> dict[str, Any]:
         """Return the field `name` if it is an object, otherwise an empty one."""
@@ -96,8 +101,13 @@ def message_of(exception: Any) -> str | None:
 
 def op_of(call: Call) -> str:
     """Return the name of the op of a call, without its version."""
-    match = _OP.fullmatch(call.op_name or "")
-    return unquote(match[1]) if match else call.op_name or ""
+    return op_name_of(call.op_name)
+
+
+def op_name_of(ref: str | None) -> str:
+    """Return the name in a reference of an op, and a bare name as it is."""
+    match = _OP.fullmatch(ref or "")
+    return unquote(match[1]) if match else ref or ""
 
 
 def is_of_evaluation(call: Call) -> bool:

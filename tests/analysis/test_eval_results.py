@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from app.analysis import eval_reading
-from app.analysis.eval_filters import MAX_OPERATIONS, compile_field, compile_filter, mean_value
+from app.analysis.eval_filters import compile_field, compile_filter, mean_value
 from app.analysis.eval_results import query_results
 from app.analysis.eval_summary import ScorerStats
 from app.analysis.eval_trials import Trial, in_order
+from app.analysis.expressions import MAX_OPERATIONS
 from app.analysis.tokens import total_tokens
 from app.errors import InvalidParameter
 from app.leaves import leaves

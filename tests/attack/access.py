@@ -238,6 +238,10 @@ ROWS = {
     ("POST", f"{PROJECT}/call/start"): sdk({"start": CALL}),
     ("POST", f"{PROJECT}/call/end"): sdk({"end": CALL}),
     ("POST", "/call/upsert_batch"): sdk({"batch": [{"mode": "start", "req": {"start": CALL}}]}),
+    ("POST", "/calls/stream_query"): sdk_read({"project_id": "{project_id}"}),
+    ("POST", "/calls/query_stats"): sdk_read({"project_id": "{project_id}"}),
+    ("POST", "/call/read"): sdk_read({"project_id": "{project_id}", "id": "c"}),
+    ("POST", "/feedback/query"): sdk_read({"project_id": "{project_id}"}),
     ("POST", "/feedback/create"): sdk(FEEDBACK),
     ("POST", "/feedback/batch/create"): sdk({"batch": [FEEDBACK]}),
 }

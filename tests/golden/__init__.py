@@ -4,7 +4,9 @@ create.jsonl and query.jsonl are made by make.py; weave_clients.jsonl holds requ
 generations of Weave's client sent them; weave_documents.jsonl holds calls of predictions and
 evaluation runs with the answers of Weave's own server, weave_eval_results.jsonl those of an
 evaluation's results, and weave_scorer_stats.jsonl scores with its statistics of them;
-seed.openapi.json is the seed's document.
+weave-reads.jsonl holds queries of calls and feedback with the answers of Weave's own server, after
+weave-evaluation-0.54.0.jsonl and weave-logger-0.54.0.jsonl; seed.openapi.json is the seed's
+document.
 """
 
 from __future__ import annotations

@@ -215,3 +215,10 @@ def test_of_many_threads_with_one_source_one_adds_its_score(store: Store) -> Non
         added = list(pool.map(add, range(8)))
     assert added.count(True) == 1
     assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 1
+
+
+def test_the_names_of_ops_are_listed_once(store: Store) -> None:
+    named = [a_call(str(place), op_name=name) for place, name in enumerate((ODD, "f", "", ODD))]
+    elsewhere = replace(a_call("c", op_name="g"), project="other")
+    store.upsert_documents([*named, a_call("unnamed"), elsewhere], fill)
+    assert sorted(store.list_op_names("acme", "demo")) == ["", ODD, "f"]

@@ -202,6 +202,12 @@ class MongoListing(MongoDeletions):
             found = self._first_ids({"scores": "scores_by_scorer"}, "scorer", place, IS_TEXT)
         return [Named(name, first_id) for name, first_id in found.items()]
 
+    def list_op_names(self, entity: str, project: str) -> list[str]:
+        self._prepare_once()
+        wanted = {"entity": entity, "project": project, "op_name": IS_TEXT}
+        with our_errors():
+            return self._database["calls"].distinct("op_name", wanted)
+
     def _only_named_runs(self, place: dict[str, str]) -> Iterator[Named]:
         """Yield the runs that only scores or predictions name."""
         found = self._first_ids(BY_RUN, "evaluation_run_id", place)

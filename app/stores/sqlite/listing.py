@@ -129,6 +129,11 @@ _SCORERS = f"""
     SELECT text, first_id FROM found
 """
 
+_OP_NAMES = f"""
+    {_distinct(["calls_by_op"], "op_name", f"{_PROJECT} AND", with_empty=True)}
+    SELECT text FROM found
+"""
+
 # The scores of a run, in the order of its predictions and slots.
 _SLOTS = f"""
     FROM scores INDEXED BY scores_by_slot
@@ -190,6 +195,7 @@ _JUDGED = f"SELECT prediction_id {_SLOTS} AND prediction_id IN (MARKS) AND score
 def _conditions(*, hides: bool) -> dict[str, str]:
     """Return the conditions in the statements, which leave out what deletions hide, if anything."""
     conditions = {table: and_visible(table, hides=hides) for table in RUN_COLUMNS}
+    conditions["calls"] = and_visible("calls", hides=hides)
     conditions["stored"] = and_visible("predictions", "stored", hides=hides)
     conditions["earlier"] = and_visible("scores", "earlier", hides=hides)
     return conditions
@@ -266,3 +272,6 @@ class SqliteListing(SqliteDeletions):
 
     def list_scorers(self, entity: str, project: str) -> list[Named]:
         return [Named(*row) for row in self._read(_SCORERS, entity, project)]
+
+    def list_op_names(self, entity: str, project: str) -> list[str]:
+        return [name for (name,) in self._read(_OP_NAMES, entity, project)]

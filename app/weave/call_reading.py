@@ -1,0 +1,135 @@
+"""The SDK's routes that read calls and feedback back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from flask import Blueprint, Response
+
+from app import jsontext
+from app.api.auth import allow_in_body
+from app.api.contract import json_response
+from app.api.inputs import body
+from app.api.limits import client_check, limit_concurrency, one_at_a_time
+from app.api.state import state
+from app.api.streams import stream
+from app.stores.model import AnyDocument
+from app.stores.weave import Call, Feedback
+from app.weave.call_queries import CallQuery, add_feedback
+from app.weave.call_reading_schemas import (
+    CallReadBody,
+    CallsBody,
+    CallsQueryBody,
+    FeedbackQueryBody,
+)
+from app.weave.call_views import CallView, row_of
+from app.weave.contents import Place
+from app.weave.feedback_queries import FeedbackQuery, FeedbackView
+from app.weave.queries import Counts, select
+from app.weave.reading import place_of
+
+blueprint = Blueprint("Weave reads", __name__)
+
+PART = 20
+"""How many calls or feedback are held in memory to be sent."""
+
+
+def call_query(body: Mapping[str, Any]) -> CallQuery:
+    """Return the query of a body. Raises InvalidParameter and Forbidden."""
+    place = place_of(body["project_id"])
+    return CallQuery(state().store, place, body, Counts(client_check()))
+
+
+@one_at_a_time
+def selected(
+    query: CallQuery | FeedbackQuery, offset: int | None, limit: int | None
+) -> tuple[list[str], int]:
+    """Return the ids of a page in order, and how many there are on all pages."""
+    return select(query.find(), query.order, offset or 0, limit)
+
+
+def read_in_order(kind: type[AnyDocument], place: Place, ids: Sequence[str]) -> Iterator[Any]:
+    """Yield lists of the documents with these ids that still exist, in this order."""
+    store, left = state().store, iter(ids)
+    while part := list(islice(left, PART)):
+        found = store.find_documents(kind, place.entity, place.project, part)
+        by_id = {each.id: each for each in found}
+        yield [by_id[each] for each in part if each in by_id]
+
+
+@blueprint.post("/calls/stream_query")
+@allow_in_body("read")
+@limit_concurrency
+@body(CallsQueryBody)
+def calls_stream_query(body: dict[str, Any]) -> Response:
+    """Return the calls of a query as JSON lines."""
+    query = call_query(body)
+    limit = body["limit"] or None  # As on Weave's server, 0 is no limit.
+    ids, _ = selected(query=query, offset=body["offset"], limit=limit)
+    columns = [name.partition(".")[0].removesuffix("_dump") for name in body["columns"] or ()]
+
+    def lines() -> Iterator[bytes]:
+        for calls in read_in_order(Call, query.place, ids):
+            views = [CallView(query.project_id, row_of(call)) for call in calls]
+            if body["include_feedback"]:
+                add_feedback(state().store, query.place, views)
+            for view in views:
+                shown = view.answer(columns or None)
+                if body["return_expanded_column_values"]:
+                    shown = query.expansion.apply(shown)
+                yield f"{jsontext.write(shown)}\n".encode()
+
+    return stream(lines(), "application/jsonl")
+
+
+@blueprint.post("/calls/query_stats")
+@allow_in_body("read")
+@limit_concurrency
+@body(CallsBody)
+def calls_query_stats(body: dict[str, Any]) -> Response:
+    """Return how many calls a query finds, at most its limit."""
+    query, limit = call_query(body), body["limit"]
+    count = counted(query=query, limit=limit)
+    has_more = limit is not None and count >= limit
+    return json_response({"count": count, "has_more": has_more, "total_storage_size_bytes": None})
+
+
+@one_at_a_time
+def counted(query: CallQuery, limit: int | None) -> int:
+    """Return how many calls a query finds, at most `limit`."""
+    return sum(1 for _ in islice(query.find(), limit))
+
+
+@blueprint.post("/call/read")
+@allow_in_body("read")
+@body(CallReadBody)
+def call_read(body: dict[str, Any]) -> Response:
+    """Return a call, or null."""
+    place = place_of(body["project_id"])
+    found = state().store.find_document(Call, place.entity, place.project, body["id"])
+    shown = CallView(body["project_id"], row_of(found)).answer(None) if found else None
+    return json_response({"call": shown})
+
+
+@blueprint.post("/feedback/query")
+@allow_in_body("read")
+@limit_concurrency
+@body(FeedbackQueryBody)
+def feedback_query(body: dict[str, Any]) -> Response:
+    """Return the feedback of a query, and how much there is of it on all pages."""
+    place = place_of(body["project_id"])
+    query = FeedbackQuery(state().store, place, body, Counts(client_check()))
+    ids, count = selected(query=query, offset=body["offset"], limit=body["limit"])
+    found = chain.from_iterable(read_in_order(Feedback, place, ids))
+    items = (jsontext.write(query.answer(FeedbackView(each))) for each in found)
+    end = f'],"total_count":{count}}}'
+    pieces = chain(['{"result":['], _separated(items), [end])
+    return stream((piece.encode() for piece in pieces), "application/json")
+
+
+def _separated(items: Iterable[str]) -> Iterator[str]:
+    """Yield items with commas between them."""
+    for place, item in enumerate(items):
+        yield f",{item}" if place else item
