@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,8 +24,6 @@ PAGE = 100
 
 DELETED = "null"
 """The value of a deleted version, as JSON."""
-
-_NUMBER = re.compile(r"v(\d+)", re.ASCII)
 
 _FIELDS = ("object_id", "digest", "kind", "base_class", "leaf_class", "published_at", "deleted_at")
 
@@ -54,8 +51,7 @@ class Version(NamedTuple):
         """Return whether this is what `digest` names: a digest, `latest` or a number as in `v0`."""
         if digest == LATEST:
             return self.is_latest
-        number = _NUMBER.fullmatch(digest)
-        return self.number == int(number[1]) if number else self.digest == digest
+        return digest in (self.digest, f"v{self.number}")
 
 
 class Found(NamedTuple):

@@ -143,6 +143,14 @@ def test_a_deleted_version_is_gone_and_the_others_keep_their_numbers(
     assert named(any_service, project) == ["o:v0", "o:v1"]
 
 
+@pytest.mark.parametrize("digest", ["v1", "v" + "1" * 5_000], ids=["v1", "digits"])
+def test_a_version_that_does_not_exist_is_not_found(
+    service: Service, project: str, digest: str
+) -> None:
+    publish(service, project, "o", {"x": 1})
+    assert read(service, project, "o", digest).status == 404
+
+
 def test_versions_are_listed_by_class_kind_name_and_age(any_service: Service, project: str) -> None:
     model = {"_class_name": "M", "_bases": ["Model", "Object", "BaseModel"]}
     op = {"_type": "CustomWeaveType", "weave_type": {"type": "Op"}, "files": {}}
