@@ -22,6 +22,9 @@ The limit of `json` itself depends on the Python version and the call stack: in 
 about 1,000 less the stack. A fixed limit below it gives the same result everywhere.
 """
 
+MAX_DIGITS = 4_300
+"""How many digits of an integer Python reads."""
+
 Path = tuple[str | int, ...]
 
 
@@ -58,7 +61,19 @@ def _finite(text: str) -> float:
     return number
 
 
+def _finite_or_none(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _short_or_none(text: str) -> int | None:
+    return int(text) if len(text) <= MAX_DIGITS else None
+
+
 _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
+_lenient = json.JSONDecoder(
+    parse_float=_finite_or_none, parse_int=_short_or_none, parse_constant=lambda _name: None
+)
 
 
 def _refuse(value: object) -> NoReturn:
@@ -93,11 +108,28 @@ def read(data: bytes) -> Any:
         raise Invalid([_syntax_error(error)]) from None
     except (ValueError, RecursionError):
         raise Unreadable("There was an error parsing the body") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if _is_too_deep(text, value):
         raise Unreadable("There was an error parsing the body")
     if not finite:
         raise NotFinite(value)
     return value
+
+
+def read_leniently(text: str) -> Any:
+    """Read a text that is known to be JSON.
+
+    NaN, and a number that is too large for a double or has more than 4,300 digits, is None; so is
+    everything if it is nested deeper than MAX_DEPTH.
+    """
+    try:
+        value = _lenient.decode(text)
+    except RecursionError:
+        return None
+    return None if _is_too_deep(text, value) else value
+
+
+def _is_too_deep(text: str, value: Any) -> bool:
+    return text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH)
 
 
 def _decode(text: str) -> tuple[Any, bool]:

@@ -100,3 +100,10 @@ def test_invalid_bytes_and_numbers_are_refused(data: bytes) -> None:
         jsontext.read(data)
     if not data.startswith(b"NaN"):
         assert isinstance(raised.value, Unreadable)
+
+
+def test_reading_leniently_gives_none_for_what_python_cannot_read() -> None:
+    text = f'{{"a": 1e999, "b": NaN, "c": {"9" * 5_000}, "d": [1, 2.5, "x"]}}'
+    assert jsontext.read_leniently(text) == {"a": None, "b": None, "c": None, "d": [1, 2.5, "x"]}
+    for depth in (941, 5_000):
+        assert jsontext.read_leniently("[" * depth + "]" * depth) is None

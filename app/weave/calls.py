@@ -17,7 +17,7 @@ from app.stores.weave import Call, Feedback
 from app.weave import intake
 from app.weave.blueprints import sdk_blueprint
 from app.weave.contents import Place
-from app.weave.facts import is_of_evaluation
+from app.weave.facts import is_of_evaluation, parse
 from app.weave.projection import project
 
 blueprint = sdk_blueprint("Weave calls")
@@ -132,7 +132,7 @@ def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
 
 def answer(feedback: Feedback) -> dict[str, Any]:
     """Return the response to one feedback."""
-    sent = msgspec.json.decode(feedback.body_json)
+    sent = parse(feedback.body_json)
     return {
         "id": feedback.id,
         "created_at": feedback.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),

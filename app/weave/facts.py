@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
+from app import jsontext
 from app.scorers import scorer_name
 from app.stores.weave import Call, Feedback
 
@@ -24,18 +25,9 @@ _ROW = re.compile(r".*/attr/rows/id/([^/]+)")
 
 
 def parse(text: str | None) -> dict[str, Any]:
-    """Return the object in a text that is known to be JSON; a number beyond doubles is None."""
-    found = json.loads(text, parse_constant=_none, parse_float=_number) if text else {}
+    """Return the object in a text that is known to be JSON, empty if it is too deep to be read."""
+    found = jsontext.read_leniently(text) if text else {}
     return found if isinstance(found, dict) else {}
-
-
-def _none(_text: str) -> None:
-    return None
-
-
-def _number(text: str) -> float | None:
-    number = float(text)
-    return number if abs(number) < float("inf") else None
 
 
 def merged(start_json: str | None, end_json: str | None) -> dict[str, Any]:
@@ -94,9 +86,10 @@ def message_of(exception: Any) -> str | None:
         return json.dumps(exception)
     try:
         found = json.loads(exception)
-        return f"{found['type']}: {found['message']}"
-    except (ValueError, KeyError, TypeError):
+        message = f"{found['type']}: {found['message']}"
+    except (ValueError, KeyError, TypeError, RecursionError):
         return exception
+    return message.encode("utf-8", "replace").decode()  # It may have lone surrogates.
 
 
 def op_of(call: Call) -> str:

@@ -121,7 +121,7 @@ def _call(place: Place, head: CallHead) -> Call:
 def _time(text: str | None) -> datetime | None:
     try:
         return parse_datetime(text).astimezone(UTC) if text else None
-    except InvalidDatetime:
+    except (InvalidDatetime, OverflowError):
         return None
 
 
@@ -224,6 +224,8 @@ def decode(data: bytes, kind: type[Sent]) -> Sent:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
+    except RecursionError:
+        raise Unreadable("There was an error parsing the body") from None
 
 
 def decode_batch(

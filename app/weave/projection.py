@@ -9,6 +9,7 @@ still the one that was read; and whoever has stored something looks whether it h
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
@@ -246,7 +247,7 @@ def _add_scores(store: Store, place: Place, wanted: Sequence[Wanted]) -> bool:
             entity=place.entity,
             project=place.project,
             id=key,
-            body_hash=_hash(jsontext.write([score.value, score.error])),
+            body_hash=_hash(json.dumps([score.value, score.error], sort_keys=True)),
             evaluation_run_id=run_id,
             prediction_id=prediction_id,
             score_id="",

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from app.errors import TooLarge
-from app.schemas.fields import MISSING, Anything, JsonObject, Reason, Shape, Text
+from app.schemas.fields import MISSING, NOT_AN_OBJECT, Anything, JsonObject, Reason, Shape, Text
 
 MAX_ITEMS = 1_000_000
 """How many rows or digests a body may have."""
@@ -18,7 +18,7 @@ NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 class Nested(fields.Nested):
     """An object within an object."""
 
-    default_error_messages = {"required": MISSING}
+    default_error_messages = {"required": MISSING, "null": NOT_AN_OBJECT}
 
 
 class List(fields.List[Any]):
@@ -48,8 +48,9 @@ class GraphqlBody(Shape):
 
 
 class ProjectBody(Shape):
-    """A body that names its project."""
+    """A body, or an object in one, that names its project."""
 
+    error_messages = {"type": NOT_AN_OBJECT}
     project_id = Text(required=True)
 
 

@@ -161,3 +161,9 @@ def test_an_older_state_does_not_replace_what_another_request_has_stored(
     monkeypatch.undo()
     send(store, outer({"scores": {"s": 1}}, ended_at=None))
     assert raced == (only(store, Prediction), scores(store), only(store, EvaluationRun))
+
+
+def test_objects_with_other_orders_of_keys_are_the_same_value(store: Store) -> None:
+    send(store, outer({"scores": {"s": {"a": 1, "b": 2}}}), predict())
+    send(store, judged("s", {"b": 2, "a": 1}))
+    assert len(all_scores(store)) == 1

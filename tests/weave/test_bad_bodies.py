@@ -1,0 +1,73 @@
+"""Bodies that cannot be read are refused, and one odd value costs nothing else of its batch."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.processes import Service
+
+OUTER = (
+    '{"id": "%s", "parent_id": "run", "op_name": "Evaluation.predict_and_score",'
+    ' "started_at": "2026-01-02T00:00:00Z", "ended_at": "2026-01-02T00:00:01Z", %s}'
+)
+NUMBER = "9" * 5_000
+DEEP = "[" * 950 + "]" * 950
+ODD = {
+    "a number beyond doubles": '"output": {"scores": {"s": 1e999}}',
+    "a number of too many digits": f'"output": {{"scores": {{"s": {NUMBER}}}}}',
+    "a deep value": f'"output": {{"scores": {{"s": {DEEP}}}}}',
+    "a deep input": f'"inputs": {{"example": {DEEP}}}',
+    "an odd exception": r'"exception": "{\"type\": \"E\", \"message\": \"\\ud800\"}"',
+    "a deep exception": f'"exception": "{"[" * 5_000}"',
+    "the first of all times": '"started_at": "0001-01-01T00:00:00+14:00"',
+    "the last of all times": '"started_at": "9999-12-31T23:59:59-14:00"',
+    "no time": '"started_at": "yesterday"',
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_value_costs_nothing_else_of_its_batch(service: Service, odd: str) -> None:
+    project = uuid4().hex
+    calls = [OUTER % ("odd", ODD[odd]), OUTER % ("plain", '"output": {"scores": {"s": 1}}')]
+    body = f'{{"batch": [{", ".join(calls)}]}}'.encode()
+    assert service.send("POST", f"/v2/acme/{project}/calls/complete", body).status == 200
+    listed = service.send("GET", f"/v2/acme/{project}/scores").body.splitlines()
+    values = {each["prediction_id"]: each["value"] for each in map(json.loads, listed)}
+    assert values.pop("plain") == 1
+    assert values in ({}, {"odd": None})
+
+
+@pytest.mark.parametrize("value", ["1e999", NUMBER, DEEP])
+def test_feedback_with_an_odd_value_is_answered(service: Service, value: str) -> None:
+    body = (
+        f'{{"project_id": "acme/{uuid4().hex}", "weave_ref": "weave:///acme/x/call/c",'
+        f' "feedback_type": "wandb.runnable.s", "payload": {{"output": {value}}}}}'
+    )
+    answer = service.send("POST", "/feedback/create", body.encode())
+    assert answer.status == 200
+    assert answer.json["payload"] in ({}, {"output": None})
+
+
+ROUTES = (
+    *("/v2/acme/x/calls/complete", "/v2/acme/x/call/start", "/v2/acme/x/call/end"),
+    *("/call/upsert_batch", "/feedback/create", "/feedback/batch/create", "/graphql"),
+    *("/obj/create", "/table/create", "/table/create_from_digests", "/table/update"),
+    "/file/create",
+)
+BAD = (
+    *(b"", b"null", b"[]", b"{", b'{"batch": 1}', b'{"batch": [1]}', b'{"start": 1}'),
+    *(b'{"end": {}}', b'{"obj": 1}', b'{"obj": null}', b'{"table": []}', b'{"batch": [NaN]}'),
+    *(b'{"batch": ["\xff"]}', b'{"batch": [' + b"[" * 3_000 + b"]" * 3_000 + b"]}"),
+    b'{"batch": [{"mode": "stop", "req": {}, "id": 1}]}',
+)
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_bodies_of_another_shape_are_refused(service: Service, path: str) -> None:
+    for body in BAD:
+        answer = service.send("POST", path, body)
+        assert answer.status in (400, 422), body
+        assert answer.json["detail"]
