@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from app.errors import ScorelineError
 from app.ids import new_id
+from app.services.call_deletions import delete_calls
 from app.stores.base import Store
 from app.stores.checks import CLOCK_SECONDS
 from app.stores.deletions import Deletion
@@ -45,12 +46,27 @@ def clear(store: Store, deletion: Deletion, deadline: float, worker: str) -> Del
     `worker` is a name that no other thread uses. Between two transactions, others may write for as
     long as the last one took.
     """
+    if deletion.is_pending and not _clear_calls(store, deletion, deadline):
+        return deletion
     while deletion.is_pending and (began := time.monotonic()) < deadline:
         found = store.continue_deletion(deletion, worker, PAGE)
         deletion = found or deletion
         if deletion.is_pending:
             time.sleep(time.monotonic() - began if found else PAUSE_SECONDS)
     return deletion
+
+
+def _clear_calls(store: Store, deletion: Deletion, deadline: float) -> bool:
+    """Remove the calls of a run that were there; return False if some are left at `deadline`."""
+    deleted = delete_calls(
+        store,
+        deletion.entity,
+        deletion.project,
+        [deletion.evaluation_run_id],
+        before=deletion.deletion_id,
+        deadline=deadline,
+    )
+    return deleted is not None
 
 
 def finish_deletions(

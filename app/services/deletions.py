@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from app.ids import new_id
 from app.services.audit import audited
+from app.services.call_deletions import delete_calls_of_predictions
 from app.services.clearing import CALL_SECONDS, PAGE, clear
 from app.services.documents import audit_targets
 from app.stores.base import Store
@@ -98,6 +99,7 @@ def _delete_predictions(
     num_deleted = num_scores = 0
     for start in range(0, len(wanted), TOGETHER):
         part, is_whole = wanted[start : start + TOGETHER], False
+        delete_calls_of_predictions(store, entity, project, part)
         while not is_whole:
             deleted = store.delete_predictions(entity, project, part, PAGE)
             num_deleted += deleted.predictions
