@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
+# The versions of weave that are tested beside the one in setup.cfg.
+OLDER_WEAVES = 0.53.12 0.52.43
 INPUTS = setup.cfg pyproject.toml Makefile
 # pip shows its progress, because the first install takes minutes on a slow network.
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
@@ -28,7 +30,7 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 coverage: $(VENV)/.testing  ## Run the tests, and show the lines that none of them runs.
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
-test-interop: $(VENV)/.interop  ## Test the service with its official client, the weave package.
+test-interop: $(VENV)/.interop  ## Test the service with three versions of the weave package.
 	@$(BIN)/python -m pytest tests/interop
 
 test-browser: $(VENV)/.browser  ## Test /docs and CORS in a real browser (the chromium on PATH).
@@ -66,7 +68,7 @@ bench: $(VENV)/.benching  ## Compare the speed with other services and raw SQLit
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:  ## Remove the virtual environments and caches; var/ with the store stays.
-	rm -rf $(VENV) $(VENV)-minimal $(VENV)-newest *.egg-info .coverage
+	rm -rf $(VENV) $(VENV)-minimal $(VENV)-newest $(VENV)-weave-* *.egg-info .coverage
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 
 $(BIN)/python:
@@ -88,8 +90,12 @@ $(VENV)/.testing: $(VENV)/.serving
 	@touch $@
 
 $(VENV)/.interop: $(VENV)/.testing
-	@echo "Installing the weave package" >&2
+	@echo "Installing the weave package, and two older ones beside it" >&2
 	@$(PIP) --editable '.[interop]'
+	@for version in $(OLDER_WEAVES); do \
+		$(PYTHON) -m venv $(VENV)-weave-$$version \
+		&& $(PIP:$(BIN)/%=$(VENV)-weave-$$version/bin/%) weave==$$version || exit 1; \
+	done
 	@touch $@
 
 $(VENV)/.attacking: $(VENV)/.testing

@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
@@ -24,11 +24,16 @@ class Proxy:
     With `attempts` it spares clients that repeat a call so often, without a key: one attempt of a
     body always gets through, and none is cut before the service has answered it. (Without a key, no
     service can tell two attempts at the same time apart from two calls.)
+
+    Requests for paths in `spared` are never cut.
     """
 
-    def __init__(self, port: int, attempts: int | None = None) -> None:
+    def __init__(
+        self, port: int, attempts: int | None = None, spared: Sequence[bytes] = ()
+    ) -> None:
         self.cuts: Counter[str] = Counter()
         self._attempts = attempts
+        self._spared = spared
         self._cuts_of: Counter[bytes] = Counter()
         self._service = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -71,6 +76,8 @@ class Proxy:
 
     def _draw(self, request: bytes) -> str | None:
         """Return when to cut this request's connection, or None."""
+        if request.split(b" ", 2)[1] in self._spared:
+            return None
         with self._lock:
             cut = self._random.choice(CUTS) if self._random.random() < SHARE else None
             if cut and self._attempts:
@@ -101,9 +108,11 @@ def _message(file: BinaryIO) -> bytes:
 
 
 @contextmanager
-def cutting(port: int, attempts: int | None = None) -> Iterator[Proxy]:
+def cutting(
+    port: int, attempts: int | None = None, spared: Sequence[bytes] = ()
+) -> Iterator[Proxy]:
     """Run a proxy in front of `port` during a block."""
-    proxy = Proxy(port, attempts)
+    proxy = Proxy(port, attempts, spared)
     thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:
