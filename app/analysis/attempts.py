@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from app.errors import InvalidParameter
 from app.ids import id_time
+from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import DocumentQuery, Key, ScoreQuery, Store
-from app.stores.model import Prediction
+from app.stores.model import EvaluationRun, Prediction
+from app.stores.weave import ObjectVersion
 
 MAX_RUNS = 20_000
 """The most runs with failed predictions in one answer."""
+
+_EVALUATION = re.compile(r"weave:///[^/]+/[^/]+/object/([^/:]+:[^/:]+)")
+"""A reference to an evaluation, with the id of the version of the object."""
 
 
 class Attempt(NamedTuple):
@@ -24,7 +32,7 @@ class Attempt(NamedTuple):
     evaluation_run_id: str
     scorer_name: str
     scorer: str
-    """The reference in the scorer's newest score in the run."""
+    """The reference in the scorer's newest score in the run, otherwise in the evaluation."""
 
 
 def key_of(attempt: Attempt, fields: Sequence[str]) -> Key:
@@ -76,7 +84,7 @@ def _attempts(
     failed = _failed(store, query, run_id)
     if not failed:
         return
-    scorers: dict[str, str] = {}
+    scorers = _scorers_of_evaluation(store, query, run_id)
     judged: set[tuple[str, str]] = set()
     place = (query.entity, query.project)
     of_run = ScoreQuery(*place, evaluation_run_id=run_id, as_of=query.as_of)
@@ -91,6 +99,23 @@ def _attempts(
         for name, scorer in scorers.items():
             if (prediction_id, name) not in judged:
                 yield Attempt(prediction_id, sort_id, run_id, name, scorer)
+
+
+def _scorers_of_evaluation(store: Store, query: ScoreQuery, run_id: str) -> dict[str, str]:
+    """Return the references of the scorers that a run's evaluation names, by their names.
+
+    Only an evaluation that Weave's SDK has stored as an object in the same project names any.
+    """
+    place = (query.entity, query.project)
+    run = store.find_document(EvaluationRun, *place, run_id)
+    match = _EVALUATION.fullmatch(run.evaluation) if run else None
+    if match is None:
+        return {}
+    evaluation = store.find_document(ObjectVersion, *place, unquote(match[1]))
+    value = json.loads(evaluation.value_json) if evaluation else None
+    scorers = value.get("scorers") if isinstance(value, dict) else None
+    named = scorers if isinstance(scorers, list) else []
+    return {scorer_name(each): each for each in named if isinstance(each, str)}
 
 
 def _failed(store: Store, query: ScoreQuery, run_id: str) -> dict[str, str]:

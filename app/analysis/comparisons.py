@@ -43,9 +43,9 @@ def compare_runs(
 ) -> dict[str, Any]:
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
-    `wanted` is a loaded CompareQuery. Raises NotFound if a run has no scores, InvalidParameter if
-    there are more than MAX_SCORES scores or MAX_VALUES values, or if no score has a leaf that is
-    named, and whatever `check_client` raises.
+    `wanted` is a loaded CompareQuery. Raises NotFound if a run has neither scores nor attempts,
+    InvalidParameter if there are more than MAX_SCORES scores or MAX_VALUES values, or if no score
+    has a leaf that is named, and whatever `check_client` raises.
     """
     scorer = scorer_name(wanted["scorer"]) if wanted["scorer"] else None
     only_current = wanted["repeats"] != "all"
@@ -121,7 +121,7 @@ def _read(
     max_scores = MAX_SCORES - sum(run.num_scores for run in others)
     max_values = MAX_VALUES - sum(run.num_values for run in others)
     run = read_run(store, query, max_scores, max_values, check_client)
-    if not run.num_scores:
+    if not run.groups:
         scorer = f" by {query.scorer_name}" if query.scorer_name else ""
         raise NotFound(f"Evaluation run {run.run_id} has no scores{scorer}")
     if run.num_scores > max_scores or run.num_values > max_values:

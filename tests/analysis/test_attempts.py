@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from app import jsontext
 from app.analysis import attempts
-from app.errors import InvalidParameter
+from app.analysis.gates import gate_run
+from app.errors import InvalidParameter, NotFound
+from app.schemas.gates import GateQuery
 from app.stores.base import Store
-from tests.analysis.test_comparisons import add, predict
+from app.stores.weave import ObjectVersion
+from tests.analysis.test_comparisons import add, answered, predict
 from tests.analysis.test_summaries import groups
+from tests.stores.test_documents import a_run
 
 OLD, NEW = (f"weave:///acme/demo/object/exact:v{number}" for number in (0, 1))
 
@@ -74,3 +79,68 @@ def test_runs_with_failures_are_limited(run: Store, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InvalidParameter, match="name a run"):
         attempted(run, "evaluation_run_id")
     assert attempted(run, "evaluation_run_id", evaluation_run_id="A") == {("A",): 6}
+
+
+def evaluate(store: Store, run: str, value: Any, project: str = "demo") -> None:
+    """Add a run of an evaluation, and the evaluation's object to a project."""
+    evaluation = ObjectVersion(
+        entity="acme",
+        project=project,
+        id=f"my eval:{run}",
+        body_hash="",
+        object_id="my eval",
+        digest=run,
+        kind="object",
+        published_at=datetime.now(UTC),
+        value_json=jsontext.write(value),
+    )
+    store.add_documents([evaluation])
+    ref = f"weave:///acme/{project}/object/my%20eval:{run}"
+    store.add_documents([a_run(id=run, evaluation=ref)])
+
+
+def test_the_scorers_that_an_evaluation_names_attempted_what_all_failed(store: Store) -> None:
+    op = "weave:///acme/demo/op/plain:v0"
+    evaluate(store, "A", {"scorers": [OLD, op]})
+    predict(store, "A", {"A1": "e", "A2": "f"}, error="no answer")
+    assert attempted(store, "scorer") == {(OLD,): 2, (op,): 2}
+    (row,) = groups(store, group_by=["leaf"], scorer_name="exact")
+    assert (row["attempted"], row["scored"], row["coverage"]) == (2, 0, 0.0)
+
+    gate = GateQuery().load({"run": "A", "scorer": "exact", "min_coverage": "0.5"})
+    answer = gate_run(store, "acme", "demo", gate)
+    assert not answer["passed"]
+    assert answer["summaries"]["run"]["attempted"] == 2
+
+    add(store, "B", {"B1": 0.5}, NEW)
+    (compared,) = answered(store, baseline="B", candidate=["A"])["comparisons"]
+    figures = compared["summaries"]["candidate"]
+    assert (compared["scorer"], figures["attempted"], figures["scored"]) == ("exact", 2, 0)
+    with pytest.raises(NotFound):
+        answered(store, baseline="B", candidate=["C"])
+
+    add(store, "A", {"A1": 1.0}, NEW)  # Another version of a scorer that the evaluation names.
+    assert attempted(store, "scorer", evaluation_run_id="A") == {(NEW,): 2, (op,): 2}
+
+
+def test_an_evaluation_may_name_no_scorers(store: Store) -> None:
+    values: tuple[Any, ...] = (
+        None,
+        [],
+        {},
+        {"scorers": None},
+        {"scorers": "exact"},
+        {"scorers": [None, {}]},
+    )
+    for number, value in enumerate(values):
+        evaluate(store, f"{number}", value)
+        predict(store, f"{number}", {f"p{number}": "e"}, error="no answer")
+    assert attempted(store, "scorer") == {}
+
+
+def test_only_an_evaluation_of_the_same_project_names_scorers(store: Store) -> None:
+    evaluate(store, "A", {"scorers": [OLD]}, project="other")
+    store.add_documents([a_run(id="B", evaluation="weave:///acme/demo/object/gone:v0")])
+    for run in ("A", "B", "only named"):
+        predict(store, run, {f"{run} 1": "e"}, error="no answer")
+    assert attempted(store, "scorer") == {}

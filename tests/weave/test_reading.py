@@ -250,3 +250,19 @@ def test_nothing_of_another_project_is_there(any_service: Service, project: str)
         assert any_service.post(path, {**body, "project_id": f"acme/{other}"}).status == 404
     ref = f"weave:///acme/{other}/object/o:{digest}"
     assert any_service.post("/refs/read_batch", {"refs": [ref]}).status == 404
+
+
+def test_the_scorers_of_a_published_evaluation_attempted_what_failed(
+    any_service: Service, project: str
+) -> None:
+    base, scorer = f"/v2/acme/{project}", f"weave:///acme/{project}/op/accuracy:d"
+    digest = publish(any_service, project, "my eval", {"_type": "Evaluation", "scorers": [scorer]})
+    evaluation = f"weave:///acme/{project}/object/my%20eval:{digest}"
+    of_run = {"model": "m", "evaluation_run_id": "run"}
+    run = {**of_run, "evaluation": evaluation}
+    assert any_service.post(f"{base}/evaluation_runs", run).status == 200
+    failed: dict[str, Any] = {**of_run, "inputs": {"q": 1}, "output": None, "error": "no answer"}
+    assert any_service.post(f"{base}/predictions", failed).status == 200
+    answer = any_service.send("GET", f"{base}/scores/summary?group_by=scorer").json
+    found = [(each["scorer"], each["attempted"], each["scored"]) for each in answer["groups"]]
+    assert found == [(scorer, 1, 0)]
