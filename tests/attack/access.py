@@ -102,6 +102,30 @@ def sdk_read(body: Any) -> Row:
     return Row(401, ("read", "write", "admin"), 200, 200, body=body)
 
 
+DEFINITIONS: dict[str, dict[str, Any]] = {
+    "ops": {"name": "n"},
+    "datasets": {"rows": []},
+    "scorers": {"name": "n", "op_source_code": ""},
+    "models": {"name": "n", "source_code": ""},
+    "evaluations": {"name": "n", "dataset": "d"},
+}
+"""The body that creates a definition of each kind."""
+
+
+def definition_rows() -> dict[tuple[str, str], Row]:
+    """Return the rows of the routes of definitions."""
+    rows = {}
+    for name, body in DEFINITIONS.items():
+        path, none = f"{PROJECT}/{name}", {"<object_id>": "none", "<digest>": "latest"}
+        rows["POST", path] = sdk(body)
+        rows["GET", path] = sdk_read(None)
+        rows["GET", f"{path}/<object_id>/versions/<digest>"] = Row(
+            401, ("read", "write", "admin"), 404, 404, names=none
+        )
+        rows["DELETE", f"{path}/<object_id>"] = Row(401, ("write", "admin"), 404, 404, names=none)
+    return rows
+
+
 FILE = {"project_id": "{project_id}", "digest": "d"}
 
 ROWS = {
@@ -234,6 +258,7 @@ ROWS = {
         404,
         body={"refs": ["weave:///{project_id}/object/none:latest"]},
     ),
+    **definition_rows(),
     ("POST", f"{PROJECT}/calls/complete"): sdk({"batch": [CALL]}),
     ("POST", f"{PROJECT}/call/start"): sdk({"start": CALL}),
     ("POST", f"{PROJECT}/call/end"): sdk({"end": CALL}),

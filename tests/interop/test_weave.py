@@ -625,3 +625,27 @@ def test_nothing_leaves_the_machine_from_weaves_import_to_the_end_of_its_process
         timeout=60,
     )
     assert json.loads(finished.stdout) == wanted
+
+
+def test_definitions_by_the_official_client(
+    service: Service, project: str, connect: Connect
+) -> None:
+    server = connect(service)
+    place = {"project_id": project}
+    op = server.op_create({**place, "name": "f", "source_code": "def f(): pass"})
+    version = {**place, "object_id": op.object_id, "digest": op.digest}
+    assert server.op_read(version).code == "def f(): pass"
+    dataset = server.dataset_create({**place, "name": "d", "rows": [{"q": 1}]})
+    made = server.scorer_create({**place, "name": "s", "op_source_code": "def score(): pass"})
+    evaluation = server.evaluation_create(
+        {**place, "name": "e", "dataset": f"weave:///{project}/object/d:{dataset.digest}"}
+        | {"scorers": [made.scorer], "trials": 2}
+    )
+    assert evaluation.evaluation_ref.endswith(evaluation.digest)
+    model = server.model_create({**place, "name": "m", "source_code": "class M: pass"})
+    assert model.model_ref.startswith(f"weave:///{project}/object/m:")
+    assert [each.object_id for each in server.dataset_list(place)] == ["d"]
+    assert [each.trials for each in server.evaluation_list(place)] == [2]
+    assert [each.name for each in server.scorer_list({**place, "limit": 1})] == ["s"]
+    assert server.model_delete({**place, "object_id": "m"}).num_deleted == 1
+    assert list(server.model_list(place)) == []

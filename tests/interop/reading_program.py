@@ -1,0 +1,76 @@
+"""Publish objects with Weave's SDK and read them back; print what was found as a JSON line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import weave
+
+
+class Doubler(weave.Model):  # type: ignore[misc]
+    factor: int = 2
+
+    @weave.op  # type: ignore[untyped-decorator]
+    def predict(self, q: int) -> int:
+        return self.factor * q
+
+
+@weave.op  # type: ignore[untyped-decorator]
+def exact(expected: int, output: int) -> bool:
+    return output == expected
+
+
+def publish() -> dict[str, Any]:
+    """Publish objects of several kinds, and return the references to them."""
+    rows = [{"q": number, "expected": 2 * number} for number in range(3)]
+    dataset = weave.Dataset(name="rows", rows=rows)
+    first = weave.publish(dataset)
+    weave.publish(weave.Dataset(name="rows", rows=[{"q": 9, "expected": 9}]))
+    evaluation = weave.Evaluation(name="evaluation", dataset=first.get(), scorers=[exact])
+    return {
+        "dataset": first,
+        "prompt": weave.publish(weave.StringPrompt("Say {word}"), name="prompt"),
+        "messages": weave.publish(
+            weave.MessagesPrompt([{"role": "user", "content": "{word}"}]), name="messages"
+        ),
+        "plain": weave.publish({"a": [1, {"b": None}], "big": 2**70}, name="plain"),
+        "model": weave.publish(Doubler(factor=3), name="model"),
+        "op": weave.publish(exact),
+        "evaluation": weave.publish(evaluation),
+    }
+
+
+def main(project: str) -> None:
+    client = weave.init(project)
+    refs = publish()
+    client.flush()
+    dataset = weave.ref("rows:v0").get()
+    changed = dataset.add_rows([{"q": 4, "expected": 8}])
+    evaluation = weave.ref("evaluation").get()
+    summary = asyncio.run(evaluation.evaluate(Doubler()))
+    found = {
+        "rows": [dict(row) for row in dataset.rows],
+        "length": len(dataset.rows),
+        "row": dict(dataset.rows[1].ref.get()),
+        "latest": [dict(row) for row in weave.ref("rows:latest").get().rows],
+        "changed": len(changed.rows),
+        "prompt": refs["prompt"].get().format(word="hi"),
+        "messages": weave.ref("messages").get().format(word="hi"),
+        "plain": json.loads(json.dumps(weave.ref("plain").get(), default=list)),
+        "model": weave.ref("model").get().factor,
+        "op": weave.ref(refs["op"].uri()).get()(expected=1, output=1),
+        "scorers": len(evaluation.scorers),
+        "summary": summary["exact"],
+    }
+    try:
+        weave.ref("missing").get()
+    except ValueError as error:
+        found["missing"] = str(error)
+    weave.finish()
+    sys.stdout.write(f"{json.dumps(found)}\n")
+
+
+main(sys.argv[1])
