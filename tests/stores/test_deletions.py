@@ -254,7 +254,7 @@ def test_what_replaces_something_while_it_is_removed_stays(
     assert not waiting
     assert documents(store, Prediction) == [f"{OTHER}/1", f"{OTHER}/2", f"{RUN}/1"]
     assert seen(store, evaluation_run_id=RUN) == [RUN]
-    assert kept([store.add_score(keyed)]) == [Kept.PRESENT]
+    assert kept([store.add_score(keyed)]) == [Kept.REPLAYED]
 
 
 def test_a_deletion_forgets_retries(store: Store) -> None:
