@@ -89,7 +89,7 @@ class _Compiler:
     def _operation(self, name: str, operand: Any) -> Expression:
         count, apply = _OPERATORS[name]
         if not isinstance(operand, list) or len(operand) != (count or len(operand)):
-            message = f"{name} takes a list of {count or 'all'} operands"
+            message = f"{name} takes a list of {_OPERANDS[count]}"
             raise self._invalid({name: operand}, message)
         operand = self._prepare(operand)
         if name == "$in":
@@ -176,6 +176,8 @@ def _boolean(value: Any) -> Any:
         return {"true": True, "false": False}.get(value.lower())
     return bool(value) if isinstance(value, int | float) else None
 
+
+_OPERANDS = {None: "operands", 1: "one operand", 2: "two operands"}
 
 _OPERATORS: dict[str, tuple[int | None, Callable[[Any], bool]]] = {
     "$and": (None, all),
