@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deletions
+from app.stores.keys import Keys
 from app.stores.listing import Listing
-from app.stores.model import AnyDocument, ApiKey, Document, Leaves, Score
+from app.stores.model import AnyDocument, Document, Leaves, Score
 from app.stores.weave import Merge, Projected
 
 
@@ -182,7 +182,7 @@ class Extent:
     newest_id: str | None
 
 
-class Store(Deletions, Listing, Protocol):
+class Store(Deletions, Keys, Listing, Protocol):
     """Where scores, predictions, evaluation runs and API keys are kept.
 
     Every method may raise StoreUnavailable, and nothing of a database driver. A method that writes
@@ -388,27 +388,6 @@ class Store(Deletions, Listing, Protocol):
         self, kind: type[Document], entity: str, project: str, document_ids: Sequence[str]
     ) -> int:
         """Delete documents of one project and return how many of them existed."""
-
-    def add_key(self, key: ApiKey) -> None:
-        """Add one API key. Raises Conflict if its id or hash exists."""
-
-    def find_key(self, key_hash: str) -> ApiKey | None:
-        """Return the API key with this hash, revoked or not, or None."""
-
-    def list_keys(self, after: str = "", limit: int | None = None) -> list[ApiKey]:
-        """Return API keys with ids above `after`, oldest first, at most `limit`, revoked or not."""
-
-    def count_keys(self, in_use_at: datetime | None = None) -> int:
-        """Return how many API keys there are, or how many are in use at `in_use_at`."""
-
-    def revoke_key(self, key_id: str, revoked_at: datetime) -> bool:
-        """Revoke an API key; return False if it does not exist or was revoked before."""
-
-    def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
-        """Store when API keys were last used, by key id.
-
-        A later time that is stored already is kept, and unknown ids are ignored.
-        """
 
     def close(self) -> None:
         """Close every connection of this process, and soon end each wait of `read_changes`.
