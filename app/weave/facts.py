@@ -30,10 +30,18 @@ def parse(text: str | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+ENDING = frozenset({"ended_at", "output", "exception", "summary"})
+"""The fields that a call's end decides; others only if its start has not got them."""
+
+
 def merged(start_json: str | None, end_json: str | None) -> dict[str, Any]:
     """Return the fields of a call's start and end together."""
-    end = parse(end_json)
-    return parse(start_json) | {name: value for name, value in end.items() if value is not None}
+    start, end = parse(start_json), parse(end_json)
+    return start | {
+        name: value
+        for name, value in end.items()
+        if value is not None and (name in ENDING or start.get(name) is None)
+    }
 
 
 class CallFacts:

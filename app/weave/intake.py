@@ -134,14 +134,9 @@ def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[
     def merge(stored: Call, sent: Call) -> Call:
         if _is_complete(stored) and sent.ended_at is None:
             return stored  # A start that came late.
-        mine = may_change or stored.wb_user_id == sent.wb_user_id
-        given = {
-            name: value
-            for name in Call.changing
-            if (value := getattr(sent, name)) not in (None, "")
-            and (mine or getattr(stored, name) is None)
-        }
-        return _hashed(replace(stored, **given))
+        if may_change or stored.wb_user_id == sent.wb_user_id:
+            return _hashed(replace(stored, **_news_for(stored, sent)))
+        return _hashed(replace(stored, **_missing_in(stored, sent)))
 
     parts = (calls[first : first + PART] for first in range(0, len(calls), PART))
     return [
@@ -149,6 +144,28 @@ def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[
         for part in parts
         for call in store.upsert_documents([_hashed(each) for each in part], merge)
     ]
+
+
+def _news_for(stored: Call, sent: Call) -> dict[str, Any]:
+    """Return the fields of a call that was sent, which win over those that are stored."""
+    given = {name: value for name in Call.changing if (value := getattr(sent, name))}
+    if _is_complete(sent) and sent.start_json != stored.start_json:
+        given["end_json"] = None  # The call was made again after it had ended.
+    return given
+
+
+def _missing_in(stored: Call, sent: Call) -> dict[str, Any]:
+    """Return the fields of a call that was sent that are not stored."""
+    given = {
+        name: value
+        for name in Call.changing
+        if (value := getattr(sent, name)) and getattr(stored, name) is None
+    }
+    if stored.ended_at is None and stored.start_json and _is_complete(sent):
+        given["end_json"] = sent.start_json
+    elif stored.ended_at is not None:
+        given.pop("end_json", None)
+    return given
 
 
 def _is_complete(call: Call) -> bool:

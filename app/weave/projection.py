@@ -113,11 +113,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _replace(stored: AnyDocument, sent: AnyDocument) -> AnyDocument:
-    """Return what was sent in place of what is stored, unless another owner's key stored that."""
-    if stored.body_hash == sent.body_hash or stored.wb_user_id != sent.wb_user_id:
+def _replace_prediction(stored: Prediction, sent: Prediction) -> Prediction:
+    """Return what was sent in place of a stored prediction, except for what `finish` changes."""
+    is_foreign = stored.wb_user_id != sent.wb_user_id
+    if stored.body_hash == sent.body_hash or is_foreign:
         return stored
-    return replace(sent, sort_id=stored.sort_id)
+    return replace(sent, sort_id=stored.sort_id, ended_at=stored.ended_at)
 
 
 def _replace_run(stored: EvaluationRun, sent: EvaluationRun) -> EvaluationRun:
@@ -160,7 +161,7 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
     ids = _decide_ids(store, place, ready)
     rows = contents.read_rows(store, place, [each.row_digest for each in ready if each.row_digest])
     predictions = [_prediction(place, each, ids[each.id], rows) for each in ready]
-    store.upsert_documents(predictions, _replace)
+    store.upsert_documents(predictions, _replace_prediction)
     return _add_scores(
         store,
         place,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import pytest
 
 from app.scorers import scorer_name
 from app.stores.base import DocumentQuery, ScoreQuery, Store
-from app.stores.model import EvaluationRun, Prediction, Score
+from app.stores.model import UNASSIGNED, EvaluationRun, Prediction, Score
 from app.stores.weave import Call
 from app.weave import intake
 from app.weave.contents import Place
@@ -167,3 +168,62 @@ def test_objects_with_other_orders_of_keys_are_the_same_value(store: Store) -> N
     send(store, outer({"scores": {"s": {"a": 1, "b": 2}}}), predict())
     send(store, judged("s", {"b": 2, "a": 1}))
     assert len(all_scores(store)) == 1
+
+
+EVE = Place("acme", "demo", "eve")
+
+
+def part_of(call: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: call[name] for name in ("id", *names)}
+
+
+def test_a_call_that_is_made_again_after_its_end_supersedes(store: Store) -> None:
+    again = outer({"scores": {"s": 2}})
+    began = {name: value for name, value in again.items() if name not in ("ended_at", "output")}
+    ended = {**part_of(again, "ended_at"), "output": {"scores": {"s": 1}}}
+    intake.add_calls(store, [intake.started(HERE, raw(began))], may_change=True)
+    calls = intake.add_calls(store, [intake.ended(HERE, raw(ended))], may_change=True)
+    project(store, HERE, intake.touched(calls))
+    send(store, again, again)
+    assert [json.loads(each.value_json) for each in all_scores(store)] == [1, 2]
+
+
+def test_another_key_that_may_only_create_completes_a_call(store: Store) -> None:
+    began = outer()
+    del began["ended_at"], began["output"]
+    send(store, began, predict("out"))
+    completed = outer({"scores": {"s": 1}}) | {"inputs": {"model": "other", "example": {"q": 2}}}
+    send(store, completed, may_change=False, place=EVE)
+    assert scores(store) == {("s", None): 1}
+    assert json.loads(only(store, Prediction).inputs_json) == {"q": 1}
+    send(store, outer({"scores": {"s": 3}}), may_change=False, place=EVE)
+    assert scores(store) == {("s", None): 1}
+
+
+def test_another_key_that_may_only_create_changes_no_run_and_no_prediction(store: Store) -> None:
+    send(store, predict("out"), outer({"scores": {"s": 1}}))
+    made = only(store, Prediction)
+    run = EvaluationRun(
+        id="run",
+        entity="acme",
+        project="demo",
+        wb_user_id="ada",
+        body_hash="",
+        evaluation="e",
+        model="m",
+        started_at=made.created_at,
+    )
+    store.add_documents([run])
+    store.add_documents([replace(made, id="other", sort_id=UNASSIGNED)])
+
+    def of_ada() -> list[Any]:
+        query = DocumentQuery("acme", "demo")
+        return [*store.read_documents(Prediction, query), only(store, EvaluationRun)]
+
+    before = of_ada()
+    root = a_call("run", None, "Evaluation.evaluate", output={"x": 1}, inputs={"model": MODEL})
+    model_again = predict("false") | {"id": "again", "started_at": "2026-01-01T00:00:00Z"}
+    same_id = outer({"output": "false"}) | {"id": "other"}
+    for each in (root, model_again, same_id):
+        send(store, each, may_change=False, place=EVE)
+    assert of_ada() == before
