@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Response
 
 from app import jsontext
 from app.api.auth import allow_in_body
@@ -17,6 +17,7 @@ from app.api.state import state
 from app.api.streams import stream
 from app.stores.model import AnyDocument
 from app.stores.weave import Call, Feedback
+from app.weave.blueprints import sdk_blueprint
 from app.weave.call_queries import CallQuery, add_feedback
 from app.weave.call_reading_schemas import (
     CallReadBody,
@@ -30,7 +31,7 @@ from app.weave.feedback_queries import FeedbackQuery, FeedbackView
 from app.weave.queries import Counts, select
 from app.weave.reading import place_of
 
-blueprint = Blueprint("Weave reads", __name__)
+blueprint = sdk_blueprint("Weave call reading")
 
 PART = 20
 """How many calls or feedback are held in memory to be sent."""
