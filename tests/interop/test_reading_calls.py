@@ -16,7 +16,7 @@ from tests.processes import Service, environment
 if official.is_missing:
     pytest.skip(official.MISSING, allow_module_level=True)
 
-PROGRAM = Path(__file__).with_name("calls_program.py")
+PROGRAM = Path(__file__).parent / "programs" / "reading_calls.py"
 RUNNABLE = ["wandb.runnable.exact", "wandb.runnable.strict"]
 
 

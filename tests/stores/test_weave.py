@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -222,3 +223,23 @@ def test_the_names_of_ops_are_listed_once(store: Store) -> None:
     elsewhere = replace(a_call("c", op_name="g"), project="other")
     store.upsert_documents([*named, a_call("unnamed"), elsewhere], fill)
     assert sorted(store.list_op_names("acme", "demo")) == ["", ODD, "f"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Call, "parent_id"), (Call, "trace_id"), (Feedback, "call_id"), (ObjectVersion, "object_id")],
+)
+@pytest.mark.parametrize("after", [None, "x"])
+def test_several_values_are_looked_up_in_their_index(
+    tmp_path: Path, kind: type[Document], name: str, after: str | None
+) -> None:
+    opened = SqliteStore(tmp_path / "s.db")
+    opened.prepare()
+    statements: list[str] = []
+    opened._db().reader().set_trace_callback(statements.append)
+    query = DocumentQuery("acme", "demo", filters={name: ["a", "b"]}, after=after)
+    assert list(opened.read_documents(kind, query)) == []
+    (statement,) = [each for each in statements if f"FROM {kind.collection}" in each]
+    plan = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
+    assert any(f"{name}=?" in row[3] for row in plan), plan
+    opened.close()

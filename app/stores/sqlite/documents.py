@@ -40,6 +40,9 @@ from app.stores.weave import Merge
 
 NO_LIMIT = -1
 
+SENT_FILTERS = frozenset({"parent_id", "trace_id", "call_id", "object_id", "prediction_id"})
+"""The indexed fields, apart from names of ops, by which what Weave's SDK sends is filtered."""
+
 
 class SqliteDocuments(SqliteDeletions):
     """The part of the embedded store that keeps documents, each kind in a table of its own."""
@@ -304,6 +307,8 @@ def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int
         where = f"INDEXED BY predictions_by_example {where}"
     limit = NO_LIMIT if query.limit is None else query.limit
     order = "_id DESC" if query.newest_first else "_id"
+    if any(len(query.filters.get(name, ())) > 1 for name in SENT_FILTERS):
+        order = f"+{order}"  # SQLite would read the whole project, in order, to not sort.
     return f"{where} ORDER BY {order} LIMIT ? OFFSET ?", [*values, limit, query.offset]
 
 

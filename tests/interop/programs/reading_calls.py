@@ -81,4 +81,5 @@ def main(project: str) -> None:
     sys.stdout.write(f"{json.dumps(found)}\n")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])
