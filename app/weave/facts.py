@@ -80,6 +80,11 @@ class CallFacts:
         """Why the call failed, without the traceback, or None."""
         return message_of(self.fields.get("exception"))
 
+    def began_before(self, other: CallFacts) -> bool:
+        """Return whether this call began before another one, as far as is known."""
+        began, others = self.call.started_at, other.call.started_at
+        return began is not None and others is not None and began < others
+
     @property
     def order(self) -> tuple[Any, ...]:
         """The order in which calls began."""
@@ -180,26 +185,33 @@ class PredictionFacts:
 
     @cached_property
     def predict(self) -> CallFacts | None:
-        """The model's call, if it is known which of the children it is.
+        """The model's call, if it is known which of the children it is."""
+        return self._find_model(may_guess=self.has_ended and not self.model)
+
+    def _find_model(self, *, may_guess: bool) -> CallFacts | None:
+        """Return the model's call, or the first that scores nothing if that may be guessed.
 
         Children that another owner's key sent count only if none of the same owner is it.
         """
         owner = self.call.call.wb_user_id
         own = [child for child in self.children if child.call.wb_user_id == owner]
         others = [child for child in self.children if child.call.wb_user_id != owner]
-        return self._model_among(own) or self._model_among(others)
+        return self._model_among(own, may_guess) or self._model_among(others, may_guess)
 
-    def _model_among(self, children: Sequence[CallFacts]) -> CallFacts | None:
+    def _model_among(self, children: Sequence[CallFacts], may_guess: bool) -> CallFacts | None:
         judged = {each.call_id for each in self.feedback if _is_runnable(each)}
         for child in children:
-            is_of_model = self.model in (child.inputs.get("self"), child.call.op_name)
-            if (self.model and is_of_model) or child.call.id in judged:
+            if self._is_of_model(child) or child.call.id in judged:
                 return child
-        if not self.has_ended:
+        if not may_guess:
             return None
         scored = {_tail(parse(each.body_json).get("call_ref")) for each in self.feedback}
         others = (child for child in children if child.call.id not in scored)
         return next((child for child in others if not self._is_scorer(child)), None)
+
+    def _is_of_model(self, child: CallFacts) -> bool:
+        is_named = self.model in (child.inputs.get("self"), child.call.op_name)
+        return bool(self.model) and (is_named or op_of(child.call) == op_name_of(self.model))
 
     def _is_scorer(self, child: CallFacts) -> bool:
         attributes = child.object("attributes")
@@ -249,15 +261,13 @@ class PredictionFacts:
         return found
 
     def _scores_of_calls(self) -> list[ScoreFacts]:
-        predict = self.predict
-        if predict is None:
+        first = self._find_model(may_guess=self.has_ended)
+        if first is None:
             return []
         return [
             _score_of_call(child)
             for child in self.children
-            if child is not predict
-            and child.order > predict.order
-            and child.call.ended_at is not None
+            if child is not first and not child.began_before(first) and child.call.ended_at
         ]
 
 

@@ -227,3 +227,19 @@ def test_another_key_that_may_only_create_changes_no_run_and_no_prediction(store
     for each in (root, model_again, same_id):
         send(store, each, may_change=False, place=EVE)
     assert of_ada() == before
+
+
+def test_a_call_before_the_models_is_not_taken_for_it(store: Store) -> None:
+    prepared = a_call("prepared", "outer", "prepare", inputs={"example": 1}, output="prepared")
+    scorer = a_call("scorer", "outer", "s", inputs={"output": "out"}, output=1, began=2)
+    send(store, outer({"output": "out", "scores": {}}), prepared)
+    assert (only(store, Prediction).id, only(store, Prediction).output_json) == ("outer", '"out"')
+    send(store, scorer, predict("out"))
+    assert only(store, Prediction).output_json == '"out"'
+    assert scores(store) == {("s", None): 1}
+
+
+def test_a_scorer_in_the_same_millisecond_as_the_model_is_one(store: Store) -> None:
+    scorer = a_call("a", "outer", "s", inputs={"output": "out"}, output=1, began=1)
+    send(store, predict("out"), scorer, outer())
+    assert scores(store) == {("s", None): 1}

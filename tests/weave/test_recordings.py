@@ -72,8 +72,12 @@ def scores_of(service: Service, project: str) -> list[tuple[str, ...]]:
 
 def predictions_of(service: Service, project: str) -> list[tuple[str, ...]]:
     """Return run, example, inputs and output of the predictions of a project, in order."""
-    listed = service.send("GET", f"/v2/acme/{project}/predictions").body.splitlines()
     names = ("evaluation_run_id", "example_id", "inputs", "output", "error")
+    listed = []
+    for run in {run for run, *_ in scores_of(service, project)}:
+        path = f"/v2/acme/{project}/predictions?evaluation_run_id={run}"
+        listed += service.send("GET", path).body.splitlines()
+    assert listed
     found = map(json.loads, listed)
     return sorted(tuple(json.dumps(each.get(name)) for name in names) for each in found)
 
