@@ -40,7 +40,15 @@ from app.services.limits import Buckets, ConcurrencyLimit, open_limit
 from app.stores import open_store
 from app.stores.measured import MeasuredStore
 from app.tracing import trace
-from app.weave import call_reading, calls, definition_views, objects, reading, sessions
+from app.weave import (
+    call_reading,
+    calls,
+    change_routes,
+    definition_views,
+    objects,
+    reading,
+    sessions,
+)
 from config.settings import Settings, read_settings
 
 
@@ -107,7 +115,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")
     for own in (keys, projects):
         app.register_blueprint(own.blueprint, url_prefix=f"{prefix}{own.PATH}")
-    for sdk in (sessions, objects, calls, reading, call_reading):
+    for sdk in (sessions, objects, change_routes, calls, reading, call_reading):
         app.register_blueprint(sdk.blueprint, url_prefix=prefix)
     definitions = definition_views.blueprint
     app.register_blueprint(definitions, url_prefix=f"{prefix}{definition_views.PATH}")

@@ -217,7 +217,7 @@ class PredictionFacts:
         attributes = child.object("attributes")
         meta, weave = attributes.get("_weave_eval_meta"), attributes.get("weave")
         return (
-            _scorer_of_call(child)[0] in self._output_scores
+            scorer_of_call(child)[0] in self._output_scores
             or (isinstance(meta, dict) and bool(meta.get("score")))
             or (isinstance(weave, dict) and weave.get("kind") == "scorer")
         )
@@ -272,12 +272,12 @@ class PredictionFacts:
 
 
 def _score_of_call(child: CallFacts) -> ScoreFacts:
-    name, scorer = _scorer_of_call(child)
+    name, scorer = scorer_of_call(child)
     error = child.error
     return ScoreFacts(name, scorer, None if error else child.output, error, call_id=child.call.id)
 
 
-def _scorer_of_call(child: CallFacts) -> tuple[str, str]:
+def scorer_of_call(child: CallFacts) -> tuple[str, str]:
     """Return the name and the reference of a scorer: of its object, or of its function."""
     scorer = child.inputs.get("self")
     if not (isinstance(scorer, str) and scorer_name(scorer) != scorer):

@@ -135,14 +135,14 @@ def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[
         if _is_complete(stored) and sent.ended_at is None:
             return stored  # A start that came late.
         if may_change or stored.wb_user_id == sent.wb_user_id:
-            return _hashed(replace(stored, **_news_for(stored, sent)))
-        return _hashed(replace(stored, **_missing_in(stored, sent)))
+            return hashed(replace(stored, **_news_for(stored, sent)))
+        return hashed(replace(stored, **_missing_in(stored, sent)))
 
     parts = (calls[first : first + PART] for first in range(0, len(calls), PART))
     return [
         call
         for part in parts
-        for call in store.upsert_documents([_hashed(each) for each in part], merge)
+        for call in store.upsert_documents([hashed(each) for each in part], merge)
     ]
 
 
@@ -173,7 +173,7 @@ def _is_complete(call: Call) -> bool:
     return call.ended_at is not None and call.end_json is None
 
 
-def _hashed(call: Call) -> Call:
+def hashed(call: Call) -> Call:
     """Return a call with the hash of all that may change."""
     texts = [call.start_json, call.end_json, call.parent_id, call.trace_id, call.op_name]
     return replace(call, body_hash=_hash(jsontext.write(texts)))

@@ -166,7 +166,7 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
         store,
         place,
         [
-            (_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, score)
+            (source_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, score)
             for each in ready
             for (name, annotator), score in scores[each.id].items()
         ],
@@ -179,7 +179,7 @@ def _decide_ids(store: Store, place: Place, facts: Sequence[PredictionFacts]) ->
         ScoreSource(
             entity=place.entity,
             project=place.project,
-            id=_key(each.id),
+            id=source_key(each.id),
             body_hash="",
             evaluation_run_id=each.call.call.parent_id,
             prediction_id=each.predict.call.id if each.predict else each.id,
@@ -191,7 +191,7 @@ def _decide_ids(store: Store, place: Place, facts: Sequence[PredictionFacts]) ->
     return {each.id: source.prediction_id for each, source in zip(facts, kept, strict=True)}
 
 
-def _key(*parts: str) -> str:
+def source_key(*parts: str) -> str:
     """Return the key of a source; a JSON list, because ids and names may have any characters."""
     return jsontext.write(parts)
 
@@ -281,6 +281,6 @@ def _store_outside(
     wanted: dict[str, Wanted] = {}
     for call_id, documents in outside.items():
         for score in scores_of(each for each in documents if isinstance(each, Feedback)):
-            key = _key(call_id, score.name, score.annotator or "", score.call_id or "")
+            key = source_key(call_id, score.name, score.annotator or "", score.call_id or "")
             wanted[key] = (key, call_id, None, score)
     return _add_scores(store, place, list(wanted.values()))

@@ -97,6 +97,11 @@ def sdk(body: Any) -> Row:
     return Row(401, ("create", "write", "admin"), 200, 200, body=body)
 
 
+def sdk_change(body: Any, status: int = 200) -> Row:
+    """Return the row of a route by which Weave's SDK changes or deletes something."""
+    return Row(401, ("write", "admin"), status, status, body=body)
+
+
 def sdk_read(body: Any) -> Row:
     """Return the row of a route by which Weave's SDK reads something."""
     return Row(401, ("read", "write", "admin"), 200, 200, body=body)
@@ -267,6 +272,16 @@ ROWS = {
     ("POST", "/calls/query_stats"): sdk_read({"project_id": "{project_id}"}),
     ("POST", "/call/read"): sdk_read({"project_id": "{project_id}", "id": "c"}),
     ("POST", "/feedback/query"): sdk_read({"project_id": "{project_id}"}),
+    ("POST", "/call/update"): sdk_change(
+        {"project_id": "{project_id}", "call_id": "none", "display_name": "n"}, 404
+    ),
+    ("POST", "/calls/delete"): sdk_change({"project_id": "{project_id}", "call_ids": ["none"]}),
+    ("POST", "/feedback/purge"): sdk_change(
+        {
+            "project_id": "{project_id}",
+            "query": {"$expr": {"$eq": [{"$getField": "id"}, {"$literal": "none"}]}},
+        }
+    ),
     ("POST", "/feedback/create"): sdk(FEEDBACK),
     ("POST", "/feedback/batch/create"): sdk({"batch": [FEEDBACK]}),
 }

@@ -52,3 +52,64 @@ def test_a_deleted_run_or_prediction_comes_back_when_its_calls_are_sent_again(
     assert scores_of(any_service, project) == []
     replay(any_service, project)
     assert scores_of(any_service, project) == before
+
+
+def judging(project: str) -> list[dict[str, Any]]:
+    """Return the feedback of a recording that is a score."""
+    requests = requests_of("evaluation-0.54.0", project)
+    feedback = [each for path, body in requests if "feedback" in path for each in body["batch"]]
+    return [each for each in feedback if "runnable" in each["feedback_type"]]
+
+
+def below(project: str, call_id: str) -> set[str]:
+    """Return the ids of a call of a recording and of all below it."""
+    parents: dict[str, str] = {}
+    for _, body in requests_of("evaluation-0.54.0", project):
+        starts = [body["start"]] if "start" in body else body.get("batch", ())
+        parents |= {each["id"]: each["parent_id"] for each in starts if each.get("parent_id")}
+    found = {call_id}
+    while new := {each for each in parents if parents[each] in found} - found:
+        found |= new
+    return found
+
+
+def purge(service: Service, project: str, feedback_id: str) -> None:
+    query = {"$expr": {"$eq": [{"$getField": "id"}, {"$literal": feedback_id}]}}
+    answer = service.post("/feedback/purge", {"project_id": f"acme/{project}", "query": query})
+    assert (answer.status, answer.json) == (200, {})
+
+
+def test_calls_and_feedback_are_deleted_with_their_scores(
+    any_service: Service, project: str
+) -> None:
+    replay(any_service, project)
+    before, feedback = scores_of(any_service, project), judging(project)
+    run = before[-1][0]
+    place = {"project_id": f"acme/{project}"}
+    purge(any_service, project, feedback[0]["id"])
+    assert scores_of(any_service, project) == before  # The scorer's call says the same.
+    human = {
+        **place,
+        "weave_ref": feedback[0]["weave_ref"],
+        "feedback_type": "wandb.annotation.quality",
+        "payload": {"value": 5},
+    }
+    created = any_service.post("/feedback/create", human).json
+    assert len(scores_of(any_service, project)) == len(before) + 1
+    purge(any_service, project, created["id"])
+    assert scores_of(any_service, project) == before
+    scorer = feedback[0]["call_ref"].rpartition("/")[2]
+    answer = any_service.post("/calls/delete", {**place, "call_ids": [scorer]})
+    assert answer.json == {"num_deleted": 1}
+    assert scores_of(any_service, project) == before  # So does the prediction's output.
+    renamed = {**place, "call_id": run, "display_name": "renamed"}
+    assert any_service.post("/call/update", renamed).json == {}
+    path = f"/v2/acme/{project}/evaluation_runs"
+    listed = any_service.send("GET", path).body.splitlines()
+    assert "renamed" in [json.loads(line)["name"] for line in listed]
+    deleted = any_service.post("/calls/delete", {**place, "call_ids": [run]})
+    assert deleted.json == {
+        "num_deleted": len(below(project, run)) - (scorer in below(project, run))
+    }
+    assert run not in {each[0] for each in scores_of(any_service, project)}
+    assert run not in ids(any_service, path, "evaluation_run_id")

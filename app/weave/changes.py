@@ -1,0 +1,106 @@
+"""Rename and delete calls, and delete feedback, with the scores that were made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from app.errors import NotFound
+from app.services.call_deletions import delete_calls
+from app.services.deletions import delete_runs, delete_stored_predictions
+from app.stores.base import DocumentQuery, Store
+from app.stores.model import ApiKey, EvaluationRun
+from app.stores.weave import Call, Feedback, ScoreSource
+from app.weave.contents import Place
+from app.weave.facts import PREDICT_AND_SCORE, CallFacts, op_of, score_of, scorer_of_call
+from app.weave.intake import hashed
+from app.weave.projection import project, source_key
+
+
+def rename_call(store: Store, place: Place, call_id: str, name: str | None) -> None:
+    """Set the display name of a call, and the name of its run. Raises NotFound."""
+    call = store.find_document(Call, place.entity, place.project, call_id)
+    if call is None:
+        raise NotFound(f"Call {call_id} not found")
+
+    def merge(stored: Call, _sent: Call) -> Call:
+        fields = msgspec.json.decode(stored.start_json or "{}", type=dict[str, msgspec.Raw])
+        fields["display_name"] = msgspec.Raw(msgspec.json.encode(name))
+        return hashed(replace(stored, start_json=msgspec.json.encode(fields).decode()))
+
+    store.upsert_documents([call], merge)
+    store.change_document(EvaluationRun, place.entity, place.project, call_id, name=name)
+
+
+def delete_named_calls(store: Store, place: Place, call_ids: Sequence[str], caller: ApiKey) -> int:
+    """Delete calls with those below them, and their runs, predictions and scores.
+
+    Returns how many calls there were. A run below a deleted call stays.
+    """
+    found = list(store.find_documents(Call, place.entity, place.project, call_ids))
+    ids = [call.id for call in found]
+    parents = _predict_and_score(store, place, [call.parent_id for call in found if call.parent_id])
+    names = {
+        source_key(call.parent_id or "", scorer_of_call(CallFacts(call))[0], "")
+        for call in found
+        if call.parent_id in parents
+    }
+    kept = store.find_documents(
+        ScoreSource, place.entity, place.project, [source_key(each) for each in ids]
+    )
+    predictions = {*ids, *(source.prediction_id for source in kept)}
+    delete_sources(store, place, names)
+    _delete_loose_scores(store, place, ids)
+    num_deleted = delete_calls(store, place.entity, place.project, ids) or 0
+    delete_stored_predictions(store, place.entity, place.project, sorted(predictions), caller)
+    delete_runs(store, place.entity, place.project, ids, caller)
+    project(store, place, parents)
+    return num_deleted
+
+
+def delete_feedback(store: Store, place: Place, feedback_ids: Sequence[str]) -> None:
+    """Delete feedback with its scores; where the calls say the same, a score is made of them."""
+    found = list(store.find_documents(Feedback, place.entity, place.project, feedback_ids))
+    call_ids = {each.call_id for each in found if each.call_id}
+    calls = store.find_documents(Call, place.entity, place.project, sorted(call_ids))
+    parent_of = {call.id: call.parent_id or "" for call in calls}
+    keys = set()
+    for each in found:
+        if (score := score_of(each)) and each.call_id:
+            name = (score.name, score.annotator or "")
+            keys |= {source_key(each.call_id, *name, score.call_id or "")}
+            owners = (each.call_id, parent_of.get(each.call_id))
+            keys |= {source_key(call_id, *name) for call_id in owners if call_id}
+    store.delete_documents(Feedback, place.entity, place.project, [each.id for each in found])
+    delete_sources(store, place, keys)
+    project(store, place, {*parent_of, *filter(None, parent_of.values())})
+
+
+def delete_sources(store: Store, place: Place, keys: Iterable[str]) -> None:
+    """Delete sources of scores with their scores, and what these had superseded."""
+    for source in store.find_documents(ScoreSource, place.entity, place.project, sorted(keys)):
+        _delete_source(store, source)
+
+
+def _delete_source(store: Store, source: ScoreSource) -> None:
+    score = store.find_score(source.entity, source.project, source.score_id)
+    if score is not None:
+        older = [each.id for each in store.read_slot(score) if each.id <= score.id]
+        store.delete_scores(source.entity, source.project, older)
+    store.delete_documents(ScoreSource, source.entity, source.project, [source.id])
+
+
+def _delete_loose_scores(store: Store, place: Place, call_ids: Sequence[str]) -> None:
+    """Delete the scores of calls that belong to no run."""
+    query = DocumentQuery(place.entity, place.project, filters={"prediction_id": call_ids})
+    for source in list(store.read_documents(ScoreSource, query)) if call_ids else ():
+        if source.evaluation_run_id is None:
+            _delete_source(store, source)
+
+
+def _predict_and_score(store: Store, place: Place, call_ids: Sequence[str]) -> set[str]:
+    """Return which of some calls predict and score."""
+    found = store.find_documents(Call, place.entity, place.project, call_ids)
+    return {call.id for call in found if op_of(call) in PREDICT_AND_SCORE}
