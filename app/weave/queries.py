@@ -117,8 +117,17 @@ def equal_texts(query: dict[str, Any] | None, name: str) -> list[str] | None:
         options = [operands[1]] if operator == "$eq" else operands[1]
         texts = [each.get("$literal") for each in options]
         if all(isinstance(text, str) for text in texts):
-            return texts
+            return [text for text in texts if _is_unicode(text)]
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no lone surrogate; no stored id or reference has one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _all_of(expression: Any) -> Iterator[dict[str, Any]]:

@@ -161,3 +161,17 @@ def test_a_query_looks_at_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPa
     counts.add(documents=2, characters=1)
     with pytest.raises(InvalidParameter, match="over 2 documents"):
         counts.add(documents=1)
+
+
+@pytest.mark.parametrize("name", ["id", "trace_id", "parent_id", "op_name"])
+def test_a_lone_surrogate_in_a_condition_finds_nothing(any_service: Service, name: str) -> None:
+    equal = {"$eq": [{"$getField": name}, {"$literal": "\ud800"}]}
+    request = {"query": {"$expr": equal}}
+    assert Project(any_service).ids(**request) == []
+
+
+@pytest.mark.parametrize("name", ["id", "weave_ref", "feedback_type"])
+def test_a_lone_surrogate_in_a_condition_finds_no_feedback(any_service: Service, name: str) -> None:
+    literal = "weave:///acme/eval/call/\ud800"
+    request = {"query": {"$expr": {"$eq": [{"$getField": name}, {"$literal": literal}]}}}
+    assert Project(any_service).ask("/feedback/query", request)["result"] == []
