@@ -28,10 +28,11 @@ STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Server:
-    """The port of a service, and its database file, if it has one."""
+    """The port of a service, and its database file and process id, where they are known."""
 
     port: int
     database: Path | None = None
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -45,7 +46,7 @@ def scoreline(directory: Path, mongodb: str = "") -> Iterator[Server]:
     database = directory / "scoreline.db"
     store = mongodb or f"sqlite:///{database}"
     with running(directory, store, WEB_CONCURRENCY=str(WORKERS)) as service:
-        yield Server(service.port, None if mongodb else database)
+        yield Server(service.port, None if mongodb else database, service.process.pid)
 
 
 OUR_WORKER = "app.worker.Worker"
@@ -54,12 +55,25 @@ OUR_WORKER = "app.worker.Worker"
 @contextmanager
 def bare(directory: Path, worker: str = "gthread") -> Iterator[Server]:
     """Run the bare Flask view under gunicorn, with gthread or another worker."""
+    with _gunicorn(directory, worker, "benchmarks.bare:create_app()") as server:
+        yield server
+
+
+@contextmanager
+def instant(directory: Path) -> Iterator[Server]:
+    """Run the server for Weave's SDK that stores nothing."""
+    with _gunicorn(directory, OUR_WORKER, "benchmarks.instant:create_app()") as server:
+        yield server
+
+
+@contextmanager
+def _gunicorn(directory: Path, worker: str, application: str) -> Iterator[Server]:
     port = free_port()
     command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", worker]
     command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
     command += ["--keep-alive", str(KEEP_ALIVE), "--no-control-socket"]
-    log = directory / f"bare-{port}.log"
-    with _started([*command, "benchmarks.bare:create_app()"], port, log):
+    log = directory / f"gunicorn-{port}.log"
+    with _started([*command, application], port, log):
         yield Server(port)
 
 
