@@ -28,7 +28,7 @@ from app.api import (
     scores,
     transfers,
 )
-from app.api.flask_app import TRACES, Application, under_traces
+from app.api.flask_app import Application, under_traces
 from app.api.limits import FAILURES
 from app.api.state import State
 from app.logs import configure_logging
@@ -81,8 +81,7 @@ def build_app(settings: Settings | None = None) -> Flask:
     )
 
     _add_routes(app, settings)
-    if not settings.url_prefix.startswith(TRACES):
-        app.wsgi_app = under_traces(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = under_traces(app.wsgi_app, settings.url_prefix)  # type: ignore[assignment, method-assign]
     app.wsgi_app = browsers.with_security_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies

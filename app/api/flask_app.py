@@ -67,13 +67,14 @@ TRACES = "/traces"
 """What Weave's SDK puts before the path of a route if only WANDB_BASE_URL is set."""
 
 
-def under_traces(application: WSGIApplication) -> WSGIApplication:
-    """Wrap `application` so that each route is also served with TRACES before its path."""
+def under_traces(application: WSGIApplication, prefix: str) -> WSGIApplication:
+    """Wrap `application` so that each route is also served with TRACES after its prefix."""
+    beginning = f"{prefix}{TRACES}/"
 
     def wrapper(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith(f"{TRACES}/"):
-            environ["SCRIPT_NAME"] += TRACES
-            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(TRACES)
+        path = environ["PATH_INFO"]
+        if path.startswith(beginning):
+            environ["PATH_INFO"] = f"{prefix}/{path.removeprefix(beginning)}"
         return application(environ, start_response)
 
     return wrapper

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from app import create_app
 from app.services.keys import create_key
+from config.settings import read_settings
 from tests.processes import ADMIN_KEY
 
 PROJECT = "query Project($name: String!, $entityName: String!) { project(name: $name) { name } }"
@@ -68,3 +71,20 @@ def test_an_object_belongs_to_one_project_of_one_entity(app: Flask, project_id: 
     answer = app.test_client().post("/obj/create", json=sent, headers=headers)
     assert answer.status_code == 422
     assert answer.get_json()["detail"][0]["loc"] == ["body", "project_id"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/scoreline", "/traces"])
+def test_the_sdk_finds_its_routes_below_a_prefix(tmp_path: Path, prefix: str) -> None:
+    environ = {
+        "SCORELINE_STORE": f"sqlite:///{tmp_path}/scoreline.db",
+        "SCORELINE_ADMIN_KEY": ADMIN_KEY,
+        "SCORELINE_URL_PREFIX": prefix,
+    }
+    app = create_app(read_settings(environ))
+    app.extensions["scoreline"].store.prepare()
+    client = app.test_client()
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    for path in (f"{prefix}/traces/server_info", f"{prefix}/server_info"):
+        assert client.get(path, headers=headers).status_code == 200
+    page = client.get(f"{prefix}/traces/acme/demo/weave", headers=headers)
+    assert client.get(page.headers["Location"], headers=headers).status_code == 200
