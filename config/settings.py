@@ -234,7 +234,8 @@ SETTINGS = (
         "",
         matching(r"(/[A-Za-z0-9._~-]+)*", "empty, or a path such as /traces without a last /"),
         "A path prefix of every route, such as `/traces` in self-managed Weave. "
-        "The health routes, `/version` and `/metrics` are also served without it.",
+        "The health routes, `/version` and `/metrics` are also served without it. "
+        "Weave's SDK finds its routes below the prefix, also with `/traces` after it.",
     ),
     Setting(
         "SCORELINE_RATE_LIMIT",
