@@ -163,7 +163,9 @@ def test_predictions_and_runs_are_backed_up_copied_and_counted(tmp_path: Path) -
     deleted = run(tmp_path, "store", "copy", "--delete-extra", url, f"sqlite:///{target}")
     assert deleted.returncode == 0, deleted.stdout
     checked = run(tmp_path, "doctor", SCORELINE_STORE=f"sqlite:///{target}")
-    assert "; scores: 3, predictions: 2, evaluation runs: 1" in checked.stdout
+    assert (
+        "; scores: 3, predictions: 2, evaluation runs: 1, calls: 0, feedback: 0" in checked.stdout
+    )
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])

@@ -196,6 +196,9 @@ _PREDICTIONS_AND_EVALUATION_RUNS = (
 WITH_DOCUMENTS = 7
 """The first schema version with predictions and evaluation runs."""
 
+WITH_SENT = 12
+"""The first schema version with what Weave's SDK sends."""
+
 _SCORER_NAMES_AND_SLOTS = (
     """
     CREATE TABLE scores_with_names (

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.errors import StoreRefused
-from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS
+from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS, WITH_SENT
 
 APPLICATION_ID = 0x53434F52
 """`SCOR` in ASCII, which marks Scoreline's files (PRAGMA application_id)."""
 
-FIRST_PAGES = (
-    "SELECT rowid FROM scores NOT INDEXED LIMIT 1",
-    "SELECT rowid FROM predictions NOT INDEXED LIMIT 1",
-    "SELECT rowid FROM evaluation_runs NOT INDEXED LIMIT 1",
-    "SELECT rowid FROM api_keys NOT INDEXED LIMIT 1",
+SENT_TABLES = ("calls", "feedback", "object_versions", "contents", "score_sources")
+"""The tables of what Weave's SDK sends."""
+
+FIRST_PAGES = tuple(
+    f"SELECT rowid FROM {table} NOT INDEXED LIMIT 1"
+    for table in ("scores", "predictions", "evaluation_runs", *SENT_TABLES, "api_keys")
 )
 """Queries that show at the start that the tables can be read; they read only a few pages."""
 
@@ -37,6 +39,15 @@ def count_all(connection: sqlite3.Connection, version: int) -> dict[str, int]:
     tables = ["scores"]
     if version >= WITH_DOCUMENTS:
         tables += ["predictions", "evaluation_runs"]
+    return _count(connection, tables)
+
+
+def count_sent(connection: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Return how much of what Weave's SDK sends a file of a schema version holds, by table."""
+    return _count(connection, SENT_TABLES if version >= WITH_SENT else ())
+
+
+def _count(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, int]:
     return {
         table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
         for table in tables
