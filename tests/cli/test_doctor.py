@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 from collections import namedtuple
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from app.stores.mongo.schema import SCHEMA
 from app.stores.sqlite.checks import file_system
 from app.stores.sqlite.store import SqliteStore
 from tests.cli.test_keys import run
-from tests.processes import ADMIN_KEY, ROOT, running
+from tests.processes import ADMIN_KEY, ROOT, command, environment, running
 from tests.stores.test_contract import a_score
 
 CHECKS = [
@@ -71,8 +72,16 @@ def verdicts(directory: Path, **settings: str) -> tuple[int, dict[str, str]]:
 )
 def test_settings_that_prevent_a_start_fail(tmp_path: Path, settings: dict[str, str]) -> None:
     (tmp_path / "redis.py").write_text("raise ImportError")
-    code, found = findings(tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
-    assert (code, list(found)) == (2, ["settings"])
+    ended = subprocess.run(  # A new Python, which has not imported redis.
+        command("doctor", "--json"),
+        check=False,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=f"{tmp_path}:{ROOT}", **settings),
+        capture_output=True,
+        text=True,
+    )
+    found = {each["check"]: each for each in map(json.loads, ended.stdout.splitlines())}
+    assert (ended.returncode, list(found)) == (2, ["settings"])
     assert "is not installed" in found["settings"]["says"] or "redis" in found["settings"]["says"]
     assert "hush" not in found["settings"]["says"]
 

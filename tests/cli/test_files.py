@@ -263,13 +263,15 @@ def test_unknown_fields_are_listed_once(service: Service, project: str, tmp_path
 def test_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
     """The service accepts the connection, and never responds."""
     file = write_lines(tmp_path / "f.jsonl", [SCORE] * 5)
+    export = write_lines(tmp_path / "e.jsonl", [{**SCORE, "kind": "score"}] * 5)
     with socket.create_server(("127.0.0.1", free_port())) as listener:
+        listener.settimeout(60)
         given = environment(
             SCORELINE_KEY="k", SCORELINE_URL=f"localhost:{listener.getsockname()[1]}"
         )
         for arguments, message in (
             (("scores", "add", "--file", str(file)), "run the same command to resume"),
-            (("import", "--file", str(file)), "run the same command to resume"),
+            (("import", "--file", str(export)), "run the same command to resume"),
             (("scores", "list"), "run the same command to start over"),
             (("scores", "follow"), "nothing was printed"),
             (("export",), "run the same command to start over"),
