@@ -189,6 +189,8 @@ def _read_or_create_secret(path: Path) -> str:
             os.fsync(file.fileno())
             with suppress(FileExistsError):  # Another process was faster; use its key.
                 os.link(file.name, path)
+    if not path.is_file():
+        raise StoreRefused(f"{path} is no file, and cannot hold the administrator's key")
     path.chmod(0o600)
     try:
         secret = decode_key(path.read_bytes())

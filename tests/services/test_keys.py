@@ -156,6 +156,15 @@ def test_a_key_file_that_others_could_read_is_made_private(store: Store, tmp_pat
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_directory_in_place_of_the_key_file_is_refused_and_keeps_its_rights(
+    store: Store, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreRefused, match="is no file"):
+        ensure_admin_key(store, tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 def _ensure_together(path: Path, barrier: Any) -> None:
     store = SqliteStore(path / "scoreline.db")
     barrier.wait()
