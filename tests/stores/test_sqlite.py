@@ -444,3 +444,10 @@ def test_a_key_from_before_keys_could_expire_still_works(tmp_path: Path) -> None
     assert KeyRing(store).find("sl_old") == key
     store.note_key_uses({"id": NOW})
     assert store.list_keys() == [replace(key, last_used_at=NOW)]
+
+
+def test_a_directory_in_place_of_the_file_is_refused_and_keeps_its_rights(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreRefused):
+        SqliteStore(tmp_path).prepare()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755

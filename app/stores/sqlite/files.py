@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import pwd
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -200,7 +201,8 @@ def make_private(path: Path) -> None:
     for beside in ("", "-wal", "-shm", ".lock", SERVING):
         file = Path(f"{path}{beside}")
         with suppress(FileNotFoundError, PermissionError):
-            if file.stat().st_mode & OTHERS:
+            mode = file.stat().st_mode
+            if stat.S_ISREG(mode) and mode & OTHERS:  # The setting may name a directory.
                 file.chmod(PRIVATE_FILE)
 
 
