@@ -29,9 +29,15 @@ class Place(NamedTuple):
 def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
     """Store a table and its rows; return its digest and theirs."""
     digests = [row_digest(row) for row in rows]
+    _add_rows(store, place, digests, rows)
+    return add_table_of(store, place, digests), digests
+
+
+def _add_rows(
+    store: Store, place: Place, digests: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
     texts = dict(zip(digests, map(jsontext.write, rows), strict=True))
     _add_contents(store, place, "row", texts)
-    return add_table_of(store, place, digests), digests
 
 
 def add_table_of(store: Store, place: Place, digests: Sequence[str]) -> str:
@@ -51,22 +57,23 @@ def update_table(
     """
     digests = read_table(store, place, base_digest)
     new: list[dict[str, Any]] = []
+    new_digests: list[str] = []
     for update in updates:
         try:
             if "append" in update:
                 new.append(update["append"]["row"])
-                digests.append(row_digest(new[-1]))
+                new_digests.append(row_digest(new[-1]))
+                digests.append(new_digests[-1])
             elif "insert" in update:
                 new.append(update["insert"]["row"])
-                digests.insert(update["insert"]["index"], row_digest(new[-1]))
+                new_digests.append(row_digest(new[-1]))
+                digests.insert(update["insert"]["index"], new_digests[-1])
             else:
                 digests.pop(update["pop"]["index"])
         except (KeyError, TypeError, IndexError):
             message = "this is not an append, insert or pop that fits the table"
             raise InvalidParameter("updates", update, message, place="body") from None
-    new_digests = [row_digest(row) for row in new]
-    texts = dict(zip(new_digests, map(jsontext.write, new), strict=True))
-    _add_contents(store, place, "row", texts)
+    _add_rows(store, place, new_digests, new)
     return add_table_of(store, place, digests), new_digests
 
 

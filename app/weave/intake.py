@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from app import jsontext
 from app.datetimes import InvalidDatetime, parse_datetime
 from app.errors import TooLarge, Unreadable
 from app.ids import new_id
+from app.services.scores import hash_of
 from app.stores.base import Store
 from app.stores.weave import Call, Feedback
 from app.weave.contents import Place
@@ -176,11 +176,7 @@ def _is_complete(call: Call) -> bool:
 def hashed(call: Call) -> Call:
     """Return a call with the hash of all that may change."""
     texts = [call.start_json, call.end_json, call.parent_id, call.trace_id, call.op_name]
-    return replace(call, body_hash=_hash(jsontext.write(texts)))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return replace(call, body_hash=hash_of(jsontext.write(texts)))
 
 
 def feedback_of(place: Place, raw: msgspec.Raw) -> Feedback:
@@ -200,7 +196,7 @@ def feedback_of(place: Place, raw: msgspec.Raw) -> Feedback:
         project=place.project,
         wb_user_id=place.owner,
         id=feedback_id,
-        body_hash=_hash(data.decode()),
+        body_hash=hash_of(data.decode()),
         call_id=call_id_of(sent.weave_ref),
         weave_ref=sent.weave_ref,
         feedback_type=sent.feedback_type,

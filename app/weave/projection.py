@@ -8,19 +8,18 @@ still the one that was read; and whoever has stored something looks whether it h
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from app import jsontext
 from app.errors import StoreUnavailable
 from app.examples import example_key
 from app.services.documents import text_or_none
-from app.services.scores import NO_RETRY, new_score
+from app.services.scores import NO_RETRY, hash_of, new_score
 from app.stores.base import Store
+from app.stores.documents import encode
 from app.stores.model import AnyDocument, EvaluationRun, Prediction, Score
 from app.stores.weave import Call, Feedback, Projected, ScoreSource
 from app.weave import contents
@@ -139,16 +138,7 @@ def _replace_run(stored: EvaluationRun, sent: EvaluationRun) -> EvaluationRun:
 
 def _hashed(document: AnyDocument) -> AnyDocument:
     """Return a document whose `body_hash` changes with each of its fields."""
-    values = {
-        each.name: value.isoformat() if isinstance(value, datetime) else value
-        for each in fields(document)
-        if (value := getattr(document, each.name)) is not None
-    }
-    return replace(document, body_hash=_hash(jsontext.write(values)))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return replace(document, body_hash=hash_of(jsontext.write(encode(document))))
 
 
 # Predictions
@@ -248,7 +238,7 @@ def _add_scores(store: Store, place: Place, wanted: Sequence[Wanted]) -> bool:
             entity=place.entity,
             project=place.project,
             id=key,
-            body_hash=_hash(json.dumps([score.value, score.error], sort_keys=True)),
+            body_hash=hash_of(json.dumps([score.value, score.error], sort_keys=True)),
             evaluation_run_id=run_id,
             prediction_id=prediction_id,
             score_id="",

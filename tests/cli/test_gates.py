@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.cli.commands import run_command
+from tests.cli.test_commands import answering
 from tests.processes import ADMIN_KEY, Service, command, environment
 
 PROJECT = "acme/gates"
@@ -132,22 +131,10 @@ def test_an_unreachable_service_exits_with_code_2(filled: Service) -> None:
 def test_a_response_of_another_program_exits_with_code_2(
     filled: Service, tmp_path: Path, body: bytes
 ) -> None:
-    class Portal(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     file = tmp_path / "gate.xml"
-    with HTTPServer(("127.0.0.1", 0), Portal) as portal:
-        threading.Thread(target=portal.serve_forever, args=(0.01,)).start()
-        url = f"http://127.0.0.1:{portal.server_port}"
+    with answering(body) as url:
         arguments = ["--run", "next", "--min", "0.5", "--url", url, "--junit", str(file)]
         done = run(filled, [*GATE, *arguments])
-        portal.shutdown()
     assert (done.returncode, done.stdout) == (2, "")
     assert "not Scoreline's" in done.stderr
     assert ET.parse(file).getroot()[0][0][0].tag == "error"

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.processes import Service, environment
+
+PROGRAMS = Path(__file__).with_name("programs")
 
 MISSING = "weave is not installed: `make .venv/.interop` installs it"
 is_missing = importlib.util.find_spec("weave") is None
@@ -36,3 +44,27 @@ def weave_client(url: str, key: str) -> Iterator[Any]:
         yield made
     finally:
         made._stainless_client.close()  # Weave's client has no method for this.
+
+
+def read_back(program: str, service: Service, project: str, directory: Path) -> dict[str, Any]:
+    """Run a program of `tests/interop/programs` to its end, and return what it has read back."""
+    variables = {
+        "WANDB_BASE_URL": service.url,
+        "WANDB_API_KEY": service.key,
+        "WANDB_ERROR_REPORTING": "false",
+        "WEAVE_USE_SERVER_CACHE": "false",
+        "WEAVE_PRINT_CALL_LINK": "false",
+        "no_proxy": "*",
+    }
+    ended = subprocess.run(
+        [sys.executable, str(PROGRAMS / program), project],
+        env={**environment(), **variables},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.interop import client as official
-from tests.processes import Service, environment
+from tests.processes import Service
 
 if official.is_missing:
     pytest.skip(official.MISSING, allow_module_level=True)
 
-PROGRAM = Path(__file__).with_name("reading_program.py")
-
 
 def test_what_a_program_publishes_it_reads_back(any_service: Service, tmp_path: Path) -> None:
-    environ = {
-        **environment(),
-        "WANDB_BASE_URL": any_service.url,
-        "WANDB_API_KEY": any_service.key,
-        "WANDB_ERROR_REPORTING": "false",
-        "WEAVE_USE_SERVER_CACHE": "false",
-        "WEAVE_PRINT_CALL_LINK": "false",
-        "no_proxy": "*",
-    }
-    command = [sys.executable, str(PROGRAM), f"acme/r{uuid4().hex}"]
-    ended = subprocess.run(
-        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout.splitlines()[-1])
+    found = official.read_back("reading_objects.py", any_service, f"acme/r{uuid4().hex}", tmp_path)
     missing = found.pop("missing")
     assert "missing" in missing
     assert found == {

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.interop import client as official
-from tests.processes import Service, environment
+from tests.processes import Service
 
 if official.is_missing:
     pytest.skip(official.MISSING, allow_module_level=True)
 
-PROGRAM = Path(__file__).parent / "programs" / "reading_calls.py"
 RUNNABLE = ["wandb.runnable.exact", "wandb.runnable.strict"]
 
 
 def test_what_a_program_evaluates_it_reads_back(any_service: Service, tmp_path: Path) -> None:
-    environ = {
-        **environment(),
-        "WANDB_BASE_URL": any_service.url,
-        "WANDB_API_KEY": any_service.key,
-        "WANDB_ERROR_REPORTING": "false",
-        "WEAVE_USE_SERVER_CACHE": "false",
-        "WEAVE_PRINT_CALL_LINK": "false",
-        "no_proxy": "*",
-    }
-    command = [sys.executable, str(PROGRAM), f"acme/c{uuid4().hex}"]
-    ended = subprocess.run(
-        command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout.splitlines()[-1])
+    found = official.read_back("reading_calls.py", any_service, f"acme/c{uuid4().hex}", tmp_path)
     assert "missing" in found.pop("missing")
     assert found == {
         "length": 14,

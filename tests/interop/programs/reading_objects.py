@@ -10,15 +10,15 @@ from typing import Any
 import weave
 
 
-class Doubler(weave.Model):  # type: ignore[misc]
+class Doubler(weave.Model):
     factor: int = 2
 
-    @weave.op  # type: ignore[untyped-decorator]
+    @weave.op
     def predict(self, q: int) -> int:
         return self.factor * q
 
 
-@weave.op  # type: ignore[untyped-decorator]
+@weave.op
 def exact(expected: int, output: int) -> bool:
     return output == expected
 
