@@ -1,11 +1,13 @@
-"""What the routes of Weave's SDK have in common: the size of bodies, and when to try again."""
+"""What the routes of Weave's SDK have in common: bodies, their projects, when to try again."""
 
 from __future__ import annotations
 
 from flask import Blueprint, g, request
 
+from app.api.auth import caller, permitted_project
 from app.api.limits import LONG_REQUEST
 from app.api.state import state
+from app.weave.contents import Place
 
 RETRY_AFTER_SECONDS = 5
 """The `Retry-After` of a 503. The SDK tries three times, within 1.5 seconds without one, and a
@@ -24,3 +26,8 @@ def sdk_blueprint(name: str, *, always: bool = False) -> Blueprint:
             request.environ[LONG_REQUEST] = None
 
     return blueprint
+
+
+def place_of(project_id: str) -> Place:
+    """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
+    return Place(*permitted_project(project_id), caller().owner)

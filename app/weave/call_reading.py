@@ -17,7 +17,7 @@ from app.api.state import state
 from app.api.streams import stream
 from app.stores.model import AnyDocument
 from app.stores.weave import Call, Feedback
-from app.weave.blueprints import sdk_blueprint
+from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.call_queries import CallQuery, add_feedback
 from app.weave.call_reading_schemas import (
     CallReadBody,
@@ -29,7 +29,6 @@ from app.weave.call_views import CallView, row_of
 from app.weave.contents import Place
 from app.weave.feedback_queries import FeedbackQuery, FeedbackView
 from app.weave.queries import Counts, select
-from app.weave.reading import place_of
 
 blueprint = sdk_blueprint("Weave call reading")
 

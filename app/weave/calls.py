@@ -8,16 +8,17 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from app.api.auth import allow, allow_in_body, caller, permitted_project
+from app.api.auth import allow, allow_in_body, caller
 from app.api.bodies import read_bytes
 from app.api.contract import json_response
 from app.api.state import state
 from app.errors import Unreadable
 from app.stores.weave import Call, Feedback
 from app.weave import intake
-from app.weave.blueprints import sdk_blueprint
+from app.weave.blueprints import place_of, sdk_blueprint
+from app.weave.call_views import show_feedback
 from app.weave.contents import Place
-from app.weave.facts import is_of_evaluation, parse
+from app.weave.facts import is_of_evaluation
 from app.weave.projection import project
 
 blueprint = sdk_blueprint("Weave calls")
@@ -116,7 +117,7 @@ def one_place(project_ids: Sequence[str]) -> Place | None:
         return None
     if len(set(project_ids)) > 1:
         raise Unreadable("a batch must be for one project")
-    return Place(*permitted_project(project_ids[0]), caller().owner)
+    return place_of(project_ids[0])
 
 
 def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
@@ -132,13 +133,8 @@ def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
 
 def answer(feedback: Feedback) -> dict[str, Any]:
     """Return the response to one feedback."""
-    sent = parse(feedback.body_json)
-    return {
-        "id": feedback.id,
-        "created_at": feedback.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "wb_user_id": feedback.wb_user_id,
-        "payload": sent.get("payload") or {},
-    }
+    shown = show_feedback(feedback)
+    return {name: shown[name] for name in ("id", "created_at", "wb_user_id", "payload")}
 
 
 @blueprint.post("/feedback/create")
@@ -146,7 +142,7 @@ def answer(feedback: Feedback) -> dict[str, Any]:
 def feedback_create() -> Response:
     """Store feedback on a call."""
     raw = msgspec.Raw(read_bytes(request))
-    place = Place(*permitted_project(project_of(raw)), caller().owner)
+    place = place_of(project_of(raw))
     (stored,) = keep_feedback(place, [raw])
     return json_response(answer(stored))
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from marshmallow import fields
 
-from app.api.auth import allow_in_body, caller, permitted_project
+from app.api.auth import allow_in_body, caller
 from app.api.contract import json_response
 from app.api.inputs import body
 from app.api.limits import limit_concurrency
@@ -15,8 +15,7 @@ from app.api.state import state
 from app.errors import InvalidParameter
 from app.schemas.fields import JsonObject, Text
 from app.weave import changes
-from app.weave.blueprints import sdk_blueprint
-from app.weave.contents import Place
+from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.queries import equal_texts
 from app.weave.schemas import List, ProjectBody
 
@@ -43,11 +42,6 @@ class FeedbackPurgeBody(ProjectBody):
     """The body that deletes feedback; its query names ids."""
 
     query = JsonObject(required=True)
-
-
-def place_of(project_id: str) -> Place:
-    """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
-    return Place(*permitted_project(project_id), caller().owner)
 
 
 @blueprint.post("/call/update")

@@ -6,15 +6,14 @@ from typing import Any
 
 from flask import Response, request
 
-from app.api.auth import allow_in_body, caller, permitted_project
+from app.api.auth import allow_in_body
 from app.api.bodies import read_file
 from app.api.contract import json_response
 from app.api.inputs import body
 from app.api.state import state
 from app.errors import InvalidParameter
 from app.weave import contents
-from app.weave.blueprints import sdk_blueprint
-from app.weave.contents import Place
+from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.schemas import (
     ObjectCreateBody,
     TableCreateBody,
@@ -25,11 +24,6 @@ from app.weave.versions import add_object
 
 blueprint = sdk_blueprint("Weave objects", always=True)
 """A refused object ends its program, so these are no long requests."""
-
-
-def place_of(project_id: str) -> Place:
-    """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
-    return Place(*permitted_project(project_id), caller().owner)
 
 
 @blueprint.post("/obj/create")

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response
 
 from app import jsontext
-from app.api.auth import allow_in_body, caller, permitted_project
+from app.api.auth import allow_in_body
 from app.api.contract import json_response
 from app.api.inputs import body
 from app.api.limits import limit_concurrency
@@ -17,7 +17,7 @@ from app.api.streams import stream
 from app.errors import InvalidParameter
 from app.schemas.documents import time_text
 from app.weave import contents, tables, versions
-from app.weave.blueprints import sdk_blueprint
+from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.contents import Place
 from app.weave.reading_schemas import (
     MAX_DELETED,
@@ -39,11 +39,6 @@ JSON = "application/json"
 
 NO_VALUE = "{}"
 """The value in an answer that is to have none, as JSON."""
-
-
-def place_of(project_id: str) -> Place:
-    """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
-    return Place(*permitted_project(project_id), caller().owner)
 
 
 def object_text(
