@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import mongomock
 import pytest
 from flask import Flask
 from hypothesis import settings
-from mongomock.collection import BulkOperationBuilder
+from mongomock.collection import BulkOperationBuilder, Collection
 
 from app import create_app
 from app.stores.base import Store
@@ -56,6 +59,31 @@ class Bulk(BulkOperationBuilder):
 
 
 mongomock.collection.BulkOperationBuilder = Bulk  # type: ignore[misc]
+
+
+def one_at_a_time(method: Callable[..., Any], lock: AbstractContextManager[Any]) -> Any:
+    """Return the method under a lock."""
+
+    @wraps(method)
+    def locked(*values: Any, **options: Any) -> Any:
+        with lock:
+            return method(*values, **options)
+
+    return locked
+
+
+def make_writes_atomic() -> None:
+    """Let mongomock write one document at a time, as a server does.
+
+    It looks whether an id or a unique value is there and adds the document in two steps, so that
+    two threads can both add it.
+    """
+    lock = RLock()
+    for name in ("_insert", "_update", "_delete", "_find_and_modify"):
+        setattr(Collection, name, one_at_a_time(getattr(Collection, name), lock))
+
+
+make_writes_atomic()
 
 
 @pytest.fixture(params=["sqlite", "mongomock", "mongodb"])
