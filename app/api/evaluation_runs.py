@@ -6,18 +6,19 @@ from typing import Any
 
 from flask import Blueprint
 
-from app.api.auth import allow, current_owner
+from app.api.auth import allow, caller, current_owner
 from app.api.contract import raises, response
 from app.api.deletions import delete_runs
 from app.api.documents import create_one
 from app.api.idempotency import retry
-from app.api.inputs import body, query
+from app.api.inputs import body, name_ignored, query
 from app.api.limits import limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
-from app.errors import NotFound
+from app.errors import IdTaken, NotFound
 from app.schemas.evaluation_runs import (
     EvaluationRunCreateBody,
+    EvaluationRunCreateQuery,
     EvaluationRunCreateRes,
     EvaluationRunDeleteQuery,
     EvaluationRunDeleteRes,
@@ -27,7 +28,8 @@ from app.schemas.evaluation_runs import (
     EvaluationRunReadRes,
 )
 from app.services.documents import list_documents, read_document
-from app.services.evaluation_runs import finish_run, new_run
+from app.services.evaluation_runs import finish_run, kept_fields, new_run
+from app.services.permissions import check_project
 from app.stores.model import EvaluationRun
 
 blueprint = Blueprint("Evaluation Runs", __name__)
@@ -38,11 +40,24 @@ PATH = "/v2/<entity>/<project>/evaluation_runs"
 @blueprint.post("")
 @allow("create")
 @response(EvaluationRunCreateRes)
+@query(EvaluationRunCreateQuery)
 @body(EvaluationRunCreateBody)
-def evaluation_run_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, str]:
-    """Create an evaluation run."""
+def evaluation_run_create(
+    entity: str, project: str, body: dict[str, Any], query: dict[str, Any]
+) -> dict[str, str]:
+    """Create an evaluation run, or go on with the one that has its id."""
     sent = retry()
     run = new_run(entity, project, current_owner(), body, sent)
+    try:
+        return {"evaluation_run_id": create_one(run, sent)}
+    except IdTaken:
+        if query["if_exists"] is None:
+            raise
+    if query["if_exists"] == "append":
+        name_ignored(dict.fromkeys(kept_fields(state().store, run, body)), set())
+        return {"evaluation_run_id": run.id}
+    check_project(caller(), "delete", entity, project)
+    delete_runs(entity, project, [run.id])
     return {"evaluation_run_id": create_one(run, sent)}
 
 

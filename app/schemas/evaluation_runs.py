@@ -15,7 +15,15 @@ from app.schemas.documents import (
     TimedBody,
     time_text,
 )
-from app.schemas.fields import Count, Identifier, JsonObject, Shape, Text, WeaveQuery
+from app.schemas.fields import (
+    Choice,
+    Count,
+    Identifier,
+    JsonObject,
+    Shape,
+    Text,
+    WeaveQuery,
+)
 from app.schemas.query_fields import TextList
 from app.stores.model import EvaluationRun
 
@@ -59,6 +67,17 @@ class EvaluationRunCreateBody(TimedBody):
         "Anything that distinguishes runs: tags, commit, branch, prompt.", load_default=None
     )
     expected = Count("How many predictions the run is expected to have.", load_default=None)
+
+
+class EvaluationRunCreateQuery(WeaveQuery):
+    """The query that creates an evaluation run."""
+
+    if_exists = Choice(
+        "What to do if there is a run with this id: `append` adds to it, and leaves it as it is; "
+        "`replace` deletes it first, with its predictions and scores. Default: a 422.",
+        ("append", "replace"),
+        load_default=None,
+    )
 
 
 class EvaluationRunCreateRes(Shape):

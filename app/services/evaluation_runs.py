@@ -36,6 +36,28 @@ def new_run(
     )
 
 
+APPENDED = (
+    *("evaluation", "model", "source_evaluation_run_id", "name", "description"),
+    *("dataset", "attributes", "started_at", "finished_at", "expected"),
+)
+"""The fields of a body that may differ from those of the run that it appends to."""
+
+
+def kept_fields(store: Store, run: EvaluationRun, body: dict[str, Any]) -> list[str]:
+    """Return the fields of a body in which the stored run differs from the new one.
+
+    Raises NotFound.
+    """
+    stored = read_document(store, EvaluationRun, run.entity, run.project, run.id)
+    given = (name for name in APPENDED if body[name] is not None)
+    columns = {"attributes": "attributes_json"}
+    return [
+        name
+        for name in given
+        if getattr(stored, columns.get(name, name)) != getattr(run, columns.get(name, name))
+    ]
+
+
 def imported_run(
     entity: str, project: str, owner: str | None, body: dict[str, Any]
 ) -> EvaluationRun:

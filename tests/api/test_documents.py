@@ -295,6 +295,65 @@ def test_an_id_that_only_scores_name_is_adopted(any_service: Service, project: s
     assert any_service.send("GET", f"{project}/scores/{score_id}").status == 404
 
 
+# A second push of a run
+
+
+def create_run(service: Service, project: str, if_exists: str, **more: Any) -> Answer:
+    headers = more.pop("headers", {})
+    path = f"{project}/evaluation_runs?if_exists={if_exists}"
+    return service.post(path, {**RUN, "evaluation_run_id": "x", **more}, headers=headers)
+
+
+def test_a_second_push_appends_to_a_run_and_leaves_it_as_it_is(
+    any_service: Service, project: str
+) -> None:
+    first = create_run(any_service, project, "append", attributes={"commit": "a"}, name="one")
+    assert (first.status, first.json) == (200, {"evaluation_run_id": "x"})
+    create(any_service, project, "predictions", evaluation_run_id="x")
+    stored = read(any_service, project, "evaluation_runs", "x")
+    again = create_run(any_service, project, "append", attributes={"commit": "a"})
+    assert (again.status, again.json) == (200, {"evaluation_run_id": "x"})
+    assert "Scoreline-Ignored" not in again.headers
+    other = create_run(any_service, project, "append", attributes={"commit": "b"}, model="n")
+    assert other.headers["Scoreline-Ignored"] == "model,attributes"
+    assert read(any_service, project, "evaluation_runs", "x") == stored
+    assert len(listed(any_service, project, "predictions")) == 1
+
+
+def test_a_second_push_replaces_a_run_with_all_that_is_in_it(
+    any_service: Service, project: str
+) -> None:
+    create_run(any_service, project, "replace", model="old")
+    create(any_service, project, "predictions", evaluation_run_id="x")
+    score = {"prediction_id": "p", "scorer": "s", "value": 1, "evaluation_run_id": "x"}
+    any_service.post(f"{project}/scores", score)
+    answers = [
+        create_run(any_service, project, "replace", model="new", headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert [answer.json for answer in answers] == [{"evaluation_run_id": "x"}] * 2
+    assert answers[1].headers["Idempotent-Replayed"] == "true"
+    assert read(any_service, project, "evaluation_runs", "x")["model"] == "new"
+    assert listed(any_service, project, "predictions") == []
+    assert any_service.send("GET", f"{project}/scores").body == b""
+
+
+def test_a_key_that_may_not_delete_replaces_no_run(service: Service, project: str) -> None:
+    wanted = {"name": "ci", "role": "create", "scope": project.removeprefix("/v2/")}
+    key = service.post("/v1/keys", wanted).json["key"]
+    create_run(service, project, "append")
+    body = {**RUN, "evaluation_run_id": "x", "model": "new"}
+    path = f"{project}/evaluation_runs?if_exists"
+    assert service.post(f"{path}=replace", body, key=key).status == 403
+    assert service.post(f"{path}=append", body, key=key).status == 200
+    assert read(service, project, "evaluation_runs", "x")["model"] == "m"
+
+
+def test_another_word_for_a_second_push_is_refused(service: Service, project: str) -> None:
+    (error,) = create_run(service, project, "pool").json["detail"]
+    assert (error["type"], error["loc"]) == ("literal_error", ["query", "if_exists"])
+
+
 # Retries
 
 
