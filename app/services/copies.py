@@ -18,14 +18,14 @@ from app.services.clearing import finish_all
 from app.services.lists import up_to
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.documents import characters
-from app.stores.model import DOCUMENTS, ApiKey, Document, Item, Score
+from app.stores.model import DOCUMENTS, ApiKey, Document, Item, Metric, Score
 from app.stores.weave import SENT_DOCUMENTS
 
 Result = TypeVar("Result")
 
 Kind = type[Score] | type[Document]
 
-KINDS = (*DOCUMENTS, *SENT_DOCUMENTS)
+KINDS = (*DOCUMENTS, *SENT_DOCUMENTS, Metric)
 
 PART = 500
 """How many scores or documents are written to the target at a time."""
@@ -136,9 +136,9 @@ def copy_store(
     Only what was there at the beginning is copied, so that the copy ends while the source is
     written to. Nothing is overwritten and ids stay the same, so an interrupted copy can be
     repeated. Only what has changed of a prediction or a run, such as its status, is changed in the
-    target too, and a document that Weave's SDK has replaced. With `delete_extra`, what only the
-    target has is deleted. Raises Conflict if anything else differs between the two, and TooLarge if
-    the target cannot store something.
+    target too, and a document that was replaced, such as a metric. With `delete_extra`, what only
+    the target has is deleted. Raises Conflict if anything else differs between the two, and
+    TooLarge if the target cannot store something.
 
     What a pending deletion of the source covers is not copied; those of the target are finished
     before.
@@ -232,7 +232,7 @@ def _is_replaced(target: Store, item: Item) -> bool:
 
 
 def _hash_differs(first: Document, second: Document) -> bool:
-    """Return whether one was replaced: only later calls of Weave's SDK change a `body_hash`."""
+    """Return whether one was replaced, which changes its `body_hash`."""
     return first.body_hash != second.body_hash
 
 

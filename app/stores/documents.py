@@ -25,8 +25,12 @@ RANDOM_DIGITS = 8
 """How many digits at the end of a UUIDv7 do not order the ids of one process."""
 
 _TIMES = frozenset(
-    {"started_at", "finished_at", "ended_at", "archived_at", "published_at", "deleted_at"}
+    {
+        *("started_at", "finished_at", "ended_at", "archived_at"),
+        *("published_at", "deleted_at", "declared_at"),
+    }
 )
+_BOOLEANS = frozenset({"is_primary"})
 _NOT_CONTENT = frozenset(
     {"sort_id", "wb_user_id", "idempotency_key", "body_hash", "retry_hash", "example_key"}
 )
@@ -46,11 +50,14 @@ def encode(document: Document) -> dict[str, Any]:
 
 
 def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return some fields as an engine stores them, with times as text."""
-    return {
-        name: time_text(value) if isinstance(value, datetime) else value
-        for name, value in changes.items()
-    }
+    """Return some fields as an engine stores them, with times as text and booleans as 0 or 1."""
+    return {name: _encoded(value) for name, value in changes.items()}
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return time_text(value)
+    return int(value) if isinstance(value, bool) else value
 
 
 def characters(document: Document) -> int:
@@ -73,6 +80,8 @@ def decode(kind: type[AnyDocument], values: Mapping[str, Any]) -> AnyDocument:
     for name in _TIMES & given.keys():
         if given[name] is not None:
             given[name] = datetime.fromisoformat(given[name])
+    for name in _BOOLEANS & given.keys():
+        given[name] = bool(given[name])
     return kind(sort_id=sort_id, **given)
 
 

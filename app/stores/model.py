@@ -1,4 +1,4 @@
-"""What a store keeps: scores, predictions, evaluation runs and API keys."""
+"""What a store keeps: scores, predictions, evaluation runs, metrics and API keys."""
 
 from __future__ import annotations
 
@@ -163,11 +163,43 @@ class EvaluationRun(Document):
     """When it was archived, if it is."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric(Document):
+    """What is declared of one leaf of a scorer; its `id` consists of the scorer's name and leaf.
+
+    `true_when_json` and `schema_json` are JSON text. `wb_user_id` is who declared it last, and
+    `declared_at` when, in UTC in microseconds.
+    """
+
+    collection = "metrics"
+    changing = frozenset(
+        {
+            *("wb_user_id", "body_hash", "declared_at", "direction", "true_when_json"),
+            *("unit", "schema_json", "schema_mode", "is_primary"),
+        }
+    )
+
+    scorer_name: str
+    leaf: str
+    direction: str = "none"
+    """`higher` or `lower` if that is better, otherwise `none`."""
+    true_when_json: str | None = None
+    """Which texts or numbers count as true: a list of texts, or a comparison with a number."""
+    unit: str | None = None
+    schema_json: str | None = None
+    """The JSON Schema of what the leaf names in a value; of the whole value for the leaf ""."""
+    schema_mode: str = "warn"
+    """`enforce` if a value against the schema is refused, `warn` if it is only counted."""
+    is_primary: bool = False
+    """Whether it is among those that decide."""
+    declared_at: datetime
+
+
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
 DOCUMENTS: tuple[type[Document], ...] = (EvaluationRun, Prediction)
-"""Every kind of document."""
+"""Every kind of document that may have an idempotency key."""
 
 
 Item = Score | Document

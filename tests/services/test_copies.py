@@ -14,12 +14,13 @@ from app.leaves import leaves
 from app.services import copies
 from app.services.copies import CopiedStore, copy_store
 from app.stores.base import DocumentQuery, Outcome, ScoreQuery, Store
-from app.stores.model import DOCUMENTS, Document, EvaluationRun, Score
+from app.stores.model import DOCUMENTS, Document, EvaluationRun, Metric, Score
 from app.stores.sqlite.store import SqliteStore
 from app.stores.weave import SENT_DOCUMENTS, Call
 from tests.stores import test_weave
 from tests.stores.test_contract import NOW, a_key, a_score, all_scores
 from tests.stores.test_documents import WHOLE, a_prediction, a_run
+from tests.stores.test_metrics import a_metric
 
 FIRST = "018cc251-f400-7000-8000-000000000001"
 """A `sort_id` of the past."""
@@ -253,7 +254,7 @@ def test_a_key_with_another_role_in_the_target_is_an_error(source: Store, store:
 # Predictions and evaluation runs
 
 
-KINDS = (*DOCUMENTS, *SENT_DOCUMENTS)
+KINDS = (*DOCUMENTS, *SENT_DOCUMENTS, Metric)
 
 
 def documents(store: Store) -> list[list[Document]]:
@@ -263,11 +264,11 @@ def documents(store: Store) -> list[list[Document]]:
 def test_every_document_is_the_same_there_and_back(
     source: Store, store: Store, tmp_path: Path
 ) -> None:
-    for whole in (*WHOLE.values(), *test_weave.WHOLE.values()):
+    for whole in (*WHOLE.values(), *test_weave.WHOLE.values(), a_metric()):
         source.add_documents([whole])
     source.add_documents([a_prediction(project=f"p{number}") for number in range(5)])
     copied = copy(source, store)
-    assert [each.added for each in copied.documents] == [1, 6, 1, 1, 1, 1, 1]
+    assert [each.added for each in copied.documents] == [1, 6, 1, 1, 1, 1, 1, 1]
     assert copied.equal
     back = SqliteStore(tmp_path / "back.db")
     back.prepare()
@@ -298,6 +299,15 @@ def test_what_later_calls_have_replaced_is_replaced_in_the_copy(
     source.upsert_documents([after], lambda _, sent: sent)
     assert copy(source, store).equal
     assert store.find_document(type(after), "acme", "demo", "x") == after
+
+
+def test_a_metric_that_is_declared_anew_is_changed_in_the_copy(source: Store, store: Store) -> None:
+    source.add_documents([a_metric()])
+    assert copy(source, store).equal
+    changed = a_metric(direction="lower", body_hash="1" * 64, is_primary=False, unit=None)
+    source.upsert_documents([changed], lambda old, new: replace(new, sort_id=old.sort_id))
+    assert copy(source, store).equal
+    assert documents(store)[-1] == documents(source)[-1]
 
 
 def test_copying_again_adds_new_documents_and_updates_changed_ones(

@@ -55,18 +55,19 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
     )
 
 
-SENT_FILTERS: Mapping[str, Sequence[str]] = {
+UNKEYED_FILTERS: Mapping[str, Sequence[str]] = {
     "contents": (),
     "object_versions": ("object_id",),
     "calls": ("parent_id", "trace_id", "op_name"),
     "feedback": ("call_id",),
     "score_sources": ("prediction_id",),
+    "metrics": (),
 }
-"""The fields by which lists of what Weave's SDK sends are filtered, by collection."""
+"""The fields by which lists of documents without idempotency keys are filtered, by collection."""
 
 
-def _sent_indexes(name: str, *fields: str) -> tuple[Index, ...]:
-    """Return the indexes of a collection of what Weave's SDK sends; lists filter by `fields`."""
+def _unkeyed_indexes(name: str, *fields: str) -> tuple[Index, ...]:
+    """Return the indexes of documents without idempotency keys; lists filter by `fields`."""
     return (
         Index(f"{name}_by_id", ("entity", "project", "id"), {"unique": True}),
         Index(f"{name}_by_project", ("entity", "project", "_id")),
@@ -95,7 +96,7 @@ DOCUMENT_INDEXES = {
         ),
     ),
     "evaluation_runs": _document_indexes("evaluation_runs"),
-    **{name: _sent_indexes(name, *fields) for name, fields in SENT_FILTERS.items()},
+    **{name: _unkeyed_indexes(name, *fields) for name, fields in UNKEYED_FILTERS.items()},
 }
 """The indexes of every kind of document, by collection."""
 
@@ -104,11 +105,11 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
     """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
     if "example_key" in query.filters:
         return f"{collection}_by_example"
-    if collection in SENT_FILTERS:
+    if collection in UNKEYED_FILTERS:
         if "id" in query.filters:
             return f"{collection}_by_id"
         found = next(
-            (each for each in SENT_FILTERS[collection] if each in query.filters), "project"
+            (each for each in UNKEYED_FILTERS[collection] if each in query.filters), "project"
         )
         return f"{collection}_by_{found}"
     of_run = "evaluation_run_id" in query.filters

@@ -24,7 +24,7 @@ from app.stores.sqlite.connections import our_errors
 from app.stores.sqlite.deletions import COUNT_PENDING
 from app.stores.sqlite.files import OTHERS, DatabaseFiles, inaccessible, write_lock
 from app.stores.sqlite.migrations import MIGRATIONS
-from app.stores.sqlite.schema import count_all, count_sent, migrate, schema_version
+from app.stores.sqlite.schema import count_all, count_others, migrate, schema_version
 
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs"}
 """Network file systems, on which SQLite's locks and shared memory do not work."""
@@ -40,7 +40,7 @@ def check(path: Path) -> Iterator[CheckResult]:
             version = schema_version(connection, path)
             counts = ", ".join(
                 f"{table.replace('_', ' ')}: {count}"
-                for count_tables in (count_all, count_sent)
+                for count_tables in (count_all, count_others)
                 for table, count in count_tables(connection, version).items()
             )
             yield CheckResult("store", OK, f"{path} is a store of Scoreline; {counts}")

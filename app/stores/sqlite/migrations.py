@@ -199,6 +199,9 @@ WITH_DOCUMENTS = 7
 WITH_SENT = 12
 """The first schema version with what Weave's SDK sends."""
 
+WITH_METRICS = 13
+"""The first schema version with metrics."""
+
 _SCORER_NAMES_AND_SLOTS = (
     """
     CREATE TABLE scores_with_names (
@@ -349,6 +352,13 @@ _SENT_BY_WEAVE = (
     """,
 )
 
+_METRICS = _document_table(
+    "metrics",
+    "scorer_name TEXT NOT NULL, leaf TEXT NOT NULL, direction TEXT NOT NULL, true_when_json TEXT, "
+    "unit TEXT, schema_json TEXT, schema_mode TEXT NOT NULL, is_primary INTEGER NOT NULL, "
+    "declared_at TEXT NOT NULL",
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -364,5 +374,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _DELETIONS,
     _ARCHIVED_RUNS,
     _SENT_BY_WEAVE,
+    _METRICS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""

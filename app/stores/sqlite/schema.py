@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.errors import StoreRefused
-from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS, WITH_SENT
+from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS, WITH_METRICS, WITH_SENT
 
 APPLICATION_ID = 0x53434F52
 """`SCOR` in ASCII, which marks Scoreline's files (PRAGMA application_id)."""
@@ -17,7 +17,7 @@ SENT_TABLES = ("calls", "feedback", "object_versions", "contents", "score_source
 
 FIRST_PAGES = tuple(
     f"SELECT rowid FROM {table} NOT INDEXED LIMIT 1"
-    for table in ("scores", "predictions", "evaluation_runs", *SENT_TABLES, "api_keys")
+    for table in ("scores", "predictions", "evaluation_runs", *SENT_TABLES, "metrics", "api_keys")
 )
 """Queries that show at the start that the tables can be read; they read only a few pages."""
 
@@ -42,9 +42,12 @@ def count_all(connection: sqlite3.Connection, version: int) -> dict[str, int]:
     return _count(connection, tables)
 
 
-def count_sent(connection: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Return how much of what Weave's SDK sends a file of a schema version holds, by table."""
-    return _count(connection, SENT_TABLES if version >= WITH_SENT else ())
+def count_others(connection: sqlite3.Connection, version: int) -> dict[str, int]:
+    """Return how much of what Weave's SDK sends and how many metrics a file holds, by table."""
+    tables = [*SENT_TABLES] if version >= WITH_SENT else []
+    if version >= WITH_METRICS:
+        tables.append("metrics")
+    return _count(connection, tables)
 
 
 def _count(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,101 @@
+"""Declare, read and remove the metrics of a project: what is known of a scorer's leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app import jsontext
+from app.errors import InvalidParameter, NotFound
+from app.scorers import scorer_name
+from app.services.audit import audited
+from app.services.documents import content_hash, text_or_none
+from app.stores.base import DocumentQuery, Store
+from app.stores.model import ApiKey, Metric
+
+MAX_METRICS = 1_000
+"""How many metrics a project may declare."""
+
+MetricKey = tuple[str, str]
+"""The name of a scorer, and a leaf of its values."""
+
+
+def read_metrics(store: Store, entity: str, project: str) -> Mapping[MetricKey, Metric]:
+    """Return the declared metrics of a project by scorer's name and leaf, in that order."""
+    query = DocumentQuery(entity, project, limit=MAX_METRICS)
+    found = {(each.scorer_name, each.leaf): each for each in store.read_documents(Metric, query)}
+    return dict(sorted(found.items()))
+
+
+def declare_metrics(
+    store: Store, entity: str, project: str, bodies: Sequence[Mapping[str, Any]], caller: ApiKey
+) -> list[Metric]:
+    """Declare metrics, each in place of what was declared before, and return them.
+
+    `bodies` are loaded MetricBody. A metric that is declared as it already is stays unchanged.
+    Raises InvalidParameter if the project would have more than MAX_METRICS.
+    """
+    sent = [_declared(entity, project, body, caller) for body in bodies]
+    known = read_metrics(store, entity, project)
+    if len(known.keys() | {(each.scorer_name, each.leaf) for each in sent}) > MAX_METRICS:
+        message = f"a project may declare at most {MAX_METRICS:,} metrics"
+        raise InvalidParameter("scorer", sent[0].scorer_name, message, place="body")
+    targets = [_target(each) for each in sent]
+    with audited("metric.declare", caller, *targets):
+        return store.upsert_documents(sent, _replace)
+
+
+def remove_metric(
+    store: Store, entity: str, project: str, scorer: str, leaf: str, caller: ApiKey
+) -> None:
+    """Remove what is declared of a leaf. Raises NotFound if nothing is."""
+    name = scorer_name(scorer)
+    target = {"entity": entity, "project": project, "scorer_name": name, "leaf": leaf}
+    with audited("metric.remove", caller, target):
+        if not store.delete_documents(Metric, entity, project, [_metric_id(name, leaf)]):
+            raise NotFound(f"No metric is declared for the leaf '{leaf}' of the scorer '{name}'")
+
+
+def _declared(entity: str, project: str, body: Mapping[str, Any], caller: ApiKey) -> Metric:
+    name, leaf = scorer_name(body["scorer"]), body["leaf"]
+    return Metric(
+        id=_metric_id(name, leaf),
+        entity=entity,
+        project=project,
+        wb_user_id=caller.owner,
+        body_hash=content_hash({**body, "scorer": name}),
+        scorer_name=name,
+        leaf=leaf,
+        direction=body["direction"],
+        true_when_json=text_or_none(body["true_when"]),
+        unit=body["unit"],
+        schema_json=text_or_none(body["schema"]),
+        schema_mode=body["schema_mode"],
+        is_primary=body["primary"],
+        declared_at=datetime.now(UTC),
+    )
+
+
+def _metric_id(name: str, leaf: str) -> str:
+    return jsontext.write([name, leaf])
+
+
+def _replace(stored: Metric, sent: Metric) -> Metric:
+    """Return what was sent, but what is stored if it is the same."""
+    same = stored.body_hash == sent.body_hash
+    return stored if same else replace(sent, sort_id=stored.sort_id)
+
+
+def _target(metric: Metric) -> dict[str, Any]:
+    """Return the fields that describe a declaration in the audit log."""
+    return {
+        "entity": metric.entity,
+        "project": metric.project,
+        "scorer_name": metric.scorer_name,
+        "leaf": metric.leaf,
+        "direction": metric.direction,
+        "schema_mode": metric.schema_mode if metric.schema_json else None,
+        "primary": metric.is_primary,
+    }
