@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from app.errors import InvalidParameter
 from app.ids import id_time
 from app.scorers import scorer_name
+from app.services.evaluation_runs import find_evaluation
 from app.services.lists import ClientCheck, no_client_check
 from app.stores.base import DocumentQuery, Key, ScoreQuery, Store
 from app.stores.model import EvaluationRun, Prediction
-from app.stores.weave import ObjectVersion
 
 MAX_RUNS = 20_000
 """The most runs with failed predictions in one answer."""
-
-_EVALUATION = re.compile(r"weave:///[^/]+/[^/]+/object/([^/:]+:[^/:]+)")
-"""A reference to an evaluation, with the id of the version of the object."""
 
 
 class Attempt(NamedTuple):
@@ -106,12 +101,8 @@ def _scorers_of_evaluation(store: Store, query: ScoreQuery, run_id: str) -> dict
 
     Only an evaluation that Weave's SDK has stored as an object in the same project names any.
     """
-    place = (query.entity, query.project)
-    run = store.find_document(EvaluationRun, *place, run_id)
-    match = _EVALUATION.fullmatch(run.evaluation) if run else None
-    if match is None:
-        return {}
-    evaluation = store.find_document(ObjectVersion, *place, unquote(match[1]))
+    run = store.find_document(EvaluationRun, query.entity, query.project, run_id)
+    evaluation = find_evaluation(store, run) if run else None
     value = json.loads(evaluation.value_json) if evaluation else None
     scorers = value.get("scorers") if isinstance(value, dict) else None
     named = scorers if isinstance(scorers, list) else []

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from app import jsontext
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry
 from app.stores.base import Store
 from app.stores.model import UNASSIGNED, EvaluationRun
+from app.stores.weave import ObjectVersion
+
+_EVALUATION = re.compile(r"weave:///[^/]+/[^/]+/object/([^/:]+:[^/:]+)")
+"""A reference to an evaluation, with the id of the version of the object."""
 
 
 def new_run(
@@ -91,3 +97,11 @@ def finish_run(
         changes["summary_json"] = jsontext.write(summary)
     if changes and not store.change_document(EvaluationRun, entity, project, run_id, **changes):
         raise not_found(EvaluationRun, run_id)
+
+
+def find_evaluation(store: Store, run: EvaluationRun) -> ObjectVersion | None:
+    """Return the evaluation of a run, if it is an object that is stored in the same project."""
+    match = _EVALUATION.fullmatch(run.evaluation)
+    if match is None:
+        return None
+    return store.find_document(ObjectVersion, run.entity, run.project, unquote(match[1]))

@@ -111,6 +111,8 @@ class Prediction(Document):
     evaluation_run_id: str | None = None
     model: str
     inputs_json: str
+    awaited_row: str | None = None
+    """The digest of the row that the inputs are, while that row has not arrived."""
     output_json: str
     example_id: str | None = None
     """The id of its example, if that was sent."""

@@ -22,7 +22,7 @@ class Call(Document):
     changing = frozenset(
         {
             *("body_hash", "trace_id", "parent_id", "op_name"),
-            *("started_at", "ended_at", "start_json", "end_json"),
+            *("started_at", "ended_at", "start_json", "end_json", "renamed_json"),
         }
     )
 
@@ -33,6 +33,8 @@ class Call(Document):
     ended_at: datetime | None = None
     start_json: str | None = None
     end_json: str | None = None
+    renamed_json: str | None = None
+    """The display name that was set later, which may be null, as JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class ObjectVersion(Document):
     """
 
     collection = "object_versions"
-    changing = frozenset({"body_hash", "published_at", "deleted_at", "value_json"})
+    changing = frozenset({"body_hash", "published_at", "published_by", "deleted_at", "value_json"})
 
     object_id: str
     digest: str
@@ -73,6 +75,8 @@ class ObjectVersion(Document):
     """The name of its own class."""
     published_at: datetime
     """When it was last created; the last one of an object is the latest."""
+    published_by: str | None = None
+    """The owner of the key that last created it, if that is not `wb_user_id`."""
     deleted_at: datetime | None = None
     value_json: str
 

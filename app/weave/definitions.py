@@ -15,6 +15,7 @@ from app.schemas.documents import time_text
 from app.stores.base import Store
 from app.weave import versions
 from app.weave.contents import Place, add_file, add_table, read_file
+from app.weave.projection import project_rows
 from app.weave.versions import Found, Version
 
 SOURCE = "obj.py"
@@ -164,7 +165,8 @@ def _source(store: Store, place: Place, value: Value) -> str:
 
 
 def _make_dataset(store: Store, place: Place, _object_id: str, body: Mapping[str, Any]) -> Value:
-    digest, _ = add_table(store, place, body["rows"])
+    digest, row_digests = add_table(store, place, body["rows"])
+    project_rows(store, place, row_digests)
     rows = f"weave:///{place.entity}/{place.project}/table/{digest}"
     return _object("Dataset", {**body, "name": body["name"] or "Dataset"}, rows=rows)
 

@@ -142,6 +142,8 @@ class PredictionFacts:
     call: CallFacts
     children: list[CallFacts] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
+    row_json: str | None = None
+    """The example's row, if the example is a row that has arrived."""
 
     @property
     def id(self) -> str:
@@ -176,6 +178,11 @@ class PredictionFacts:
         example = self.call.inputs.get("example")
         match = _ROW.fullmatch(example) if isinstance(example, str) else None
         return match[1] if match else None
+
+    @property
+    def awaited_row(self) -> str | None:
+        """The digest of the example's row, if that has not arrived."""
+        return None if self.row_json else self.row_digest
 
     @property
     def inline_example(self) -> dict[str, Any]:

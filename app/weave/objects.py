@@ -14,6 +14,7 @@ from app.api.state import state
 from app.errors import InvalidParameter
 from app.weave import contents
 from app.weave.blueprints import place_of, sdk_blueprint
+from app.weave.projection import project_rows
 from app.weave.schemas import (
     ObjectCreateBody,
     TableCreateBody,
@@ -44,6 +45,7 @@ def table_create(body: dict[str, Any]) -> Response:
     """Create a table and its rows."""
     place = place_of(body["table"]["project_id"])
     digest, row_digests = contents.add_table(state().store, place, body["table"]["rows"])
+    project_rows(state().store, place, row_digests)
     return json_response({"digest": digest, "row_digests": row_digests})
 
 
@@ -65,6 +67,7 @@ def table_update(body: dict[str, Any]) -> Response:
     """Create a table from another one."""
     place = place_of(body["project_id"])
     digest, new = contents.update_table(state().store, place, body["base_digest"], body["updates"])
+    project_rows(state().store, place, new)
     return json_response({"digest": digest, "updated_row_digests": new})
 
 

@@ -22,8 +22,7 @@ from app.stores.base import Store
 from app.stores.documents import encode
 from app.stores.model import AnyDocument, EvaluationRun, Prediction, Score
 from app.stores.weave import Call, Feedback, Projected, ScoreSource
-from app.weave import contents
-from app.weave.contents import Place
+from app.weave.contents import Place, read_rows
 from app.weave.facts import (
     EVALUATE,
     PREDICT_AND_SCORE,
@@ -78,9 +77,23 @@ def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
                 store, place, [call.id for call in runs], list(outside), [each.id for each in facts]
             )
             left = [call_id for call_id in seen if now[call_id] != seen[call_id]]
+            left += _with_new_rows(store, place, facts)
         if not left:
             return
     raise StoreUnavailable("others keep changing the same scores")
+
+
+def project_rows(store: Store, place: Place, digests: Sequence[str]) -> None:
+    """Give the predictions that await rows their inputs. Raises StoreUnavailable."""
+    waiting = read_all(store, place, Prediction, "awaited_row", digests)
+    project(store, place, {each.predict_and_score_call_id for each in waiting})
+
+
+def _with_new_rows(store: Store, place: Place, facts: Sequence[PredictionFacts]) -> list[str]:
+    """Return the ids of predictions whose rows have arrived since they were read."""
+    awaited = [each.awaited_row for each in facts if each.awaited_row]
+    rows = read_rows(store, place, awaited)
+    return [each.id for each in facts if each.awaited_row in rows]
 
 
 def _run(place: Place, call: CallFacts) -> EvaluationRun:
@@ -101,7 +114,7 @@ def _run(place: Place, call: CallFacts) -> EvaluationRun:
         status=status,
         started_at=call.call.started_at or call.call.created_at,
         finished_at=call.call.ended_at,
-        name=call.text("display_name"),
+        name=call.text("display_name") or None,
         attributes_json=text_or_none(attributes or None),
         summary_json=jsontext.write(output) if isinstance(output, dict) else None,
     )
@@ -149,8 +162,7 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
     scores = {each.id: each.scores() for each in facts}
     ready = [each for each in facts if each.has_ended or (scores[each.id] and each.predict)]
     ids = _decide_ids(store, place, ready)
-    rows = contents.read_rows(store, place, [each.row_digest for each in ready if each.row_digest])
-    predictions = [_prediction(place, each, ids[each.id], rows) for each in ready]
+    predictions = [_prediction(place, each, ids[each.id]) for each in ready]
     store.upsert_documents(predictions, _replace_prediction)
     return _add_scores(
         store,
@@ -186,13 +198,10 @@ def source_key(*parts: str) -> str:
     return jsontext.write(parts)
 
 
-def _prediction(
-    place: Place, facts: PredictionFacts, prediction_id: str, rows: dict[str, str]
-) -> Prediction:
+def _prediction(place: Place, facts: PredictionFacts, prediction_id: str) -> Prediction:
     predict = facts.predict
     timed = predict.call if predict and not facts.is_imperative else None
-    digest = facts.row_digest
-    inputs_json = rows.get(digest or "") or jsontext.write(facts.inline_example)
+    example = facts.row_digest or example_key(None, facts.inline_example)
     usage = predict.object("summary").get("usage") if predict else None
     sent = Prediction(
         id=prediction_id,
@@ -203,11 +212,11 @@ def _prediction(
         predict_and_score_call_id=facts.id,
         evaluation_run_id=facts.call.call.parent_id,
         model=facts.model,
-        inputs_json=inputs_json,
+        inputs_json=facts.row_json or jsontext.write(facts.inline_example),
+        awaited_row=facts.awaited_row,
         output_json=jsontext.write(facts.output),
-        # The row may have been sent to another server, and only its digest be known here.
-        example_id=digest if digest not in rows else None,
-        example_key=digest or example_key(None, facts.inline_example),
+        example_id=example,
+        example_key=example,
         error=facts.error,
         started_at=timed.started_at if timed else None,
         finished_at=timed.ended_at if timed else None,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from app.stores.base import DocumentQuery, Fields, Store
 from app.stores.model import AnyDocument, Document
 from app.stores.weave import Call, Feedback
-from app.weave.contents import Place
+from app.weave.contents import Place, read_rows
 from app.weave.facts import PREDICT_AND_SCORE, CallFacts, PredictionFacts, in_order, op_of
 
 PART = 200
@@ -43,10 +43,14 @@ def read_predictions(store: Store, place: Place, calls: Sequence[Call]) -> list[
     of_prediction |= {each: each for each in ids}
     for each in read_all(store, place, Feedback, "call_id", list(of_prediction)):
         feedback[of_prediction[each.call_id or ""]].append(each)
-    return [
+    found = [
         PredictionFacts(CallFacts(call), in_order(children[call.id]), feedback[call.id])
         for call in calls
     ]
+    rows = read_rows(store, place, filter(None, (each.row_digest for each in found)))
+    for facts in found:
+        facts.row_json = rows.get(facts.row_digest or "")
+    return found
 
 
 def read_outside(

@@ -10,6 +10,7 @@ from typing import Any
 from app.services.revisions import run_revision
 from app.stores.base import Store
 from app.stores.model import EvaluationRun, Prediction, Score
+from app.stores.weave import ObjectVersion
 from tests.stores.test_contract import NOW, a_score
 
 
@@ -23,7 +24,7 @@ def a_run() -> EvaluationRun:
         entity="acme",
         project="demo",
         body_hash="",
-        evaluation="e",
+        evaluation="weave:///acme/demo/object/e:d",
         model="m",
         started_at=NOW,
     )
@@ -56,6 +57,19 @@ def replace_prediction(store: Store, prediction_id: str, sort_id: str) -> None:
     store.add_documents([a_prediction(prediction_id, sort_id=sort_id, body_hash="other")])
 
 
+AN_EVALUATION = ObjectVersion(
+    entity="acme",
+    project="demo",
+    body_hash="1",
+    id="e:d",
+    object_id="e",
+    digest="d",
+    kind="object",
+    published_at=NOW,
+    value_json="{}",
+)
+
+
 def test_every_change_of_a_run_changes_its_revision(store: Store) -> None:
     first, second = (a_score(evaluation_run_id="run") for _ in range(2))
     past = a_score(
@@ -78,6 +92,7 @@ def test_every_change_of_a_run_changes_its_revision(store: Store) -> None:
         lambda: replace_score(store, past),
         lambda: store.add_documents([a_prediction("r", sort_id=past.score_id)]),
         lambda: replace_prediction(store, "r", past.score_id),
+        lambda: store.add_documents([AN_EVALUATION]),
         lambda: store.delete_documents(EvaluationRun, "acme", "demo", ["run"]),
     ]
     revisions = [revision(store)]

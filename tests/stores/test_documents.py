@@ -76,6 +76,7 @@ WHOLE: dict[type[Document], Document] = {
         finished_at=LATER,
         ended_at=LATER,
         usage_json='{"input_tokens":3}',
+        awaited_row="d",
         metadata_json="{}",
     ),
     EvaluationRun: a_run(

@@ -13,7 +13,7 @@ import pytest
 
 from app.services.scores import NO_RETRY, new_score
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
-from app.stores.model import Document, EvaluationRun, Score
+from app.stores.model import Document, EvaluationRun, Prediction, Score
 from app.stores.sqlite.store import SqliteStore
 from app.stores.weave import (
     SENT_DOCUMENTS,
@@ -24,6 +24,7 @@ from app.stores.weave import (
     Projected,
     ScoreSource,
 )
+from tests.stores.test_documents import a_prediction
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 ODD = 'a\0b$.é😀"\\\n'
@@ -41,6 +42,7 @@ WHOLE: dict[type[Document], Document] = {
         base_class="Dataset",
         leaf_class="MyDataset",
         published_at=NOW,
+        published_by="olga",
         deleted_at=NOW,
         value_json="{}",
     ),
@@ -54,6 +56,7 @@ WHOLE: dict[type[Document], Document] = {
         ended_at=NOW,
         start_json='{"x":1.0}',
         end_json="{}",
+        renamed_json="null",
     ),
     Feedback: Feedback(
         **COMMON, id="f", call_id="c", weave_ref="w", feedback_type=ODD, body_json="{}"
@@ -225,9 +228,18 @@ def test_the_names_of_ops_are_listed_once(store: Store) -> None:
     assert sorted(store.list_op_names("acme", "demo")) == ["", ODD, "f"]
 
 
+def test_predictions_are_found_by_the_row_that_they_await(store: Store) -> None:
+    store.add_documents([a_prediction(id=f"of {row}", awaited_row=row) for row in ("a", "b", None)])
+    wanted = DocumentQuery("acme", "demo", filters={"awaited_row": ["b", "c"]})
+    assert [each.id for each in store.read_documents(Prediction, wanted)] == ["of b"]
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(Call, "parent_id"), (Call, "trace_id"), (Feedback, "call_id"), (ObjectVersion, "object_id")],
+    [
+        *((Call, "parent_id"), (Call, "trace_id"), (Feedback, "call_id")),
+        *((ObjectVersion, "object_id"), (Prediction, "awaited_row")),
+    ],
 )
 @pytest.mark.parametrize("after", [None, "x"])
 def test_several_values_are_looked_up_in_their_index(

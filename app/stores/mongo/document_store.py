@@ -373,6 +373,8 @@ def _filter(query: DocumentQuery) -> dict[str, Any]:
     conditions = {name: value for name, value in allowed.items() if value is not None}
     for name, texts in query.filters.items():
         conditions[name] = texts[0] if len(texts) == 1 else {"$in": list(texts)}
+    if "awaited_row" in conditions:
+        conditions["awaited_row"] = {"$in": list(query.filters["awaited_row"]), **IS_TEXT}
     if query.failed:
         conditions["error"] = IS_TEXT
     bounds = {"$gt": query.after, "$lt": query.before}

@@ -85,6 +85,11 @@ DOCUMENT_INDEXES = {
         ),
         Index("predictions_by_example", ("entity", "project", "evaluation_run_id", "example_key")),
         Index(
+            "predictions_by_awaited_row",
+            ("entity", "project", "awaited_row", "_id"),
+            {"partialFilterExpression": {"awaited_row": IS_TEXT}},
+        ),
+        Index(
             "failed_predictions_by_project",
             ("entity", "project", "_id"),
             {"partialFilterExpression": {"error": IS_TEXT}},
@@ -105,6 +110,8 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
     """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
     if "example_key" in query.filters:
         return f"{collection}_by_example"
+    if "awaited_row" in query.filters:
+        return f"{collection}_by_awaited_row"
     if collection in UNKEYED_FILTERS:
         if "id" in query.filters:
             return f"{collection}_by_id"

@@ -40,7 +40,9 @@ from app.stores.weave import Merge
 
 NO_LIMIT = -1
 
-SENT_FILTERS = frozenset({"parent_id", "trace_id", "call_id", "object_id", "prediction_id"})
+SENT_FILTERS = frozenset(
+    {"parent_id", "trace_id", "call_id", "object_id", "prediction_id", "awaited_row"}
+)
 """The indexed fields, apart from names of ops, by which what Weave's SDK sends is filtered."""
 
 

@@ -359,6 +359,16 @@ _METRICS = _document_table(
     "declared_at TEXT NOT NULL",
 )
 
+_ROWS_AWAITED_AND_CALLS_RENAMED = (
+    "ALTER TABLE predictions ADD COLUMN awaited_row TEXT",
+    """
+    CREATE INDEX predictions_by_awaited_row ON predictions (entity, project, awaited_row, _id)
+    WHERE awaited_row IS NOT NULL
+    """,
+    "ALTER TABLE calls ADD COLUMN renamed_json TEXT",
+    "ALTER TABLE object_versions ADD COLUMN published_by TEXT",
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -375,5 +385,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _ARCHIVED_RUNS,
     _SENT_BY_WEAVE,
     _METRICS,
+    _ROWS_AWAITED_AND_CALLS_RENAMED,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
