@@ -30,4 +30,9 @@ def sdk_blueprint(name: str, *, always: bool = False) -> Blueprint:
 
 def place_of(project_id: str) -> Place:
     """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
-    return Place(*permitted_project(project_id), caller().owner)
+    return callers_place(*permitted_project(project_id))
+
+
+def callers_place(entity: str, project: str) -> Place:
+    """Return a project, as a place to which the caller may write."""
+    return Place(entity, project, caller().owner, may_change=caller().role != "create")

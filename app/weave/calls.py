@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from app.api.auth import allow, allow_in_body, caller
+from app.api.auth import allow, allow_in_body
 from app.api.bodies import read_bytes
 from app.api.contract import json_response
 from app.api.state import state
 from app.errors import Unreadable
 from app.stores.weave import Call, Feedback
 from app.weave import intake
-from app.weave.blueprints import place_of, sdk_blueprint
+from app.weave.blueprints import callers_place, place_of, sdk_blueprint
 from app.weave.call_views import show_feedback
 from app.weave.contents import Place
 from app.weave.facts import is_of_evaluation
@@ -24,15 +24,10 @@ from app.weave.projection import project
 blueprint = sdk_blueprint("Weave calls")
 
 
-def may_change() -> bool:
-    """Return whether the caller may change what other keys wrote."""
-    return caller().role != "create"
-
-
 def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
     """Store calls, then the runs, predictions and scores that follow from them."""
     store = state().store
-    stored = intake.add_calls(store, calls, may_change=may_change())
+    stored = intake.add_calls(store, calls, may_change=place.may_change)
     outside = [call.id for call in stored if call.start_json and not is_of_evaluation(call)]
     project(store, place, intake.touched(stored), outside)
     return stored
@@ -42,7 +37,7 @@ def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
 @allow("create")
 def calls_complete(entity: str, project: str) -> Response:
     """Store calls that have ended."""
-    place = Place(entity, project, caller().owner)
+    place = callers_place(entity, project)
     batch = intake.decode_batch(read_bytes(request), intake.CompleteBatch)
     keep_calls(place, [intake.started(place, each) for each in batch])
     return json_response({})
@@ -52,7 +47,7 @@ def calls_complete(entity: str, project: str) -> Response:
 @allow("create")
 def call_start(entity: str, project: str) -> Response:
     """Store a call that has started."""
-    place = Place(entity, project, caller().owner)
+    place = callers_place(entity, project)
     sent = intake.decode(read_bytes(request), intake.Start)
     (call,) = keep_calls(place, [intake.started(place, sent.start)])
     return json_response({"id": call.id, "trace_id": call.trace_id})
@@ -62,7 +57,7 @@ def call_start(entity: str, project: str) -> Response:
 @allow("create")
 def call_end(entity: str, project: str) -> Response:
     """Store the end of a call."""
-    place = Place(entity, project, caller().owner)
+    place = callers_place(entity, project)
     sent = intake.decode(read_bytes(request), intake.End)
     keep_calls(place, [intake.ended(place, sent.end)])
     return json_response({})
@@ -124,7 +119,7 @@ def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
     """Store feedback, then the scores in it."""
     store = state().store
     sent = [intake.feedback_of(place, each) for each in items]
-    stored = intake.add_feedback(store, sent, may_change=may_change())
+    stored = intake.add_feedback(store, sent, may_change=place.may_change)
     ids = [each.call_id for each in stored if each.call_id]
     calls = list(store.find_documents(Call, place.entity, place.project, ids))
     project(store, place, intake.touched(calls))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-import msgspec
-
-from app.errors import NotFound
+from app import jsontext
 from app.services.call_deletions import delete_calls
 from app.services.deletions import delete_runs, delete_stored_predictions
 from app.stores.base import DocumentQuery, Store
@@ -15,23 +12,23 @@ from app.stores.model import ApiKey, EvaluationRun
 from app.stores.weave import Call, Feedback, ScoreSource
 from app.weave.contents import Place
 from app.weave.facts import PREDICT_AND_SCORE, CallFacts, op_of, score_of, scorer_of_call
-from app.weave.intake import hashed
+from app.weave.intake import hashed, named
 from app.weave.projection import project, source_key
 
 
 def rename_call(store: Store, place: Place, call_id: str, name: str | None) -> None:
-    """Set the display name of a call, and the name of its run. Raises NotFound."""
-    call = store.find_document(Call, place.entity, place.project, call_id)
-    if call is None:
-        raise NotFound(f"Call {call_id} not found")
-
-    def merge(stored: Call, _sent: Call) -> Call:
-        fields = msgspec.json.decode(stored.start_json or "{}", type=dict[str, msgspec.Raw])
-        fields["display_name"] = msgspec.Raw(msgspec.json.encode(name))
-        return hashed(replace(stored, start_json=msgspec.json.encode(fields).decode()))
-
-    store.upsert_documents([call], merge)
-    store.change_document(EvaluationRun, place.entity, place.project, call_id, name=name)
+    """Set the display name of a call and of its run, also for when they are sent later."""
+    renamed_json = jsontext.write(name)
+    call = Call(
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=place.owner,
+        id=call_id,
+        body_hash="",
+        renamed_json=renamed_json,
+    )
+    store.upsert_documents([hashed(call)], lambda stored, _sent: named(stored, renamed_json))
+    store.change_document(EvaluationRun, place.entity, place.project, call_id, name=name or None)
 
 
 def delete_named_calls(store: Store, place: Place, call_ids: Sequence[str], caller: ApiKey) -> int:

@@ -24,6 +24,8 @@ class Place(NamedTuple):
     entity: str
     project: str
     owner: str | None = None
+    may_change: bool = True
+    """Whether the key may change what other owners' keys wrote."""
 
 
 def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.api.auth import allow, current_owner
+from app.api.auth import allow
 from app.api.contract import raises, response
 from app.api.inputs import body, query
 from app.api.limits import limit_concurrency
@@ -14,7 +14,7 @@ from app.api.streams import lines
 from app.errors import NotFound
 from app.services.lists import Page
 from app.weave import definitions
-from app.weave.blueprints import sdk_blueprint
+from app.weave.blueprints import callers_place, sdk_blueprint
 from app.weave.contents import Place
 from app.weave.definition_schemas import (
     DatasetCreateBody,
@@ -44,7 +44,7 @@ PATH = "/v2/<entity>/<project>"
 
 def create(kind: Kind, entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Store a definition."""
-    place = Place(entity, project, current_owner())
+    place = callers_place(entity, project)
     return definitions.create(state().store, place, kind, body)
 
 

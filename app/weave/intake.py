@@ -134,9 +134,13 @@ def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[
     def merge(stored: Call, sent: Call) -> Call:
         if _is_complete(stored) and sent.ended_at is None:
             return stored  # A start that came late.
+        if stored.start_json is None and stored.end_json is None:  # It was only renamed.
+            return named(replace(sent, sort_id=stored.sort_id), stored.renamed_json)
         if may_change or stored.wb_user_id == sent.wb_user_id:
-            return hashed(replace(stored, **_news_for(stored, sent)))
-        return hashed(replace(stored, **_missing_in(stored, sent)))
+            news = _news_for(stored, sent)
+        else:
+            news = _missing_in(stored, sent)
+        return named(replace(stored, **news), stored.renamed_json)
 
     parts = (calls[first : first + PART] for first in range(0, len(calls), PART))
     return [
@@ -146,19 +150,34 @@ def add_calls(store: Store, calls: Sequence[Call], *, may_change: bool) -> list[
     ]
 
 
+def named(call: Call, renamed_json: str | None) -> Call:
+    """Return a call with the display name that was set later, if one was, and a new hash."""
+    start_json = call.start_json
+    if start_json and renamed_json:
+        fields = msgspec.json.decode(start_json, type=dict[str, msgspec.Raw])
+        fields["display_name"] = msgspec.Raw(renamed_json.encode())
+        start_json = msgspec.json.encode(fields).decode()
+    return hashed(replace(call, start_json=start_json, renamed_json=renamed_json))
+
+
 def _news_for(stored: Call, sent: Call) -> dict[str, Any]:
     """Return the fields of a call that was sent, which win over those that are stored."""
-    given = {name: value for name in Call.changing if (value := getattr(sent, name))}
+    given = {name: value for name in _changing(stored) if (value := getattr(sent, name))}
     if _is_complete(sent) and sent.start_json != stored.start_json:
         given["end_json"] = None  # The call was made again after it had ended.
     return given
+
+
+def _changing(stored: Call) -> Iterable[str]:
+    """Return the fields that may change: a call stays where it began, with the scores from it."""
+    return Call.changing - ({"parent_id", "trace_id"} if stored.start_json else set())
 
 
 def _missing_in(stored: Call, sent: Call) -> dict[str, Any]:
     """Return the fields of a call that was sent that are not stored."""
     given = {
         name: value
-        for name in Call.changing
+        for name in _changing(stored)
         if (value := getattr(sent, name)) and getattr(stored, name) is None
     }
     if stored.ended_at is None and stored.start_json and _is_complete(sent):
@@ -176,6 +195,8 @@ def _is_complete(call: Call) -> bool:
 def hashed(call: Call) -> Call:
     """Return a call with the hash of all that may change."""
     texts = [call.start_json, call.end_json, call.parent_id, call.trace_id, call.op_name]
+    if call.renamed_json:
+        texts.append(call.renamed_json)
     return replace(call, body_hash=hash_of(jsontext.write(texts)))
 
 

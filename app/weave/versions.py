@@ -25,7 +25,10 @@ PAGE = 100
 DELETED = "null"
 """The value of a deleted version, as JSON."""
 
-_FIELDS = ("object_id", "digest", "kind", "base_class", "leaf_class", "published_at", "deleted_at")
+_FIELDS = (
+    *("object_id", "digest", "kind", "base_class", "leaf_class", "published_by", "deleted_at"),
+    *("published_at", "wb_user_id"),
+)
 
 
 class Version(NamedTuple):
@@ -36,6 +39,7 @@ class Version(NamedTuple):
     kind: str
     base_class: str | None
     leaf_class: str | None
+    published_by: str | None
     deleted_at: str | None
     created_at: datetime
     number: int
@@ -68,7 +72,10 @@ def document_id(object_id: str, digest: str) -> str:
 
 
 def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
-    """Store a version of an object, or make a stored one the latest, and return its digest."""
+    """Store a version of an object, or make a stored one the latest, and return its digest.
+
+    A key that may not change what others wrote only puts it in place of a latest one of its owner.
+    """
     digest = row_digest(value)
     now = datetime.now(UTC)
     base_class, leaf_class = classes_of(value)
@@ -87,14 +94,19 @@ def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
         value_json=jsontext.write(value),
     )
     (outcome,) = store.add_documents([sent])
-    if outcome.kept is not Kept.CREATED and not _is_latest(store, place, object_id, digest):
+    if outcome.kept is not Kept.CREATED and _is_to_publish(store, place, object_id, digest):
         store.upsert_documents([sent], _publish_again)
     return digest
 
 
-def _is_latest(store: Store, place: Place, object_id: str, digest: str) -> bool:
+def _is_to_publish(store: Store, place: Place, object_id: str, digest: str) -> bool:
+    """Return whether to publish a stored version again: it was deleted, or is to be the latest."""
     versions = list_versions(store, place, [object_id])
-    return any(version.digest == digest and version.is_latest for version in versions)
+    stored = next((each for each in versions if each.digest == digest), None)
+    latest = next((each for each in versions if each.is_latest), None)
+    if stored is None or stored.deleted_at is not None or latest is None:
+        return True
+    return stored is not latest and (place.may_change or latest.published_by == place.owner)
 
 
 def _publish_again(stored: ObjectVersion, sent: ObjectVersion) -> ObjectVersion:
@@ -102,6 +114,7 @@ def _publish_again(stored: ObjectVersion, sent: ObjectVersion) -> ObjectVersion:
         stored,
         body_hash=sent.body_hash,
         published_at=sent.published_at,
+        published_by=sent.wb_user_id,
         deleted_at=None,
         value_json=sent.value_json,
     )
@@ -135,19 +148,20 @@ def list_versions(
     query = DocumentQuery(place.entity, place.project, filters=filters)
     rows = [row for page in store.read_fields(ObjectVersion, query, _FIELDS) for row in page]
     latest: dict[str, tuple[str, str]] = {}
-    for sort_id, object_id, *_, published_at, deleted_at in rows:
+    for sort_id, object_id, *_, deleted_at, published_at, _ in rows:
         if deleted_at is None:
             latest[object_id] = max(latest.get(object_id, ("", "")), (published_at, sort_id))
     counts: Counter[str] = Counter()
     versions = []
-    for sort_id, object_id, digest, kind, base_class, leaf_class, _, deleted_at in rows:
+    for sort_id, object_id, digest, kind, base, leaf, publisher, deleted_at, _, owner in rows:
         versions.append(
             Version(
                 object_id,
                 digest,
                 kind,
-                base_class,
-                leaf_class,
+                base,
+                leaf,
+                publisher or owner,
                 deleted_at,
                 created_at=id_time(sort_id),
                 number=counts[object_id],
