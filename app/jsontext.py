@@ -93,6 +93,14 @@ _encode = c_make_encoder(
     allow_nan=False,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPES = re.compile(
+    rb"(?:\\[^u])+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""Escapes that stand together, pairs of surrogates, and lone ones as the group."""
+
+REPLACEMENT = "\ufffd"
+"""The character in place of a lone surrogate, which UTF-8 cannot encode."""
 
 
 def read(data: bytes) -> Any:
@@ -150,6 +158,16 @@ def write(value: Any) -> str:
     if text.isascii():
         return text
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text with REPLACEMENT in place of each lone surrogate, so that it can be a name."""
+    return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
+
+
+def without_escaped_surrogates(data: bytes) -> bytes:
+    """Return JSON of the same length, with REPLACEMENT in place of each lone surrogate's escape."""
+    return _ESCAPES.sub(lambda match: b"\\ufffd" if match[1] else match[0], data)
 
 
 dumps = write

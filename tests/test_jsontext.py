@@ -107,3 +107,17 @@ def test_reading_leniently_gives_none_for_what_python_cannot_read() -> None:
     assert jsontext.read_leniently(text) == {"a": None, "b": None, "c": None, "d": [1, 2.5, "x"]}
     for depth in (941, 5_000):
         assert jsontext.read_leniently("[" * depth + "]" * depth) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "readable"),
+    [
+        (rb'"\ud800"', rb'"\ufffd"'),
+        (rb'"\uDFFF\uD83D\uDE00"', rb'"\ufffd\uD83D\uDE00"'),
+        (rb'"\ud83d\ud83d\ude00\ude00"', rb'"\ufffd\ud83d\ude00\ufffd"'),
+        (rb'"\\ud800\\\ud800\n\"\u0041"', rb'"\\ud800\\\ufffd\n\"\u0041"'),
+    ],
+)
+def test_only_escapes_of_lone_surrogates_are_replaced(sent: bytes, readable: bytes) -> None:
+    assert jsontext.without_escaped_surrogates(sent) == readable
+    assert json.loads(readable) == jsontext.without_surrogates(json.loads(sent))

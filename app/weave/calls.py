@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from app import jsontext
 from app.api.auth import allow, allow_in_body
 from app.api.bodies import read_bytes
 from app.api.contract import json_response
@@ -103,7 +104,10 @@ class InProject(msgspec.Struct):
 
 def project_of(raw: msgspec.Raw) -> str:
     """Return the `project_id` of an item. Raises Unreadable."""
-    return intake.decode(bytes(raw), InProject).project_id
+    project_id = intake.decode(bytes(raw), InProject).project_id
+    if jsontext.REPLACEMENT in project_id:
+        raise Unreadable("project_id is no valid text")
+    return project_id
 
 
 def one_place(project_ids: Sequence[str]) -> Place | None:

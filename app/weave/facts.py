@@ -44,6 +44,11 @@ def merged(start_json: str | None, end_json: str | None) -> dict[str, Any]:
     }
 
 
+def text_of(value: Any) -> str | None:
+    """Return a value that is text, without lone surrogates, because a store keeps it as a name."""
+    return jsontext.without_surrogates(value) if isinstance(value, str) else None
+
+
 class CallFacts:
     """A call, with the fields of its start and its end together."""
 
@@ -62,8 +67,7 @@ class CallFacts:
 
     def text(self, name: str) -> str | None:
         """Return the field `name` if it is text."""
-        found = self.fields.get(name)
-        return found if isinstance(found, str) else None
+        return text_of(self.fields.get(name))
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -101,8 +105,8 @@ def message_of(exception: Any) -> str | None:
         found = json.loads(exception)
         message = f"{found['type']}: {found['message']}"
     except (ValueError, KeyError, TypeError, RecursionError):
-        return exception
-    return message.encode("utf-8", "replace").decode()  # It may have lone surrogates.
+        message = exception
+    return jsontext.without_surrogates(message)
 
 
 def op_of(call: Call) -> str:
@@ -169,14 +173,12 @@ class PredictionFacts:
     @property
     def model(self) -> str:
         """The reference of the model."""
-        model = self.call.inputs.get("model")
-        return model if isinstance(model, str) else ""
+        return text_of(self.call.inputs.get("model")) or ""
 
     @property
     def row_digest(self) -> str | None:
         """The digest of the example's row, if the example is a row of a table."""
-        example = self.call.inputs.get("example")
-        match = _ROW.fullmatch(example) if isinstance(example, str) else None
+        match = _ROW.fullmatch(text_of(self.call.inputs.get("example")) or "")
         return match[1] if match else None
 
     @property
@@ -217,7 +219,7 @@ class PredictionFacts:
         return next((child for child in others if not self._is_scorer(child)), None)
 
     def _is_of_model(self, child: CallFacts) -> bool:
-        is_named = self.model in (child.inputs.get("self"), child.call.op_name)
+        is_named = self.model in (text_of(child.inputs.get("self")), child.call.op_name)
         return bool(self.model) and (is_named or op_of(child.call) == op_name_of(self.model))
 
     def _is_scorer(self, child: CallFacts) -> bool:
@@ -233,7 +235,8 @@ class PredictionFacts:
     def _output_scores(self) -> dict[str, Any]:
         output = self.call.output
         scores = output.get("scores") if isinstance(output, dict) else None
-        return scores if isinstance(scores, dict) else {}
+        given = scores if isinstance(scores, dict) else {}
+        return {jsontext.without_surrogates(name): value for name, value in given.items()}
 
     @property
     def output(self) -> Any:
@@ -286,8 +289,8 @@ def _score_of_call(child: CallFacts) -> ScoreFacts:
 
 def scorer_of_call(child: CallFacts) -> tuple[str, str]:
     """Return the name and the reference of a scorer: of its object, or of its function."""
-    scorer = child.inputs.get("self")
-    if not (isinstance(scorer, str) and scorer_name(scorer) != scorer):
+    scorer = text_of(child.inputs.get("self")) or ""
+    if scorer_name(scorer) == scorer:
         scorer = child.call.op_name or ""
     return scorer_name(scorer), scorer
 
@@ -304,22 +307,19 @@ def score_of(feedback: Feedback) -> ScoreFacts | None:
     content = payload if isinstance(payload, dict) else {}
     if _is_runnable(feedback):
         name = unquote(feedback.feedback_type.removeprefix(RUNNABLE))
-        scorer = sent.get("runnable_ref")
         return ScoreFacts(
             name,
-            scorer if isinstance(scorer, str) else name,
+            text_of(sent.get("runnable_ref")) or name,
             content.get("output"),
             call_id=_tail(sent.get("call_ref")),
         )
     if feedback.feedback_type.startswith(ANNOTATION):
         name = unquote(feedback.feedback_type.removeprefix(ANNOTATION))
-        scorer, creator = sent.get("annotation_ref"), sent.get("creator")
-        annotator = creator if isinstance(creator, str) and creator else feedback.wb_user_id
         return ScoreFacts(
             name,
-            scorer if isinstance(scorer, str) else name,
+            text_of(sent.get("annotation_ref")) or name,
             content.get("value"),
-            annotator=annotator or "unknown",
+            annotator=text_of(sent.get("creator")) or feedback.wb_user_id or "unknown",
         )
     return None
 

@@ -26,7 +26,7 @@ PART = 500
 MAX_ITEMS = 100_000
 """How many calls or feedback a batch may have; the SDK sends a larger one in halves."""
 
-Sent = TypeVar("Sent", bound=msgspec.Struct)
+Sent = TypeVar("Sent")
 
 _CALL_REF = re.compile(r"weave:///[^/]+/[^/]+/call/([^/?]+)")
 
@@ -154,7 +154,7 @@ def named(call: Call, renamed_json: str | None) -> Call:
     """Return a call with the display name that was set later, if one was, and a new hash."""
     start_json = call.start_json
     if start_json and renamed_json:
-        fields = msgspec.json.decode(start_json, type=dict[str, msgspec.Raw])
+        fields = decode(start_json.encode(), dict[str, msgspec.Raw])
         fields["display_name"] = msgspec.Raw(renamed_json.encode())
         start_json = msgspec.json.encode(fields).decode()
     return hashed(replace(call, start_json=start_json, renamed_json=renamed_json))
@@ -252,14 +252,45 @@ def add_feedback(store: Store, feedback: Sequence[Feedback], *, may_change: bool
 
 
 def decode(data: bytes, kind: type[Sent]) -> Sent:
-    """Return a body or an item of it, whose raw fields are as they were sent. Raises Unreadable."""
+    """Return a body or an item of it, whose raw fields are as they were sent. Raises Unreadable.
+
+    Texts have U+FFFD in place of lone surrogates, with which msgspec reads nothing.
+    """
     try:
         data.decode()
-        return msgspec.json.decode(data, type=kind)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            readable = jsontext.without_escaped_surrogates(data)
+            return _as_sent(msgspec.json.decode(readable, type=kind), readable, data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
     except RecursionError:
         raise Unreadable("There was an error parsing the body") from None
+
+
+def _as_sent(found: Sent, readable: bytes, data: bytes) -> Sent:
+    """Return what was decoded from `readable`, with the raw parts of `data`, of the same length."""
+    end = 0
+
+    def part_of(part: Any) -> Any:
+        nonlocal end
+        if isinstance(part, msgspec.Raw):
+            start = readable.index(bytes(part), end)
+            end = start + len(bytes(part))
+            return msgspec.Raw(data[start:end])
+        if isinstance(part, list):
+            return list(map(part_of, part))
+        if isinstance(part, dict):
+            return {name: part_of(value) for name, value in part.items()}
+        if isinstance(part, msgspec.Struct):
+            return type(part)(**part_of(msgspec.structs.asdict(part)))
+        return part
+
+    sent: Sent = part_of(found)
+    return sent
 
 
 def decode_batch(

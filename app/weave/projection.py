@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from app import jsontext
 from app.errors import StoreUnavailable
@@ -31,6 +30,7 @@ from app.weave.facts import (
     ScoreFacts,
     op_of,
     scores_of,
+    text_of,
 )
 from app.weave.sent import (
     PART,
@@ -109,8 +109,8 @@ def _run(place: Place, call: CallFacts) -> EvaluationRun:
         project=place.project,
         wb_user_id=call.call.wb_user_id,
         body_hash="",
-        evaluation=_text(call.inputs.get("self")),
-        model=_text(call.inputs.get("model")),
+        evaluation=text_of(call.inputs.get("self")) or "",
+        model=text_of(call.inputs.get("model")) or "",
         status=status,
         started_at=call.call.started_at or call.call.created_at,
         finished_at=call.call.ended_at,
@@ -119,10 +119,6 @@ def _run(place: Place, call: CallFacts) -> EvaluationRun:
         summary_json=jsontext.write(output) if isinstance(output, dict) else None,
     )
     return _hashed(sent)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _replace_prediction(stored: Prediction, sent: Prediction) -> Prediction:

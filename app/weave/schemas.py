@@ -6,8 +6,18 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from app import jsontext
 from app.errors import TooLarge
-from app.schemas.fields import MISSING, NOT_AN_OBJECT, Anything, JsonObject, Reason, Shape, Text
+from app.schemas.fields import (
+    MISSING,
+    NOT_A_STRING,
+    NOT_AN_OBJECT,
+    Anything,
+    JsonObject,
+    Reason,
+    Shape,
+    Text,
+)
 
 MAX_ITEMS = 1_000_000
 """How many rows or digests a body may have."""
@@ -40,6 +50,15 @@ class List(fields.List[Any]):
         return items
 
 
+class Name(fields.String):
+    """A name, in which U+FFFD is in place of each lone surrogate: an object is never refused."""
+
+    default_error_messages = {"required": MISSING, "null": NOT_A_STRING, "invalid": NOT_A_STRING}
+
+    def _deserialize(self, *values: Any, **options: Any) -> str:
+        return jsontext.without_surrogates(super()._deserialize(*values, **options))
+
+
 class GraphqlBody(Shape):
     """A query of the SDK's first calls."""
 
@@ -57,7 +76,7 @@ class ProjectBody(Shape):
 class ObjectToCreate(ProjectBody):
     """A version of a named object."""
 
-    object_id = Text(required=True)
+    object_id = Name(required=True)
     val = Anything(required=True)
 
 

@@ -137,7 +137,8 @@ def classes_of(value: Any) -> tuple[str | None, str | None]:
         return None, None
     if bases[-2:] not in (["Object", "BaseModel"], ["BaseObject", "BaseModel"]):
         return None, None
-    return str(bases[-3]) if len(bases) > 2 else name, name
+    base = str(bases[-3]) if len(bases) > 2 else name
+    return jsontext.without_surrogates(base), jsontext.without_surrogates(name)
 
 
 def list_versions(
