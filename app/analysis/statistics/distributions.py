@@ -14,6 +14,7 @@ import numpy as np
 
 from app.analysis.statistics.estimates import (
     Moments,
+    are_rates,
     mean_interval,
     moments_of,
     note_on_mean,
@@ -51,6 +52,7 @@ class Numbers:
         """The numbers with weights 2, 4, 8 and so on."""
         self._shrunk = Moments()
         """The moments of all numbers that were shrunk."""
+        self._shrunk_are_rates = True
         self._offset = 0
 
     def add(self, leaf: Mapping[str, Any], times: int = 1) -> None:
@@ -78,8 +80,9 @@ class Numbers:
         level = max(range(len(levels)), key=lambda each: len(levels[each]))
         ordered = np.sort(np.array(levels[level]))
         paired = len(ordered) // 2 * 2
-        if level == 0:
+        if level == 0 and paired:
             self._shrunk = self._shrunk.merge(moments_of(ordered[:paired]))
+            self._shrunk_are_rates &= are_rates(ordered[:paired])
         levels[level] = array("d", ordered[paired:].tolist())
         # Keep the lower and the upper of two alternately, so that errors cancel out.
         levels[level + 1].frombytes(ordered[self._offset : paired : 2].tobytes())
@@ -106,19 +109,31 @@ class Numbers:
         if not moments.n:
             return figures
         numbers, cumulative = self._weighted(values)
-        deviation = moments.deviation
+        is_rate = self._shrunk_are_rates and (not len(values) or are_rates(values))
         return {
             **figures,
             "mean": moments.mean,
-            "interval": mean_interval(moments.n, moments.mean, deviation),
-            "standard_deviation": deviation,
-            "note": note_on_mean(moments.n, deviation),
+            **(_interval_of_rate(moments) if is_rate else _interval_of_mean(moments)),
+            "standard_deviation": moments.deviation,
             "min": moments.low,
             **quantiles(numbers, cumulative),
             "max": moments.high,
             "quantiles": {"method": "linear", "rank_error": self.rank_error / moments.n},
             "histogram": histogram(numbers, cumulative, moments.low, moments.high),
         }
+
+
+def _interval_of_rate(moments: Moments) -> dict[str, Any]:
+    """Return the interval of numbers that are all 0 or 1, whose mean is a rate."""
+    return {"interval": rate_interval(round(moments.mean * moments.n), moments.n), "note": None}
+
+
+def _interval_of_mean(moments: Moments) -> dict[str, Any]:
+    deviation = moments.deviation
+    return {
+        "interval": mean_interval(moments.n, moments.mean, deviation),
+        "note": note_on_mean(moments.n, deviation, moments.sample_skewness),
+    }
 
 
 class Booleans:

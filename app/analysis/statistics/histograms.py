@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 MAX_BINS = 20
 
 _STEPS = (1, 2, 5, 10, 20)
+_NARROW = 64
+"""The least width of a bin with round edges, in units of the last digit of the values."""
+_SLACK = Fraction(1, 10**6)
+"""The part of a bin by which a value may miss a round edge, such as 0.31, and count as on it."""
 _ROUNDED = 1 - 1e-9
 """A factor for bin widths: one that exceeds a step by a rounding error counts as that step."""
 
@@ -32,9 +37,10 @@ def quantiles(values: Values, cumulative: Counts) -> dict[str, float]:
         np.minimum(np.searchsorted(cumulative, whole + 1, side="right"), len(values) - 1)
     ]
     fraction = ranks - whole
-    # Weight each end separately, because their difference may overflow.
-    between = np.where(lower == upper, lower, lower * (1 - fraction) + upper * fraction)
-    return dict(zip(QUANTILES, between.tolist(), strict=True))
+    # Weight each end separately, because their difference may overflow; rounding must neither leave
+    # the two ends nor change the order.
+    between = np.clip(lower * (1 - fraction) + upper * fraction, lower, upper)
+    return dict(zip(QUANTILES, np.maximum.accumulate(between).tolist(), strict=True))
 
 
 def histogram(values: Values, cumulative: Counts, low: float, high: float) -> dict[str, Any]:
@@ -60,6 +66,9 @@ def edges(low: float, high: float, *, whole: bool) -> list[float]:
         return [low, 0.0, high]
     if whole and width <= 1:
         return sorted({float(number) for number in range(int(low), int(high) + 2)})
+    if width < _NARROW * math.ulp(max(abs(low), abs(high))):
+        # Round numbers are no longer apart here: take doubles between the two.
+        return sorted({low, *np.clip(np.linspace(low, high, MAX_BINS + 1), low, high), high})
     power = math.floor(math.log10(width))
     step = next(step for step in _STEPS if width * _ROUNDED <= float(f"{step}e{power}"))
 
@@ -68,7 +77,10 @@ def edges(low: float, high: float, *, whole: bool) -> list[float]:
         nearest = float(f"{number * step}e{power}")
         return min(max(nearest, -sys.float_info.max), sys.float_info.max)
 
-    first, last = math.floor(low / edge(1)), math.ceil(high / edge(1))
-    # Add the bin that the division may have rounded away.
+    # In fractions, because the width may be a subnormal number.
+    unit = step * Fraction(10) ** power
+    first = math.floor(Fraction(low) / unit + _SLACK)
+    last = math.ceil(Fraction(high) / unit - _SLACK)
+    # Add the bin that the slack took away from a value beyond its edge.
     first, last = first - (edge(first) > low), last + (edge(last) < high)
     return sorted({edge(number) for number in range(first, last + 1)})

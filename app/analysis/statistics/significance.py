@@ -1,8 +1,9 @@
-"""Significance: tests of whether two samples differ, paired or not, and Holm's correction."""
+"""Significance: tests of whether two samples differ, paired or not, with intervals and power."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,87 +11,213 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import bdtr, betaln, stdtr
 
 from app.analysis.statistics.estimates import (
     LEVEL,
-    Z,
     finite_interval,
     interval,
     moments_of,
     rate_interval,
+    t_quantile,
 )
+from app.analysis.statistics.paired_rates import tango_interval
+from app.analysis.statistics.power import detectable, detectable_rate
+
+ALPHA = 0.05
+"""The p-value from which on nothing is shown."""
+
+ONE_SIDED = 0.9
+"""The level of a two-sided interval whose ends are both bounds with 95 % confidence."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """The difference between a candidate and its baseline, and the test of it.
 
-    `p_value` is two-sided. It and `interval` are None when they cannot be computed.
+    `p_value` is two-sided. It and the intervals are None when they cannot be computed.
     """
 
     mean: float | None
     interval: dict[str, Any] | None
     p_value: float | None
     method: str
+    one_sided: dict[str, Any] | None = None
+    """The interval at the level ONE_SIDED: for a margin that the candidate may be worse by."""
+    least_p_value: float = 0.0
+    """The smallest p-value that the test could have had; above ALPHA it could show nothing."""
+    detectable: float | None = None
+    """The smallest difference that is found with a power of 80 %; None where it is unknown."""
+    deviation: float | None = None
+    """The deviation of a pair's difference, from which `power.pairs_needed` follows."""
 
 
-def of_pairs(differences: NDArray[np.float64]) -> Difference:
+def of_pairs(differences: NDArray[np.float64], reach: float | None = None) -> Difference:
     """Test paired numbers, given their differences, by Student's paired t test.
 
-    When all differences are equal, the t statistic is undefined and the sign test is used.
+    When all differences are equal, the t statistic is undefined and the exact permutation test of
+    their signs is used. Then an interval needs `reach`, the range of the values.
     """
     moments = moments_of(differences)
-    mean, deviation = moments.mean, moments.deviation
-    if not math.isfinite(mean) or deviation is None:
-        return Difference(_finite(mean), None, None, "paired_t")
+    mean, deviation, n = _finite(moments.mean), moments.deviation, moments.n
+    least = _least(2.0 ** (1 - n))
+    if mean is None or deviation is None:
+        return Difference(mean, None, None, "paired_t", least_p_value=least)
     # A deviation this small is rounding error: the differences are equal.
     if deviation <= abs(mean) * 1e-12:
-        wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-        return Difference(
-            mean, finite_interval("paired_t", mean, mean), sign_test(wins, losses), "sign_test"
-        )
-    with np.errstate(all="ignore"):  # An overflow is returned as None.
-        unit = _unit(differences)
-        test = stats.ttest_1samp(differences / unit, 0.0)
-        low, high = test.confidence_interval(LEVEL)
-        bounds = finite_interval("paired_t", float(low * unit), float(high * unit))
-    return Difference(mean, bounds, _finite(test.pvalue), "paired_t")
+        return _of_equal_pairs(n, mean, reach)
+    return _t_test("paired_t", mean, deviation / math.sqrt(n), n - 1, least, deviation)
+
+
+def _of_equal_pairs(n: int, mean: float, reach: float | None) -> Difference:
+    p_value = 2.0 ** (1 - n) if mean else 1.0
+    bounds = [_equal_interval(n, mean, reach, level) for level in (LEVEL, ONE_SIDED)]
+    least = 2.0 ** (1 - n)
+    return Difference(mean, bounds[0], p_value, "exact_permutation", bounds[1], least, None, 0.0)
+
+
+def _equal_interval(
+    n: int, mean: float, reach: float | None, level: float
+) -> dict[str, Any] | None:
+    """Return bounds of a mean difference, where all that were seen are equal.
+
+    With the confidence `level`, at most a part of `1 - a ** (1 / n)` of all pairs differ otherwise
+    (the rule of three), and each by `reach` at most.
+    Source: Jovanovic and Levy (1997), American Statistician 51, 137-139.
+    """
+    if reach is None:
+        return None
+    others = -math.expm1(math.log((1 - level) / 2) / n)
+    low, high = mean - others * (reach + mean), mean + others * (reach - mean)
+    return finite_interval("rule_of_three", low, high, level)
+
+
+def _t_test(
+    method: str, mean: float, error: float, df: float, least: float, deviation: float | None
+) -> Difference:
+    """Return the difference with its t test, given its standard error and degrees of freedom."""
+    p_value = float(2 * stdtr(df, -abs(mean / error)))
+    bounds = []
+    for level in (LEVEL, ONE_SIDED):
+        half = t_quantile(df, level) * error
+        bounds.append(finite_interval(method, mean - half, mean + half, level))
+    power = detectable(error, df)
+    return Difference(mean, bounds[0], p_value, method, bounds[1], least, power, deviation)
 
 
 def sign_test(wins: int, losses: int) -> float:
     """Return the exact two-sided p-value of the sign test, which ignores ties.
 
+    Of failures in only one of two runs it is McNemar's exact test.
     Source: Dixon and Mood (1946), J. Am. Stat. Assoc. 41, 557-566.
     """
-    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def of_paired_booleans(n: int, wins: int, losses: int) -> Difference:
-    """Test `n` pairs of booleans by McNemar's exact test, with Agresti and Min's interval.
+    """Test `n` pairs of booleans by McNemar's mid-p test, with Tango's score interval.
 
-    Source of the interval: Agresti and Min (2005), Statistics in Medicine 24, 729-740; it is Wald's
-    interval with a half added to each of the four counts.
+    The interval of Agresti and Min is too narrow where hardly any pair changed: tests of coverage
+    show it. Sources: Fagerland, Lydersen and Laake (2013), BMC Med. Res. Methodol. 13:91; Tango
+    (1998), Statistics in Medicine 17, 891-908.
     """
+    if not n:
+        return Difference(None, None, None, "mcnemar_mid_p", least_p_value=1.0)
+    changed = wins + losses
     mean = (wins - losses) / n
-    won, lost, total = wins + 0.5, losses + 0.5, n + 2
-    centre = (won - lost) / total
-    half = Z * math.sqrt(won + lost - (won - lost) ** 2 / total) / total
-    bounds = interval("agresti_min", max(centre - half, -1.0), min(centre + half, 1.0))
-    return Difference(mean, bounds, sign_test(wins, losses), "mcnemar_exact")
+    bounds = [tango_interval(n, wins, losses, level) for level in (LEVEL, ONE_SIDED)]
+    deviation = math.sqrt(max(changed / n - mean * mean, 0.0))
+    return Difference(
+        mean,
+        bounds[0],
+        mcnemar_mid_p(wins, losses),
+        "mcnemar_mid_p",
+        bounds[1],
+        0.5**changed,
+        detectable_rate(n, changed),
+        deviation,
+    )
+
+
+def mcnemar_mid_p(wins: int, losses: int) -> float:
+    """Return the two-sided mid-p value of McNemar's test: half of what was seen counts."""
+    changed, fewer = wins + losses, min(wins, losses)
+    upto = float(bdtr(fewer, changed, 0.5))
+    below = float(bdtr(fewer - 1, changed, 0.5)) if fewer else 0.0
+    if wins == losses:
+        return 1 - (upto - below) / 2 if changed else 1.0
+    return upto + below
 
 
 def of_samples(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> Difference:
-    """Test two samples of at least two numbers each by Welch's t test."""
+    """Test two samples of numbers by Welch's t test; two constants by exact permutation.
+
+    Source: Welch (1947), Biometrika 34, 28-35.
+    """
     before, after = moments_of(baseline), moments_of(candidate)
-    mean = _finite(after.mean - before.mean)
-    if mean is None or not (before.deviation or after.deviation):
-        return Difference(mean, None, None, "welch_t")
-    with np.errstate(all="ignore"):  # An overflow is returned as None.
-        unit = _unit(np.concatenate([baseline, candidate]))
-        test = stats.ttest_ind(candidate / unit, baseline / unit, equal_var=False)
-        low, high = test.confidence_interval(LEVEL)
-        bounds = finite_interval("welch_t", float(low * unit), float(high * unit))
-    return Difference(mean, bounds, _finite(test.pvalue), "welch_t")
+    if not (before.n and after.n):
+        return Difference(None, None, None, "welch_t", least_p_value=1.0)
+    mean, least = _finite(before.distance(after)), _least_permutation(before.n, after.n)
+    if mean is None:
+        return Difference(None, None, None, "welch_t", least_p_value=_least(least))
+    if before.spread == 0 == after.spread:
+        p_value = least if mean else 1.0
+        return Difference(mean, None, p_value, "exact_permutation", least_p_value=least)
+    one, two = before.standard_error, after.standard_error
+    if one is None or two is None:
+        return Difference(mean, None, None, "welch_t", least_p_value=_least(least))
+    error = math.hypot(one, two)
+    df = welch_df(one, two, before.n, after.n)
+    deviation = _finite(math.hypot(one * math.sqrt(before.n), two * math.sqrt(after.n)))
+    return _t_test("welch_t", mean, error, df, _least(least), deviation)
+
+
+def welch_df(one: float, two: float, n_one: int, n_two: int) -> float:
+    """Return Satterthwaite's degrees of freedom, given two standard errors that are not both 0."""
+    error = math.hypot(one, two)  # Their ratios neither overflow nor vanish.
+    return 1 / ((one / error) ** 4 / (n_one - 1) + (two / error) ** 4 / (n_two - 1))
+
+
+def of_overlap(
+    baseline_only: NDArray[np.float64],
+    candidate_only: NDArray[np.float64],
+    baseline_paired: NDArray[np.float64],
+    candidate_paired: NDArray[np.float64],
+) -> Difference:
+    """Test two samples of which only a part is paired, with all their values.
+
+    Source: Derrick, Russ, Toher and White (2017), J. Mod. Appl. Stat. Methods 16, 137-157: the
+    partially overlapping t test, for unequal variances.
+    """
+    before = moments_of(np.concatenate([baseline_paired, baseline_only]))
+    after = moments_of(np.concatenate([candidate_paired, candidate_only]))
+    pairs, singles = len(baseline_paired), len(baseline_only) + len(candidate_only)
+    mean = _finite(before.distance(after)) if before.n and after.n else None
+    one, two = before.standard_error, after.standard_error
+    least = _least(min(2.0 ** (1 - pairs), _least_permutation(before.n, after.n)))
+    if mean is None or one is None or two is None or not math.hypot(one, two):
+        return Difference(mean, None, None, "partially_overlapping_t", least_p_value=least)
+    welch = welch_df(one, two, before.n, after.n)
+    total = singles + 2 * pairs
+    df = welch if pairs < 2 else (pairs - 1) + (welch - pairs + 1) / total * singles
+    shared = pairs / math.sqrt(before.n * after.n) * _correlation(baseline_paired, candidate_paired)
+    unit = math.hypot(one, two)
+    square = (one / unit) ** 2 + (two / unit) ** 2 - 2 * shared * (one / unit) * (two / unit)
+    if square <= 1e-12:  # Rounding error: the pairs' differences are equal.
+        return Difference(mean, None, None, "partially_overlapping_t", least_p_value=least)
+    return _t_test("partially_overlapping_t", mean, unit * math.sqrt(square), df, least, None)
+
+
+def _correlation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+    """Return Pearson's correlation, 0 where either is constant."""
+    moments = [moments_of(each) for each in (one, two)]
+    if len(one) < 2 or not all(each.spread for each in moments):
+        return 0.0
+    scores = [
+        (values / 2 - each.mean / 2) / (each.spread / 2)
+        for values, each in zip((one, two), moments, strict=True)
+    ]
+    return min(max(float((scores[0] * scores[1]).mean()), -1.0), 1.0)
 
 
 def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Difference:
@@ -99,19 +226,46 @@ def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Differenc
     The interval is Newcombe's (1998), Statistics in Medicine 17, 873-890, method 10.
     """
     (before, before_n), (after, after_n) = baseline, candidate
-    before_rate, after_rate = before / before_n, after / after_n
-    before_interval = rate_interval(before, before_n)
-    after_interval = rate_interval(after, after_n)
-    mean = after_rate - before_rate
-    low = mean - math.hypot(
-        after_rate - after_interval["low"], before_interval["high"] - before_rate
+    if not (before_n and after_n):
+        return Difference(None, None, None, "fisher_exact", least_p_value=1.0)
+    passed, n = before + after, before_n + after_n
+    extremes = {max(0, passed - before_n), min(passed, after_n)}
+    rates = before / before_n, after / after_n
+    # With a success and a failure more in each sample, so that no rate is certain.
+    error = math.hypot(_rate_error(before, before_n), _rate_error(after, after_n))
+    return Difference(
+        rates[1] - rates[0],
+        _newcombe(baseline, candidate, LEVEL),
+        _fisher(after, passed, after_n, n),
+        "fisher_exact",
+        _newcombe(baseline, candidate, ONE_SIDED),
+        min(_fisher(extreme, passed, after_n, n) for extreme in extremes),
+        detectable(error, n - 2),
+        math.sqrt(sum(rate * (1 - rate) for rate in rates)),
     )
-    high = mean + math.hypot(
-        after_interval["high"] - after_rate, before_rate - before_interval["low"]
-    )
+
+
+def _fisher(after: int, passed: int, after_n: int, n: int) -> float:
+    """Return the p-value for `after` successes of the candidate's, of `passed` in both samples."""
+    before_n, before = n - after_n, passed - after
     table = [[after, after_n - after], [before, before_n - before]]
-    p_value = float(stats.fisher_exact(table).pvalue)
-    return Difference(mean, interval("newcombe", low, high), p_value, "fisher_exact")
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def _rate_error(successes: int, n: int) -> float:
+    """Return the standard error of a rate, of Agresti and Caffo's (2000) adjusted one."""
+    rate = (successes + 1) / (n + 2)
+    return math.sqrt(rate * (1 - rate) / (n + 2))
+
+
+def _newcombe(
+    baseline: tuple[int, int], candidate: tuple[int, int], level: float
+) -> dict[str, Any]:
+    before, after = baseline[0] / baseline[1], candidate[0] / candidate[1]
+    one, two = rate_interval(*baseline, level), rate_interval(*candidate, level)
+    low = after - before - math.hypot(after - two["low"], one["high"] - before)
+    high = after - before + math.hypot(two["high"] - after, before - one["low"])
+    return interval("newcombe", low, high, level)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -127,11 +281,34 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _unit(values: NDArray[np.float64]) -> float:
-    """Return a power of two near the largest magnitude: squares of scaled values stay in range."""
-    _, exponent = math.frexp(float(np.abs(values).max()))
-    return math.ldexp(1.0, exponent - 1)
+def holm_of_possible(
+    p_values: Sequence[float], least_p_values: Sequence[float]
+) -> list[float | None]:
+    """Return adjusted p-values by Holm's method over those that could be significant at all.
+
+    `least_p_values` has the smallest p-value that each test could have had. Those that could not
+    reach significance in the family are None, and make no other result weaker.
+    Source: Tarone (1990), Biometrics 46, 515-522.
+    """
+    least = sorted(least_p_values)
+    size = next(k for k in range(len(least) + 1) if bisect_right(least, ALPHA / max(k, 1)) <= k)
+    possible = [each <= ALPHA / max(size, 1) for each in least_p_values]
+    adjusted = iter(
+        holm([p for p, is_possible in zip(p_values, possible, strict=True) if is_possible])
+    )
+    return [next(adjusted) if is_possible else None for is_possible in possible]
 
 
-def _finite(number: Any) -> float | None:
-    return float(number) if math.isfinite(number) else None
+def _least_permutation(n: int, other: int) -> float:
+    """Return the smallest two-sided p-value of an exact permutation test of two samples."""
+    log_splits = -math.log(n + other + 1) - float(betaln(n + 1, other + 1))
+    return min(1.0, (2 if n == other else 1) * math.exp(-log_splits))
+
+
+def _least(p_value: float) -> float:
+    """Return the least p-value of a t test: 0, unless even exact permutation can show nothing."""
+    return p_value if p_value > ALPHA else 0.0
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

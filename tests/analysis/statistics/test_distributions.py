@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import statistics
 from bisect import bisect_left, bisect_right
@@ -79,6 +80,20 @@ def test_a_histogram_counts_every_number_once(values: list[float]) -> None:
 )
 def test_edges_are_round(low: float, high: float, expected: list[float], *, whole: bool) -> None:
     assert edges(low, high, whole=whole) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.floats(-1.7e308, 1.7e308), st.lists(st.integers(0, 1_000), min_size=1, max_size=30))
+def test_numbers_that_differ_in_their_last_digits_stay_in_order(
+    start: float, steps: list[int]
+) -> None:
+    values = [start + step * math.ulp(start) for step in steps]
+    figures = summary(values)
+    in_order = [figures[name] for name in ("min", *QUANTILES, "max")]
+    assert in_order == sorted(in_order)
+    bounds, counts = figures["histogram"]["edges"], figures["histogram"]["counts"]
+    assert bounds[0] <= min(values) <= max(values) <= bounds[-1]
+    assert bounds == sorted(set(bounds))
+    assert sum(counts) == len(values)
 
 
 @pytest.mark.parametrize("low", [2.0**53, 1e16, -1e16])

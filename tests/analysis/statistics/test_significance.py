@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from app.analysis.statistics.paired_rates import tango_interval
+from app.analysis.statistics.power import detectable_rate
 from app.analysis.statistics.significance import (
+    Difference,
     holm,
+    holm_of_possible,
+    mcnemar_mid_p,
+    of_overlap,
     of_paired_booleans,
     of_pairs,
     of_rates,
@@ -40,16 +48,22 @@ def test_two_samples_match_the_welch_test_of_statsmodels() -> None:
     assert result.interval["high"] == pytest.approx(3.241104877663686)
 
 
-def test_pairs_of_booleans_match_the_exact_mcnemar_test_of_statsmodels() -> None:
-    # statsmodels 0.15.0: mcnemar([[50, 3], [12, 35]], exact=True)
-    result = of_paired_booleans(100, 12, 3)
-    assert result.method == "mcnemar_exact"
-    assert result.mean == pytest.approx(0.09)
-    assert result.p_value == pytest.approx(0.03515625)
-    # By hand: (9 / 102) ± 1.959964 * sqrt(16 - 81 / 102) / 102
-    assert result.interval is not None
-    assert result.interval["low"] == pytest.approx(0.01330, abs=1e-4)
-    assert result.interval["high"] == pytest.approx(0.16317, abs=1e-4)
+def test_pairs_of_booleans_match_the_mid_p_test_of_fagerland_s_example() -> None:
+    # Fagerland, Lydersen and Laake (2013), table 1: airway hyper-responsiveness of 21 children,
+    # 1 and 7 changed; exact p 0.070, mid-p 0.039.
+    result = of_paired_booleans(21, 1, 7)
+    assert result.method == "mcnemar_mid_p"
+    assert result.mean == pytest.approx(-6 / 21)
+    assert sign_test(1, 7) == pytest.approx(0.0703125)  # statsmodels 0.15.0: mcnemar(exact=True)
+    assert result.p_value == pytest.approx(0.0390625)
+    assert result.interval == tango_interval(21, 1, 7)
+    assert result.one_sided == tango_interval(21, 1, 7, 0.9)
+    assert result.least_p_value == 0.5**8
+
+
+def test_as_many_wins_as_losses_have_a_mid_p_below_one_only_where_pairs_changed() -> None:
+    assert mcnemar_mid_p(0, 0) == 1.0
+    assert mcnemar_mid_p(1, 1) == pytest.approx(1 - 0.5 / 2)
 
 
 def test_two_rates_match_fisher_s_test_and_newcombe_s_interval_of_statsmodels() -> None:
@@ -74,10 +88,16 @@ def test_the_sign_test_matches_the_exact_binomial_test(wins: int, losses: int) -
     assert sign_test(wins, losses) == pytest.approx(expected)
 
 
-def test_equal_differences_are_tested_by_their_sign() -> None:
+def test_equal_differences_are_tested_by_exact_permutation_and_their_interval_is_no_point() -> None:
     result = of_pairs(np.full(8, 0.1))
-    assert (result.method, result.p_value) == ("sign_test", 2 / 2**8)
+    assert (result.method, result.p_value) == ("exact_permutation", 2 / 2**8)
     assert result.mean == pytest.approx(0.1)
+    assert result.interval is None
+    bounded = of_pairs(np.zeros(100), reach=0.5)
+    assert bounded.interval is not None
+    # By hand: 1 - 0.025 ** (1 / 100) = 0.03622, times 0.5.
+    assert bounded.interval["low"] == pytest.approx(-0.01811, abs=1e-5)
+    assert bounded.interval["high"] == pytest.approx(0.01811, abs=1e-5)
 
 
 def test_zero_differences_have_a_p_value_of_one() -> None:
@@ -107,5 +127,115 @@ def test_the_unit_of_the_numbers_does_not_change_the_p_value(unit: float) -> Non
             assert scaled.interval[end] == pytest.approx(known.interval[end] * unit, rel=1e-9)
 
 
-def test_two_constant_samples_have_no_p_value() -> None:
-    assert of_samples(np.ones(9), np.zeros(9)).p_value is None
+def test_two_constant_samples_are_tested_by_exact_permutation() -> None:
+    result = of_samples(np.ones(9), np.zeros(9))
+    assert result.method == "exact_permutation"
+    assert result.p_value == pytest.approx(2 / math.comb(18, 9))
+    assert of_samples(np.ones(9), np.zeros(6)).p_value == pytest.approx(1 / math.comb(15, 6))
+    assert of_samples(np.ones(100_000), np.ones(100_000)).p_value == 1.0
+    assert of_samples(np.ones(100_000), np.zeros(100_000)).p_value == 0.0
+
+
+def test_one_constant_sample_is_tested_by_welch() -> None:
+    result = of_samples(np.ones(7), CANDIDATE)
+    assert result.p_value == pytest.approx(stats.ttest_1samp(CANDIDATE, 1.0).pvalue)
+
+
+def test_an_offset_of_all_values_does_not_change_the_test() -> None:
+    known, moved = of_samples(BASELINE, CANDIDATE), of_samples(BASELINE + 1e15, CANDIDATE + 1e15)
+    assert moved.mean == known.mean
+    assert moved.p_value == pytest.approx(known.p_value, rel=1e-12)
+    assert moved.interval == pytest.approx(known.interval)
+
+
+def test_partly_paired_samples_match_the_formulas_of_derrick() -> None:
+    rng = np.random.default_rng(4)
+    paired = rng.normal(size=9)
+    before, after = paired + rng.normal(size=9), paired + rng.normal(1, 1, size=9)
+    alone, other = rng.normal(size=5), rng.normal(1, 2, size=7)
+    result = of_overlap(alone, other, before, after)
+    all_before, all_after = np.concatenate([before, alone]), np.concatenate([after, other])
+    r, n_a, n_b = np.corrcoef(before, after)[0, 1], len(all_before), len(all_after)
+    v_a, v_b = all_before.var(ddof=1), all_after.var(ddof=1)
+    square = v_a / n_a + v_b / n_b - 2 * r * math.sqrt(v_a * v_b) * 9 / (n_a * n_b)
+    welch = stats.ttest_ind(all_before, all_after, equal_var=False).df
+    df = 8 + (welch - 8) / (5 + 7 + 18) * (5 + 7)
+    difference = all_after.mean() - all_before.mean()
+    assert result.mean == pytest.approx(difference)
+    expected = 2 * stats.t.sf(abs(difference) / math.sqrt(square), df)
+    assert result.p_value == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_test_of_partly_paired_samples_is_the_paired_or_welch_s_at_its_ends() -> None:
+    none = np.array([])
+    paired = of_overlap(none, none, BASELINE, CANDIDATE)
+    assert paired.p_value == pytest.approx(of_pairs(CANDIDATE - BASELINE).p_value, rel=1e-9)
+    unpaired = of_overlap(BASELINE, CANDIDATE, none, none)
+    assert unpaired.p_value == pytest.approx(of_samples(BASELINE, CANDIDATE).p_value, rel=1e-9)
+
+
+def test_comparisons_that_could_show_nothing_do_not_weaken_the_others() -> None:
+    # Of 8 hypotheses only two could be significant in a family of two.
+    least = [0.001, 0.02, *[0.4] * 6]
+    assert holm_of_possible([0.02, 0.03, *[0.5] * 6], least) == [
+        pytest.approx(0.04),
+        pytest.approx(0.04),
+        *[None] * 6,
+    ]
+    # Without any least p-value it is Holm's method.
+    p_values = [0.01, 0.04, 0.03, 0.005, 0.5]
+    assert holm_of_possible(p_values, [0.0] * 5) == pytest.approx(holm(p_values))
+    assert holm_of_possible([0.03], [0.2]) == [None]
+    assert holm_of_possible([], []) == []
+
+
+def test_a_family_counts_those_that_could_be_significant_among_as_many() -> None:
+    # Each could have 0.02: two of them are possible in a family of two, but three are in none.
+    assert holm_of_possible([0.02, 0.02], [0.02, 0.02]) == [0.04, 0.04]
+    assert holm_of_possible([0.02] * 3, [0.02] * 3) == [None] * 3
+
+
+def test_fewer_than_six_pairs_or_four_values_each_can_show_nothing() -> None:
+    values = np.array([1.0, 1.1, 0.9, 1.2, 1.05, 0.95])
+    assert of_pairs(values[:5]).least_p_value > 0.05
+    assert of_pairs(values).least_p_value == 0.0
+    assert of_samples(values[:3], values[3:]).least_p_value > 0.05
+    assert of_samples(values[:4], values[:4]).least_p_value == 0.0
+    assert of_paired_booleans(100, 0, 4).least_p_value > 0.05
+    assert of_rates((1, 1), (3, 3)).least_p_value == 1.0
+
+
+def test_a_difference_says_what_could_have_been_found() -> None:
+    differences = CANDIDATE - BASELINE
+    error = float(differences.std(ddof=1)) / math.sqrt(7)
+    factor = stats.t.ppf(0.975, 6) + stats.norm.ppf(0.8)
+    assert of_pairs(differences).detectable == pytest.approx(factor * error)
+    assert of_pairs(np.zeros(8)).detectable is None
+    assert of_paired_booleans(100, 10, 5).detectable == detectable_rate(100, 15)
+    assert of_samples(BASELINE, CANDIDATE).deviation == pytest.approx(
+        math.hypot(BASELINE.std(ddof=1), CANDIDATE.std(ddof=1))
+    )
+
+
+EMPTY, ONE, TWO = np.array([]), np.array([1.0]), np.array([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        of_pairs(EMPTY),
+        of_pairs(ONE),
+        of_samples(EMPTY, EMPTY),
+        of_samples(EMPTY, TWO),
+        of_samples(ONE, TWO),
+        of_overlap(EMPTY, EMPTY, EMPTY, EMPTY),
+        of_overlap(ONE, EMPTY, EMPTY, EMPTY),
+        of_overlap(EMPTY, EMPTY, ONE, ONE),
+        of_paired_booleans(0, 0, 0),
+        of_rates((0, 0), (3, 5)),
+    ],
+)
+def test_samples_that_are_too_small_have_no_p_value(result: Difference) -> None:
+    assert result.p_value is None
+    assert result.interval is None
+    assert result.least_p_value > 0.05 or result.mean is not None
