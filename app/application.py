@@ -18,6 +18,7 @@ from app.api import (
     evaluation_runs,
     health,
     keys,
+    metrics,
     openapi,
     predictions,
     projects,
@@ -108,7 +109,7 @@ def _add_routes(app: Flask, settings: Settings) -> None:
         app.register_blueprint(resource.blueprint, url_prefix=f"{prefix}{scores.PATH}")
     for kind in (
         *(transfers, predictions, evaluation_runs, eval_results),
-        *(runs, run_predictions, scorers),
+        *(runs, run_predictions, scorers, metrics),
     ):
         app.register_blueprint(kind.blueprint, url_prefix=f"{prefix}{kind.PATH}")
     app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")

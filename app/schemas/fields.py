@@ -152,6 +152,14 @@ class FullMatch(validate.Regexp):
         return value
 
 
+class MaxCharacters(validate.Length):
+    """Reject a string of more than `most` characters."""
+
+    def __init__(self, most: int) -> None:
+        message = f"String should have at most {most} characters"
+        super().__init__(max=most, error=Reason("string_too_long", message, {"max_length": most}))
+
+
 class Described(fields.Field[Any]):
     """A field that begins with its description."""
 

@@ -25,26 +25,36 @@ MetricKey = tuple[str, str]
 def read_metrics(store: Store, entity: str, project: str) -> Mapping[MetricKey, Metric]:
     """Return the declared metrics of a project by scorer's name and leaf, in that order."""
     query = DocumentQuery(entity, project, limit=MAX_METRICS)
-    found = {(each.scorer_name, each.leaf): each for each in store.read_documents(Metric, query)}
+    found = {_key(each): each for each in store.read_documents(Metric, query)}
     return dict(sorted(found.items()))
 
 
 def declare_metrics(
-    store: Store, entity: str, project: str, bodies: Sequence[Mapping[str, Any]], caller: ApiKey
+    store: Store,
+    entity: str,
+    project: str,
+    bodies: Sequence[Mapping[str, Any]],
+    caller: ApiKey,
+    *,
+    dry_run: bool = False,
 ) -> list[Metric]:
     """Declare metrics, each in place of what was declared before, and return them.
 
-    `bodies` are loaded MetricBody. A metric that is declared as it already is stays unchanged.
-    Raises InvalidParameter if the project would have more than MAX_METRICS.
+    `bodies` are loaded MetricBody. A metric that is declared as it already is stays unchanged. With
+    `dry_run`, nothing is stored. Raises InvalidParameter if the project would have more than
+    MAX_METRICS.
     """
     sent = [_declared(entity, project, body, caller) for body in bodies]
     known = read_metrics(store, entity, project)
-    if len(known.keys() | {(each.scorer_name, each.leaf) for each in sent}) > MAX_METRICS:
+    if len(known.keys() | set(map(_key, sent))) > MAX_METRICS:
         message = f"a project may declare at most {MAX_METRICS:,} metrics"
-        raise InvalidParameter("scorer", sent[0].scorer_name, message, place="body")
-    targets = [_target(each) for each in sent]
-    with audited("metric.declare", caller, *targets):
-        return store.upsert_documents(sent, _replace)
+        raise InvalidParameter("metrics", None, message, place="body")
+    declared = [_unless_same(known.get(_key(each)), each) for each in sent]
+    changed = [each for each in declared if each is not known.get(_key(each))]
+    if changed and not dry_run:
+        with audited("metric.declare", caller, *map(_target, changed)):
+            store.upsert_documents(changed, _replace)
+    return declared
 
 
 def remove_metric(
@@ -82,10 +92,17 @@ def _metric_id(name: str, leaf: str) -> str:
     return jsontext.write([name, leaf])
 
 
+def _key(metric: Metric) -> MetricKey:
+    return metric.scorer_name, metric.leaf
+
+
+def _unless_same(stored: Metric | None, sent: Metric) -> Metric:
+    """Return what was sent, but what is stored if it declares the same."""
+    return stored if stored and stored.body_hash == sent.body_hash else sent
+
+
 def _replace(stored: Metric, sent: Metric) -> Metric:
-    """Return what was sent, but what is stored if it is the same."""
-    same = stored.body_hash == sent.body_hash
-    return stored if same else replace(sent, sort_id=stored.sort_id)
+    return _unless_same(stored, replace(sent, sort_id=stored.sort_id))
 
 
 def _target(metric: Metric) -> dict[str, Any]:

@@ -199,6 +199,13 @@ ROWS = {
         401, ("read", "write", "admin"), 200, 404, query="run=run"
     ),
     ("GET", "/v1/<entity>/<project>/scorers"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("GET", "/v1/<entity>/<project>/metrics"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("PUT", "/v1/<entity>/<project>/metrics"): Row(
+        401, ("write", "admin"), 200, 200, body={"metrics": [{"scorer": "s"}]}
+    ),
+    ("DELETE", "/v1/<entity>/<project>/metrics"): Row(
+        401, ("write", "admin"), 404, 404, query="scorer=none"
+    ),
     ("GET", "/v1/projects"): Row(401, ("read", "write", "admin"), 200),
     ("GET", "/v1/keys"): Row(401, ("admin",), 200),
     ("POST", "/v1/keys"): Row(
