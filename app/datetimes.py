@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]*)?|\.[0-9]+)")
@@ -11,6 +12,11 @@ _TIME = re.compile(
     r"[Tt _]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:[.,]([0-9]+))?)?"
     r"(?:([Zz])|([+\-\u2212])([01][0-9]|2[0-3]):?([0-5][0-9]))?"
 )
+_USUAL = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{6})?(?:Z|\+00:00)", re.ASCII
+)
+"""The form in which programs write a datetime, which Python reads faster."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 _SECONDS_UP_TO = 20_000_000_000
@@ -35,6 +41,9 @@ class InvalidDatetime(ValueError):
 
 def parse_datetime(text: str) -> datetime:
     """Return the datetime in `text`, in UTC if it names no zone. Raises InvalidDatetime."""
+    if _USUAL.fullmatch(text):
+        with suppress(ValueError):  # What is wrong is found below.
+            return datetime.fromisoformat(text)
     if _NUMBER.fullmatch(text):
         return _from_number(float(text))
     day = _date(text)

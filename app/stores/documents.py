@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from app import jsontext
@@ -36,17 +37,36 @@ _NOT_CONTENT = frozenset(
 )
 
 
+class Form:
+    """The columns of a kind of document, which are looked up once, and a getter of their values."""
+
+    def __init__(self, kind: type[Document]) -> None:
+        names = [each.name for each in fields(kind)]
+        self.values: Callable[[Document], tuple[Any, ...]] = attrgetter(*names)
+        self.columns = tuple(PRIMARY_KEY if name == "sort_id" else name for name in names)
+        self.by_name = sorted((name, position) for position, name in enumerate(self.columns))
+        """The columns in the order of their names, with their positions."""
+
+
+_forms: dict[type[Document], Form] = {}
+
+
+def form_of(kind: type[Document]) -> Form:
+    """Return the form of a kind of document."""
+    if kind not in _forms:
+        _forms[kind] = Form(kind)
+    return _forms[kind]
+
+
 def columns(kind: type[Document]) -> tuple[str, ...]:
     """Return the names under which an engine stores the fields of a kind of document."""
-    names = (each.name for each in fields(kind))
-    return tuple(PRIMARY_KEY if name == "sort_id" else name for name in names)
+    return form_of(kind).columns
 
 
 def encode(document: Document) -> dict[str, Any]:
     """Return texts and integers by column, None where a field is not given."""
-    values = {each.name: getattr(document, each.name) for each in fields(document)}
-    values[PRIMARY_KEY] = values.pop("sort_id")
-    return encode_changes(values)
+    form = form_of(type(document))
+    return encode_changes(dict(zip(form.columns, form.values(document), strict=True)))
 
 
 def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +82,8 @@ def _encoded(value: Any) -> Any:
 
 def characters(document: Document) -> int:
     """Return how many characters the texts of a document have."""
-    return sum(len(value) for value in encode(document).values() if isinstance(value, str))
+    values = form_of(type(document)).values(document)
+    return sum(len(value) for value in values if isinstance(value, str))
 
 
 def time_text(moment: datetime) -> str:
@@ -183,6 +204,8 @@ def with_ids(documents: Iterable[AnyDocument], make: Callable[[], str]) -> list[
 
 
 def _with_id(document: AnyDocument, make: Callable[[], str]) -> AnyDocument:
+    if UNASSIGNED not in (document.sort_id, document.id):
+        return document
     sort_id = make() if document.sort_id == UNASSIGNED else document.sort_id
     given = sort_id if document.id == UNASSIGNED else document.id
     return replace(document, id=given, sort_id=sort_id)
@@ -228,12 +251,26 @@ class Stored:
     """The digests of their content."""
     by_key: dict[Key, tuple[str, str]] = field(default_factory=dict)
     """Their ids and body hashes."""
+    new: dict[Key, Document] = field(default_factory=dict)
+    """Documents of the call itself, whose digests are seldom needed."""
 
     def add(self, document: Document) -> None:
-        """Add one document."""
+        """Add a document that is stored."""
         self.by_id[id_key(document)] = _digest(document)
+        self._add_key(document)
+
+    def add_new(self, document: Document) -> None:
+        """Add a document that the call adds."""
+        self.new[id_key(document)] = document
+        self._add_key(document)
+
+    def _add_key(self, document: Document) -> None:
         if key := idempotency_key(document):
             self.by_key[key] = (document.id, document.body_hash)
+
+    def digest_of(self, key: Key) -> str | None:
+        """Return the digest of the document with an id, or None if there is none."""
+        return _digest(self.new[key]) if key in self.new else self.by_id.get(key)
 
 
 def _digest(document: Document) -> str:
@@ -276,13 +313,13 @@ def _outcome(
         first, body_hash = stored.by_key[key]
         same = document.body_hash == body_hash
         return Outcome(Kept.REPLAYED if same else Kept.KEY_TAKEN, first)
-    digest = stored.by_id.get(id_key(document))
+    digest = stored.digest_of(id_key(document))
     if digest is not None:
         same = _digest(document) == digest
         return Outcome(Kept.PRESENT if same else Kept.ID_TAKEN, document.id)
     if is_too_large(document):
         return Outcome(Kept.TOO_LARGE, document.id)
-    stored.add(document)
+    stored.add_new(document)
     return Outcome(Kept.CREATED, document.id)
 
 

@@ -19,6 +19,7 @@ from app.services.scores import hash_of
 from app.stores.base import Store
 from app.stores.weave import Call, Feedback
 from app.weave.contents import Place
+from app.weave.facts import PREDICT_AND_SCORE, is_of_evaluation, op_of
 
 PART = 500
 """How many calls are stored at a time."""
@@ -82,9 +83,9 @@ class FeedbackBatch(msgspec.Struct):
 def started(place: Place, raw: msgspec.Raw) -> Call:
     """Return the call of a start, or of a complete call. Raises Unreadable."""
     head, text = _head(raw)
-    call = _call(place, head)
-    return replace(
-        call,
+    return _call(
+        place,
+        head,
         id=head.id or new_id(),
         started_at=_time(head.started_at),
         ended_at=_time(head.ended_at),
@@ -97,8 +98,7 @@ def ended(place: Place, raw: msgspec.Raw) -> Call:
     head, text = _head(raw)
     if head.id is None:
         raise Unreadable("Object missing required field `id`")
-    call = _call(place, head)
-    return replace(call, id=head.id, ended_at=_time(head.ended_at), end_json=text)
+    return _call(place, head, id=head.id, ended_at=_time(head.ended_at), end_json=text)
 
 
 def _head(raw: msgspec.Raw) -> tuple[CallHead, str]:
@@ -106,7 +106,7 @@ def _head(raw: msgspec.Raw) -> tuple[CallHead, str]:
     return decode(data, CallHead), data.decode()
 
 
-def _call(place: Place, head: CallHead) -> Call:
+def _call(place: Place, head: CallHead, **given: Any) -> Call:
     return Call(
         entity=place.entity,
         project=place.project,
@@ -115,6 +115,7 @@ def _call(place: Place, head: CallHead) -> Call:
         trace_id=head.trace_id,
         parent_id=head.parent_id,
         op_name=head.op_name,
+        **given,
     )
 
 
@@ -303,6 +304,11 @@ def decode_batch(
     return batch
 
 
-def touched(calls: Iterable[Call]) -> set[str]:
-    """Return the ids of the calls whose scores may be new: these calls and their parents."""
-    return {each for call in calls for each in (call.id, call.parent_id) if each}
+def touched(calls: Sequence[Call]) -> set[str]:
+    """Return the ids of the calls whose scores may be new: these calls and their parents.
+
+    A part of a prediction that is here as a whole is left out, because it is read with the whole.
+    """
+    wholes = {call.id for call in calls if op_of(call) in PREDICT_AND_SCORE}
+    parts = {call.id for call in calls if call.parent_id in wholes and not is_of_evaluation(call)}
+    return {each for call in calls for each in (call.id, call.parent_id) if each} - parts

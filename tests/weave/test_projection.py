@@ -243,3 +243,14 @@ def test_a_scorer_in_the_same_millisecond_as_the_model_is_one(store: Store) -> N
     scorer = a_call("a", "outer", "s", inputs={"output": "out"}, output=1, began=1)
     send(store, predict("out"), scorer, outer())
     assert scores(store) == {("s", None): 1}
+
+
+def test_an_evaluation_inside_of_a_prediction_is_a_run_although_both_are_sent_together(
+    store: Store,
+) -> None:
+    inner = a_call("inner", "outer", "Evaluation.evaluate", inputs={"model": MODEL})
+    sent = [intake.started(HERE, raw(each)) for each in (outer(), predict(), inner)]
+    calls = intake.add_calls(store, sent, may_change=True)
+    project(store, HERE, intake.touched(calls))
+    assert only(store, EvaluationRun).id == "inner"
+    assert only(store, Prediction).id == "predict"

@@ -21,6 +21,7 @@ from app.stores.documents import (
     decode,
     encode,
     find_in_pages,
+    form_of,
     id_key,
     idempotency_key,
     merged,
@@ -316,14 +317,17 @@ def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int
 
 def _row(document: Document) -> Row:
     """Return the values of the columns, and their checksum."""
-    values = encode(document)
-    return (*(values[name] for name in columns(type(document))), _checksum(values))
+    values = tuple(encode(document).values())
+    return (*values, _checksum(type(document), values))
 
 
-def _checksum(values: dict[str, Any]) -> int:
+def _checksum(kind: type[Document], values: Row) -> int:
     """Return the checksum of the columns that are set, so that more columns can be added later."""
-    given = [(name, value) for name, value in values.items() if value is not None]
-    return checksum([text for name, value in sorted(given) for text in (name, str(value))])
+    texts: list[str] = []
+    for name, position in form_of(kind).by_name:
+        if values[position] is not None:
+            texts += (name, str(values[position]))
+    return checksum(texts)
 
 
 def _size(row: Row) -> int:
@@ -334,7 +338,7 @@ def _to_document(kind: type[AnyDocument], row: Row) -> AnyDocument:
     """Return the document of a row. Raises StoreDamaged."""
     values = dict(zip(columns(kind), row, strict=False))
     try:
-        if _checksum(values) == row[-1]:
+        if _checksum(kind, row) == row[-1]:
             return decode(kind, values)
     except (ValueError, TypeError) as error:
         raise damaged(values[PRIMARY_KEY]) from error
