@@ -45,7 +45,9 @@ from app.weave import (
     call_reading,
     calls,
     change_routes,
+    costs,
     definition_views,
+    label_routes,
     objects,
     reading,
     sessions,
@@ -115,7 +117,10 @@ def _add_routes(app: Flask, settings: Settings) -> None:
     app.register_blueprint(deletions.blueprint, url_prefix=f"{prefix}{deletions.PATH}")
     for own in (keys, projects):
         app.register_blueprint(own.blueprint, url_prefix=f"{prefix}{own.PATH}")
-    for sdk in (sessions, objects, change_routes, calls, reading, call_reading):
+    for sdk in (
+        *(sessions, objects, change_routes, label_routes, costs),
+        *(calls, reading, call_reading),
+    ):
         app.register_blueprint(sdk.blueprint, url_prefix=prefix)
     definitions = definition_views.blueprint
     app.register_blueprint(definitions, url_prefix=f"{prefix}{definition_views.PATH}")

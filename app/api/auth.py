@@ -130,15 +130,15 @@ def allow_in_body(action: str, *, limited: bool = True) -> Callable[[View], View
     return decorate
 
 
-def permitted_project(project_id: str) -> tuple[str, str]:
-    """Return entity and project of a `project_id` that the caller may use.
+def permitted_project(project_id: str, part: str = "body") -> tuple[str, str]:
+    """Return entity and project of a `project_id` in a part of the request that the caller may use.
 
     Raises Forbidden and InvalidParameter.
     """
     entity, _, project = project_id.partition("/")
     if not entity or not project or "/" in project:
         message = "this is not the name of an entity and a project, such as acme/demo"
-        raise InvalidParameter("project_id", project_id, message, place="body")
+        raise InvalidParameter("project_id", project_id, message, place=part)
     check_project(caller(), g.action, entity, project)
     return entity, project
 

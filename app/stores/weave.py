@@ -1,4 +1,4 @@
-"""What Weave's SDK sends, as a store keeps it: calls, feedback, objects, contents and sources."""
+"""What Weave's SDK sends, as a store keeps it: calls, feedback, objects and their contents."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ class ObjectVersion(Document):
     """
 
     collection = "object_versions"
-    changing = frozenset({"body_hash", "published_at", "published_by", "deleted_at", "value_json"})
+    changing = frozenset(
+        {
+            *("body_hash", "published_at", "published_by", "deleted_at"),
+            *("value_json", "tags_json"),
+        }
+    )
 
     object_id: str
     digest: str
@@ -79,6 +84,31 @@ class ObjectVersion(Document):
     """The owner of the key that last created it, if that is not `wb_user_id`."""
     deleted_at: datetime | None = None
     value_json: str
+    tags_json: str | None = None
+    """Its tags as a JSON list, null if there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias(Document):
+    """A name for one version of an object; its `id` consists of the object's id and the name."""
+
+    collection = "aliases"
+    changing = frozenset({"body_hash", "digest"})
+
+    object_id: str
+    name: str
+    digest: str
+    """The digest of the version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost(Document):
+    """What the tokens of a model cost from a date on; `body_json` has all of that as JSON text."""
+
+    collection = "costs"
+    changing = frozenset[str]()
+
+    body_json: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +140,10 @@ class ScoreSource(Document):
     score_id: str
 
 
-SENT_DOCUMENTS: tuple[type[Document], ...] = (Content, ObjectVersion, Call, Feedback, ScoreSource)
+SENT_DOCUMENTS: tuple[type[Document], ...] = (
+    *(Content, ObjectVersion, Alias, Call, Feedback, ScoreSource),
+    Cost,
+)
 """Every kind of document that Weave's SDK brings."""
 
 Merge = Callable[[AnyDocument, AnyDocument], AnyDocument]

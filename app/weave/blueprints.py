@@ -28,9 +28,12 @@ def sdk_blueprint(name: str, *, always: bool = False) -> Blueprint:
     return blueprint
 
 
-def place_of(project_id: str) -> Place:
-    """Return the project of a body, and the owner of the caller's key. Raises Forbidden."""
-    return callers_place(*permitted_project(project_id))
+def place_of(project_id: str, part: str = "body") -> Place:
+    """Return a project that a part of the request names, and the owner of the caller's key.
+
+    Raises Forbidden and InvalidParameter.
+    """
+    return callers_place(*permitted_project(project_id, part))
 
 
 def callers_place(entity: str, project: str) -> Place:

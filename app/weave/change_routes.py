@@ -22,7 +22,7 @@ from app.weave.schemas import List, ProjectBody
 blueprint = sdk_blueprint("Weave changes")
 
 MOST = 1_000
-"""How many calls or feedback one request deletes."""
+"""How many calls, feedback or costs one request deletes."""
 
 
 class CallUpdateBody(ProjectBody):
@@ -38,8 +38,8 @@ class CallsDeleteBody(ProjectBody):
     call_ids: fields.Field[Any] = List(Text(), required=True)
 
 
-class FeedbackPurgeBody(ProjectBody):
-    """The body that deletes feedback; its query names ids."""
+class IdsQueryBody(ProjectBody):
+    """The body that deletes what its query names by ids."""
 
     query = JsonObject(required=True)
 
@@ -69,16 +69,21 @@ def calls_delete(body: dict[str, Any]) -> Response:
 
 @blueprint.post("/feedback/purge")
 @allow_in_body("delete")
-@body(FeedbackPurgeBody)
+@body(IdsQueryBody)
 def feedback_purge(body: dict[str, Any]) -> Response:
     """Delete feedback, which the query names by id, with its scores."""
     place = place_of(body["project_id"])
+    changes.delete_feedback(state().store, place, ids_in(body))
+    return json_response({})
+
+
+def ids_in(body: dict[str, Any]) -> list[str]:
+    """Return the ids of a loaded IdsQueryBody. Raises InvalidParameter."""
     ids = ids_of(body["query"])
     if ids is None or len(ids) > MOST:
         reason = f"compare the id with at most {MOST} texts"
         raise InvalidParameter("query", body["query"], reason, place="body")
-    changes.delete_feedback(state().store, place, ids)
-    return json_response({})
+    return ids
 
 
 def ids_of(query: dict[str, Any]) -> list[str] | None:

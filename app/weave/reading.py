@@ -31,7 +31,7 @@ from app.weave.reading_schemas import (
     TableStatsBody,
 )
 from app.weave.references import parse_reference, read_references
-from app.weave.versions import LATEST, Found
+from app.weave.versions import Found
 
 blueprint = sdk_blueprint("Weave reading")
 
@@ -59,8 +59,8 @@ def object_text(
         "leaf_object_class": version.leaf_class,
         "wb_user_id": wb_user_id,
         "size_bytes": len(value_json.encode("utf-8", "surrogatepass")) if with_size else None,
-        "tags": [] if with_tags else None,
-        "aliases": [LATEST] * version.is_latest if with_tags else None,
+        "tags": version.tags if with_tags else None,
+        "aliases": version.aliases if with_tags else None,
     }
     return f'{jsontext.write(head)[:-1]},"val":{value_json if with_value else NO_VALUE}}}'
 

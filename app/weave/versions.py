@@ -1,8 +1,9 @@
-"""Keep the versions of named objects, and find them by digest, number or `latest`."""
+"""Keep the versions of named objects, and find them by digest, number, `latest` or alias."""
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import insort
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from app.errors import NotFound
 from app.examples import row_digest
 from app.ids import id_time
 from app.stores.base import DocumentQuery, Kept, Store
-from app.stores.weave import ObjectVersion
+from app.stores.weave import Alias, ObjectVersion
 from app.weave.contents import Place
 
 LATEST = "latest"
@@ -26,8 +27,8 @@ DELETED = "null"
 """The value of a deleted version, as JSON."""
 
 _FIELDS = (
-    *("object_id", "digest", "kind", "base_class", "leaf_class", "published_by", "deleted_at"),
-    *("published_at", "wb_user_id"),
+    *("object_id", "digest", "kind", "base_class", "leaf_class", "tags_json"),
+    *("published_by", "deleted_at", "published_at", "wb_user_id"),
 )
 
 
@@ -45,6 +46,14 @@ class Version(NamedTuple):
     number: int
     """How many versions were created before it."""
     is_latest: bool
+    tags: Sequence[str]
+    named: Sequence[str]
+    """Its aliases, apart from `latest`."""
+
+    @property
+    def aliases(self) -> list[str]:
+        """All its aliases."""
+        return [LATEST] * self.is_latest + list(self.named)
 
     @property
     def id(self) -> str:
@@ -52,10 +61,8 @@ class Version(NamedTuple):
         return document_id(self.object_id, self.digest)
 
     def has(self, digest: str) -> bool:
-        """Return whether this is what `digest` names: a digest, `latest` or a number as in `v0`."""
-        if digest == LATEST:
-            return self.is_latest
-        return digest in (self.digest, f"v{self.number}")
+        """Return whether this is what `digest` names: a digest, a number as in `v0` or an alias."""
+        return digest in (self.digest, f"v{self.number}", *self.aliases)
 
 
 class Found(NamedTuple):
@@ -69,6 +76,11 @@ class Found(NamedTuple):
 def document_id(object_id: str, digest: str) -> str:
     """Return the id of the document of a version."""
     return f"{object_id}:{digest}"
+
+
+def alias_id(object_id: str, name: str) -> str:
+    """Return the id of the document of an alias."""
+    return jsontext.write([object_id, name])
 
 
 def add_object(store: Store, place: Place, object_id: str, value: Any) -> str:
@@ -148,13 +160,14 @@ def list_versions(
     filters = {} if object_ids is None else {"object_id": object_ids}
     query = DocumentQuery(place.entity, place.project, filters=filters)
     rows = [row for page in store.read_fields(ObjectVersion, query, _FIELDS) for row in page]
+    named = _names_by_digest(store, query)
     latest: dict[str, tuple[str, str]] = {}
     for sort_id, object_id, *_, deleted_at, published_at, _ in rows:
         if deleted_at is None:
             latest[object_id] = max(latest.get(object_id, ("", "")), (published_at, sort_id))
     counts: Counter[str] = Counter()
     versions = []
-    for sort_id, object_id, digest, kind, base, leaf, publisher, deleted_at, _, owner in rows:
+    for sort_id, object_id, digest, kind, base, leaf, tags, publisher, deleted_at, _, owner in rows:
         versions.append(
             Version(
                 object_id,
@@ -167,10 +180,20 @@ def list_versions(
                 created_at=id_time(sort_id),
                 number=counts[object_id],
                 is_latest=object_id in latest and latest[object_id][1] == sort_id,
+                tags=jsontext.read(tags.encode()) if tags else (),
+                named=named[object_id, digest],
             )
         )
         counts[object_id] += 1
     return versions
+
+
+def _names_by_digest(store: Store, query: DocumentQuery) -> Mapping[tuple[str, str], list[str]]:
+    """Return the aliases of objects by object and digest, sorted."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for alias in store.read_documents(Alias, query):
+        insort(found[alias.object_id, alias.digest], alias.name)
+    return found
 
 
 def query_versions(store: Store, place: Place, wanted: Mapping[str, Any]) -> list[Version]:
@@ -188,11 +211,9 @@ def query_versions(store: Store, place: Place, wanted: Mapping[str, Any]) -> lis
 
 
 def _matches(version: Version, conditions: Mapping[str, Any]) -> bool:
-    """Return whether a version passes a loaded ObjectFilter.
-
-    There are no tags, and no alias but `latest`.
-    """
+    """Return whether a version passes a loaded ObjectFilter."""
     given = {name: each for name, each in conditions.items() if each}
+    labels = {name: frozenset(given.get(name, ())) for name in ("tags", "aliases")}
     is_op = conditions.get("is_op")
     return (
         (is_op is None or is_op == (version.kind == "op"))
@@ -200,19 +221,25 @@ def _matches(version: Version, conditions: Mapping[str, Any]) -> bool:
         and version.base_class in given.get("base_object_classes", [version.base_class])
         and version.base_class not in given.get("exclude_base_object_classes", ())
         and version.leaf_class in given.get("leaf_object_classes", [version.leaf_class])
-        and "tags" not in given
-        and ("aliases" not in given or (version.is_latest and LATEST in given["aliases"]))
+        and not (labels["tags"] and labels["tags"].isdisjoint(version.tags))
+        and not (labels["aliases"] and labels["aliases"].isdisjoint(version.aliases))
     )
 
 
 def find_version(store: Store, place: Place, object_id: str, digest: str) -> Version:
     """Return the version of an object that `digest` names. Raises NotFound."""
-    for version in list_versions(store, place, [object_id]):
-        if version.has(digest):
-            if version.deleted_at is not None:
-                raise NotFound(f"{object_id}:v{version.number} was deleted at {version.deleted_at}")
-            return version
-    raise NotFound(f"Obj {object_id}:{digest} not found")
+    version = _named(list_versions(store, place, [object_id]), digest)
+    if version is None:
+        raise NotFound(f"Obj {object_id}:{digest} not found")
+    if version.deleted_at is not None:
+        raise NotFound(f"{object_id}:v{version.number} was deleted at {version.deleted_at}")
+    return version
+
+
+def _named(versions: Sequence[Version], digest: str) -> Version | None:
+    """Return the version that `digest` names; no alias hides a digest."""
+    exact = (version for version in versions if version.digest == digest)
+    return next(exact, next((version for version in versions if version.has(digest)), None))
 
 
 def read_version(store: Store, place: Place, object_id: str, digest: str) -> Found:
@@ -244,20 +271,24 @@ def delete_versions(
 ) -> list[Version]:
     """Delete some versions of an object or all, and return them. Raises NotFound."""
     live = [each for each in list_versions(store, place, [object_id]) if each.deleted_at is None]
-    for digest in digests or ():
-        if not any(version.has(digest) for version in live):
+    named = {digest: _named(live, digest) for digest in digests or ()}
+    for digest, found in named.items():
+        if found is None:
             raise NotFound(f"Obj {object_id}:{digest} not found")
-    wanted = [
-        version for version in live if not digests or any(version.has(digest) for digest in digests)
-    ]
+    wanted = [version for version in live if not named or version in named.values()]
     if not wanted:
         raise NotFound(f"Obj {object_id} not found")
     now = datetime.now(UTC)
     for first in range(0, len(wanted), PAGE):
         stored = _read(store, place, wanted[first : first + PAGE])
         store.upsert_documents(list(stored.values()), lambda each, _sent: _deleted(each, now))
+    for version in wanted:
+        ids = [alias_id(object_id, name) for name in version.named]
+        store.delete_documents(Alias, place.entity, place.project, ids)
     return wanted
 
 
 def _deleted(stored: ObjectVersion, now: datetime) -> ObjectVersion:
-    return replace(stored, body_hash=now.isoformat(), deleted_at=now, value_json=DELETED)
+    return replace(
+        stored, body_hash=now.isoformat(), deleted_at=now, value_json=DELETED, tags_json=None
+    )

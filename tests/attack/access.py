@@ -92,14 +92,17 @@ FEEDBACK = {
 }
 
 
+NAMED_VERSION = {"<object_id>": "none", "<digest>": "d"}
+
+
 def sdk(body: Any) -> Row:
     """Return the row of a route by which Weave's SDK sends something."""
     return Row(401, ("create", "write", "admin"), 200, 200, body=body)
 
 
-def sdk_change(body: Any, status: int = 200) -> Row:
+def sdk_change(body: Any, status: int = 200, names: dict[str, str] | None = None) -> Row:
     """Return the row of a route by which Weave's SDK changes or deletes something."""
-    return Row(401, ("write", "admin"), status, status, body=body)
+    return Row(401, ("write", "admin"), status, status, body=body, names=names or {})
 
 
 def sdk_read(body: Any) -> Row:
@@ -255,6 +258,37 @@ ROWS = {
         404,
         404,
         body={"project_id": "{project_id}", "object_id": "none"},
+    ),
+    ("PUT", "/objs/<object_id>/versions/<digest>/tags"): sdk_change(
+        {"project_id": "{project_id}", "tags": ["t"]}, 404, NAMED_VERSION
+    ),
+    ("POST", "/objs/<object_id>/versions/<digest>/tags/remove"): sdk_change(
+        {"project_id": "{project_id}", "tags": ["t"]}, 404, NAMED_VERSION
+    ),
+    ("PUT", "/objs/<object_id>/aliases"): sdk_change(
+        {"project_id": "{project_id}", "aliases": ["a"], "digest": "d"}, 404, NAMED_VERSION
+    ),
+    ("POST", "/objs/<object_id>/aliases/remove"): sdk_change(
+        {"project_id": "{project_id}", "aliases": ["a"]}, 200, NAMED_VERSION
+    ),
+    ("GET", "/tags"): Row(
+        401, ("read", "write", "admin"), 200, 200, query="project_id={project_id}"
+    ),
+    ("GET", "/aliases"): Row(
+        401, ("read", "write", "admin"), 200, 200, query="project_id={project_id}"
+    ),
+    ("POST", "/cost/create"): sdk_change(
+        {
+            "project_id": "{project_id}",
+            "costs": {"m": {"prompt_token_cost": 1, "completion_token_cost": 2}},
+        }
+    ),
+    ("POST", "/cost/query"): sdk_read({"project_id": "{project_id}"}),
+    ("POST", "/cost/purge"): sdk_change(
+        {
+            "project_id": "{project_id}",
+            "query": {"$expr": {"$eq": [{"$getField": "id"}, {"$literal": "none"}]}},
+        }
     ),
     # The TypeScript SDK reads the digests of rows while it sends.
     ("POST", "/table/query"): Row(

@@ -119,6 +119,7 @@ class Call:
         score_id = score_ids.get(self.project, UNKNOWN_SCORE)
         path = f"{self.route}?{self.row.query}" if self.row.query else self.route
         given = {"<entity>": entity, "<project>": name, "<score_id:score_id>": score_id}
+        given["{project_id}"] = PROJECTS[self.project]
         for variable, value in {**given, "{score_id}": score_id, **self.row.names}.items():
             path = path.replace(variable, value)
         text = json.dumps(self.row.body).replace("{project_id}", PROJECTS[self.project])

@@ -33,5 +33,11 @@ def test_what_a_program_publishes_it_reads_back(any_service: Service, tmp_path: 
         "model": 3,
         "op": True,
         "scorers": 1,
+        "tags": [["golden"], ["golden"]],
+        "aliases": [["production"], ["latest", "production"]],
+        "production": 3,
+        "costs": [["m", 2.5], ["n", 2.0]],
+        "of m": ["1998-10-03 00:00:00+00:00"],
+        "cheap": 1,
         "summary": {"true_count": 3, "true_fraction": 1.0},
     }

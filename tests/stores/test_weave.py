@@ -17,8 +17,10 @@ from app.stores.model import Document, EvaluationRun, Prediction, Score
 from app.stores.sqlite.store import SqliteStore
 from app.stores.weave import (
     SENT_DOCUMENTS,
+    Alias,
     Call,
     Content,
+    Cost,
     Feedback,
     ObjectVersion,
     Projected,
@@ -33,6 +35,8 @@ COMMON: dict[str, Any] = {**PLACE, "wb_user_id": "olga", "body_hash": "0" * 64}
 
 WHOLE: dict[type[Document], Document] = {
     Content: Content(**COMMON, id="row/d", text=ODD),
+    Alias: Alias(**COMMON, id="a", object_id=ODD, name=ODD, digest="d"),
+    Cost: Cost(**COMMON, id="u", body_json="{}"),
     ObjectVersion: ObjectVersion(
         **COMMON,
         id="o:d",
@@ -45,6 +49,7 @@ WHOLE: dict[type[Document], Document] = {
         published_by="olga",
         deleted_at=NOW,
         value_json="{}",
+        tags_json="[]",
     ),
     Call: Call(
         **COMMON,

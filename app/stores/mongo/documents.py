@@ -58,10 +58,12 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
 UNKEYED_FILTERS: Mapping[str, Sequence[str]] = {
     "contents": (),
     "object_versions": ("object_id",),
+    "aliases": ("object_id",),
     "calls": ("parent_id", "trace_id", "op_name"),
     "feedback": ("call_id",),
     "score_sources": ("prediction_id",),
     "metrics": (),
+    "costs": (),
 }
 """The fields by which lists of documents without idempotency keys are filtered, by collection."""
 

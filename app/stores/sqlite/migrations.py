@@ -202,6 +202,9 @@ WITH_SENT = 12
 WITH_METRICS = 13
 """The first schema version with metrics."""
 
+WITH_ALIASES = 15
+"""The first schema version with aliases and costs."""
+
 _SCORER_NAMES_AND_SLOTS = (
     """
     CREATE TABLE scores_with_names (
@@ -369,6 +372,15 @@ _ROWS_AWAITED_AND_CALLS_RENAMED = (
     "ALTER TABLE object_versions ADD COLUMN published_by TEXT",
 )
 
+_TAGS_ALIASES_AND_COSTS = (
+    "ALTER TABLE object_versions ADD COLUMN tags_json TEXT",
+    *_document_table(
+        "aliases", "object_id TEXT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL"
+    ),
+    "CREATE INDEX aliases_by_object ON aliases (entity, project, object_id, _id)",
+    *_document_table("costs", "body_json TEXT NOT NULL"),
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -386,5 +398,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _SENT_BY_WEAVE,
     _METRICS,
     _ROWS_AWAITED_AND_CALLS_RENAMED,
+    _TAGS_ALIASES_AND_COSTS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""

@@ -7,17 +7,28 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.errors import StoreRefused
-from app.stores.sqlite.migrations import MIGRATIONS, WITH_DOCUMENTS, WITH_METRICS, WITH_SENT
+from app.stores.sqlite.migrations import (
+    MIGRATIONS,
+    WITH_ALIASES,
+    WITH_DOCUMENTS,
+    WITH_METRICS,
+    WITH_SENT,
+)
 
 APPLICATION_ID = 0x53434F52
 """`SCOR` in ASCII, which marks Scoreline's files (PRAGMA application_id)."""
 
-SENT_TABLES = ("calls", "feedback", "object_versions", "contents", "score_sources")
-"""The tables of what Weave's SDK sends."""
+SENT = ("calls", "feedback", "object_versions", "contents", "score_sources")
+OTHERS = {
+    **dict.fromkeys(SENT, WITH_SENT),
+    "metrics": WITH_METRICS,
+    **dict.fromkeys(("aliases", "costs"), WITH_ALIASES),
+}
+"""The tables of what Weave's SDK sends and of metrics, with the first schema version of each."""
 
 FIRST_PAGES = tuple(
     f"SELECT rowid FROM {table} NOT INDEXED LIMIT 1"
-    for table in ("scores", "predictions", "evaluation_runs", *SENT_TABLES, "metrics", "api_keys")
+    for table in ("scores", "predictions", "evaluation_runs", *OTHERS, "api_keys")
 )
 """Queries that show at the start that the tables can be read; they read only a few pages."""
 
@@ -44,10 +55,7 @@ def count_all(connection: sqlite3.Connection, version: int) -> dict[str, int]:
 
 def count_others(connection: sqlite3.Connection, version: int) -> dict[str, int]:
     """Return how much of what Weave's SDK sends and how many metrics a file holds, by table."""
-    tables = [*SENT_TABLES] if version >= WITH_SENT else []
-    if version >= WITH_METRICS:
-        tables.append("metrics")
-    return _count(connection, tables)
+    return _count(connection, [name for name, first in OTHERS.items() if version >= first])
 
 
 def _count(connection: sqlite3.Connection, tables: Iterable[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import datetime
 from typing import Any
 
 import weave
@@ -43,6 +44,28 @@ def publish() -> dict[str, Any]:
     }
 
 
+def try_labels(client: Any, refs: dict[str, Any], found: dict[str, Any]) -> None:
+    """Add and remove tags and aliases."""
+    client.add_tags(refs["plain"], ["golden", "a b"])
+    client.remove_tags(refs["plain"], ["a b"])
+    client.set_aliases(refs["dataset"], ["production", "old"])
+    client.remove_aliases(refs["dataset"], "old")
+    found["tags"] = [client.get_tags(refs["plain"]), client.list_tags()]
+    found["aliases"] = [client.get_aliases(refs["dataset"]), client.list_aliases()]
+    found["production"] = len(weave.ref("rows:production").get().rows)
+
+
+def try_costs(client: Any, found: dict[str, Any]) -> None:
+    """Add, find and purge costs."""
+    client.add_cost("m", 1, 2.5, effective_date=datetime(1998, 10, 3))  # noqa: DTZ001 (as in its example)
+    dear, cheap = (client.add_cost(name, 1, 2).ids[0][0] for name in ("m", "n"))
+    client.purge_costs(dear)
+    costs = client.query_costs()
+    found["costs"] = [[each.llm_id, each.completion_token_cost] for each in costs]
+    found["of m"] = [str(each.effective_date) for each in client.query_costs(llm_ids=["m"])]
+    found["cheap"] = len(client.query_costs(cheap))
+
+
 def main(project: str) -> None:
     client = weave.init(project)
     refs = publish()
@@ -65,6 +88,8 @@ def main(project: str) -> None:
         "scorers": len(evaluation.scorers),
         "summary": summary["exact"],
     }
+    try_labels(client, refs, found)
+    try_costs(client, found)
     try:
         weave.ref("missing").get()
     except ValueError as error:
