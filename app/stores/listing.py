@@ -81,6 +81,9 @@ class Listing(Protocol):
         They are in the order of the names of their scorers and of annotators.
         """
 
+    def list_scores_of(self, entity: str, project: str, prediction_ids: Sequence[str]) -> list[str]:
+        """Return the ids of all scores of some predictions, in any run, in order."""
+
     def find_judged(
         self,
         entity: str,

@@ -343,6 +343,10 @@ class MeasuredStore:
         with self._timed("list_current_scores"):
             return self._store.list_current_scores(entity, project, run_id, prediction_ids)
 
+    def list_scores_of(self, entity: str, project: str, prediction_ids: Sequence[str]) -> list[str]:
+        with self._timed("list_scores_of"):
+            return self._store.list_scores_of(entity, project, prediction_ids)
+
     def find_judged(
         self,
         entity: str,

@@ -13,6 +13,9 @@ Leaf = dict[str, Any]
 
 Leaves = list[Leaf]
 
+FROM_CALLS = "from calls"
+"""The `retry_hash` of a score that was made from calls, which tell a repeat of it."""
+
 UNASSIGNED = ""
 """The id of a score or a document that gets its id from the store."""
 
@@ -46,7 +49,8 @@ class Score:
     idempotency_key: str | None
     body_hash: str
     retry_hash: str | None = None
-    """The hash of API key and content, which identifies a retry without an idempotency key."""
+    """The hash of API key and content, which identifies a retry without an idempotency key, or
+    FROM_CALLS."""
     reason: str | None = None
     error: str | None = None
     """Why the judgement failed; the value is null then."""

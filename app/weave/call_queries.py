@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from app.analysis.expressions import Expression, look_up
 from app.parts import in_parts
 from app.stores.base import DocumentQuery, Store
 from app.stores.weave import Call, Feedback
-from app.weave.call_views import CallRow, CallView, Shown, row_of, show_feedback
+from app.weave.call_views import CallRow, CallView, row_of, show_feedback
 from app.weave.contents import Place
 from app.weave.expansion import Expansion
 from app.weave.queries import (
@@ -23,6 +23,7 @@ from app.weave.queries import (
     invalid,
     split_field,
 )
+from app.weave.view_queries import Views
 
 INDEXED = {"parent_ids": "parent_id", "trace_ids": "trace_id", "op_names": "op_name"}
 """The fields that lists of calls are read by, by the name of the filter."""
@@ -75,6 +76,7 @@ class CallQuery:
         self._condition = compile_condition(self._query, self._field, TIMES)
         self.order = self._compile_order(wanted.get("sort_by") or BY_START)
         self._tests = list(self._compile_filter())
+        self._views = Views(store, place, whole=self._needs_content)
 
     def _compile_order(self, sort_by: Sequence[Mapping[str, str]]) -> list[Sort]:
         """Return an order that ends with the id, in the direction that Weave's server uses."""
@@ -151,15 +153,23 @@ class CallQuery:
         return self._condition is None or bool(self._condition(view))
 
     def _read(self) -> Iterator[list[CallRow]]:
-        """Yield pages of what the narrowest index finds."""
+        """Yield pages of what the narrowest index finds, stored calls and then views."""
         ids = self._filter.get("call_ids") or equal_texts(self._query, "id")
         if ids is not None:
             found = self._store.find_documents(Call, self.place.entity, self.place.project, ids)
-            for part in in_parts(map(row_of, found), PART, _characters, 1 << 20):
+            rows = map(row_of, chain(found, self._views.find(ids)))
+            for part in in_parts(rows, PART, _characters, 1 << 20):
                 yield self._counted(part)
             return
+        field, values = self._narrowest()
+        yield from self._read_stored(field, values)
+        for calls in self._views.select(field, values):
+            yield self._counted([row_of(call) for call in calls])
+
+    def _read_stored(self, field: str | None, values: Sequence[str]) -> Iterator[list[CallRow]]:
+        """Yield pages of stored calls whose field has one of some values."""
         fields = SMALL + (CONTENT if self._needs_content else ())
-        for filters in self._indexed():
+        for filters in self._filters(field, values):
             query = DocumentQuery(self.place.entity, self.place.project, filters=filters)
             for page in self._store.read_fields(Call, query, fields):
                 yield self._counted([CallRow(*row[1:]) for row in page])
@@ -168,24 +178,28 @@ class CallQuery:
         self._counts.add(documents=len(rows), characters=sum(map(_characters, rows)))
         return rows
 
-    def _indexed(self) -> Iterator[dict[str, list[str]]]:
-        """Yield the filters of an index that together find all calls of the query."""
+    def _narrowest(self) -> tuple[str | None, list[str]]:
+        """Return the field and the values by which an index finds all calls of the query."""
         for name, field in INDEXED.items():
             values = self._filter.get(name) or equal_texts(self._query, field)
-            if values is None:
-                continue
-            if name == "op_names":
-                # An op has many calls: in one list of several, each page would be sorted again.
-                yield from ({field: [each]} for each in self._op_names(values))
-            else:
-                yield from ({field: part} for part in _parts(sorted(set(values))))
-            return
-        yield {}
+            if values is not None:
+                return field, sorted(set(values))
+        return None, []
+
+    def _filters(self, field: str | None, values: Sequence[str]) -> Iterator[dict[str, list[str]]]:
+        """Yield the filters of an index that together find the stored calls with some values."""
+        if field is None:
+            yield {}
+        elif field == "op_name":
+            # An op has many calls: in one list of several, each page would be sorted again.
+            yield from ({field: [each]} for each in self._op_names(values))
+        else:
+            yield from ({field: part} for part in _parts(values))
 
     def _op_names(self, wanted: Sequence[str]) -> list[str]:
         """Return the names among those wanted that calls have, with all versions of `NAME:*`."""
         if not any(name.endswith(ANY_VERSION) for name in wanted):
-            return sorted(set(wanted))
+            return list(wanted)
         names = self._store.list_op_names(self.place.entity, self.place.project)
         return sorted(filter(_among(wanted), names))
 
@@ -241,10 +255,12 @@ def _parts(values: Sequence[str]) -> Iterator[list[str]]:
 
 def add_feedback(store: Store, place: Place, views: Sequence[CallView]) -> None:
     """Give views the feedback on their calls, oldest first."""
-    found: dict[str, list[Shown]] = {view.id: [] for view in views}
+    found: dict[str, list[Feedback]] = {view.id: [] for view in views}
+    scores = Views(store, place, whole=False)
     for part in _parts(list(found)):
         query = DocumentQuery(place.entity, place.project, filters={"call_id": part})
-        for each in store.read_documents(Feedback, query):
-            found[each.call_id or ""].append(show_feedback(each))
+        for each in chain(store.read_documents(Feedback, query), scores.feedback_on(part)):
+            found[each.call_id or ""].append(each)
     for view in views:
-        view.feedback = found[view.id]
+        by_arrival = sorted(found[view.id], key=lambda each: each.sort_id)
+        view.feedback = [show_feedback(each) for each in by_arrival]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -29,6 +29,7 @@ from app.weave.call_views import CallView, row_of
 from app.weave.contents import Place
 from app.weave.feedback_queries import FeedbackQuery, FeedbackView
 from app.weave.queries import Counts, select
+from app.weave.view_queries import Views
 
 blueprint = sdk_blueprint("Weave call reading")
 
@@ -50,13 +51,25 @@ def selected(
     return select(query.find(), query.order, offset or 0, limit)
 
 
-def read_in_order(kind: type[AnyDocument], place: Place, ids: Sequence[str]) -> Iterator[Any]:
-    """Yield lists of the documents with these ids that still exist, in this order."""
+def read_in_order(
+    kind: type[AnyDocument],
+    find_views: Callable[[Sequence[str]], Iterable[AnyDocument]],
+    place: Place,
+    ids: Sequence[str],
+) -> Iterator[list[AnyDocument]]:
+    """Yield lists of the documents or views with these ids that still exist, in this order."""
     store, left = state().store, iter(ids)
     while part := list(islice(left, PART)):
         found = store.find_documents(kind, place.entity, place.project, part)
         by_id = {each.id: each for each in found}
+        if missing := [each for each in part if each not in by_id]:
+            by_id |= {each.id: each for each in find_views(missing)}
         yield [by_id[each] for each in part if each in by_id]
+
+
+def views_in(place: Place) -> Views:
+    """Return the views in a project, with their content."""
+    return Views(state().store, place, whole=True)
 
 
 @blueprint.post("/calls/stream_query")
@@ -71,7 +84,8 @@ def calls_stream_query(body: dict[str, Any]) -> Response:
     columns = [name.partition(".")[0].removesuffix("_dump") for name in body["columns"] or ()]
 
     def lines() -> Iterator[bytes]:
-        for calls in read_in_order(Call, query.place, ids):
+        found = read_in_order(Call, views_in(query.place).find, query.place, ids)
+        for calls in found:
             views = [CallView(query.project_id, row_of(call)) for call in calls]
             if body["include_feedback"]:
                 add_feedback(state().store, query.place, views)
@@ -108,9 +122,9 @@ def counted(query: CallQuery, limit: int | None) -> int:
 def call_read(body: dict[str, Any]) -> Response:
     """Return a call, or null."""
     place = place_of(body["project_id"])
-    found = state().store.find_document(Call, place.entity, place.project, body["id"])
-    shown = CallView(body["project_id"], row_of(found)).answer(None) if found else None
-    return json_response({"call": shown})
+    found = chain.from_iterable(read_in_order(Call, views_in(place).find, place, [body["id"]]))
+    shown = [CallView(body["project_id"], row_of(call)).answer(None) for call in found]
+    return json_response({"call": shown[0] if shown else None})
 
 
 @blueprint.post("/feedback/query")
@@ -122,7 +136,8 @@ def feedback_query(body: dict[str, Any]) -> Response:
     place = place_of(body["project_id"])
     query = FeedbackQuery(state().store, place, body, Counts(client_check()))
     ids, count = selected(query=query, offset=body["offset"], limit=body["limit"])
-    found = chain.from_iterable(read_in_order(Feedback, place, ids))
+    parts = read_in_order(Feedback, views_in(place).find_feedback, place, ids)
+    found = chain.from_iterable(parts)
     items = (jsontext.write(query.answer(FeedbackView(each))) for each in found)
     end = f'],"total_count":{count}}}'
     pieces = chain(['{"result":['], _separated(items), [end])

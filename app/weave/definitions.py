@@ -130,13 +130,17 @@ def _object(class_name: str, body: Mapping[str, Any], **fields: Any) -> Value:
 # Ops
 
 
-def _op_value(store: Store, place: Place, source: str) -> Value:
-    digest = add_file(store, place, source.encode())
+def op_value(digest: str) -> Value:
+    """Return the op whose code is the file with a digest."""
     return {
         "_type": "CustomWeaveType",
         "weave_type": {"type": "Op"},
         "files": {SOURCE: digest},
     }
+
+
+def _op_value(store: Store, place: Place, source: str) -> Value:
+    return op_value(add_file(store, place, source.encode()))
 
 
 def _add_op(store: Store, place: Place, object_id: str, source: str) -> str:

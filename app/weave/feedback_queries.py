@@ -22,6 +22,7 @@ from app.weave.queries import (
     invalid,
     split_field,
 )
+from app.weave.view_queries import Views
 
 TIMES = ("created_at",)
 TEXTS = frozenset({"id", "weave_ref", "feedback_type", "created_at"})
@@ -61,6 +62,7 @@ class FeedbackQuery:
         """Compile a loaded FeedbackQueryBody. Raises InvalidParameter."""
         self._store = store
         self._place = place
+        self._views = Views(store, place, whole=False)
         self._counts = counts
         self._query = wanted["query"]
         self._condition = compile_condition(self._query, compile_field, TIMES)
@@ -91,15 +93,23 @@ class FeedbackQuery:
         place = (self._place.entity, self._place.project)
         ids = equal_texts(self._query, "id")
         if ids is not None:
-            yield from self._store.find_documents(Feedback, *place, ids)
+            left = set(ids)
+            for each in self._store.find_documents(Feedback, *place, ids):
+                left.discard(each.id)
+                yield each
+            yield from self._views.find_feedback(left)
             return
         refs = equal_texts(self._query, "weave_ref")
         call_ids = [call_id_of(ref) for ref in refs or ()]
-        filters = {"call_id": [each for each in call_ids if each]}
+        found = [each for each in call_ids if each]
         # Feedback on objects has no index.
-        if refs is None or not all(call_ids):
-            filters = {}
-        yield from self._store.read_documents(Feedback, DocumentQuery(*place, filters=filters))
+        if refs is None or len(found) < len(call_ids):
+            yield from self._store.read_documents(Feedback, DocumentQuery(*place))
+            yield from self._views.all_feedback()
+            return
+        query = DocumentQuery(*place, filters={"call_id": found})
+        yield from self._store.read_documents(Feedback, query)
+        yield from self._views.feedback_on(found)
 
 
 def _characters(feedback: Feedback) -> int:

@@ -19,7 +19,7 @@ from app.services.documents import text_or_none
 from app.services.scores import NO_RETRY, hash_of, new_score
 from app.stores.base import Store
 from app.stores.documents import encode
-from app.stores.model import AnyDocument, EvaluationRun, Prediction, Score
+from app.stores.model import FROM_CALLS, AnyDocument, EvaluationRun, Prediction, Score
 from app.stores.weave import Call, Feedback, Projected, ScoreSource
 from app.weave.contents import Place, read_rows
 from app.weave.facts import (
@@ -266,7 +266,7 @@ def _score(place: Place, prediction_id: str, run_id: str | None, score: ScoreFac
         "annotator": score.annotator,
     }
     made = new_score(place.entity, place.project, place.owner, body, NO_RETRY)
-    return replace(made, scorer_name=score.name)
+    return replace(made, scorer_name=score.name, retry_hash=FROM_CALLS)
 
 
 def _store_outside(

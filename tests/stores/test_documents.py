@@ -526,6 +526,7 @@ def use(store: Store, kind: type[Document]) -> None:
     if kind is Prediction:
         for each in (query(failed=True), query(filters=filters, failed=True)):
             list(store.read_fields(kind, each, ["id"]))
+        list(store.read_fields(kind, query(filters={"predict_and_score_call_id": ["c"]}), ["id"]))
     changes: dict[str, Any] = dict.fromkeys(kind.changing & {"ended_at", "summary_json"})
     store.change_document(kind, "acme", "demo", "x", **changes)
     store.delete_documents(kind, "acme", "demo", ["x", "1"])
@@ -560,9 +561,11 @@ OF_RUN = {"evaluation_run_id": ["r"]}
         (query(filters=OF_RUN, failed=True), "INDEX failed_predictions_by_run"),
         (query(failed=True), "INDEX failed_predictions_by_project"),
         (query(filters={**OF_RUN, "example_key": ["x", "y"]}), "INDEX predictions_by_example"),
+        (query(filters={"predict_and_score_call_id": ["x", "y"]}), "INDEX predictions_by_call"),
+        (query(filters={"id": ["x", "y"]}), "INDEX predictions_by_id"),
     ],
 )
-def test_examples_and_failures_are_read_by_their_own_index(
+def test_what_predictions_are_filtered_by_has_its_own_index(
     tmp_path: Path, wanted: DocumentQuery, index: str
 ) -> None:
     opened = SqliteStore(tmp_path / "s.db")

@@ -170,6 +170,22 @@ def test_current_scores_are_found_by_prediction(store: Store) -> None:
     assert found == {"p": [ids[2], ids[3], ids[1]], "q": [ids[4]]}
 
 
+def test_all_scores_of_predictions_are_listed(store: Store) -> None:
+    ids = add_scores(
+        store,
+        score("r", "p", "a"),
+        score("s", "q", "a"),
+        score(None, "p", "b", annotator="olga"),
+        score("r", "p", "a"),
+        score("r", "other", "a"),
+        score("r", "p", "a", project="other"),
+    )
+    assert store.list_scores_of(*PLACE, ["q", "p", "nothing"]) == ids[:4]
+    assert store.list_scores_of(*PLACE, []) == []
+    store.begin_deletions(*PLACE, ["r"], "k")
+    assert store.list_scores_of(*PLACE, ["q", "p"]) == ids[1:3]
+
+
 def test_predictions_that_a_scorer_judged_in_a_run_are_found(store: Store) -> None:
     add_scores(
         store,
@@ -256,6 +272,7 @@ def use(store: Store) -> None:
     store.count_run(*PLACE, "1")
     store.list_current_scores(*PLACE, "1", ["1", "10"])
     store.find_judged(*PLACE, "1", "s", ["1", "10"])
+    store.list_scores_of(*PLACE, ["1", "10"])
     store.list_entities()
     store.list_projects("acme")
     store.count_project(*PLACE)

@@ -85,6 +85,8 @@ DOCUMENT_INDEXES = {
             "predictions_of_run",
             ("entity", "project", "evaluation_run_id", "_id", "id", "example_key"),
         ),
+        Index("predictions_by_call", ("entity", "project", "predict_and_score_call_id", "_id")),
+        Index("predictions_by_start", ("entity", "project", "started_at", "_id")),
         Index("predictions_by_example", ("entity", "project", "evaluation_run_id", "example_key")),
         Index(
             "predictions_by_awaited_row",
@@ -107,16 +109,24 @@ DOCUMENT_INDEXES = {
 }
 """The indexes of every kind of document, by collection."""
 
+DOCUMENT_INDEXES["calls"] += (Index("calls_by_start", ("entity", "project", "started_at", "id")),)
+
+
+OWN_INDEXES = {
+    "example_key": "example",
+    "awaited_row": "awaited_row",
+    "predict_and_score_call_id": "call",
+    "id": "id",
+}
+"""The end of the index's name for filters whose index is used whatever else is filtered."""
+
 
 def index_for_documents(collection: str, query: DocumentQuery) -> str:
     """Return the index of the narrowest filter of a query in a project, in the order of `_id`."""
-    if "example_key" in query.filters:
-        return f"{collection}_by_example"
-    if "awaited_row" in query.filters:
-        return f"{collection}_by_awaited_row"
+    for name, index in OWN_INDEXES.items():
+        if name in query.filters:
+            return f"{collection}_by_{index}"
     if collection in UNKEYED_FILTERS:
-        if "id" in query.filters:
-            return f"{collection}_by_id"
         found = next(
             (each for each in UNKEYED_FILTERS[collection] if each in query.filters), "project"
         )

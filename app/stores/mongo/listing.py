@@ -156,6 +156,15 @@ class MongoListing(MongoDeletions):
             found[prediction_id].append(score_id)
         return found
 
+    def list_scores_of(self, entity: str, project: str, prediction_ids: Sequence[str]) -> list[str]:
+        self._prepare_once()
+        place = {"entity": entity, "project": project}
+        wanted = {**place, "prediction_id": {"$in": list(prediction_ids)}}
+        with our_errors():
+            wanted |= self._visible("scores", **place)
+            found = self._scores.find(wanted, {"score_id": 1, "_id": 0})
+            return sorted(each["score_id"] for each in found.hint("scores_by_prediction"))
+
     def find_judged(
         self,
         entity: str,

@@ -42,7 +42,10 @@ from app.stores.weave import Merge
 NO_LIMIT = -1
 
 SENT_FILTERS = frozenset(
-    {"parent_id", "trace_id", "call_id", "object_id", "prediction_id", "awaited_row"}
+    {
+        *("parent_id", "trace_id", "call_id", "object_id", "prediction_id"),
+        *("awaited_row", "id", "predict_and_score_call_id"),
+    }
 )
 """The indexed fields, apart from names of ops, by which what Weave's SDK sends is filtered."""
 
@@ -109,7 +112,7 @@ class SqliteDocuments(SqliteDeletions):
 
     def list_sort_ids(self, kind: type[Document], query: DocumentQuery) -> list[str]:
         visible = self._visible(kind.collection, query.entity, query.project)
-        rest, values = _conditions(query, visible)
+        rest, values = _conditions(kind, query, visible)
         statement = f"SELECT _id FROM {kind.collection} {rest}"
         return [row[0] for row in self._db().read_all(statement, values)]
 
@@ -118,7 +121,7 @@ class SqliteDocuments(SqliteDeletions):
     ) -> Iterator[AnyDocument]:
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
-            rest, values = _conditions(page, visible)
+            rest, values = _conditions(kind, page, visible)
             rows, is_whole = self._db().read_page(f"{_select(kind)} {rest}", values, _size)
             return [_to_document(kind, row) for row in rows], not is_whole
 
@@ -131,7 +134,7 @@ class SqliteDocuments(SqliteDeletions):
 
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
-            rest, values = _conditions(page, visible)
+            rest, values = _conditions(kind, page, visible)
             rows, is_whole = self._db().read_page(f"{select} {rest}", values, _size)
             return rows, not is_whole
 
@@ -290,7 +293,9 @@ def _select_one(kind: type[Document]) -> str:
     return f"{_select(kind)} WHERE entity = ? AND project = ? AND id = ?"
 
 
-def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int]]:
+def _conditions(
+    kind: type[Document], query: DocumentQuery, visible: str
+) -> tuple[str, list[str | int]]:
     """Return the SQL after the table's name, and the values to bind."""
     allowed = {"entity": query.entity, "project": query.project}
     filters = {name: [value] for name, value in allowed.items() if value is not None}
@@ -308,6 +313,8 @@ def _conditions(query: DocumentQuery, visible: str) -> tuple[str, list[str | int
     where = f"WHERE {' AND '.join(conditions or ['true'])}{visible}"
     if "example_key" in query.filters:  # SQLite would read the whole run, in order.
         where = f"INDEXED BY predictions_by_example {where}"
+    elif "id" in query.filters:  # SQLite would read the whole project if another index has the id.
+        where = f"INDEXED BY {kind.collection}_by_id {where}"
     limit = NO_LIMIT if query.limit is None else query.limit
     order = "_id DESC" if query.newest_first else "_id"
     if any(len(query.filters.get(name, ())) > 1 for name in SENT_FILTERS):

@@ -188,6 +188,11 @@ _CURRENT_SCORES = f"""
 """
 
 
+_SCORES_OF = f"""
+    SELECT _id FROM scores INDEXED BY scores_by_prediction
+    WHERE {_PROJECT} AND prediction_id IN (MARKS) {{scores}}
+"""
+
 _JUDGED = f"SELECT prediction_id {_SLOTS} AND prediction_id IN (MARKS) AND scorer_name = ?"
 
 
@@ -246,6 +251,10 @@ class SqliteListing(SqliteDeletions):
         for prediction_id, score_id, _ in rows:
             found[prediction_id].append(score_id)
         return found
+
+    def list_scores_of(self, entity: str, project: str, prediction_ids: Sequence[str]) -> list[str]:
+        statement = _SCORES_OF.replace("MARKS", marks(prediction_ids))
+        return sorted(row[0] for row in self._read(statement, entity, project, *prediction_ids))
 
     def find_judged(
         self,

@@ -381,6 +381,15 @@ _TAGS_ALIASES_AND_COSTS = (
     *_document_table("costs", "body_json TEXT NOT NULL"),
 )
 
+_PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS = (
+    """
+    CREATE INDEX predictions_by_call
+    ON predictions (entity, project, predict_and_score_call_id, _id)
+    """,
+    "CREATE INDEX predictions_by_start ON predictions (entity, project, started_at, _id)",
+    "CREATE INDEX calls_by_start ON calls (entity, project, started_at, id)",
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -399,5 +408,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _METRICS,
     _ROWS_AWAITED_AND_CALLS_RENAMED,
     _TAGS_ALIASES_AND_COSTS,
+    _PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""
