@@ -35,6 +35,7 @@ from app.api.state import State
 from app.logs import configure_logging
 from app.metrics import Metrics
 from app.services.clearing import Clearing
+from app.services.enforced_schemas import EnforcedSchemas
 from app.services.health import Readiness
 from app.services.key_ring import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, open_limit
@@ -78,6 +79,7 @@ def build_app(settings: Settings | None = None) -> Flask:
         rates,
         Buckets(*FAILURES),
         Clearing(store),
+        EnforcedSchemas(store),
         ConcurrencyLimit(settings.threads),
         settings.default_entity,
         settings.max_sdk_body_bytes,

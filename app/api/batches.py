@@ -248,12 +248,12 @@ def _with_batch(view: View, read: Callable[[], Iterator[Element]], line: LineSch
     @wraps(view)
     def wrapper(**rest: Any) -> Any:
         reject_encoded(request)
-        return view(**rest, batch=Batch(_with_few_errors(read())))
+        return view(**rest, batch=Batch(with_few_errors(read())))
 
     return wrapper  # type: ignore[return-value]
 
 
-def _with_few_errors(elements: Iterator[Element]) -> Iterator[Element]:
+def with_few_errors(elements: Iterator[Element]) -> Iterator[Element]:
     """Yield the elements, with errors for only the first MAX_ERRORS invalid ones."""
     refused = 0
     for element in elements:

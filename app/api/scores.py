@@ -15,6 +15,7 @@ from app.api.inputs import body, no_query, query
 from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import lines
+from app.api.value_checks import check_value, with_checked_values
 from app.errors import CursorExpired, NotFound
 from app.schemas.scores import (
     BatchQuery,
@@ -54,6 +55,7 @@ class ScoreId(BaseConverter):
 @body(ScoreBody, encoded=True, documented=ScoreCreateBody)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Create a score."""
+    check_value(entity, project, body)
     owner = current_owner()
     outcome = service.create_score(state().store, entity, project, owner, body, retry())
     mark_replayed([outcome], are_scores=True)
@@ -138,6 +140,7 @@ def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
     """Create many scores: all or none, or with `partial` only the valid ones."""
+    batch = with_checked_values(entity, project, batch)
     owner, key, partial = current_owner(), idempotency_key(), query["keep_valid"]
 
     def create(bodies: list[dict[str, Any]]) -> list[Outcome]:

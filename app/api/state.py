@@ -10,6 +10,7 @@ from flask import current_app
 
 from app.metrics import Metrics
 from app.services.clearing import Clearing
+from app.services.enforced_schemas import EnforcedSchemas
 from app.services.health import Readiness
 from app.services.key_ring import KeyRing, KeyUses
 from app.services.limits import Buckets, ConcurrencyLimit, Limit
@@ -31,6 +32,8 @@ class State:
     """The limit of failed authentications per address."""
     clearing: Clearing
     """Continues deletions in the background."""
+    schemas: EnforcedSchemas
+    """The schemas for values that projects enforce."""
     long_requests: ConcurrencyLimit
     """The limit of concurrent long requests, such as lists, exports, batches and comparisons."""
     default_entity: str

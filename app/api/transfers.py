@@ -26,6 +26,7 @@ from app.api.inputs import no_query, query
 from app.api.limits import client_check, limit_concurrency
 from app.api.state import state
 from app.api.streams import stream
+from app.api.value_checks import with_checked_values
 from app.exports.exports import Export, export_project, export_scores
 from app.schemas.scores import ScoreReadRes
 from app.schemas.transfers import (
@@ -125,6 +126,7 @@ def score_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @batch(SCORE, ScoreImportLine, ScoreImportBody)
 def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported scores with their ids and times. An invalid score rejects only itself."""
+    batch = with_checked_values(entity, project, batch)
     store, key = state().store, idempotency_key()
     kept = import_scores(store, entity, project, caller(), batch.bodies, key)
     return import_response(batch, kept)
@@ -148,6 +150,7 @@ def project_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @lines_of_kinds(LINES)
 def project_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported runs, predictions and scores. An invalid line rejects only itself."""
+    batch = with_checked_values(entity, project, batch)
     store, key = state().store, idempotency_key()
     kept = import_lines(store, entity, project, caller(), batch.bodies, key)
     return import_response(batch, kept)

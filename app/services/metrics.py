@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,9 @@ from app.stores.model import ApiKey, Metric
 
 MAX_METRICS = 1_000
 """How many metrics a project may declare."""
+
+FRESH_SECONDS = 0.5
+"""How long a process caches the schemas that a project enforces."""
 
 MetricKey = tuple[str, str]
 """The name of a scorer, and a leaf of its values."""
@@ -41,8 +45,8 @@ def declare_metrics(
     """Declare metrics, each in place of what was declared before, and return them.
 
     `bodies` are loaded MetricBody. A metric that is declared as it already is stays unchanged. With
-    `dry_run`, nothing is stored. Raises InvalidParameter if the project would have more than
-    MAX_METRICS.
+    `dry_run`, nothing is stored. Returns when every process enforces what is declared. Raises
+    InvalidParameter if the project would have more than MAX_METRICS.
     """
     sent = [_declared(entity, project, body, caller) for body in bodies]
     known = read_metrics(store, entity, project)
@@ -54,18 +58,30 @@ def declare_metrics(
     if changed and not dry_run:
         with audited("metric.declare", caller, *map(_target, changed)):
             store.upsert_documents(changed, _replace)
+        _wait_for_others([*changed, *(known[key] for key in map(_key, changed) if key in known)])
     return declared
 
 
 def remove_metric(
     store: Store, entity: str, project: str, scorer: str, leaf: str, caller: ApiKey
 ) -> None:
-    """Remove what is declared of a leaf. Raises NotFound if nothing is."""
+    """Remove what is declared of a leaf. Raises NotFound if nothing is.
+
+    Returns when no process enforces it any more.
+    """
     name = scorer_name(scorer)
+    before = store.find_document(Metric, entity, project, _metric_id(name, leaf))
     target = {"entity": entity, "project": project, "scorer_name": name, "leaf": leaf}
     with audited("metric.remove", caller, target):
         if not store.delete_documents(Metric, entity, project, [_metric_id(name, leaf)]):
             raise NotFound(f"No metric is declared for the leaf '{leaf}' of the scorer '{name}'")
+    _wait_for_others([before] if before else [])
+
+
+def _wait_for_others(metrics: Iterable[Metric]) -> None:
+    """Wait until what other processes cache of enforced schemas has expired, if there are any."""
+    if any(each.schema_json and each.schema_mode == "enforce" for each in metrics):
+        time.sleep(FRESH_SECONDS)
 
 
 def _declared(entity: str, project: str, body: Mapping[str, Any], caller: ApiKey) -> Metric:
