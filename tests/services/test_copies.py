@@ -200,6 +200,20 @@ def test_an_idempotency_key_of_an_extra_score_is_free_once_that_is_deleted(
     assert scan(store) == [score]
 
 
+def test_documents_that_are_larger_than_one_of_mongodb_are_copied_there_and_back(
+    source: Store, store: Store, tmp_path: Path
+) -> None:
+    text = "é" * (9 << 20)
+    source.add_documents([a_prediction(output_json=text)])
+    source.add_documents([replace(test_weave.a_call("c", start_json="1"), end_json=text)])
+    assert copy(source, store).equal
+    back = SqliteStore(tmp_path / "back.db")
+    back.prepare()
+    assert copy(store, back).equal
+    assert copy(source, back).equal
+    back.close()
+
+
 def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongodb_uri: str) -> None:
     from app.stores.mongo.store import open_mongo_store
 

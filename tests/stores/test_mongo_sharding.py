@@ -37,6 +37,7 @@ COMMANDS: list[dict[str, Any]] = [
         "shardCollection": "scoreline.unique_keys",
         "key": {"entity": 1, "project": 1, "kind": 1, "key": 1},
     },
+    {"shardCollection": "scoreline.parts", "key": {"entity": 1, "project": 1, "id": 1}},
 ]
 
 

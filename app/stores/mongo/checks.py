@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pymongo import DESCENDING, ReadPreference
@@ -24,6 +25,7 @@ from app.stores.checks import (
 )
 from app.stores.mongo.documents import DOCUMENT_INDEXES, Index
 from app.stores.mongo.driver import our_errors
+from app.stores.mongo.parts import find_damaged, orphans
 from app.stores.mongo.schema import INDEXES, SCHEMA, is_as_declared, schema_version
 from app.stores.mongo.sharding import (
     SHARD_KEYS,
@@ -34,6 +36,9 @@ from app.stores.mongo.sharding import (
 )
 
 Documents = Collection[dict[str, Any]]
+
+MOST_SHOWN = 3
+"""How many damaged documents are named."""
 
 
 def check(database: Database[dict[str, Any]]) -> Iterator[CheckResult]:
@@ -64,8 +69,10 @@ def _check(database: Database[dict[str, Any]]) -> Iterator[CheckResult]:
     scores = database["scores"]
     yield _write_concern(scores)
     yield _read_preference(scores)
-    for name, indexes in INDEXES.items():
-        yield _indexes(database[name], indexes)
+    of_indexes = [_indexes(database[name], indexes) for name, indexes in INDEXES.items()]
+    yield from of_indexes
+    if all(each.verdict == OK for each in of_indexes):  # It would read everything without them.
+        yield _parts(database)
     yield check_deletions(database["deletions"].count_documents({"pending": True}))
     yield from _space(database.command("dbStats"))
     newest = scores.find({}, {"score_id": 1}).sort("_id", DESCENDING).limit(1)
@@ -150,6 +157,23 @@ def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
         advice = "drop indexes that are not as declared; the next start creates missing ones"
         return CheckResult(check, FAIL, f"missing or not as declared: {', '.join(wrong)}", advice)
     return CheckResult(check, OK, f"all {len(wanted)} exist as declared")
+
+
+def _parts(database: Database[dict[str, Any]]) -> CheckResult:
+    """Check that all parts of large texts exist, and that documents name all parts."""
+    kinds = [database[name] for name in DOCUMENT_INDEXES]
+    damaged = [
+        f"{each['id']!r} of {each['entity']}/{each['project']} in {collection.name}"
+        for collection in kinds
+        for each in islice(find_damaged(collection), MOST_SHOWN)
+    ]
+    if damaged:
+        says = f"parts are missing, of {'; '.join(damaged[:MOST_SHOWN])}"
+        return CheckResult("parts", FAIL, says, "restore a backup, or delete these")
+    if unused := sum(len(names) for _, names in orphans(database, {})):
+        says = f"{unused} texts in parts belong to nothing, after writes that broke off"
+        return CheckResult("parts", WARN, says, "run scoreline store prune, which removes them")
+    return CheckResult("parts", OK, "large texts have all their parts")
 
 
 def _space(stats: Mapping[str, Any]) -> Iterator[CheckResult]:

@@ -27,10 +27,11 @@ from app.stores.deletions import (
     names_of,
 )
 from app.stores.model import Item
-from app.stores.mongo.documents import ORDER_FIELDS
+from app.stores.mongo.documents import ORDER_FIELDS, id_field
 from app.stores.mongo.driver import MongoPart, our_errors
+from app.stores.mongo.parts import remove_orphans
 from app.stores.mongo.transactions import in_transaction_if_possible
-from app.stores.mongo.unique_keys import delete_found, fields_to_delete, find_taken, id_field
+from app.stores.mongo.unique_keys import delete_found, fields_to_delete, find_taken
 
 Documents = Collection[dict[str, Any]]
 
@@ -113,7 +114,7 @@ class MongoDeletions(MongoPart):
         with our_errors():
             taken = find_taken(collection, keys, None) if pending else {}
             ids = [*names.get("id", ()), *(each.id for each in taken.values())]
-            named = {"$and": [{id_field(collection): {"$in": ids}}]}
+            named = {"$and": [{id_field(collection.name): {"$in": ids}}]}
 
             def remove(session: ClientSession | None) -> None:
                 for deletion in pending:
@@ -182,7 +183,10 @@ class MongoDeletions(MongoPart):
             return Deleted(predictions, scores, is_whole=predictions + scores < limit)
 
         with our_errors():
-            return in_transaction_if_possible(self._client, delete)
+            deleted = in_transaction_if_possible(self._client, delete)
+            if deleted.is_whole:
+                remove_orphans(self._database, entity, project)
+            return deleted
 
     def _forget(self, entity: str, project: str) -> None:
         """Remove the oldest finished deletions of a project."""

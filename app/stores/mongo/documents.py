@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from app.errors import StoreDamaged
 from app.stores.base import DocumentQuery, ScoreQuery
-from app.stores.model import Score
+from app.stores.documents import PRIMARY_KEY, decode, encode
+from app.stores.model import AnyDocument, Document, Score
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,23 @@ class Index:
 
 IS_TEXT = {"$type": "string"}
 """The condition of partial indexes; a server uses one only for a filter that repeats it."""
+
+IN_PARTS = "in_parts"
+"""A field that only documents have of which texts are in parts (parts.py): where, by field."""
+
+HAS_PARTS = {IN_PARTS: {"$exists": True}}
+"""The filter for these documents, which have an index of their own, so that it is small."""
+
+
+def _in_parts_index(name: str) -> Index:
+    options = {"partialFilterExpression": HAS_PARTS}
+    return Index(f"{name}_in_parts", ("entity", "project", "_id"), options)
+
+
+def id_field(collection: str) -> str:
+    """Return the field of a collection's documents with their id."""
+    return "score_id" if collection == "scores" else "id"
+
 
 SLOT_FIELDS = (
     "evaluation_run_id",
@@ -52,6 +71,7 @@ def _document_indexes(name: str) -> tuple[Index, ...]:
             ("entity", "project", "retry_hash", "_id"),
             {"partialFilterExpression": {"retry_hash": IS_TEXT}},
         ),
+        _in_parts_index(name),
     )
 
 
@@ -74,6 +94,7 @@ def _unkeyed_indexes(name: str, *fields: str) -> tuple[Index, ...]:
         Index(f"{name}_by_id", ("entity", "project", "id"), {"unique": True}),
         Index(f"{name}_by_project", ("entity", "project", "_id")),
         *(Index(f"{name}_by_{field}", ("entity", "project", field, "_id")) for field in fields),
+        _in_parts_index(name),
     )
 
 
@@ -189,11 +210,27 @@ def to_score(document: Mapping[str, Any]) -> Score:
     return Score(created_at=in_utc(fields.pop("created_at")), **fields)
 
 
+def to_bson(document: Document) -> dict[str, Any]:
+    """Return a document as MongoDB stores it, without fields that are not set."""
+    return {name: value for name, value in encode(document).items() if value is not None}
+
+
+def to_document(kind: type[AnyDocument], bson: dict[str, Any]) -> AnyDocument:
+    """Return a document as MongoDB stores it. Raises StoreDamaged."""
+    values = {name: value for name, value in bson.items() if name != IN_PARTS}
+    try:
+        return decode(kind, values)
+    except (ValueError, TypeError) as error:
+        raise StoreDamaged(f"{bson[PRIMARY_KEY]!r} is not what was written") from error
+
+
 def size(document: Mapping[str, Any]) -> int:
-    """Return about how many bytes a score's document, or a part of it, has."""
+    """Return about how many bytes a document, or a part of it, has with its texts in parts."""
     leaves = document.get("leaves", ())
     in_leaves = sum(len(leaf["path"]) + len(leaf.get("text") or "") for leaf in leaves)
-    return in_leaves + sum(len(text) for text in document.values() if isinstance(text, str))
+    in_parts: int = sum(each["bytes"] for each in document.get(IN_PARTS, {}).values())
+    texts = sum(len(text) for text in document.values() if isinstance(text, str))
+    return in_leaves + in_parts + texts
 
 
 def ids_filter(query: ScoreQuery) -> dict[str, Any]:

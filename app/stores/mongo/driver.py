@@ -123,9 +123,12 @@ def outcome_of(failure: Mapping[str, Any]) -> ScorelineError:
     return StoreUnavailable(f"{failure['code']}: {failure.get('errmsg')}")
 
 
-def is_too_large(document: dict[str, Any]) -> bool:
-    """Return whether a document is too large for any server; others in its write would fail too."""
-    return size(document) > _SMALL and len(bson.encode(document)) > _MOST_BYTES
+def is_too_large(document: dict[str, Any], most: int = _MOST_BYTES) -> bool:
+    """Return whether a document has more bytes than `most`.
+
+    By default, this is what any server accepts; others in the same write would fail too.
+    """
+    return size(document) > _SMALL and len(bson.encode(document)) > most
 
 
 class MongoPart:

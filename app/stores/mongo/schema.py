@@ -27,6 +27,7 @@ from app.stores.mongo.documents import (
     Index,
 )
 from app.stores.mongo.driver import read_page
+from app.stores.mongo.parts import PART_INDEXES, PARTS
 from app.stores.mongo.sharding import SHARD_KEYS
 from app.stores.mongo.transactions import DUPLICATE_KEY
 from app.stores.mongo.unique_keys import (
@@ -40,13 +41,14 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 12
+SCHEMA = 13
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
 3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
 runs. 5: scores have the name of their scorer. 6: predictions have the key of their example. 7: the
 id of a score is not its `_id`, and unique keys have a collection of their own. 8: what Weave's SDK
 sends. 9: metrics. 10: predictions that await a row. 11: tags, aliases and costs. 12: predictions
-are found by the call around the model's, and calls in their order."""
+are found by the call around the model's, and calls in their order. 13: large
+texts in parts."""
 
 LAST_CHANGE = 7
 """The last version that changed documents of earlier ones."""
@@ -60,6 +62,7 @@ INDEXES: Mapping[str, Sequence[Index]] = {
     "api_keys": KEY_INDEXES,
     "deletions": DELETION_INDEXES,
     UNIQUE_KEYS: UNIQUE_KEY_INDEXES,
+    PARTS: PART_INDEXES,
 }
 """The indexes of every collection."""
 

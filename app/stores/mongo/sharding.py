@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from app.errors import StoreRefused
 from app.stores.model import Metric
+from app.stores.mongo.parts import PARTS
 from app.stores.mongo.unique_keys import UNIQUE_KEYS
 from app.stores.weave import SENT_DOCUMENTS
 
@@ -25,6 +26,7 @@ SHARD_KEYS: Mapping[str, ShardKey] = {
     **{kind.collection: ("entity", "project", "id") for kind in SENT_DOCUMENTS},
     Metric.collection: ("entity", "project", "id"),
     UNIQUE_KEYS: ("entity", "project", "kind", "key"),
+    PARTS: ("entity", "project", "id"),
 }
 """The shard key of each collection, all fields ascending; others are small and stay unsharded."""
 

@@ -37,14 +37,12 @@ from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.deletions import is_covered
 from app.stores.documents import PRIMARY_KEY
 from app.stores.model import DOCUMENTS, Document, Score
+from app.stores.mongo.additions import add_documents_one_by_one, add_new_documents
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
-from app.stores.mongo.document_store import (
-    add_documents_one_by_one,
-    add_new_documents,
-)
 from app.stores.mongo.documents import (
     SLOT_FIELDS,
+    id_field,
     ids_filter,
     index_for,
     score_document,
@@ -62,7 +60,7 @@ from app.stores.mongo.transactions import (
     in_transaction,
     in_transaction_if_possible,
 )
-from app.stores.mongo.unique_keys import delete_with_keys, find_other_content, id_field
+from app.stores.mongo.unique_keys import delete_with_keys, find_other_content
 from app.stores.mongo.upserts import MongoUpserts
 from app.stores.mongo.writes import (
     add_in_transaction,
@@ -163,7 +161,7 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         place = {"entity": key.entity, "project": key.project}
         for collection in (self._scores, *map(self._collection, DOCUMENTS)):
             ids = find_other_content(collection, key, session)
-            wanted = place | {id_field(collection): {"$in": ids}}
+            wanted = place | {id_field(collection.name): {"$in": ids}}
             wanted |= self._visible(collection.name, key.entity, key.project)
             if ids and collection.find_one(wanted, session=session):
                 raise KeyReused

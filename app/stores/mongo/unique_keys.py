@@ -16,7 +16,8 @@ from pymongo.read_concern import ReadConcern
 
 from app.stores.base import SharedKey
 from app.stores.documents import Key, by_project
-from app.stores.mongo.documents import Index
+from app.stores.mongo.documents import IN_PARTS, Index, id_field
+from app.stores.mongo.parts import names_in, remove_unused
 
 Documents = Collection[dict[str, Any]]
 
@@ -63,12 +64,9 @@ def given_ids(
     collection: Documents, documents: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the unique keys for the ids of documents that have been given one."""
-    return [_unique_key(collection, ID, each, each[id_field(collection)]) for each in documents]
-
-
-def id_field(collection: Documents) -> str:
-    """Return the field of a collection's documents with their id."""
-    return "score_id" if collection.name == "scores" else "id"
+    return [
+        _unique_key(collection, ID, each, each[id_field(collection.name)]) for each in documents
+    ]
 
 
 def _unique_key(
@@ -79,7 +77,7 @@ def _unique_key(
         "project": document["project"],
         "kind": _kind(collection, of),
         "key": key,
-        "id": document[id_field(collection)],
+        "id": document[id_field(collection.name)],
         "body_hash": document["body_hash"],
     }
 
@@ -124,7 +122,7 @@ def find_begun(collection: Documents, taken: Mapping[Key, Taken]) -> dict[Key, T
     On a server without transactions, a key is written first, so its write is going on or has broken
     off.
     """
-    name = id_field(collection)
+    name = id_field(collection.name)
     stored: set[Key] = set()
     ids = by_project((*key[:2], each.id) for key, each in taken.items())
     for (entity, project), texts in ids.items():
@@ -137,7 +135,7 @@ def find_begun(collection: Documents, taken: Mapping[Key, Taken]) -> dict[Key, T
 def delete_with_keys(
     collection: Documents, wanted: Mapping[str, Any], session: ClientSession | None
 ) -> int:
-    """Delete the scores or documents of one project that `wanted` matches, and free their keys.
+    """Delete the scores or documents of one project that `wanted` matches, their keys and parts.
 
     Returns how many there were; a transaction must be able to hold them. Without a transaction the
     keys are freed first, so that the same call completes a deletion that has broken off.
@@ -148,7 +146,7 @@ def delete_with_keys(
 
 def fields_to_delete(collection: Documents) -> dict[str, int]:
     """Return the projection that `delete_found` needs."""
-    return {IDEMPOTENCY_KEY: 1, id_field(collection): 1}
+    return dict.fromkeys((IDEMPOTENCY_KEY, id_field(collection.name), IN_PARTS), 1)
 
 
 def delete_found(
@@ -162,14 +160,17 @@ def delete_found(
     Another write may have replaced some of them since, under the same id or with the same key;
     these stay.
     """
-    name = id_field(collection)
+    name = id_field(collection.name)
     ids = [each[name] for each in found]
     for of, field in ((IDEMPOTENCY_KEY, IDEMPOTENCY_KEY), (ID, name)):
         if texts := [each[field] for each in found if each.get(field) is not None]:
             keys = _filter(collection, wanted["entity"], wanted["project"], of, texts)
             unique_keys(collection).delete_many({**keys, "id": {"$in": ids}}, session=session)
     these = {"$and": [wanted, {name: {"$in": ids}}]}
-    return collection.delete_many(these, session=session).deleted_count if found else 0
+    deleted = collection.delete_many(these, session=session).deleted_count if found else 0
+    place = {"entity": wanted["entity"], "project": wanted["project"]}
+    remove_unused(collection, names_in(collection, [{**place, **each} for each in found]), session)
+    return deleted
 
 
 def _filter(

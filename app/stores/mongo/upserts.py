@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
@@ -22,8 +21,18 @@ from app.stores.documents import (
     with_score_ids,
 )
 from app.stores.model import AnyDocument, Document
-from app.stores.mongo.document_store import Documents, MongoDocuments, to_bson, to_document
-from app.stores.mongo.driver import is_too_large, our_errors
+from app.stores.mongo.document_store import Documents, MongoDocuments
+from app.stores.mongo.documents import IN_PARTS, to_bson, to_document
+from app.stores.mongo.driver import our_errors
+from app.stores.mongo.parts import (
+    Bson,
+    find_by_ids,
+    in_parts,
+    names_in,
+    never_fits,
+    remove_unused,
+    write_parts,
+)
 from app.stores.mongo.transactions import (
     REPEAT_SECONDS,
     REPEATS,
@@ -59,7 +68,7 @@ class MongoUpserts(MongoDocuments):
 
         def add(session: ClientSession | None) -> bool:
             stored = read_stored(collection, sources, session)
-            if not sources_are_known(projected, stored.values()):
+            if not sources_are_known(projected, decoded(ScoreSource, stored).values()):
                 return False
             if session:
                 outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
@@ -82,70 +91,86 @@ def upsert(
     """
     made = with_ids(documents, new_id)
     for _ in range(REPEATS):
-        before = read_stored(collection, made)
+        stored = read_stored(collection, made)
+        before = decoded(type(made[0]), stored)
         after = merged(made, before, merge)
-        changes = [(each, before.get(key)) for key, each in after.items()]
-        if _write(collection, [pair for pair in changes if pair[0] != pair[1]]):
+        changed = [each for key, each in after.items() if each != before.get(key)]
+        if _write(collection, changed, stored):
             return [after[id_key(document)] for document in made]
         time.sleep(REPEAT_SECONDS)
     raise StoreUnavailable("others keep changing the same documents")
 
 
 def read_stored(
-    collection: Documents, documents: Sequence[AnyDocument], session: ClientSession | None = None
-) -> dict[Key, AnyDocument]:
-    """Return the stored documents that have the ids of `documents`, by their keys."""
-    found: dict[Key, AnyDocument] = {}
-    kind = type(documents[0])
-    for (entity, project), ids in by_project(map(id_key, documents)).items():
-        named = {"entity": entity, "project": project, "id": {"$in": ids}}
-        for each in collection.find(named, session=session).hint(f"{collection.name}_by_id"):
-            document = to_document(kind, each)
-            found[id_key(document)] = document
-    return found
+    collection: Documents, documents: Sequence[Document], session: ClientSession | None = None
+) -> dict[Key, Bson]:
+    """Return what is stored under the ids of `documents`, with its texts in parts, by key."""
+    return {
+        (entity, project, each["id"]): each
+        for (entity, project), ids in by_project(map(id_key, documents)).items()
+        for each in find_by_ids(collection, entity, project, ids, session)
+    }
+
+
+def decoded(kind: type[AnyDocument], stored: Mapping[Key, Bson]) -> dict[Key, AnyDocument]:
+    """Return the documents that are stored, by key."""
+    return {key: to_document(kind, each) for key, each in stored.items()}
 
 
 def _write(
-    collection: Documents, changes: Sequence[tuple[AnyDocument, AnyDocument | None]]
+    collection: Documents, documents: Sequence[Document], stored: Mapping[Key, Bson]
 ) -> bool:
     """Store documents in place of those that were read; return False if not all could be."""
-    if not changes:
+    if not documents:
         return True
-    bson = [to_bson(document) for document, _ in changes]
-    if any(map(is_too_large, bson)):
+    whole = [to_bson(document) for document in documents]
+    if any(map(never_fits, whole)):
         raise TooLarge("The document is too large for the store")
-    changed = sum(before is not None for _, before in changes)
+    before = [stored.get(id_key(document)) for document in documents]
+    new = [in_parts(collection, *pair) for pair in zip(whole, before, strict=True)]
+    for _, parts in new:
+        write_parts(collection, parts)
     writes = [
-        _change(each, before) if before else InsertOne(each)
-        for each, (_, before) in zip(bson, changes, strict=True)
+        _change(bson, old) if old else InsertOne(bson)
+        for (bson, _), old in zip(new, before, strict=True)
     ]
+    replaced = [old for old in before if old]
     try:
-        return collection.bulk_write(writes, ordered=False).matched_count == changed
+        matched = collection.bulk_write(writes, ordered=False).matched_count
     except BulkWriteError as error:
         if not is_duplicate(error):
             raise
+        matched = None
     except AutoReconnect:
-        pass  # It is unknown what was stored.
-    return False
+        return False  # It is unknown what was stored.
+    remove_unused(collection, names_in(collection, [*replaced, *(bson for bson, _ in new)]))
+    return matched == len(replaced)
 
 
-def _change(bson: dict[str, Any], before: Document) -> UpdateOne:
+def _change(bson: Bson, before: Bson) -> UpdateOne:
     """Write only what differs: `change_document` changes other fields and no `body_hash`."""
     named = {name: bson[name] for name in ("entity", "project", "id")}
-    old = to_bson(before)
-    changes: dict[str, Any] = {"$set": {"body_hash": bson["body_hash"]}}
+    old = _flat(before | dict.fromkeys(before.get(IN_PARTS, {}), ""))
+    new = _flat(bson)
+    changes: Bson = {"$set": {"body_hash": bson["body_hash"]}}
     changes["$set"] |= {
-        name: value for name, value in bson.items() if name != "_id" and old.get(name) != value
+        name: value for name, value in new.items() if name != "_id" and old.get(name) != value
     }
-    if removed := old.keys() - bson.keys():
+    if removed := old.keys() - new.keys():
         changes["$unset"] = dict.fromkeys(removed, "")
-    return UpdateOne({**named, "body_hash": before.body_hash}, changes)
+    return UpdateOne({**named, "body_hash": before["body_hash"]}, changes)
+
+
+def _flat(bson: Bson) -> Bson:
+    """Return a stored document, with where each text is under a name of its own."""
+    where = {f"{IN_PARTS}.{name}": each for name, each in bson.get(IN_PARTS, {}).items()}
+    return {name: value for name, value in bson.items() if name != IN_PARTS} | where
 
 
 def put_sources(
     collection: Documents,
     sources: Sequence[ScoreSource],
-    stored: Mapping[Key, Document],
+    stored: Mapping[Key, Bson],
     session: ClientSession | None,
 ) -> None:
     """Store the sources of scores that were added in the caller's transaction."""

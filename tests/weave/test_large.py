@@ -1,0 +1,54 @@
+"""Calls of any size that fits in a body are kept, and read back as they were sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.processes import Service
+
+TEXT = "".join(f"{n:07} " for n in range(2_500_000)) + 'é😀"\n'
+"""A text of 20 MB."""
+
+
+@pytest.fixture
+def project(any_service: Service) -> str:
+    """Return a new project's name on each engine in turn."""
+    return f"large-{uuid4().hex}"
+
+
+def a_call(project: str, call_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "project_id": f"acme/{project}",
+        "id": call_id,
+        "trace_id": "t",
+        "op_name": "f",
+        "started_at": "2026-01-02T03:04:05Z",
+        "ended_at": "2026-01-02T03:04:06Z",
+        "attributes": {},
+        "inputs": {},
+        "output": None,
+        "summary": {},
+        **fields,
+    }
+
+
+def send(service: Service, project: str, *calls: dict[str, Any]) -> None:
+    answer = service.post(f"/v2/acme/{project}/calls/complete", {"batch": calls})
+    assert answer.status == 200, answer.body[:500]
+
+
+def read(service: Service, project: str) -> list[dict[str, Any]]:
+    answer = service.post("/calls/stream_query", {"project_id": f"acme/{project}"})
+    assert answer.status == 200
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_a_call_of_twenty_megabytes_is_read_back(any_service: Service, project: str) -> None:
+    send(any_service, project, a_call(project, "c", output=TEXT), a_call(project, "d"))
+    first, second = read(any_service, project)
+    assert first["output"] == TEXT
+    assert second["id"] == "d"
