@@ -1,0 +1,162 @@
+"""Agreement: whether judgements of the same examples agree beyond chance, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from app.analysis.statistics.estimates import LEVEL, exponent_of, finite_interval, t_quantile
+
+Values = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Metric = Literal["nominal", "ordinal", "interval"]
+
+MIN_EXAMPLES = 10
+"""Samples of fewer examples resemble each other too much for an interval."""
+
+REPEATS = 2_000
+WORK = 20_000_000
+"""How many samples the bootstrap draws, and at most how many examples in all of them."""
+
+FEWEST_REPEATS = 200
+MOST_UNDEFINED = 0.05
+"""The part of the samples that may have no figure, before the interval has none."""
+
+
+def coded(values: NDArray[Any]) -> tuple[NDArray[Any], Codes]:
+    """Return the distinct values, ascending, and the place of each value among them."""
+    scale, codes = np.unique(values, return_inverse=True)
+    return scale, codes
+
+
+def confusion_table(
+    first: Codes, second: Codes, categories: int, weights: Values | None = None
+) -> Values:
+    """Return how many pairs have which two categories, the first judgement's in rows.
+
+    Categories are `coded`, both sides together; `weights` counts each pair as often as it says.
+    """
+    cells = np.bincount(first * categories + second, weights, minlength=categories**2)
+    return cells.astype(float).reshape(categories, categories)
+
+
+def kappa(table: Values, points: Values | None = None, power: int = 1) -> float | None:
+    """Return Cohen's kappa of a confusion table, or with `points` the weighted kappa.
+
+    `points` are the categories on a scale; a disagreement weighs as their distance, to the power
+    1 (linear) or 2 (quadratic). None where chance alone agrees always.
+    Source: Cohen (1960), Educ. Psychol. Meas. 20, 37-46; Cohen (1968), Psychol. Bull. 70, 213-220.
+    """
+    total = table.sum()
+    if points is None:
+        weights = 1 - np.eye(len(table))
+    else:
+        weights = np.abs(points[:, None] - points[None, :]) ** power
+    expected = float(table.sum(axis=1) @ weights @ table.sum(axis=0))
+    return 1 - float((weights * table).sum()) * float(total) / expected if expected else None
+
+
+def spearman(first: Codes, second: Codes, weights: Values | None = None) -> float | None:
+    """Return Spearman's rank correlation, None where either side is constant.
+
+    Each side is `coded` on its own; `weights` counts each pair as often as it says.
+    Source: Spearman (1904), Am. J. Psychol. 15, 72-101, with mean ranks of ties.
+    """
+    counts = np.ones(len(first)) if weights is None else weights
+    total = counts.sum()
+    ranks = [_mean_ranks(each, counts) - (total + 1) / 2 for each in (first, second)]
+    spreads = [float(counts @ each**2) for each in ranks]
+    if not all(spreads):
+        return None
+    return float(counts @ (ranks[0] * ranks[1])) / math.sqrt(spreads[0]) / math.sqrt(spreads[1])
+
+
+def krippendorff_alpha(
+    units: Codes, scale: Values, codes: Codes, metric: Metric, weights: Values | None = None
+) -> float | None:
+    """Return Krippendorff's alpha of any number of judgements of each unit; None if undefined.
+
+    `units` says which unit each judgement is of, numbered from 0; a unit with one does not count.
+    The judgements are `coded`; only an interval metric needs the scale. `weights` counts each unit
+    as often as it says.
+    Source: Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
+    """
+    sizes: Values = np.bincount(units).astype(float)
+    sizes[sizes < 2] = 0
+    is_pairable = sizes[units] > 0
+    units, codes = units[is_pairable], codes[is_pairable]
+    counts = np.ones(len(sizes)) if weights is None else weights
+    repeats = counts[units]
+    total = float(repeats.sum())
+    if len(np.unique(codes[repeats > 0])) < 2:
+        return None
+    if metric == "nominal":
+        sums, all_pairs = _unequal_pairs(units, codes, repeats, sizes)
+    else:
+        # The ordinal distance of Krippendorff is that of the mean ranks.
+        points = _mean_ranks(codes, repeats) if metric == "ordinal" else _scaled(scale)[codes]
+        centred = points - float(repeats @ points) / total
+        squares = sizes * np.bincount(units, centred**2, len(sizes))
+        sums = 2 * (squares - np.bincount(units, centred, len(sizes)) ** 2)
+        all_pairs = 2 * total * float(repeats @ centred**2)
+    observed = float((counts * sums / np.maximum(sizes - 1, 1)).sum())
+    return 1 - (total - 1) * observed / all_pairs
+
+
+def _unequal_pairs(
+    units: Codes, codes: Codes, repeats: Values, sizes: Values
+) -> tuple[Values, float]:
+    """Return the number of unequal pairs in each unit, and in all judgements together."""
+    categories = int(codes.max()) + 1
+    cells, counts = np.unique(units * categories + codes, return_counts=True)
+    equal = np.bincount(cells // categories, counts.astype(float) ** 2, len(sizes))
+    of_code = np.bincount(codes, repeats)
+    return sizes**2 - equal, float(of_code.sum() ** 2 - (of_code**2).sum())
+
+
+def bootstrap_interval(
+    statistic: Callable[[Values], float | None],
+    examples: int,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, Any] | None:
+    """Return the interval of a statistic over examples by the expanded percentile bootstrap.
+
+    `statistic` computes the figure where each example counts as often as its argument says. The
+    same seed gives the same interval. None of fewer than MIN_EXAMPLES, where too many samples have
+    no figure, and where all have the same.
+    Source: Hesterberg (2015), American Statistician 69, 371-386, section 5.3.
+    """
+    if examples < MIN_EXAMPLES:
+        return None
+    rng = np.random.default_rng(seed)
+    repeats = min(REPEATS, max(FEWEST_REPEATS, WORK // examples))
+    found = []
+    for _ in range(repeats):
+        drawn = np.bincount(rng.integers(0, examples, examples), minlength=examples)
+        figure = statistic(drawn.astype(float))
+        if figure is not None:
+            found.append(figure)
+    if len(found) < (1 - MOST_UNDEFINED) * repeats:
+        return None
+    tail = float(ndtr(-math.sqrt(examples / (examples - 1)) * t_quantile(examples - 1, level)))
+    low, high = np.quantile(found, [tail, 1 - tail]).tolist()
+    return finite_interval("bootstrap", low, high, level) if low < high else None
+
+
+def _mean_ranks(codes: Codes, counts: Values) -> Values:
+    """Return the mean rank of each value, where each counts as often as `counts` says."""
+    of_code = np.bincount(codes, counts)
+    ranks: Values = (np.cumsum(of_code) - (of_code - 1) / 2)[codes]
+    return ranks
+
+
+def _scaled(scale: Values) -> Values:
+    """Return the values of a scale divided by a power of two, so that no square overflows."""
+    scaled: Values = np.ldexp(scale, -exponent_of(float(scale[0]), float(scale[-1])))
+    return scaled
