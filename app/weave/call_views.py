@@ -160,6 +160,15 @@ def feedback_on_call(feedback: Shown) -> Shown:
     return {name: feedback[name] for name in FEEDBACK_FIELDS if name not in _NOT_ON_CALL}
 
 
+def without_defaults(feedback: Shown) -> Shown:
+    """Return feedback with those fields only that all SDKs know, and those that say something."""
+    return {
+        name: value
+        for name, value in feedback.items()
+        if name not in FEEDBACK_DEFAULTS or value != FEEDBACK_DEFAULTS[name]
+    }
+
+
 def shown_time(text: str | None) -> str | None:
     """Return a stored time as the SDK reads it."""
     return text and text.replace("+00:00", "Z")

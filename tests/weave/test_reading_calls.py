@@ -82,6 +82,18 @@ def test_answers_are_those_of_weaves_server(recorded: Project, row: dict[str, An
     }
 
 
+def test_an_sdk_that_refuses_unknown_fields_of_feedback_gets_none_at_its_default(
+    recorded: Project,
+) -> None:
+    headers = {"User-Agent": "python-httpx/0.28.1", "X-Weave-Retry-Id": "1"}
+    query = {"project_id": recorded.project_id, "limit": 1}
+    answer = recorded.service.post("/feedback/query", query, headers=headers)
+    (found,) = answer.json["result"]
+    known = {"project_id", "wb_user_id", "creator", "created_at", "payload", "call_ref"}
+    known |= {"id", "weave_ref", "feedback_type", "runnable_ref"}
+    assert found.keys() == known
+
+
 def test_a_page_is_a_part_of_the_whole(recorded: Project) -> None:
     whole = recorded.ids()
     pages = [recorded.ids(limit=40, offset=offset) for offset in range(0, len(whole), 40)]
