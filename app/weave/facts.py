@@ -264,11 +264,23 @@ class PredictionFacts:
         Feedback wins over a scorer's call, and that over the output of this one.
         """
         found = {
-            (name, ""): ScoreFacts(name, name, value) for name, value in self._output_scores.items()
+            (name, ""): ScoreFacts(name, name, value)
+            for name, value in self._output_scores.items()
+            if name not in self._renamed
         }
         found |= {(each.name, ""): each for each in self._scores_of_calls()}
         found |= {(each.name, each.annotator or ""): each for each in scores_of(self.feedback)}
         return found
+
+    @cached_property
+    def _renamed(self) -> set[str]:
+        """The names of functions that score with an object of another name.
+
+        The npm SDK logs `f1 score` with an object `f1-score`: the output has the first name, the
+        feedback and the scorer's call the second.
+        """
+        functions = ((scorer_name(child.call.op_name or ""), child) for child in self.children)
+        return {name for name, child in functions if scorer_of_call(child)[0] != name}
 
     def _scores_of_calls(self) -> list[ScoreFacts]:
         first = self._find_model(may_guess=self.has_ended)

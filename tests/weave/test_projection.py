@@ -124,6 +124,14 @@ def test_scorers_of_one_class_are_known_by_the_names_of_their_objects(store: Sto
     assert {scorer_name(each.scorer) for each in all_scores(store)} == {"strict", "lenient"}
 
 
+def test_a_scorer_whose_object_has_another_name_is_one_scorer(store: Store) -> None:
+    given = {"inputs": {"self": f"{OBJECT}/f1-score:d"}, "output": 8, "began": 2}
+    judge = a_call("judge", "outer", "", **given) | {"op_name": f"{OP}/f1%20score.score:d"}
+    send(store, outer(ended_at=None), predict(), judged("f1-score", 8, call_ref="a/b/judge"))
+    send(store, judge, outer({"scores": {"f1 score": 8}}))
+    assert scores(store) == {("f1-score", None): 8}
+
+
 def test_names_with_slashes_are_different_sources(store: Store) -> None:
     send(store, outer({"scores": {"a/b": 1, "a": 2}}), predict())
     send(store, annotated("a", 3, "b/"), annotated("a/b", 4, "x"), annotated("a", 5, "b//x"))
