@@ -5,6 +5,7 @@ BIN = $(VENV)/bin
 FUZZ_SECONDS ?= 60
 # The versions of weave that are tested beside the one in setup.cfg.
 OLDER_WEAVES = 0.53.12 0.52.43
+NPM_WEAVE = 0.11.1
 INPUTS = setup.cfg pyproject.toml Makefile
 # pip shows its progress, because the first install takes minutes on a slow network.
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
@@ -30,7 +31,7 @@ test: $(VENV)/.testing  ## Run every test that this machine can run.
 coverage: $(VENV)/.testing  ## Run the tests, and show the lines that none of them runs.
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
-test-interop: $(VENV)/.interop  ## Test the service with three versions of the weave package.
+test-interop: $(VENV)/.interop  ## Test the service with versions of the weave package.
 	@$(BIN)/python -m pytest tests/interop
 
 test-browser: $(VENV)/.browser  ## Test /docs and CORS in a real browser (the chromium on PATH).
@@ -90,12 +91,15 @@ $(VENV)/.testing: $(VENV)/.serving
 	@touch $@
 
 $(VENV)/.interop: $(VENV)/.testing
-	@echo "Installing the weave package, and two older ones beside it" >&2
+	@echo "Installing the weave package, two older ones beside it, and that of npm" >&2
 	@$(PIP) --editable '.[interop]'
 	@for version in $(OLDER_WEAVES); do \
 		$(PYTHON) -m venv $(VENV)-weave-$$version \
 		&& $(PIP:$(BIN)/%=$(VENV)-weave-$$version/bin/%) weave==$$version || exit 1; \
 	done
+	@npm install --prefix $(VENV)-weave-npm --no-save --no-package-lock --no-audit --no-fund \
+		--ignore-scripts --loglevel=error weave@$(NPM_WEAVE) \
+		|| echo "The npm package cannot be installed here: its tests are skipped" >&2
 	@touch $@
 
 $(VENV)/.attacking: $(VENV)/.testing
