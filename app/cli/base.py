@@ -28,11 +28,19 @@ MAX_CELL = 48
 class ServiceError(Exception):
     """The service refused the request, or the response is not Scoreline's.
 
-    `is_missing` says that what the request names does not exist.
+    `is_missing` says that what the request names does not exist; `errors` are those of a 422.
     """
 
-    def __init__(self, message: str, status: int, *, is_missing: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int,
+        *,
+        is_missing: bool = False,
+        errors: Sequence[Any] = (),
+    ) -> None:
         super().__init__(message)
+        self.errors = errors
         self.status = status
         self.is_missing = is_missing
 

@@ -29,6 +29,8 @@ HINTS = {
 }
 """What may be wrong, by the status of a refusal."""
 
+JSON = {"Content-Type": "application/json"}
+
 Filters = Sequence[tuple[str, str]]
 """The names and values of query parameters."""
 
@@ -123,9 +125,26 @@ class Client(ServiceClient):
     def change_run(self, run_id: str, changes: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
         """Change fields of a run; return the run, as the service sends it and parsed."""
         url = f"{self.lists_url}/runs?{urlencode({'run': run_id})}"
-        body, headers = json.dumps(changes).encode(), {"Content-Type": "application/json"}
-        text = self._send("PATCH", url, body=body, headers=headers).data
+        body = json.dumps(changes).encode()
+        text = self._send("PATCH", url, body=body, headers=JSON).data
         return text, read_object(text, "evaluation_run_id")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the declared metrics."""
+        return _metrics(self._send("GET", f"{self.lists_url}/metrics").data)
+
+    def declare(
+        self, metrics: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> list[dict[str, Any]]:
+        """Declare metrics, all or none, and return them; with `dry_run`, only check them."""
+        url = f"{self.lists_url}/metrics{'?dry_run=true' if dry_run else ''}"
+        body = json.dumps({"metrics": metrics}).encode()
+        return _metrics(self._send("PUT", url, body=body, headers=JSON).data)
+
+    def delete_metric(self, scorer: str, leaf: str) -> None:
+        """Remove what is declared of one leaf of a scorer."""
+        query = urlencode({"scorer": scorer, "leaf": leaf})
+        read_object(self._send("DELETE", f"{self.lists_url}/metrics?{query}").data, "num_deleted")
 
     def changes(self, cursor: str | None, wait: int) -> tuple[bytes, str]:
         """Return the scores after `cursor` as JSON lines, and the cursor for the next call."""
@@ -228,6 +247,13 @@ def read_object(text: bytes, *names: str) -> dict[str, Any]:
     return content
 
 
+def _metrics(text: bytes) -> list[dict[str, Any]]:
+    found = read_object(text, "metrics")["metrics"]
+    if not isinstance(found, list):
+        raise not_scoreline(200)
+    return found
+
+
 def _cause(error: Exception) -> str:
     """Return the underlying error, which urllib3 wraps in sentences about its own objects."""
     reason = getattr(error, "reason", None) or error
@@ -240,7 +266,9 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
     is_missing = response.status == 404 and "reason" in _content(response)
     hint = "" if is_missing else HINTS.get(response.status, "")
     message = f"{response.status} {_detail(response)}{hint}"
-    return ServiceError(message, response.status, is_missing=is_missing)
+    detail = _content(response).get("detail")
+    errors = detail if isinstance(detail, list) else ()
+    return ServiceError(message, response.status, is_missing=is_missing, errors=errors)
 
 
 def _detail(response: urllib3.BaseHTTPResponse) -> str:

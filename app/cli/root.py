@@ -28,6 +28,7 @@ COMMANDS = {
     "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
     "import": ("app.cli.transfers:import_", "Import exports of Scoreline and other services."),
     "keys": ("app.cli.keys:keys", "Create, list and revoke API keys, directly in the store."),
+    "metrics": ("app.cli.metrics:metrics", "Declare which values are better, true and allowed."),
     "predictions": ("app.cli.listing:predictions", "List predictions, and what a run lacks."),
     "projects": ("app.cli.listing:projects", "List the projects that the key may read."),
     "runs": ("app.cli.runs:runs", "List, show, name, archive and delete evaluation runs."),
