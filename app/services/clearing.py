@@ -71,17 +71,20 @@ def _clear_calls(store: Store, deletion: Deletion, deadline: float) -> bool:
 
 def finish_deletions(
     store: Store, entity: str, project: str, run_ids: Iterable[str | None]
-) -> None:
+) -> bool:
     """Remove what pending deletions of these runs cover, for at most CALL_SECONDS.
 
-    For imports, whose ids may be lower than those that a deletion covers.
+    Returns whether nothing of that is left. For imports, whose ids may be lower than those that a
+    deletion covers, and for calls that are sent again.
     """
-    pending = store.list_deletions(entity, project, pending=True, limit=TOGETHER)
-    named = set(run_ids) if pending else set()
+    named, after, is_pending = set(run_ids), "", False
     deadline, worker = time.monotonic() + CALL_SECONDS, new_id()
-    for deletion in pending:
-        if deletion.evaluation_run_id in named:
-            clear(store, deletion, deadline, worker)
+    while page := store.list_deletions(entity, project, pending=True, after=after, limit=TOGETHER):
+        for deletion in page:
+            if deletion.evaluation_run_id in named:
+                is_pending |= clear(store, deletion, deadline, worker).is_pending
+        after = page[-1].deletion_id
+    return not is_pending
 
 
 def finish_all(store: Store) -> None:

@@ -21,6 +21,7 @@ from app.weave.call_views import show_feedback
 from app.weave.contents import Place
 from app.weave.facts import is_of_evaluation
 from app.weave.projection import project
+from app.weave.repeats import keep_beside_deletions
 
 blueprint = sdk_blueprint("Weave calls")
 
@@ -28,10 +29,14 @@ blueprint = sdk_blueprint("Weave calls")
 def keep_calls(place: Place, calls: Sequence[Call]) -> list[Call]:
     """Store calls, then the runs, predictions and scores that follow from them."""
     store = state().store
-    stored = intake.add_calls(store, calls, may_change=place.may_change)
-    outside = [call.id for call in stored if call.start_json and not is_of_evaluation(call)]
-    project(store, place, intake.touched(stored), outside)
-    return stored
+
+    def keep() -> list[Call]:
+        stored = intake.add_calls(store, calls, may_change=place.may_change)
+        outside = [call.id for call in stored if call.start_json and not is_of_evaluation(call)]
+        project(store, place, intake.touched(stored), outside)
+        return stored
+
+    return keep_beside_deletions(store, place, intake.touched(calls), keep)
 
 
 @blueprint.post("/v2/<entity>/<project>/calls/complete")
@@ -123,11 +128,15 @@ def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
     """Store feedback, then the scores in it."""
     store = state().store
     sent = [intake.feedback_of(place, each) for each in items]
-    stored = intake.add_feedback(store, sent, may_change=place.may_change)
-    ids = [each.call_id for each in stored if each.call_id]
-    calls = list(store.find_documents(Call, place.entity, place.project, ids))
-    project(store, place, intake.touched(calls))
-    return stored
+    ids = [each.call_id for each in sent if each.call_id]
+
+    def keep() -> list[Feedback]:
+        stored = intake.add_feedback(store, sent, may_change=place.may_change)
+        calls = list(store.find_documents(Call, place.entity, place.project, ids))
+        project(store, place, intake.touched(calls))
+        return stored
+
+    return keep_beside_deletions(store, place, ids, keep)
 
 
 def answer(feedback: Feedback) -> dict[str, Any]:

@@ -7,8 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
-from tests.processes import Service
+from app.services.clearing import finish_all
+from app.stores.model import Prediction
+from tests.processes import ADMIN_KEY, Service
 from tests.weave.test_recordings import requests_of, scores_of, send
 
 
@@ -52,6 +56,56 @@ def test_a_deleted_run_or_prediction_comes_back_when_its_calls_are_sent_again(
     assert scores_of(any_service, project) == []
     replay(any_service, project)
     assert scores_of(any_service, project) == before
+
+
+def resend(client: FlaskClient) -> None:
+    for path, body in requests_of("typescript-0.11.1", "demo"):
+        if "file" not in path:
+            assert client.post(path, json=body).status_code == 200
+
+
+def kept(client: FlaskClient) -> tuple[list[str], int]:
+    """Return the runs of the current scores, and how many calls there are."""
+    scores = client.get("/v2/acme/demo/scores?current=true").data.splitlines()
+    counted = client.post("/calls/query_stats", json={"project_id": "acme/demo"}).get_json()
+    return sorted(json.loads(each)["evaluation_run_id"] for each in scores), counted["count"]
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Return a client with the administrator's key, which has sent an evaluation."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+    resend(client)
+    return client
+
+
+def test_what_is_sent_again_during_a_deletion_is_kept(app: Flask, client: FlaskClient) -> None:
+    store, before = app.extensions["scoreline"].store, kept(client)
+    store.begin_deletions("acme", "demo", sorted(set(before[0])), "admin")
+    resend(client)
+    finish_all(store)
+    assert kept(client) == before
+
+
+def test_a_deletion_in_the_middle_of_a_request_leaves_what_it_brings(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, before = app.extensions["scoreline"].store, kept(client)
+    upsert, runs = store.upsert_documents, sorted(set(before[0]))
+
+    def upsert_after_deletion(documents: Any, merge: Any) -> Any:
+        if documents and isinstance(documents[0], Prediction) and runs:
+            store.begin_deletions("acme", "demo", runs, "admin")
+            runs.clear()
+            finish_all(store)
+        return upsert(documents, merge)
+
+    requests = [each for each in requests_of("typescript-0.11.1", "demo") if "batch" in each[1]]
+    steps = [step for path, body in requests if "upsert" in path for step in body["batch"]]
+    monkeypatch.setattr(store, "upsert_documents", upsert_after_deletion)
+    assert client.post("/call/upsert_batch", json={"batch": steps}).status_code == 200
+    assert kept(client) == before
 
 
 def judging(project: str) -> list[dict[str, Any]]:
