@@ -9,11 +9,14 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import mongomock
 import pytest
 
 from app.services.scores import NO_RETRY, new_score
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.model import Document, EvaluationRun, Prediction, Score
+from app.stores.mongo.store import MongoStore
+from app.stores.mongo.writes import add_one_by_one
 from app.stores.sqlite.store import SqliteStore
 from app.stores.weave import (
     SENT_DOCUMENTS,
@@ -90,6 +93,9 @@ def a_score(value: Any = 1) -> Score:
 
 def a_source(body_hash: str) -> ScoreSource:
     return ScoreSource(**PLACE, id="p&s/s", body_hash=body_hash, prediction_id="p", score_id="")
+
+
+B_SOURCE = replace(a_source("j"), id="p&s/t")
 
 
 @pytest.mark.parametrize("kind", SENT_DOCUMENTS)
@@ -224,6 +230,25 @@ def test_of_many_threads_with_one_source_one_adds_its_score(store: Store) -> Non
         added = list(pool.map(add, range(8)))
     assert added.count(True) == 1
     assert len(store.list_score_ids(ScoreQuery("acme", "demo"))) == 1
+
+
+def test_a_score_whose_source_another_one_takes_meanwhile_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database: Any = mongomock.MongoClient(tz_aware=True)["scoreline"]
+    store = MongoStore(lambda: database)  # It has no transactions.
+    first = [Projected(a_score(1), a_source("h"), None)]
+    others = [Projected(a_score(2), a_source("i"), None), Projected(a_score(3), B_SOURCE, None)]
+
+    def add_after_another(*values: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        assert store.add_projected(first)
+        return add_one_by_one(*values, **options)
+
+    monkeypatch.setattr("app.stores.mongo.upserts.add_one_by_one", add_after_another)
+    assert not store.add_projected(others)
+    found = store.read_scores("acme", "demo", store.list_score_ids(ScoreQuery("acme", "demo")))
+    assert [each.value_json for each in found] == ["3", "1"]
 
 
 def test_the_names_of_ops_are_listed_once(store: Store) -> None:

@@ -39,6 +39,7 @@ from app.stores.mongo.transactions import (
     in_transaction_if_possible,
     is_duplicate,
 )
+from app.stores.mongo.unique_keys import delete_with_keys
 from app.stores.mongo.writes import add_new_scores, add_one_by_one, scores_with_ids
 from app.stores.weave import Merge, Projected, ScoreSource
 
@@ -70,10 +71,15 @@ class MongoUpserts(MongoDocuments):
             stored = read_stored(collection, sources, session)
             if not sources_are_known(projected, decoded(ScoreSource, stored).values()):
                 return False
-            if session:
-                outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
-            else:
+            if session is None:
                 outcomes = add_one_by_one(self._scores, made, partial=False)
+                added = with_score_ids(projected, outcomes)
+                lost = [each for each in added if not _put_source(collection, each, stored)]
+                for each in lost:
+                    place = {"entity": each.entity, "project": each.project}
+                    delete_with_keys(self._scores, {**place, "score_id": each.score_id}, None)
+                return not lost
+            outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
             put_sources(collection, with_score_ids(projected, outcomes), stored, session)
             return True
 
@@ -167,11 +173,19 @@ def _flat(bson: Bson) -> Bson:
     return {name: value for name, value in bson.items() if name != IN_PARTS} | where
 
 
+def _put_source(collection: Documents, source: ScoreSource, stored: Mapping[Key, Bson]) -> bool:
+    """Store the source of a score that was added; return False if another one has changed it."""
+    if _write(collection, with_ids([source], new_id), stored):
+        return True
+    now = read_stored(collection, [source]).get(id_key(source))
+    return now is not None and now["score_id"] == source.score_id
+
+
 def put_sources(
     collection: Documents,
     sources: Sequence[ScoreSource],
     stored: Mapping[Key, Bson],
-    session: ClientSession | None,
+    session: ClientSession,
 ) -> None:
     """Store the sources of scores that were added in the caller's transaction."""
     writes = []
