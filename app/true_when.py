@@ -28,12 +28,15 @@ class TrueWhen:
     number: float = math.nan
 
     def truth(self, leaf: Mapping[str, Any]) -> bool | None:
-        """Return whether the value of a leaf counts as true; None if the rule is not about it.
+        """Return whether the value of a leaf counts as true; None if the rule is not about it."""
+        return self.truth_of(leaf_value(leaf))
+
+    def truth_of(self, value: object) -> bool | None:
+        """Return whether a value counts as true; None if the rule is not about it.
 
         A list of texts is about texts, a comparison about numbers. Booleans and nulls stay what
         they are.
         """
-        value = leaf_value(leaf)
         if self.texts is not None:
             return value in self.texts if isinstance(value, str) else None
         return (

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
-from app.analysis.pairs import (
-    KIND_TYPES,
-    MIN_PAIRS,
-    UNCOMPARED,
-    Metric,
-    Pairs,
-    RunScores,
-    read_examples,
-    read_run,
-)
-from app.analysis.statistics.significance import Difference, holm, sign_test
-from app.analysis.summaries import ScoreGroup
-from app.errors import InvalidParameter, NotFound
-from app.leaves import refuse_unknown_name
+from app.analysis import verdicts
+from app.analysis.categories import changes_of_texts
+from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
+from app.analysis.metrics import declared_of, metrics_of
+from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
+from app.analysis.run_figures import leaf_summary
+from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
+from app.analysis.statistics.significance import ALPHA, holm_of_possible, sign_test
+from app.analysis.verdicts import Evidence, Verdict
+from app.schemas.comparisons import VERDICTS
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
+from app.services.metrics import read_metrics
 from app.stores.base import ScoreQuery, Store
-
-MAX_SCORES = 1_000_000
-MAX_VALUES = 5_000_000
-"""Limits of one comparison, over all its runs, which are held in memory."""
-
-ALPHA = 0.05
-
-VERDICTS = ("worse", "better", "no difference shown", "not enough data", None)
-"""The verdicts in the order in which comparisons are sorted; None is the verdict for texts."""
 
 
 def compare_runs(
@@ -44,203 +31,193 @@ def compare_runs(
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound if a run has neither scores nor attempts,
-    InvalidParameter if there are more than MAX_SCORES scores or MAX_VALUES values, or if no score
-    has a leaf that is named, and whatever `check_client` raises.
+    InvalidParameter as `read_runs` does and if no score has a leaf that is named, and whatever
+    `check_client` raises.
     """
-    scorer = scorer_name(wanted["scorer"]) if wanted["scorer"] else None
-    only_current = wanted["repeats"] != "all"
-    query = ScoreQuery(entity, project, scorer_name=scorer, only_current=only_current)
+    scorers = list(dict.fromkeys(map(scorer_name, wanted["scorer"])))
+    query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
     candidates = list(dict.fromkeys(wanted["candidate"]))
-    runs: dict[str, RunScores] = {}
-    for run_id in dict.fromkeys([wanted["baseline"], *candidates]):
-        run_query = replace(query, evaluation_run_id=run_id)
-        runs[run_id] = _read(store, run_query, list(runs.values()), check_client)
-    wanted = {**wanted, "pair_by": _pair(store, query, runs.values(), wanted, check_client)}
-    _check_leaves(runs.values(), wanted)
-    baseline = runs[wanted["baseline"]]
+    run_ids = [wanted["baseline"], *candidates]
+    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="candidate")
+    check_not_empty(runs, scorers)
+    pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
+    declared = declared_of(read_metrics(store, entity, project), runs, wanted)
+    by_id = {run.run_id: run for run in runs}
+    baseline = by_id[wanted["baseline"]]
     comparisons = []
     for run_id in candidates:
-        for metric in _metrics(baseline, runs[run_id], wanted):
+        for metric in metrics_of([baseline, by_id[run_id]], declared, pair_by, wanted["leaf"]):
             check_client()
-            comparisons.append(Comparison(metric, baseline, runs[run_id]))
-    _adjust_p_values(comparisons)
-    comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict))
+            comparisons.append(Comparison(metric, baseline, by_id[run_id], wanted))
+    adjust_p_values(comparisons)
+    comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict.word))
     return {
         "baseline": baseline.run_id,
-        "pair_by": wanted["pair_by"],
+        "pair_by": pair_by,
         "repeats": wanted["repeats"],
-        "superseded": {run.run_id: run.superseded for run in runs.values()},
+        "failures": wanted["failures"],
+        "superseded": {run.run_id: run.superseded for run in runs},
         "alpha": ALPHA,
         "correction": "holm",
-        "comparisons": [comparison.response(wanted["worst"]) for comparison in comparisons],
+        "comparisons": [comparison.response() for comparison in comparisons],
     }
 
 
-def _adjust_p_values(comparisons: Sequence[Comparison]) -> None:
-    """Apply Holm's correction, because some of many comparisons show a difference by chance."""
-    tested = [
-        (comparison, p_value)
-        for comparison in comparisons
-        if (p_value := comparison.p_value) is not None
-    ]
-    adjusted = holm([p_value for _, p_value in tested])
-    for (comparison, _), p_adjusted in zip(tested, adjusted, strict=True):
-        comparison.p_adjusted = p_adjusted
+def adjust_p_values(comparisons: Sequence[Comparison]) -> None:
+    """Correct the p-values, because some of many comparisons show a difference by chance.
 
-
-def _pair(
-    store: Store,
-    query: ScoreQuery,
-    runs: Collection[RunScores],
-    wanted: dict[str, Any],
-    check_client: ClientCheck,
-) -> str:
-    """Pair the runs by the rule in `wanted`, by default examples if all predictions have one.
-
-    Return the rule.
+    Primary metrics are a family of their own, which the others do not weaken.
     """
-    pair_by: str | None = wanted["pair_by"]
-    examples: dict[str, str] | None = None
-    if pair_by in (None, "example"):
-        place, whole = (query.entity, query.project), pair_by is None
-        examples = read_examples(store, *place, runs, check_client, whole=whole)
-    if pair_by is None:
-        pair_by = "prediction_id" if examples is None else "example"
-    for run in runs:
-        run.pair(pair_by, examples or {})
-    return pair_by
-
-
-def _read(
-    store: Store,
-    query: ScoreQuery,
-    others: Sequence[RunScores],
-    check_client: ClientCheck,
-) -> RunScores:
-    """Read a run within the limits, which it shares with the `others`."""
-    max_scores = MAX_SCORES - sum(run.num_scores for run in others)
-    max_values = MAX_VALUES - sum(run.num_values for run in others)
-    run = read_run(store, query, max_scores, max_values, check_client)
-    if not run.groups:
-        scorer = f" by {query.scorer_name}" if query.scorer_name else ""
-        raise NotFound(f"Evaluation run {run.run_id} has no scores{scorer}")
-    if run.num_scores > max_scores or run.num_values > max_values:
-        limit = f"{MAX_SCORES} scores" if run.num_scores > max_scores else f"{MAX_VALUES} values"
-        message = f"the runs have over {limit}: compare fewer runs, or one scorer"
-        raise InvalidParameter("candidate", run.run_id, message)
-    return run
-
-
-def _check_leaves(runs: Iterable[RunScores], wanted: dict[str, Any]) -> None:
-    """Check that a score has each leaf that is named. Raises InvalidParameter."""
-    paths = {path for run in runs for group in run.groups.values() for path in group.leaves}
-    named = [("lower_is_better", leaf, leaf) for leaf in wanted["lower_is_better"]]
-    rule, _, leaf = wanted["pair_by"].partition(":")
-    if rule == "leaf":
-        named.append(("pair_by", wanted["pair_by"], leaf))
-    for parameter, given, leaf in named:
-        if leaf not in paths:
-            refuse_unknown_name(parameter, leaf, paths, given)
-
-
-def _metrics(baseline: RunScores, candidate: RunScores, wanted: dict[str, Any]) -> Iterator[Metric]:
-    """Yield the metrics of the two runs, but not the leaf that they are paired by."""
-    rule, _, paired_by = wanted["pair_by"].partition(":")
-    groups = [*baseline.groups.items(), *candidate.groups.items()]
-    keys = {
-        (scorer, path, kind)
-        for scorer, group in groups
-        for path, values in group.leaves.items()
-        for kind in values.kinds
-        if rule != "leaf" or path != paired_by
-    }
-    for scorer, path, kind in sorted(keys):
-        yield Metric(scorer, path, kind, path in wanted["lower_is_better"])
+    for is_primary in (True, False):
+        family = [each for each in comparisons if each.metric.is_primary is is_primary]
+        tested = [(each, each.p_value) for each in family if each.p_value is not None]
+        adjusted = holm_of_possible(
+            [p_value for _, p_value in tested], [each.least_p_value for each, _ in tested]
+        )
+        size = sum(p_value is not None for p_value in adjusted)
+        for (comparison, _), p_adjusted in zip(tested, adjusted, strict=True):
+            comparison.p_adjusted, comparison.family = p_adjusted, size
 
 
 class Comparison:
     """One metric of a candidate run, compared with the baseline's."""
 
-    def __init__(self, metric: Metric, baseline: RunScores, candidate: RunScores) -> None:
+    def __init__(
+        self,
+        metric: ComparedMetric,
+        baseline: RunScores,
+        candidate: RunScores,
+        wanted: dict[str, Any],
+    ) -> None:
+        """Compare as a loaded CompareQuery wants it."""
         self.metric = metric
         self.p_adjusted: float | None = None
+        self.family = 0
+        """For how many comparisons the p-value is corrected."""
+        self.pairs = Pairs(metric, baseline, candidate)
         self._runs = {"baseline": baseline, "candidate": candidate}
-        self._pairs = Pairs(metric, baseline, candidate)
-        self._is_text = metric.kind == "text"
-        self._note: str | None = None
-        self._difference: Difference | None = None
-        if not self._is_text:
-            self._changes = self._pairs.changes()
-            self._difference, self._note = self._pairs.difference(self._changes)
+        self._wanted = wanted
+        self.tested = None if metric.is_text else difference_of(self.pairs, wanted["failures"])
 
     @property
     def p_value(self) -> float | None:
         """The p-value of the difference; None when no test is possible."""
-        return self._difference.p_value if self._difference else None
+        difference = self.tested and self.tested.difference
+        return difference.p_value if difference else None
 
     @property
-    def verdict(self) -> str | None:
-        """One of VERDICTS, by the adjusted p-value."""
-        if self._is_text:
-            return None
-        if self.p_adjusted is None or not (self._note or len(self._pairs.compared) >= MIN_PAIRS):
-            return "not enough data"
-        mean = (self._difference.mean if self._difference else None) or 0.0
-        if self.p_adjusted >= ALPHA or not mean:
-            return "no difference shown"
-        return "better" if (mean > 0) != self.metric.lower_is_better else "worse"
+    def least_p_value(self) -> float:
+        """The smallest p-value that the test could have had."""
+        difference = self.tested and self.tested.difference
+        return difference.least_p_value if difference else 1.0
 
-    def response(self, max_regressions: int) -> dict[str, Any]:
-        """Return the comparison as a ComparisonRes, with at most this many regressions."""
+    @property
+    def verdict(self) -> Verdict:
+        """What the comparison shows, once the p-values are adjusted."""
+        if self.tested is None:
+            return verdicts.of_texts(self.metric, len(self.pairs.compared), self._num_changed)
+        wanted, tested = self._wanted, self.tested
+        why = why_not_comparable(self.pairs, tested, wanted["failures"], wanted["max_unpaired"])
+        if why:
+            return verdicts.not_comparable(self.metric, why)
+        if tested.difference is None or (self.p_adjusted is None and tested.n < MIN_PAIRS):
+            return verdicts.not_enough(self.metric, tested.n, MIN_PAIRS)
+        difference = tested.difference
+        return verdicts.of_difference(
+            self.metric,
+            Evidence(
+                tested.n,
+                *tested.means,
+                difference.mean,
+                difference.interval,
+                self.p_adjusted,
+                self.family,
+                difference.detectable,
+                self.metric.unit,
+            ),
+        )
+
+    @property
+    def _num_changed(self) -> int:
+        return self.pairs.num_changed()
+
+    def response(self) -> dict[str, Any]:
+        """Return the comparison as a ComparisonRes."""
         counts = self._counts()
+        verdict = self.verdict
         return {
             "candidate": self._runs["candidate"].run_id,
             "scorer": self.metric.scorer,
             "leaf": self.metric.path,
             "kind": self.metric.kind,
-            "lower_is_better": self.metric.lower_is_better,
-            "verdict": self.verdict,
-            "summaries": {name: self._summary(run) for name, run in self._runs.items()},
+            "is_rate": self.metric.is_rate,
+            "direction": self.metric.direction,
+            "unit": self.metric.unit or None,
+            "primary": self.metric.is_primary,
+            "verdict": verdict.word,
+            "reason": verdict.reason,
+            "summaries": {
+                name: leaf_summary(run, self.metric, histograms=self._wanted["histograms"])
+                for name, run in self._runs.items()
+            },
             "pairs": counts,
-            "difference": self._difference_figures(counts),
-            "regressions": (
-                [] if self._is_text else self._pairs.regressions(self._changes, max_regressions)
-            ),
+            "difference": self._difference_figures(),
+            **self._changes(),
         }
-
-    def _summary(self, run: RunScores) -> dict[str, Any]:
-        """Return the figures of this metric in one run."""
-        figures = run.groups.get(self.metric.scorer, ScoreGroup()).figures(self.metric.path)
-        kinds = {kind: figures.pop(kind, None) for kind in KIND_TYPES}
-        return {**figures, self.metric.kind: kinds[self.metric.kind]}
 
     def _counts(self) -> dict[str, int]:
-        """Count the pairs that were won, lost and tied, and the examples not compared."""
-        compared = len(self._pairs.compared)
+        """Count the pairs by how they changed, and the examples not compared."""
+        pairs = self.pairs
+        compared = len(pairs.compared)
         counts = {"compared": compared}
-        if self._is_text:
-            changed = self._pairs.num_changed()
-            counts |= {"changed": changed, "unchanged": compared - changed}
+        if self.metric.is_text:
+            counts |= {"changed": self._num_changed, "unchanged": compared - self._num_changed}
         else:
-            up, down = int((self._changes > 0).sum()), int((self._changes < 0).sum())
-            wins, losses = (down, up) if self.metric.lower_is_better else (up, down)
-            counts |= {"wins": wins, "losses": losses, "ties": compared - wins - losses}
+            rose, fell = pairs.num_risen_and_fallen()
+            counts |= {"rose": rose, "fell": fell, "ties": compared - rose - fell}
+            if self.metric.direction:
+                wins, losses = (rose, fell) if self.metric.direction == "higher" else (fell, rose)
+                counts |= {"wins": wins, "losses": losses}
         for name in UNCOMPARED:
-            counts[name] = self._pairs.uncompared[name]
-        counts["trials_in_baseline"], counts["trials_in_candidate"] = self._pairs.trials
+            counts[name] = pairs.uncompared[name]
+        counts["trials_in_baseline"], counts["trials_in_candidate"] = pairs.trials
         return counts
 
-    def _difference_figures(self, counts: dict[str, int]) -> dict[str, Any] | None:
+    def _difference_figures(self) -> dict[str, Any] | None:
         """Return the difference, its interval and its tests, as a DifferenceRes."""
-        if not self._difference:
+        tested = self.tested
+        if tested is None or tested.difference is None:
             return None
+        difference, effect = tested.difference, self._wanted["effect"]
+        needed = (
+            {} if effect is None else {"pairs_needed": pairs_needed(self.pairs, difference, effect)}
+        )
+        bounds = tested.bounds and dict(zip(("low", "high"), tested.bounds, strict=True))
         return {
-            "mean": self._difference.mean,
-            "interval": self._difference.interval,
-            "method": self._difference.method,
-            "paired": self._note is None,
-            "note": self._note,
-            "p_value": self._difference.p_value,
+            "mean": difference.mean,
+            "baseline": tested.means[0],
+            "candidate": tested.means[1],
+            "interval": difference.interval,
+            "method": difference.method,
+            "paired": tested.paired,
+            "note": "; ".join(tested.notes) or None,
+            "p_value": difference.p_value,
             "p_adjusted": self.p_adjusted,
-            "sign_test_p_value": sign_test(counts["wins"], counts["losses"]),
+            "family": self.family,
+            "sign_test_p_value": sign_test(*self.pairs.num_risen_and_fallen()),
+            "detectable": difference.detectable,
+            **needed,
+            **({"bounds": bounds} if bounds else {}),
         }
+
+    def _changes(self) -> dict[str, Any]:
+        """Return the pairs that changed most, on both sides."""
+        most = self._wanted["worst"]
+        if self.metric.is_text:
+            return {"changes": changes_of_texts(self.pairs), "regressions": [], "improvements": []}
+        fallen, risen = (self.pairs.largest(most, sign) for sign in (-1, 1))
+        if self.metric.direction is None:
+            return {"falls": fallen, "rises": risen, "regressions": [], "improvements": []}
+        if self.metric.direction == "lower":
+            fallen, risen = risen, fallen
+        return {"regressions": fallen, "improvements": risen}

@@ -1,146 +1,259 @@
-"""Gates: whether a run meets the limits set for it, such as a minimum or a maximum drop."""
+"""Gates: whether a run meets the limits of its metrics; the answer may be that it is not known."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from app.analysis.attempts import failed_attempts
-from app.analysis.summaries import ScoreGroup, ancestors, shrink
+from app.analysis.differences import difference_of
+from app.analysis.gate_checks import Check, Compared, Figures, checks_of
+from app.analysis.metrics import Declared
+from app.analysis.pairs import ComparedMetric, Pairs
+from app.analysis.run_figures import leaf_summary, mean_and_interval
+from app.analysis.run_scores import RunScores, pair_runs, read_runs
+from app.analysis.summaries import LeafValues, ScoreGroup, ancestors
 from app.errors import InvalidParameter
-from app.leaves import old_name, refuse_unknown_name
+from app.leaves import refuse_unknown_name
+from app.schemas.gates import OUTCOMES
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
+from app.services.metrics import MetricKey, read_metrics
 from app.stores.base import ScoreQuery, Store
-from app.stores.model import Leaves
+from app.stores.model import EvaluationRun, Metric
 
-CHECKS = ("min", "max", "max_drop", "max_rise", "min_coverage")
-RELATIVE = ("max_drop", "max_rise")
+LIMITS = (
+    *("min", "max", "max_drop", "max_rise", "not_worse_by"),
+    *("min_coverage", "max_failed"),
+)
+RELATIVE = ("max_drop", "max_rise", "not_worse_by")
+"""The limits that need a baseline."""
 
-MAX_NAMES = 1_000
-"""How many names of leaves are kept to suggest some of them."""
+VERBS = {"failed": "failed", "inconclusive": "are inconclusive"}
 
-TOLERANCE = 1e-12
-"""Relative tolerance for rounding errors: 0.85 - 0.83 is a drop of 0.02."""
+SHOWN = 3
+"""How many checks the sentence of an outcome names."""
+
+
+def gate_leaf(
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: Mapping[str, Any],
+    check_client: ClientCheck = no_client_check,
+) -> dict[str, Any]:
+    """Check one leaf of a run against its limits, and return a GateRes.
+
+    `wanted` is a loaded GateQuery. Raises InvalidParameter if there is no limit, if a limit lacks
+    the baseline or the direction that it needs, or if none of the scores has the leaf, and whatever
+    `check_client` raises.
+    """
+    result = _gate(store, entity, project, wanted, [wanted], check_client)
+    (gated,) = result.pop("gates")
+    return {**result, **gated}
 
 
 def gate_run(
     store: Store,
     entity: str,
     project: str,
-    wanted: dict[str, Any],
+    wanted: Mapping[str, Any],
     check_client: ClientCheck = no_client_check,
 ) -> dict[str, Any]:
-    """Check one leaf of a run against the limits in `wanted`, a loaded GateQuery.
+    """Check several leaves of a run, each against its limits, and return a GatesRes.
 
-    A check without data fails. Raises InvalidParameter when `wanted` has no limit, lacks the
-    baseline that a limit needs, or names a leaf that none of the scores has, and whatever
-    `check_client` raises.
+    `wanted` is a loaded GateBody. Raises what `gate_leaf` raises.
     """
-    limits = {name: wanted[name] for name in CHECKS if wanted[name] is not None}
-    if not limits:
-        raise InvalidParameter("min", None, f"give at least one of {', '.join(CHECKS)}")
-    if wanted["baseline"] is None and any(name in RELATIVE for name in limits):
-        raise InvalidParameter("baseline", None, "max_drop and max_rise need a baseline")
-    scorer, only_current = scorer_name(wanted["scorer"]), wanted["repeats"] != "all"
-    query = ScoreQuery(entity, project, scorer_name=scorer, only_current=only_current)
-    named = [run_id for run_id in (wanted["run"], wanted["baseline"]) if run_id is not None]
-    figures: dict[str, dict[str, Any]] = {}
-    superseded: dict[str, int] = {}
-    names: set[str] = set()
-    for run_id in dict.fromkeys(named):
-        run_query = replace(query, evaluation_run_id=run_id)
-        figures[run_id], superseded[run_id] = _figures(
-            store, run_query, wanted["leaf"], names, check_client
-        )
-    if names and wanted["leaf"] not in names:
-        refuse_unknown_name("leaf", wanted["leaf"], names)
-    run, baseline = figures[wanted["run"]], figures.get(wanted["baseline"])
-    checks = [_check(name, limit, run, baseline) for name, limit in limits.items()]
+    try:
+        return _gate(store, entity, project, wanted, wanted["gates"], check_client)
+    except InvalidParameter as error:
+        error.place = "body"
+        raise
+
+
+def _gate(
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: Mapping[str, Any],
+    gates: Sequence[Mapping[str, Any]],
+    check_client: ClientCheck,
+) -> dict[str, Any]:
+    gates = [_checked(gate, wanted.get("baseline")) for gate in gates]
+    query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
+    baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
+    scorers, run_ids = list(dict.fromkeys(gate["scorer"] for gate in gates)), [wanted["run"]]
+    run_ids += baselines
+    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run")
+    pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
+    by_id = {run.run_id: run for run in runs}
+    metrics = read_metrics(store, entity, project)
+    run = by_id[wanted["run"]]
+    gated = [Gate(gate, run, by_id.get(gate["baseline"]), metrics) for gate in gates]
+    checks = [check.response() for check in _checks_of_run(store, entity, project, wanted["run"])]
+    for gate in gated:
+        check_client()
+        checks += [{**gate.name, **check.response()} for check in gate.checks()]
+    outcome = next(each for each in OUTCOMES if each in {check["outcome"] for check in checks})
     return {
-        "passed": all(check["passed"] for check in checks),
-        **{name: wanted[name] for name in ("run", "baseline", "leaf", "repeats")},
-        "scorer": scorer,
-        "superseded": superseded,
+        "outcome": outcome,
+        "passed": outcome == "passed",
+        "reason": _reason(wanted["run"], outcome, checks),
+        "run": wanted["run"],
+        "pair_by": pair_by,
+        "repeats": wanted["repeats"],
+        "superseded": {run.run_id: run.superseded for run in runs},
         "checks": checks,
-        "summaries": {"run": run, "baseline": baseline},
+        "gates": [{**gate.name, "summaries": gate.summaries()} for gate in gated],
     }
 
 
-def _figures(
-    store: Store, query: ScoreQuery, leaf: str, names: set[str], check_client: ClientCheck
-) -> tuple[dict[str, Any], int]:
-    """Return the figures of one leaf in one run, and how many superseded scores were left out.
+def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
+    """Return a gate with the name of its scorer and its baseline. Raises InvalidParameter."""
+    gate = {**gate, "scorer": scorer_name(gate["scorer"]), "baseline": gate["baseline"] or baseline}
+    limits = [name for name in LIMITS if gate[name] is not None]
+    if not limits:
+        raise InvalidParameter("min", None, f"give at least one of {', '.join(LIMITS)}")
+    if gate["baseline"] is None and any(name in RELATIVE for name in limits):
+        raise InvalidParameter("baseline", None, f"{' and '.join(RELATIVE)} need a baseline")
+    return gate
 
-    Adds the names of the run's leaves to `names`.
+
+def _checks_of_run(store: Store, entity: str, project: str, run_id: str) -> Iterator[Check]:
+    """Yield whether a stored run is finished, and has the predictions that it expects."""
+    run = store.find_document(EvaluationRun, entity, project, run_id)
+    if run is None:
+        return
+    why = {
+        "running": "the run is not finished",
+        "failed": "the run has failed",
+    }.get(run.status)
+    yield Check("finished", None, "inconclusive" if why else "passed", why=why)
+    if run.expected is not None:
+        found = store.count_run(entity, project, run_id).predictions
+        lacks = found < run.expected
+        why = f"the run has {found} of {run.expected} predictions" if lacks else None
+        yield Check("expected", run.expected, "inconclusive" if lacks else "passed", found, why=why)
+
+
+class Gate:
+    """The limits of one metric of a run, and of its baseline if there is one."""
+
+    def __init__(
+        self,
+        limits: Mapping[str, Any],
+        run: RunScores,
+        baseline: RunScores | None,
+        metrics: Mapping[MetricKey, Metric],
+    ) -> None:
+        """Find the metric. Raises InvalidParameter if there is no such leaf, or no direction."""
+        self._limits = limits
+        self._run = run
+        self._baseline = baseline
+        self._runs = [run] if baseline is None else [run, baseline]
+        self._scorer, self._leaf = limits["scorer"], limits["leaf"]
+        _refuse_unknown(self._runs, self._scorer, self._leaf)
+        directions = {self._leaf: limits["direction"]} if limits["direction"] else {}
+        self._metric = self._find_metric(Declared(metrics, directions))
+        if limits["not_worse_by"] is not None and self._metric.direction is None:
+            message = "not_worse_by needs a direction: declare the metric, or say what is better"
+            raise InvalidParameter("direction", None, message)
+
+    @property
+    def name(self) -> dict[str, str | None]:
+        """The scorer, the leaf and the baseline."""
+        return {
+            "scorer": self._scorer,
+            "leaf": self._leaf,
+            "baseline": self._baseline and self._baseline.run_id,
+        }
+
+    def checks(self) -> Iterator[Check]:
+        """Yield the outcome of each limit."""
+        compared = None
+        if self._baseline is not None:
+            pairs = Pairs(self._metric, self._baseline, self._run)
+            compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"))
+        yield from checks_of(self._limits, self._figures(), compared)
+
+    def summaries(self) -> dict[str, Any]:
+        """Return the figures of both runs, as GateSummaries."""
+        run = leaf_summary(self._run, self._metric, histograms=False)
+        if self._baseline is None:
+            return {"run": run, "baseline": None}
+        return {
+            "run": run,
+            "baseline": leaf_summary(self._baseline, self._metric, histograms=False),
+        }
+
+    def _find_metric(self, declared: Declared) -> ComparedMetric:
+        """Return the metric, of the kind that the run has, otherwise the baseline."""
+        kinds = [kind for run in self._runs for kind in self._kinds(run)] or ["number"]
+        values = [each for run in self._runs if (each := self._values(run)) is not None]
+        is_rate = kinds[0] == "boolean" or (
+            kinds[0] == "number" and all(each.numbers.are_rates for each in values)
+        )
+        return declared.describe(self._scorer, self._leaf, kinds[0], is_rate=is_rate)
+
+    def _values(self, run: RunScores) -> LeafValues | None:
+        group = run.groups.get(self._scorer)
+        return group.leaves.get(self._leaf) if group else None
+
+    def _kinds(self, run: RunScores) -> list[str]:
+        values = self._values(run)
+        return values.kinds if values else []
+
+    def _figures(self) -> Figures:
+        group = self._run.groups.get(self._scorer, ScoreGroup())
+        counts = group.figures(self._leaf)
+        values = self._values(self._run)
+        is_broken = values is not None and values.numbers.beyond > 0
+        why = self._why_no_mean(counts["attempted"], is_broken=is_broken)
+        mean, interval = (None, None) if why else mean_and_interval(self._run, self._metric)
+        scores = self._run.scores.get(self._scorer, [])
+        failed = sum(bool(each.score_id) and self._metric.value_in(each) is None for each in scores)
+        return Figures(
+            counts["attempted"], counts["scored"], failed, mean, interval, why, is_broken
+        )
+
+    def _why_no_mean(self, attempted: int, *, is_broken: bool) -> str | None:
+        kinds = self._kinds(self._run)
+        if not attempted:
+            return "the run has no scores by this scorer"
+        if not kinds:
+            return "the run has no values at this leaf"
+        if len(kinds) > 1:
+            return f"the run has values of several kinds at this leaf: {', '.join(kinds)}"
+        if is_broken:
+            return "the run has integers too large for a double"
+        return (
+            "the run has texts at this leaf, which have no mean" if self._metric.is_text else None
+        )
+
+
+def _refuse_unknown(runs: Collection[RunScores], scorer: str, leaf: str) -> None:
+    """Raise InvalidParameter if these runs have other leaves of a scorer, but not this one.
+
+    A null at a part of the value that contains the leaf is a null of it; one of all of it is none.
     """
-    group = ScoreGroup(only={leaf, *ancestors(leaf)})
-    superseded, query = 0, store.as_of_now(query)
-    for tally in store.tally_leaves(query, ()):
-        check_client()
-        group.add_counted(tally.scores, tally.leaves, tally.counts)
-        shrink([group])
-        superseded += tally.superseded
-        _note_names(names, tally.leaves, leaf)
-    group.attempted += sum(1 for _ in failed_attempts(store, query, check_client))
-    return group.figures(leaf), superseded
+    groups = [run.groups[scorer] for run in runs if scorer in run.groups]
+    known = {path for group in groups for path, values in group.leaves.items() if values.scored}
+    nulls = {path for group in groups for path, values in group.leaves.items() if values.nulls}
+    if known and leaf not in known and not nulls & {leaf, *(ancestors(leaf) - {""})}:
+        refuse_unknown_name("leaf", leaf, known)
 
 
-def _note_names(names: set[str], leaves: Leaves, leaf: str) -> None:
-    """Add the names of leaves that have values, and `leaf` if there is a null at it or above it.
-
-    A null of the whole value tells nothing. At most MAX_NAMES others are added.
-    """
-    above = ancestors(leaf) - {""}
-    for each in leaves:
-        name, is_null = each["path"], each.get("kind") == "null"
-        if name == leaf or (is_null and name in above):
-            names.add(leaf)
-        elif is_null or name in names:
-            continue
-        elif len(names) < MAX_NAMES or old_name(name) == leaf:
-            names.add(name)
+def _reason(run_id: str, outcome: str, checks: Sequence[Mapping[str, Any]]) -> str:
+    """Return the outcome in one sentence, with the checks that it follows from."""
+    if outcome == "passed":
+        return f"{run_id} passed all {len(checks)} checks."
+    found = [check for check in checks if check["outcome"] == outcome]
+    shown = "; ".join(map(_described, found[:SHOWN]))
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{run_id}: {len(found)} of {len(checks)} checks {VERBS[outcome]}: {shown}{more}."
 
 
-def _check(
-    name: str, limit: float, run: dict[str, Any], baseline: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Return the result of one check, as a GateCheck."""
-    found, why = _found(name, run, baseline)
-    passed = found is not None and _is_within(name, limit, found)
-    return {"name": name, "wanted": limit, "found": found, "passed": passed, "why": why}
-
-
-def _is_within(name: str, limit: float, found: float) -> bool:
-    excess = found - limit if name.startswith("max") else limit - found
-    return excess <= TOLERANCE * max(1.0, abs(limit))
-
-
-def _found(
-    name: str, run: dict[str, Any], baseline: dict[str, Any] | None
-) -> tuple[float | None, str | None]:
-    """Return the figure to compare with a limit; or None, and the reason why there is none."""
-    if name == "min_coverage":
-        return run["coverage"], None if run["attempted"] else "the run has no scores by this scorer"
-    mean, why = _mean("the run", run)
-    if name not in RELATIVE or baseline is None or mean is None:
-        return mean, why
-    before, why = _mean("the baseline", baseline)
-    if before is None:
-        return None, why
-    return (before - mean if name == "max_drop" else mean - before), None
-
-
-def _mean(whose: str, figures: dict[str, Any]) -> tuple[float | None, str | None]:
-    """Return the mean of numbers or the rate of booleans; or None, and the reason."""
-    kinds = [kind for kind in ("number", "boolean", "text") if kind in figures]
-    if not figures["attempted"]:
-        return None, f"{whose} has no scores by this scorer"
-    if not kinds:
-        return None, f"{whose} has no values at this leaf"
-    if len(kinds) > 1:
-        return None, f"{whose} has values of several kinds at this leaf: {', '.join(kinds)}"
-    if kinds == ["text"]:
-        return None, f"{whose} has texts at this leaf, which have no mean"
-    mean = figures["boolean"]["rate"] if kinds == ["boolean"] else figures["number"].get("mean")
-    return mean, None if mean is not None else f"{whose} has only integers too large for a double"
+def _described(check: Mapping[str, Any]) -> str:
+    name = " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
+    if check["why"]:
+        return f"{name} ({check['why']})"
+    return f"{name} (found {check['found']:.4g}, wanted {check['wanted']:.4g})"

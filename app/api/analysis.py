@@ -8,12 +8,12 @@ from flask import Blueprint
 
 from app.api.auth import allow
 from app.api.contract import raises, response
-from app.api.inputs import query
+from app.api.inputs import body, query
 from app.api.limits import client_check, limit_concurrency, one_at_a_time
 from app.api.state import state
 from app.errors import NotFound
 from app.schemas.comparisons import CompareQuery, CompareRes
-from app.schemas.gates import GateQuery, GateRes
+from app.schemas.gates import GateBody, GateQuery, GateRes, GatesRes
 from app.schemas.summaries import SummaryQuery, SummaryRes
 
 blueprint = Blueprint("Analysis", __name__)
@@ -53,7 +53,20 @@ def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
 @query(GateQuery)
 @one_at_a_time
 def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """Check one leaf of an evaluation run against limits; a check without data fails."""
+    """Check one leaf of an evaluation run against limits."""
+    from app.analysis.gates import gate_leaf
+
+    return gate_leaf(state().store, entity, project, query, client_check())
+
+
+@blueprint.post("/gate")
+@allow("read")
+@limit_concurrency
+@response(GatesRes)
+@body(GateBody)
+@one_at_a_time
+def scores_gate(entity: str, project: str, body: dict[str, Any]) -> Any:
+    """Check several leaves of an evaluation run, each against its limits."""
     from app.analysis.gates import gate_run
 
-    return gate_run(state().store, entity, project, query, client_check())
+    return gate_run(state().store, entity, project, body, client_check())

@@ -28,13 +28,12 @@ from app.api.inputs import (
     validation_error,
 )
 from app.errors import Encoded, Invalid, Unreadable
-from app.schemas.fields import MISSING, NOT_AN_OBJECT, Choice, Reason
+from app.schemas.fields import MISSING, NOT_A_LIST, NOT_AN_OBJECT, Choice, Reason
 from app.schemas.query_fields import too_long
 from app.stores.base import REFUSED, Kept, Outcome
 
 LINES = ("application/jsonl", "application/x-ndjson")
 MAX_BATCH = 10_000
-NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 
 
 @dataclass(frozen=True)

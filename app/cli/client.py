@@ -180,7 +180,13 @@ class Client(ServiceClient):
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
-        return text, read_object(text, "checks", "passed")
+        return text, read_object(text, "checks", "outcome")
+
+    def gates(self, wanted: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """Return the result of a gate of several metrics, as the service sends it and parsed."""
+        body, headers = json.dumps(wanted).encode(), {"Content-Type": "application/json"}
+        text = self._send("POST", f"{self.scores_url}/gate", body=body, headers=headers).data
+        return text, read_object(text, "checks", "outcome")
 
     def delete(self, score_ids: Sequence[str]) -> int:
         """Delete scores; return how many existed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,25 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from app.cli.base import Command, ServiceError, ServiceUnreachable, fail, note, table, write
+from app.cli.base import (
+    Command,
+    ServiceError,
+    ServiceUnreachable,
+    fail,
+    note,
+    printable,
+    table,
+    write,
+)
 from app.cli.client import Client, not_scoreline
 from app.cli.project import project_options, why_no_scores
 
-HEADER = ("check", "wanted", "found", "passed", "why")
+HEADER = ("check", "wanted", "found", "outcome", "why")
+
+EXIT_CODES = {"passed": 0, "failed": 1, "inconclusive": 4}
+
+TAGS: dict[str, Literal["failure", "error"]] = {"failed": "failure", "inconclusive": "error"}
+"""The elements of a JUnit report, by outcome."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow (section 2.2)."""
@@ -29,108 +44,191 @@ class Case:
 
     class_name: str
     name: str
-    outcome: Literal["passed", "failure", "error"] = "passed"
+    tag: Literal["passed", "failure", "error"] = "passed"
     message: str = ""
 
 
 @click.command(
-    cls=Command, epilog="Exit codes: 0 passed; 1 failed, also if data is missing; 2 no result."
+    cls=Command,
+    epilog="Exit codes: 0 passed; 1 failed; 2 no result; 3 try again; 4 inconclusive.",
 )
 @project_options
 @click.option("--run", required=True, help="The evaluation run to check.")
+@click.option("--scorer", help="The scorer: its name, or a reference to any version.")
+@click.option("--leaf", help="The path inside the value; leave it out for a scalar.")
 @click.option(
-    "--scorer", required=True, help="The scorer: its name, or a reference to any version."
+    "--file",
+    "config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file such as scoreline.toml, whose [[gate]] tables name metrics and their limits.",
 )
-@click.option("--leaf", default="", help="The path inside the value; leave it out for a scalar.")
 @click.option("--baseline", help="The run to compare with.")
+@click.option("--pair-by", help="What the predictions of a pair have in common.")
 @click.option(
     "--repeats",
     type=click.Choice(["current", "all"]),
     help="Whether superseded scores count too; they do not by default.",
 )
+@click.option(
+    "--direction",
+    type=click.Choice(["higher", "lower"]),
+    help="Which values are better. Default: what the project declares.",
+)
 @click.option("--min", type=float, help="The lowest mean, or rate of true, that passes.")
 @click.option("--max", type=float, help="The highest mean, or rate of true, that passes.")
+@click.option(
+    "--confidence",
+    is_flag=True,
+    default=None,
+    help="Hold --min and --max against all of the mean's 95 % interval.",
+)
 @click.option("--max-drop", type=float, help="How far it may fall below the baseline.")
 @click.option("--max-rise", type=float, help="How far it may rise above the baseline.")
+@click.option(
+    "--not-worse-by",
+    type=float,
+    help="By how much it must be shown not to be worse than the baseline (95 % confidence).",
+)
 @click.option("--min-coverage", type=float, help="The lowest share of attempts with a value.")
+@click.option(
+    "--max-failed",
+    type=float,
+    help="The share of attempts that the scorer may fail on; above it, it is inconclusive.",
+)
+@click.option(
+    "--min-compared",
+    type=float,
+    help="The share of the baseline's examples to compare; below it, it is inconclusive. "
+    "Default: 0.9.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.option(
     "--junit",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A JUnit XML file to write for CI, with a test case for each check.",
 )
-def gate(client: Client, *, as_json: bool, junit: Path | None, **given: str | float | None) -> None:
-    """Check one leaf of a run against at least one limit. A check without data fails.
+def gate(
+    client: Client,
+    *,
+    config: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    **given: str | float | bool | None,
+) -> None:
+    """Check metrics of a run against limits: passed, failed, or not enough is known to say.
+
+    Name one metric and at least one limit, or give a file with several.
 
     Example: scoreline gate --project acme/demo --run run-2 --baseline run-1 --scorer exact
-    --max-drop 0.02
+    --direction higher --not-worse-by 0.02
     """
-    query = {name: str(value) for name, value in given.items() if value is not None}
+    wanted: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    title = " ".join(str(wanted[name]) for name in ("run", "scorer", "leaf") if name in wanted)
+    if config is not None:
+        wanted = {**_for_file(wanted), "gates": _read_gates(config)}
+    elif "scorer" not in wanted:
+        fail("give --scorer and a limit, or --file", 2)
     try:
-        text, result = client.gate(query)
+        text, result = _ask(client, wanted)
         rows = _rows(result)
-        missing = _missing(client, query) if not result["passed"] else []
+        missing = [] if result["outcome"] == "passed" else _missing(client, result)
     except (ServiceError, ServiceUnreachable) as error:
-        _write_junit(junit, [Case(_name(query), "gate", "error", str(error))])
+        _write_junit(junit, [Case(title, "gate", "error", str(error))])
         fail(str(error), 2)
-    _write_junit(junit, [_case(_name(query), check) for check in result["checks"]])
+    _write_junit(junit, [_case(title, check) for check in result["checks"]])
     for why in missing:
         note(why)
     if as_json:
         write(text + b"\n")
     else:
         table(HEADER, rows)
-    sys.exit(0 if result["passed"] else 1)
+        click.echo(printable(result["reason"]))
+    sys.exit(EXIT_CODES[result["outcome"]])
+
+
+def _for_file(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a file may be combined with, or exit for any other."""
+    for name in wanted.keys() - {"run", "baseline", "pair_by", "repeats"}:
+        fail(f"--{name.replace('_', '-')} is given by the [[gate]] tables of --file", 2)
+    return wanted
+
+
+def _read_gates(path: Path) -> list[Any]:
+    """Return the [[gate]] tables of a file, or exit."""
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", 2)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        fail(f"{path} is not TOML: {error}", 2)
+    found = content.get("gate")
+    if not isinstance(found, list) or not found:
+        fail(f"{path} has no [[gate]]", 2)
+    return found
+
+
+def _ask(client: Client, wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    if "gates" in wanted:
+        return client.gates(wanted)
+    return client.gate({name: str(value) for name, value in wanted.items()})
 
 
 def _rows(result: dict[str, Any]) -> list[list[str]]:
     """Return a table row for each check. Raises ServiceError for a response of another program."""
+    several = len(result.get("gates", ())) > 1
     try:
-        rows = [_row(check) for check in result["checks"]]
+        rows = [_row(check, several=several) for check in result["checks"]]
+        is_known = result["outcome"] in EXIT_CODES and isinstance(result["reason"], str)
     except (TypeError, KeyError, ValueError):
         raise not_scoreline(200) from None
-    if not rows or not isinstance(result["passed"], bool):
+    if not rows or not is_known:
         raise not_scoreline(200)
     return rows
 
 
-def _missing(client: Client, query: dict[str, str]) -> list[str]:
+def _missing(client: Client, result: dict[str, Any]) -> list[str]:
     """Return a message for each run without scores, or one if the project has none."""
-    runs = [query[name] for name in ("run", "baseline") if name in query]
+    runs = dict.fromkeys(
+        [result["run"], *(check["baseline"] for check in result["checks"] if check.get("baseline"))]
+    )
     return list(dict.fromkeys(why for run in runs if (why := why_no_scores(client, run))))
 
 
-def _name(query: dict[str, str]) -> str:
-    """Return the name of the gate in a report."""
-    return " ".join([query["run"], query["scorer"], query["leaf"]]).strip()
-
-
-def _row(check: dict[str, Any]) -> list[str]:
+def _row(check: dict[str, Any], *, several: bool) -> list[str]:
+    outcome = check["outcome"]
     return [
-        check["name"],
+        _title(check) if several else check["name"],
         _figure(check["wanted"]),
         _figure(check["found"]),
-        "yes" if check["passed"] else "NO",
+        outcome if outcome == "passed" else outcome.upper(),
         check["why"] or "",
     ]
+
+
+def _title(check: dict[str, Any]) -> str:
+    """Return the scorer, the leaf and the name of a check."""
+    return " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
 
 
 def _figure(number: float | None) -> str:
     return "-" if number is None else f"{number:.12g}"
 
 
-def _case(name: str, check: dict[str, Any]) -> Case:
-    wanted = f"{check['name']} {_figure(check['wanted'])}"
-    if check["passed"]:
-        return Case(name, wanted)
-    return Case(name, wanted, "failure", check["why"] or f"found {_figure(check['found'])}")
+def _case(title: str, check: dict[str, Any]) -> Case:
+    wanted = "" if check["wanted"] is None else f" {_figure(check['wanted'])}"
+    name = f"{check['name']}{wanted}"
+    tag = TAGS.get(check["outcome"])
+    if tag is None:
+        return Case(title, name)
+    return Case(title, name, tag, check["why"] or f"found {_figure(check['found'])}")
 
 
 def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
     """Write the cases as one JUnit test suite."""
     if file is None:
         return
-    outcomes = Counter(case.outcome for case in cases)
+    outcomes = Counter(case.tag for case in cases)
     counts = {
         "tests": str(len(cases)),
         "failures": str(outcomes["failure"]),
@@ -141,8 +239,8 @@ def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
     for case in cases:
         attributes = {"classname": _safe(case.class_name), "name": _safe(case.name)}
         element = ET.SubElement(suite, "testcase", attributes)
-        if case.outcome != "passed":
-            ET.SubElement(element, case.outcome, {"message": _safe(case.message)})
+        if case.tag != "passed":
+            ET.SubElement(element, case.tag, {"message": _safe(case.message)})
     try:
         file.write_bytes(ET.tostring(root, "utf-8", xml_declaration=True) + b"\n")
     except OSError as error:

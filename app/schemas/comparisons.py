@@ -7,6 +7,7 @@ from marshmallow import fields
 from app.schemas.fields import (
     Anything,
     Boolean,
+    Choice,
     Count,
     Float,
     JsonObject,
@@ -17,7 +18,7 @@ from app.schemas.fields import (
     Shape,
     Text,
 )
-from app.schemas.query_fields import TextList, WholeNumber
+from app.schemas.query_fields import Flag, Number, TextList, WholeNumber
 from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import (
     BooleanSummary,
@@ -29,6 +30,16 @@ from app.schemas.summaries import (
 
 PAIR_BY = r"^(prediction_id|example|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
 MAX_CANDIDATES = 20
+MAX_NAMES = 100
+"""How many scorers or leaves a parameter names."""
+
+FAILURES = ("exclude", "worst", "as_false")
+
+VERDICTS = (
+    *("worse", "not comparable", "lower", "higher", "better"),
+    *("no difference shown", "not enough data", None),
+)
+"""The verdicts in the order of the comparisons in a response; texts have none."""
 MAX_REGRESSIONS = 1_000
 
 
@@ -51,10 +62,16 @@ class CompareQuery(Query):
         most=MAX_CANDIDATES,
         required=True,
     )
-    scorer = Text(
+    scorer = TextList(
         "Compare only the scores by this scorer, given by its name or by a "
-        "reference to any version.",
-        load_default=None,
+        "reference to any version; repeatable.",
+        most=MAX_NAMES,
+        load_default=list,
+    )
+    leaf = TextList(
+        "Compare only this leaf; empty for a scalar; repeatable.",
+        most=MAX_NAMES,
+        load_default=list,
     )
     pair_by = Pattern(
         "What the predictions of a pair have in common: their `example`, their "
@@ -66,10 +83,28 @@ class CompareQuery(Query):
     )
     repeats = repeats()
     lower_is_better = TextList(
-        "A leaf whose lower values are better; repeatable.", most=100, load_default=list
+        "A leaf whose lower values are better; repeatable.", most=MAX_NAMES, load_default=list
     )
+    higher_is_better = TextList(
+        "A leaf whose higher values are better; repeatable.", most=MAX_NAMES, load_default=list
+    )
+    failures = Choice(
+        "What counts for an example that only one of the runs has a value for: it is left out "
+        "(`exclude`, the default, and the runs are not comparable if they fail on different "
+        "examples), it has the worst value (`worst`), or it is false (`as_false`).",
+        FAILURES,
+        load_default=FAILURES[0],
+    )
+    max_unpaired = Number(
+        "The greatest part of the baseline's examples that the candidate may lack.",
+        least=0,
+        most=1,
+        load_default=0.5,
+    )
+    effect = Number("Say how many pairs a difference of this size needs.", load_default=None)
+    histograms = Flag("Whether summaries of numbers have histograms.", load_default=False)
     worst = WholeNumber(
-        "How many regressions to list, the worst first.",
+        "How many regressions and how many improvements to list, the largest first.",
         least=0,
         most=MAX_REGRESSIONS,
         load_default=10,
@@ -96,8 +131,10 @@ class PairCounts(Shape):
     """How many examples were compared, and why others were not."""
 
     compared = Count("Examples that have a value of this kind in both runs.", required=True)
-    wins = Count("Compared pairs that got better.")
-    losses = Count("Compared pairs that got worse.")
+    rose = Count("Compared pairs whose value is higher in the candidate.")
+    fell = Count("Compared pairs whose value is lower in the candidate.")
+    wins = Count("Compared pairs that got better, if it is declared what is better.")
+    losses = Count("Compared pairs that got worse, if it is declared what is better.")
     ties = Count("Compared pairs with equal values.")
     changed = Count("Compared pairs whose texts differ.")
     unchanged = Count("Compared pairs whose texts are equal.")
@@ -114,25 +151,59 @@ class PairCounts(Shape):
     )
 
 
+class Bounds(Shape):
+    """The difference if every failure had its worst value for the candidate, or its best."""
+
+    low = Float("At the worst for the candidate.", required=True)
+    high = Float("At the best for the candidate.", required=True)
+
+
 class DifferenceRes(Shape):
     """The candidate's mean or rate less the baseline's, and how it was tested."""
 
     mean = Float("The difference.", required=True, allow_none=True)
+    baseline = Float(
+        "The mean or rate of the compared examples in the baseline.", required=True, allow_none=True
+    )
+    candidate = Float(
+        "The mean or rate of the compared examples in the candidate.",
+        required=True,
+        allow_none=True,
+    )
     interval = fields.Nested(Interval, required=True, allow_none=True)
     method = Text("The statistical test.", required=True)
     paired = Boolean("Whether the test is paired.", required=True)
-    note = Text("Why the test is not paired, if it is not.", required=True, allow_none=True)
+    note = Text("What to know about the test, if anything.", required=True, allow_none=True)
     p_value = Float("The two-sided p-value.", required=True, allow_none=True)
     p_adjusted = Float(
-        "The p-value after Holm's correction over all comparisons.", required=True, allow_none=True
+        "The p-value after Holm's correction over the family; null if this comparison "
+        "could not have shown a difference.",
+        required=True,
+        allow_none=True,
+    )
+    family = Count(
+        "For how many comparisons it is corrected: those that could show a difference, of primary "
+        "metrics or of others.",
+        required=True,
     )
     sign_test_p_value = Float(
-        "The exact p-value of the sign test on wins and losses.", required=True
+        "The exact p-value of the sign test on the pairs that rose and fell.", required=True
+    )
+    detectable = Float(
+        "The smallest difference that such data show with a probability of 80 %.",
+        required=True,
+        allow_none=True,
+    )
+    pairs_needed = Count(
+        "How many pairs show a difference of `effect` with a probability of 80 %.", allow_none=True
+    )
+    bounds = fields.Nested(
+        Bounds, metadata={"description": "With `failures=worst`, the difference at the extremes."}
     )
 
 
-class Regression(Shape):
-    """One example that got worse; the ids are those of its newest trials with a value."""
+class Change(Shape):
+    """One example that changed; the ids are those of its newest trials with a value."""
 
     prediction_id = Text("The prediction in the baseline.", required=True)
     candidate_prediction_id = Text(
@@ -150,6 +221,14 @@ class Regression(Shape):
     candidate_trials = Count("The trials in the candidate.", required=True)
 
 
+class TextChange(Shape):
+    """How often one text became another."""
+
+    baseline_value = Text("The text in the baseline.", required=True)
+    candidate_value = Text("The text in the candidate.", required=True)
+    count = Count("In how many examples.", required=True)
+
+
 class ComparisonRes(Shape):
     """The comparison of one leaf of one scorer in one candidate with the baseline."""
 
@@ -159,16 +238,48 @@ class ComparisonRes(Shape):
     kind = Text(
         "The kind of the values.", required=True, metadata={"enum": ["number", "boolean", "text"]}
     )
-    lower_is_better = Boolean("Whether lower values are better.", required=True)
-    verdict = Text(
-        "`worse`, `better`, `no difference shown` or `not enough data`; null for texts.",
+    is_rate = Boolean(
+        "Whether the values are booleans, numbers that are all 0 or 1, or values of which it is "
+        "declared which are true.",
+        required=True,
+    )
+    direction = Text(
+        "Which values are better, if that is declared.",
         required=True,
         allow_none=True,
+        metadata={"enum": ["higher", "lower", None]},
     )
+    unit = Text("The unit, if one is declared.", required=True, allow_none=True)
+    primary = Boolean("Whether the metric is declared to be primary.", required=True)
+    verdict = Text(
+        "What is shown; null for texts.",
+        required=True,
+        allow_none=True,
+        metadata={"enum": list(VERDICTS)},
+    )
+    reason = Text("The verdict in one sentence, with its figures.", required=True)
     summaries = fields.Nested(BothSummaries, required=True)
     pairs = fields.Nested(PairCounts, required=True)
     difference = fields.Nested(DifferenceRes, required=True, allow_none=True)
-    regressions = List("The worst first.", fields.Nested(Regression), required=True)
+    regressions = List(
+        "The pairs that got worse, the worst first, if it is declared what is better.",
+        fields.Nested(Change),
+        required=True,
+    )
+    improvements = List(
+        "The pairs that got better, the best first, if it is declared what is better.",
+        fields.Nested(Change),
+        required=True,
+    )
+    falls = List(
+        "The pairs that fell, the largest fall first, if no direction is declared.",
+        fields.Nested(Change),
+    )
+    rises = List(
+        "The pairs that rose, the largest rise first, if no direction is declared.",
+        fields.Nested(Change),
+    )
+    changes = List("The most frequent changes of a text.", fields.Nested(TextChange))
 
 
 class CompareRes(Plain):
@@ -177,10 +288,13 @@ class CompareRes(Plain):
     baseline = Text("The baseline run.", required=True)
     pair_by = Text("What the predictions of a pair have in common.", required=True)
     repeats = repeats_res()
-    superseded = superseded_res()
-    alpha = Float(
-        "A verdict of better or worse needs an adjusted p-value below this.", required=True
+    failures = Text(
+        "What counts for an example that only one run has a value for.",
+        required=True,
+        metadata={"enum": list(FAILURES)},
     )
+    superseded = superseded_res()
+    alpha = Float("A difference needs an adjusted p-value below this.", required=True)
     correction = Text("The correction of the p-values: `holm`.", required=True)
     comparisons = List(
         "The comparisons, the worst first.", fields.Nested(ComparisonRes), required=True

@@ -29,8 +29,6 @@ MAX_RUNS = 100
 MAX_FILTERS = 20
 MAX_SORTS = 10
 
-NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-
 NO_RUNS = Reason(
     "value_error",
     "Value error, At least one of evaluation_call_ids or evaluation_run_ids must be provided",
@@ -40,8 +38,6 @@ NO_RUNS = Reason(
 
 class BoundedList(List):
     """A list of at most `most` elements, or null."""
-
-    default_error_messages = {"invalid": NOT_A_LIST}
 
     def __init__(self, description: str, element: fields.Field[Any], most: int) -> None:
         super().__init__(

@@ -37,6 +37,7 @@ class Reason(str):
 
 MISSING = Reason("missing", "Field required")
 UNKNOWN = Reason("extra_forbidden", "Extra inputs are not permitted")
+NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 NOT_A_DICTIONARY = Reason("dict_type", "Input should be a valid dictionary")
 NOT_AN_OBJECT = Reason(
     "model_attributes_type",
@@ -262,6 +263,8 @@ class Float(Described, fields.Float):
 
 class List(Described, fields.List[Any]):
     """A JSON array."""
+
+    default_error_messages = {"required": MISSING, "null": NOT_A_LIST, "invalid": NOT_A_LIST}
 
     def __init__(self, description: str, element: fields.Field[Any], **options: Any) -> None:
         super().__init__(description, cls_or_instance=element, **options)

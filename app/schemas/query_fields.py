@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from app.conditions import Condition, InvalidCondition, parse_condition
-from app.schemas.fields import MISSING, Described, List, Reason, Text, one_of
+from app.schemas.fields import Described, List, Reason, Text, one_of
 
 NOT_AN_INTEGER = Reason(
     "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
@@ -72,7 +72,7 @@ class WholeNumber(Described, fields.Integer):
 
 
 class Number(Described, fields.Float):
-    """A finite number, parsed as pydantic does."""
+    """A finite number, of JSON or parsed as pydantic does."""
 
     def __init__(
         self,
@@ -84,11 +84,7 @@ class Number(Described, fields.Float):
         super().__init__(description, validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
-        try:
-            # float() would also accept the digits of other scripts.
-            number = float(value) if value.strip().isascii() else None
-        except ValueError:
-            number = None
+        number = _number(value)
         if number is None:
             raise ValidationError(NOT_A_NUMBER)
         if not math.isfinite(number):
@@ -96,15 +92,32 @@ class Number(Described, fields.Float):
         return number
 
 
-class Flag(Described, fields.Boolean):
-    """A boolean in any case, parsed as pydantic does."""
+def _number(value: Any) -> float | None:
+    """Return a number, or the one that a text states; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        # float() would also accept the digits of other scripts.
+        return float(value) if not isinstance(value, str) or value.strip().isascii() else None
+    except ValueError:
+        return None
+    except OverflowError:
+        return math.inf
 
-    truthy = {"1", "true", "t", "yes", "y", "on"}
-    falsy = {"0", "false", "f", "no", "n", "off"}
+
+class Flag(Described, fields.Boolean):
+    """A boolean, of JSON or in any case, parsed as pydantic does."""
+
+    truthy = {True, "1", "true", "t", "yes", "y", "on"}
+    falsy = {False, "0", "false", "f", "no", "n", "off"}
     default_error_messages = {"invalid": NOT_A_BOOLEAN}
 
     def __init__(self, description: str, **options: Any) -> None:
-        super().__init__(description, pre_load=str.lower, **options)
+        super().__init__(description, pre_load=_lower, **options)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 class MaxLength(validate.Length):
@@ -119,8 +132,6 @@ class MaxLength(validate.Length):
 
 class TextList(List):
     """All values of a repeated parameter, at most `most`."""
-
-    default_error_messages = {"required": MISSING}
 
     def __init__(
         self,

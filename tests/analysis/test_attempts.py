@@ -9,7 +9,7 @@ import pytest
 
 from app import jsontext
 from app.analysis import attempts
-from app.analysis.gates import gate_run
+from app.analysis.gates import gate_leaf
 from app.errors import InvalidParameter, NotFound
 from app.schemas.gates import GateQuery
 from app.stores.base import Store
@@ -108,7 +108,7 @@ def test_the_scorers_that_an_evaluation_names_attempted_what_all_failed(store: S
     assert (row["attempted"], row["scored"], row["coverage"]) == (2, 0, 0.0)
 
     gate = GateQuery().load({"run": "A", "scorer": "exact", "min_coverage": "0.5"})
-    answer = gate_run(store, "acme", "demo", gate)
+    answer = gate_leaf(store, "acme", "demo", gate)
     assert not answer["passed"]
     assert answer["summaries"]["run"]["attempted"] == 2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from app.analysis import comparisons
+from app.analysis import run_scores
 from app.analysis.comparisons import compare_runs
 from app.errors import InvalidParameter, NotFound
 from app.examples import example_key
@@ -20,10 +20,16 @@ from tests.stores.test_documents import a_prediction
 WANTED: dict[str, Any] = {
     "baseline": "A",
     "candidate": ["B"],
-    "scorer": None,
+    "scorer": [],
+    "leaf": [],
     "pair_by": None,
     "repeats": "current",
     "lower_is_better": [],
+    "higher_is_better": [],
+    "failures": "exclude",
+    "max_unpaired": 0.5,
+    "effect": None,
+    "histograms": False,
     "worst": 10,
 }
 
@@ -64,7 +70,7 @@ def test_paired_numbers_match_the_t_test_of_scipy(store: Store) -> None:
     after = [value + chance.gauss(-0.1, 0.1) for value in before]
     add(store, "A", numbered(before))
     add(store, "B", numbered(after))
-    (row,) = compared(store)
+    (row,) = compared(store, higher_is_better=[""])
     expected = stats.ttest_rel(after, before)
     low, high = expected.confidence_interval()
     assert (row["scorer"], row["leaf"], row["kind"]) == ("s", "", "number")
@@ -77,6 +83,7 @@ def test_paired_numbers_match_the_t_test_of_scipy(store: Store) -> None:
     assert row["verdict"] == "worse"
     losses = sum(one < other for one, other in zip(after, before, strict=True))
     assert (row["pairs"]["wins"], row["pairs"]["losses"]) == (40 - losses, losses)
+    assert (row["pairs"]["rose"], row["pairs"]["fell"]) == (40 - losses, losses)
     sign = stats.binomtest(losses, 40).pvalue
     assert row["difference"]["sign_test_p_value"] == pytest.approx(sign)
     assert row["summaries"]["baseline"]["number"]["n"] == 40
@@ -85,8 +92,9 @@ def test_paired_numbers_match_the_t_test_of_scipy(store: Store) -> None:
 def test_the_worst_regressions_come_first_with_their_ids(store: Store) -> None:
     add(store, "A", numbered([1.0] * 8))
     add(store, "B", numbered([1.0, 0.2, 0.9, 2.0, 0.1, 1.0, 0.5, 1.0]))
-    (row,) = compared(store, worst=2)
+    (row,) = compared(store, worst=2, higher_is_better=[""])
     first, second = row["regressions"]
+    assert [each["prediction_id"] for each in row["improvements"]] == ["p3"]
     assert (first["prediction_id"], second["prediction_id"]) == ("p4", "p1")
     assert (first["baseline_value"], first["candidate_value"]) == (1.0, 0.1)
     assert first["baseline_score_id"] != first["candidate_score_id"]
@@ -98,11 +106,13 @@ def test_booleans_are_tested_by_mcnemar(store: Store) -> None:
     after = [True] * 18 + [False] * 2 + [True] * 14 + [False] * 6
     add(store, "A", numbered(before))
     add(store, "B", numbered(after))
-    (row,) = compared(store)
+    (row,) = compared(store, higher_is_better=[""])
     assert row["kind"] == "boolean"
     assert row["difference"]["method"] == "mcnemar_mid_p"
     assert row["difference"]["mean"] == pytest.approx(12 / 40)
-    assert row["difference"]["p_value"] == pytest.approx(0.002349853515625)
+    assert row["difference"]["p_value"] == pytest.approx(
+        stats.binomtest(2, 16).pvalue - stats.binom.pmf(2, 16, 0.5)
+    )
     assert row["verdict"] == "better"
     assert {each["prediction_id"] for each in row["regressions"]} == {"p18", "p19"}
     assert row["regressions"][0]["candidate_value"] is False
@@ -163,7 +173,7 @@ def test_too_few_pairs_are_compared_as_two_samples_with_a_note(store: Store) -> 
     assert row["difference"]["method"] == "welch_t"
     assert row["difference"]["note"] == "too few pairs (0): compared as two samples"
     assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
-    assert row["verdict"] == "better"
+    assert row["verdict"] == "higher"
 
 
 def test_too_few_pairs_of_booleans_are_tested_by_fisher(store: Store) -> None:
@@ -171,7 +181,7 @@ def test_too_few_pairs_of_booleans_are_tested_by_fisher(store: Store) -> None:
     add(store, "B", numbered([True] * 3 + [False] * 17, "b"))
     (row,) = compared(store)
     assert row["difference"]["method"] == "fisher_exact"
-    assert row["verdict"] == "worse"
+    assert row["verdict"] == "lower"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +219,13 @@ def test_a_lower_value_wins_when_lower_is_better(store: Store) -> None:
     assert rows["latency"]["difference"]["mean"] < 0
     assert (rows["latency"]["pairs"]["wins"], rows["latency"]["pairs"]["losses"]) == (20, 0)
     assert rows["f1"]["verdict"] == "no difference shown"
-    assert {row["leaf"]: row for row in compared(store)}["latency"]["verdict"] == "worse"
+    undeclared = {row["leaf"]: row for row in compared(store)}["latency"]
+    assert undeclared["verdict"] == "lower"
+    assert undeclared["reason"].endswith("so this is neither better nor worse.")
+    assert (len(undeclared["falls"]), undeclared["regressions"]) == (10, [])
+    assert "wins" not in undeclared["pairs"]
+    higher = {row["leaf"]: row for row in compared(store, higher_is_better=["latency"])}
+    assert higher["latency"]["verdict"] == "worse"
 
 
 def test_changed_texts_are_counted_without_a_verdict(store: Store) -> None:
@@ -230,7 +246,7 @@ def test_p_values_are_corrected_over_all_comparisons_and_the_worst_come_first(
         add(store, "A", numbered(base), scorer)
         add(store, "B", numbered([each + shift + chance.gauss(0, 0.1) for each in base]), scorer)
         add(store, "C", numbered([each + chance.gauss(0, 0.1) for each in base]), scorer)
-    rows = compared(store, candidate=["B", "C", "B"])
+    rows = compared(store, candidate=["B", "C", "B"], higher_is_better=[""])
     assert len(rows) == 6
     assert (rows[0]["scorer"], rows[0]["verdict"]) == ("bad", "worse")
     assert (rows[1]["scorer"], rows[1]["verdict"]) == ("good", "better")
@@ -243,7 +259,7 @@ def test_only_the_requested_scorer_is_compared(store: Store) -> None:
     for scorer in "st":
         add(store, "A", numbered([1.0]), scorer)
         add(store, "B", numbered([1.0]), scorer)
-    assert [row["scorer"] for row in compared(store, scorer="t")] == ["t"]
+    assert [row["scorer"] for row in compared(store, scorer=["t"])] == ["t"]
 
 
 def test_a_scorer_in_only_one_run_is_included(store: Store) -> None:
@@ -255,7 +271,8 @@ def test_a_scorer_in_only_one_run_is_included(store: Store) -> None:
     assert rows["old"]["summaries"]["candidate"]["number"] is None
     assert rows["old"]["pairs"]["only_in_baseline"] == 3
     assert rows["new"]["pairs"]["only_in_candidate"] == 2
-    assert {row["verdict"] for row in rows.values()} == {"not enough data"}
+    assert rows["old"]["verdict"] == "not comparable"
+    assert rows["new"]["verdict"] == "not enough data"
 
 
 def test_a_run_without_scores_is_not_found(store: Store) -> None:
@@ -268,7 +285,7 @@ def test_a_scorer_that_a_run_does_not_have_is_named(store: Store) -> None:
     for run in ("A", "B"):
         add(store, run, numbered([1.0]))
     with pytest.raises(NotFound, match="Evaluation run A has no scores by another"):
-        compared(store, scorer="another")
+        compared(store, scorer=["another"])
 
 
 @pytest.mark.parametrize(
@@ -290,7 +307,7 @@ def test_a_leaf_that_no_score_has_is_refused(
 
 
 def test_too_many_scores_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MAX_SCORES", 3)
+    monkeypatch.setattr(run_scores, "MAX_SCORES", 3)
     add(store, "A", numbered([1.0] * 2))
     add(store, "B", numbered([1.0] * 2))
     with pytest.raises(InvalidParameter, match="over 3 scores"):
@@ -298,7 +315,7 @@ def test_too_many_scores_are_refused(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_values_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MAX_VALUES", 11)
+    monkeypatch.setattr(run_scores, "MAX_VALUES", 11)
     add(store, "A", numbered([{"a": 1, "b": 2}] * 3))
     add(store, "B", numbered([{"a": 1, "b": 2}] * 3))
     with pytest.raises(InvalidParameter, match="over 11 values"):
@@ -344,8 +361,8 @@ def test_runs_are_paired_by_example_where_every_prediction_has_one(store: Store)
     answer = answered(store)
     (row,) = answer["comparisons"]
     assert answer["pair_by"] == "example"
-    assert (row["pairs"]["compared"], row["pairs"]["ties"], row["pairs"]["losses"]) == (8, 7, 1)
-    (regression,) = row["regressions"]
+    assert (row["pairs"]["compared"], row["pairs"]["ties"], row["pairs"]["fell"]) == (8, 7, 1)
+    (regression,) = row["falls"]
     assert (regression["prediction_id"], regression["candidate_prediction_id"]) == (
         "A-given",
         "B-given",
@@ -399,7 +416,7 @@ def test_a_difference_is_between_the_means_of_trials(store: Store) -> None:
     assert row["difference"]["method"] == "paired_t"
     assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
     losses = sum(after < before for before, after in zip(means["A"], means["B"], strict=True))
-    assert row["pairs"]["losses"] == losses
+    assert row["pairs"]["fell"] == losses
 
 
 def test_trials_of_booleans_are_rates(store: Store) -> None:
@@ -415,7 +432,7 @@ def test_trials_of_booleans_are_rates(store: Store) -> None:
     assert row["difference"]["p_value"] == pytest.approx(expected.pvalue)
     assert row["difference"]["mean"] == pytest.approx(-8 / 3 / 7)
     assert (row["pairs"]["trials_in_baseline"], row["pairs"]["trials_in_candidate"]) == (21, 21)
-    worst = row["regressions"][0]
+    worst = row["falls"][0]
     assert (worst["baseline_value"], worst["candidate_value"]) == (1.0, 0.0)
     assert (worst["baseline_trials"], worst["candidate_trials"]) == (3, 3)
 
@@ -483,8 +500,8 @@ def test_versions_of_a_scorer_are_one_scorer(store: Store) -> None:
     add(store, "A", numbered([0.5] * 6), first)
     add(store, "B", numbered([0.1] * 6), first)
     add(store, "B", numbered([0.5] * 6), second)
-    for scorer in (None, "exact", first, second):
-        answer = answered(store, scorer=scorer)
+    for scorers in ([], ["exact"], [first], [second, "exact"]):
+        answer = answered(store, scorer=scorers)
         (row,) = answer["comparisons"]
         assert (row["scorer"], row["pairs"]["ties"]) == ("exact", 6)
         assert answer["superseded"] == {"A": 0, "B": 6}
@@ -509,7 +526,7 @@ def test_a_failed_prediction_without_a_score_is_attempted(store: Store) -> None:
     assert (pairs["compared"], pairs["failed_in_candidate"]) == (1, 1)
     assert (pairs["only_in_baseline"], pairs["only_in_candidate"]) == (0, 1)
     assert rows["t", "boolean"]["summaries"]["candidate"]["attempted"] == 3
-    assert compared(store, scorer="s")[0]["summaries"]["candidate"]["attempted"] == 3
+    assert compared(store, scorer=["s"])[0]["summaries"]["candidate"]["attempted"] == 3
     for rule in ("order", "leaf:", "prediction_id"):
-        (row,) = compared(store, scorer="s", pair_by=rule) or [rows["s", "number"]]
+        (row,) = compared(store, scorer=["s"], pair_by=rule) or [rows["s", "number"]]
         assert row["summaries"]["candidate"]["attempted"] == 3

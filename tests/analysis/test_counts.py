@@ -10,7 +10,7 @@ import pytest
 
 from app.analysis.comparisons import compare_runs
 from app.analysis.eval_results import query_results
-from app.analysis.gates import gate_run
+from app.analysis.gates import gate_leaf
 from app.analysis.summaries import summarize
 from app.schemas.comparisons import CompareQuery
 from app.schemas.eval_results import EvalResultsBody
@@ -94,7 +94,7 @@ def in_gates(store: Store, repeats: str) -> dict[Any, Any]:
     for run in RUNS:
         for name in sorted(NAMES):
             given = {"run": run, "scorer": name, "min_coverage": "0", "repeats": repeats}
-            answer = gate_run(store, *PLACE, GateQuery().load(given))
+            answer = gate_leaf(store, *PLACE, GateQuery().load(given))
             found[run, name] = figures_of(answer["summaries"]["run"])
     return found
 
@@ -159,7 +159,7 @@ def figures_of_run(store: Store, answer: str, run: str, check_client: ClientChec
         return [found["trial_count"], stats["trial_count"], stats["numeric_mean"]]
     if answer == "gate":
         gate = GateQuery().load({"run": run, "scorer": "exact", "min": "0"})
-        found = gate_run(store, *PLACE, gate, check_client)["summaries"]["run"]
+        found = gate_leaf(store, *PLACE, gate, check_client)["summaries"]["run"]
     elif answer == "compare":
         pair = CompareQuery().load({"baseline": run, "candidate": ["summary"]})
         (row,) = compare_runs(store, *PLACE, pair, check_client)["comparisons"]

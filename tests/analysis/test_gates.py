@@ -1,66 +1,178 @@
-"""Gates, on every engine: the memory that a check needs."""
+"""Gates, on every engine: their three outcomes, and what each of the limits claims."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
-from app.analysis import gates, summaries
-from app.analysis.gates import gate_run
-from app.analysis.summaries import ScoreGroup
+from app.analysis.gates import gate_leaf, gate_run
 from app.errors import InvalidParameter
+from app.schemas.gates import GateBody, GateQuery
 from app.stores.base import Store
-from tests.analysis.test_summaries import add
-
-WANTED: dict[str, Any] = {
-    **dict.fromkeys(["baseline", "min", "max", "max_drop", "max_rise", "min_coverage"]),
-    "run": "A",
-    "scorer": "s",
-    "leaf": "score.f1",
-    "repeats": "current",
-}
+from tests.analysis.test_comparisons import add, numbered, predict
+from tests.stores.test_documents import a_run
 
 
-def gate(store: Store, **wanted: Any) -> dict[str, Any]:
-    return gate_run(store, "acme", "demo", {**WANTED, **wanted})
+def gate(store: Store, **given: Any) -> dict[str, Any]:
+    wanted = {"run": "B", "scorer": "s", **given}
+    return gate_leaf(store, "acme", "demo", GateQuery().load(wanted))
 
 
-def test_only_the_leaf_and_its_ancestors_are_held(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+def outcome(store: Store, **given: Any) -> str:
+    return str(gate(store, **given)["outcome"])
+
+
+def check(store: Store, name: str, **given: Any) -> dict[str, Any]:
+    (found,) = [each for each in gate(store, **given)["checks"] if each["name"] == name]
+    return dict(found)
+
+
+def normal(n: int, seed: int = 1) -> list[float]:
+    chance = random.Random(seed)
+    return [chance.gauss(0.0, 1.0) for _ in range(n)]
+
+
+def add_changed(store: Store, shift: float, n: int = 200, noise: float = 0.1) -> None:
+    """Add the runs A and B, whose values differ by `shift` on average."""
+    before = normal(n)
+    after = [one + shift + two * noise for one, two in zip(before, normal(n, 2), strict=True)]
+    add(store, "A", numbered(before))
+    add(store, "B", numbered(after))
+
+
+# Not worse by a margin
+
+
+@pytest.mark.parametrize(
+    ("shift", "direction", "wanted"),
+    [
+        (0.0, "higher", "passed"),
+        (-0.2, "higher", "failed"),
+        (-0.05, "higher", "inconclusive"),
+        (0.2, "higher", "passed"),
+        (0.2, "lower", "failed"),
+        (-0.2, "lower", "passed"),
+    ],
+)
+def test_a_run_must_be_shown_not_to_be_worse_by_a_margin(
+    store: Store, shift: float, direction: str, wanted: str
 ) -> None:
-    groups: list[ScoreGroup] = []
-
-    class RecordedGroup(ScoreGroup):
-        def __init__(self, *, only: set[str]) -> None:
-            super().__init__(only)
-            groups.append(self)
-
-    monkeypatch.setattr(gates, "ScoreGroup", RecordedGroup)
-    add(store, [{"score": {"f1": 1}, "why": "a"}, {"score": None}, None], evaluation_run_id="A")
-    answer = gate(store, min=1.0)
-    assert answer["passed"] is True
-    figures = answer["summaries"]["run"]
-    assert [figures[name] for name in ("attempted", "scored", "nulls")] == [3, 1, 2]
-    assert [sorted(group.leaves) for group in groups] == [["", "score", "score.f1"]]
+    add_changed(store, shift)
+    assert outcome(store, baseline="A", not_worse_by=0.05, direction=direction) == wanted
 
 
-def test_texts_at_the_leaf_are_not_all_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "MAX_TEXTS", 10)
-    add(store, [f"because {number}" for number in range(60)], evaluation_run_id="A")
-    answer = gate(store, leaf="", min_coverage=1.0)
-    assert answer["passed"] is True
-    assert answer["summaries"]["run"]["text"]["distinct"] == 60
-    assert answer["summaries"]["run"]["text"]["count_error"] > 0
+def test_few_examples_show_nothing(store: Store) -> None:
+    add_changed(store, 0.0, n=8, noise=1.0)
+    found = check(store, "not_worse_by", baseline="A", not_worse_by=0.05, direction="higher")
+    assert found["outcome"] == "inconclusive"
+    assert found["interval"]["level"] == 0.9
+    assert found["why"] == "the margin is within the interval: more examples are needed"
+
+
+def test_a_margin_needs_a_direction(store: Store) -> None:
+    add_changed(store, 0.0)
+    with pytest.raises(InvalidParameter, match="needs a direction"):
+        gate(store, baseline="A", not_worse_by=0.05)
+
+
+def test_an_identical_run_is_not_worse(store: Store) -> None:
+    values = [True] * 90 + [False] * 10
+    add(store, "A", numbered(values))
+    add(store, "B", numbered(values))
+    given = {"baseline": "A", "direction": "higher"}
+    assert outcome(store, not_worse_by=0.05, **given) == "passed"
+    assert outcome(store, max_drop=0.0, **given) == "passed"
+
+
+# Comparable runs
+
+
+def test_a_run_of_the_ten_easiest_examples_does_not_pass(store: Store) -> None:
+    add(store, "A", numbered([True] * 50 + [False] * 50))
+    add(store, "B", numbered([True] * 10))
+    given = {"baseline": "A", "max_drop": 0.0}
+    assert outcome(store, **given) == "inconclusive"
+    assert outcome(store, **given, min_compared=0.1) == "passed"
+    found = check(store, "min_compared", **given)
+    assert (found["found"], found["wanted"]) == (0.1, 0.9)
+    assert found["why"] == "only 10 of 100 examples of the baseline are compared"
+
+
+def test_a_run_that_fails_where_its_baseline_does_not_is_inconclusive(store: Store) -> None:
+    add(store, "A", numbered([True] * 100))
+    add(store, "B", numbered([True] * 93 + [None] * 7))
+    assert outcome(store, baseline="A", max_drop=0.1) == "inconclusive"
+
+
+def test_a_drop_is_that_of_the_paired_examples(store: Store) -> None:
+    add(store, "A", {**numbered([0.5] * 19), "only here": 1000.0})
+    add(store, "B", numbered([0.5] * 19))
+    assert outcome(store, baseline="A", max_drop=0.0) == "passed"
+
+
+# The mean of the run
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ({"min": 0.5}, "passed"),
+        ({"min": 0.69, "confidence": "true"}, "passed"),
+        ({"min": 0.75, "confidence": "true"}, "inconclusive"),
+        ({"min": 0.9, "confidence": "true"}, "failed"),
+        ({"max": 0.9, "confidence": "true"}, "passed"),
+        ({"max": 0.85, "confidence": "true"}, "inconclusive"),
+        ({"max": 0.7, "confidence": "true"}, "failed"),
+    ],
+)
+def test_limits_with_confidence_hold_for_the_whole_interval(
+    store: Store, limits: dict[str, Any], wanted: str
+) -> None:
+    add(store, "B", numbered([True] * 80 + [False] * 20))
+    assert outcome(store, **limits) == wanted
+
+
+def test_trials_of_an_example_make_no_interval_narrower(store: Store) -> None:
+    for example in range(10):
+        names = [f"{example}/{trial}" for trial in range(20)]
+        predict(store, "B", dict.fromkeys(names, f"e{example}"))
+        add(store, "B", dict.fromkeys(names, example < 8))
+    found = check(store, "min", min=0.6, confidence="true")
+    assert found["outcome"] == "inconclusive"
+    assert found["interval"]["method"] == "clustered_wilson"
+    assert found["interval"]["low"] < 0.5
+
+
+def test_an_integer_beyond_a_double_passes_no_limit(store: Store) -> None:
+    add(store, "B", numbered([1, 2, 10**400]))
+    for limit in ({"min": 0.0}, {"max": 1e300}):
+        assert outcome(store, **limit) == "failed"
+    assert check(store, "max", max=1e300)["why"] == "the run has integers too large for a double"
 
 
 @pytest.mark.parametrize(
     ("value", "leaf"),
     [(None, "f1"), ({}, "f1"), ({"f1": None}, "f1"), ({"f1": None, "a": 1}, "f1.mean")],
 )
-def test_a_leaf_that_may_be_in_a_null_fails_the_gate(store: Store, value: Any, leaf: str) -> None:
-    add(store, [value], evaluation_run_id="A")
-    assert gate(store, leaf=leaf, min=0.0)["passed"] is False
+def test_a_leaf_without_a_value_is_inconclusive(store: Store, value: Any, leaf: str) -> None:
+    add(store, "B", {"p": value})
+    assert outcome(store, leaf=leaf, min=0.0) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (["a", "b"], "the run has texts at this leaf, which have no mean"),
+        ([1.0, True], "the run has values of several kinds at this leaf: number, boolean"),
+        ([], "the run has no scores by this scorer"),
+    ],
+)
+def test_what_has_no_mean_is_inconclusive(store: Store, values: list[Any], why: str) -> None:
+    add(store, "B", numbered(values))
+    found = check(store, "min", min=0.0)
+    assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +185,85 @@ def test_a_leaf_that_may_be_in_a_null_fails_the_gate(store: Store, value: Any, l
     ],
 )
 def test_a_leaf_that_no_score_has_is_refused(store: Store, value: Any, leaf: str, why: str) -> None:
-    add(store, [value, None], evaluation_run_id="A")
+    add(store, "A", {"p": value, "q": None})
     for run, baseline in (("A", "B"), ("B", "A")):
         with pytest.raises(InvalidParameter, match=why):
             gate(store, run=run, baseline=baseline, leaf=leaf, max_drop=0.0)
+
+
+# The run itself
+
+
+def test_a_run_that_is_not_finished_never_passes(store: Store) -> None:
+    add(store, "B", numbered([1.0] * 3))
+    assert outcome(store, min=0.5) == "passed"
+    store.add_documents([a_run(id="B", status="running", expected=4)])
+    answer = gate(store, min=0.5)
+    assert answer["outcome"] == "inconclusive"
+    assert [(each["name"], each["why"]) for each in answer["checks"][:2]] == [
+        ("finished", "the run is not finished"),
+        ("expected", "the run has 3 of 4 predictions"),
+    ]
+    assert outcome(store, min=2) == "failed"
+    store.change_document(type(a_run()), "acme", "demo", "B", status="completed")
+    add(store, "B", {"p3": 1.0})
+    assert outcome(store, min=0.5) == "passed"
+
+
+def test_a_scorer_that_fails_too_often_makes_a_gate_inconclusive(store: Store) -> None:
+    add(store, "B", numbered([1.0] * 8 + [None] * 2))
+    predict(store, "B", {"failed": "e"}, error="no answer")
+    assert outcome(store, min=0.5, max_failed=0.19) == "passed"
+    assert outcome(store, min=0.5, max_failed=0.1) == "inconclusive"
+    assert check(store, "max_failed", max_failed=0.1)["why"] == "the scorer failed on 2 of 11"
+
+
+# Several metrics
+
+
+def test_several_metrics_are_checked_against_their_own_baselines(store: Store) -> None:
+    for run, value in (("main", 0.5), ("approved", 0.7), ("B", 0.6)):
+        add(store, run, numbered([value] * 10))
+        add(store, run, numbered([value > 0.5] * 10), "t")
+    body = {
+        "run": "B",
+        "baseline": "main",
+        "gates": [
+            {"scorer": "s", "max_drop": 0.05},
+            {"scorer": "s", "max_drop": 0.05, "baseline": "approved"},
+            {"scorer": "t", "min": 1},
+        ],
+    }
+    answer = gate_run(store, "acme", "demo", GateBody().load(body))
+    outcomes = {
+        (each["scorer"], each["baseline"], each["name"]): each["outcome"]
+        for each in answer["checks"]
+    }
+    assert outcomes["s", "main", "max_drop"] == "passed"
+    assert outcomes["s", "approved", "max_drop"] == "failed"
+    assert outcomes["t", "main", "min"] == "passed"
+    assert answer["outcome"] == "failed"
+    assert answer["reason"] == ("B: 1 of 6 checks failed: s max_drop (found 0.1, wanted 0.05).")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"min": None}, "give at least one of min"),
+        ({"max_drop": 0.1}, "need a baseline"),
+        ({"not_worse_by": 0.1}, "need a baseline"),
+    ],
+)
+def test_a_gate_without_what_it_needs_is_refused(
+    store: Store, changes: dict[str, Any], why: str
+) -> None:
+    add(store, "B", numbered([1.0]))
+    limits = {name: value for name, value in {"min": 0.0, **changes}.items() if value is not None}
+    with pytest.raises(InvalidParameter, match=why) as refused:
+        gate_run(
+            store,
+            "acme",
+            "demo",
+            GateBody().load({"run": "B", "gates": [{"scorer": "s", **limits}]}),
+        )
+    assert refused.value.place == "body"

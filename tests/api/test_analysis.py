@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from app.schemas.comparisons import CompareRes
-from app.schemas.gates import GateRes
+from app.schemas.gates import GateRes, GatesRes
 from app.schemas.summaries import SummaryRes
 from tests.processes import Answer, Service
 
@@ -80,7 +80,8 @@ def test_an_unknown_group_by_is_refused(any_service: Service, scores: str) -> No
 
 
 def test_a_comparison_matches_its_schema(any_service: Service, scores: str) -> None:
-    answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "B"))
+    query = (("baseline", "A"), ("candidate", "B"), ("higher_is_better", "f1"))
+    answer = get(any_service, f"{scores}/compare", *query)
     assert answer.status == 200
     assert answer.json["correction"] == "holm"
     rows = {(row["leaf"], row["kind"]): row for row in answer.json["comparisons"]}
@@ -150,6 +151,9 @@ def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) ->
             "pair_by",
         ),
         ([("baseline", "A"), ("candidate", "B"), ("worst", "1001")], "less_than_equal", "worst"),
+        ([("baseline", "A"), ("candidate", "B"), ("failures", "0")], "literal_error", "failures"),
+        ([("baseline", "A"), ("candidate", "B"), ("leaf", "f2")], "value_error", "leaf"),
+        ([("baseline", "A"), ("candidate", "B"), ("colour", "1")], "extra_forbidden", "colour"),
         ([("baseline", "A"), *[("candidate", "B")] * 21], "too_long", "candidate"),
     ],
 )
@@ -164,27 +168,68 @@ RUN = (("run", "B"), ("scorer", "s"))
 
 
 @pytest.mark.parametrize(
-    ("query", "passed"),
+    ("query", "outcome"),
     [
-        ([("leaf", "f1"), ("min", "0.75")], True),
-        ([("leaf", "f1"), ("min", "0.76")], False),
-        ([("leaf", "f1"), ("max", "0.75")], True),
-        ([("leaf", "ok"), ("min", "0.5"), ("min_coverage", "1")], True),
-        ([("leaf", "f1"), ("baseline", "A"), ("max_drop", "0")], True),
-        ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], True),
-        ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], False),
-        ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], False),
+        ([("leaf", "f1"), ("min", "0.75")], "passed"),
+        ([("leaf", "f1"), ("min", "0.76")], "failed"),
+        ([("leaf", "f1"), ("max", "0.75")], "passed"),
+        ([("leaf", "ok"), ("min", "0.5"), ("min_coverage", "1")], "passed"),
+        ([("leaf", "f1"), ("baseline", "A"), ("max_drop", "1")], "passed"),
+        ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], "passed"),
+        ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], "failed"),
+        ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], "inconclusive"),
     ],
 )
-def test_a_gate_checks_a_run_against_limits_and_fails_without_data(
-    any_service: Service, scores: str, query: list[tuple[str, str]], *, passed: bool
+def test_a_gate_checks_a_run_against_limits_and_says_what_it_does_not_know(
+    any_service: Service, scores: str, query: list[tuple[str, str]], outcome: str
 ) -> None:
     answer = get(any_service, f"{scores}/gate", *RUN, *query)
     assert answer.status == 200, answer.body
-    assert answer.json["passed"] is passed, answer.json["checks"]
+    assert answer.json["outcome"] == outcome, answer.json["checks"]
+    assert answer.json["passed"] is (outcome == "passed")
     for check in answer.json["checks"]:
         assert check["passed"] or check["why"] or check["found"] is not None
     assert json.loads(json.dumps(GateRes().dump(answer.json))) == answer.json
+
+
+def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str) -> None:
+    body: dict[str, Any] = {
+        "run": "B",
+        "baseline": "A",
+        "gates": [
+            {"scorer": "s", "leaf": "f1", "min": 0.5},
+            {"scorer": "s", "leaf": "ok", "max_drop": 1, "confidence": False},
+        ],
+    }
+    answer = any_service.post(f"{scores}/gate", body)
+    assert answer.status == 200, answer.body
+    assert [(each["leaf"], each["name"]) for each in answer.json["checks"]] == [
+        *(("f1", "min"), ("f1", "min_compared")),
+        *(("ok", "max_drop"), ("ok", "min_compared")),
+    ]
+    assert [gate["leaf"] for gate in answer.json["gates"]] == ["f1", "ok"]
+    assert json.loads(json.dumps(GatesRes().dump(answer.json))) == answer.json
+
+
+@pytest.mark.parametrize(
+    ("gates", "type_", "loc"),
+    [
+        ([], "too_short", ["body", "gates"]),
+        ([{"leaf": "f1", "min": 0}], "missing", ["body", "gates", 0, "scorer"]),
+        ([{"scorer": "s", "min": True}], "float_parsing", ["body", "gates", 0, "min"]),
+        ([{"scorer": "s", "least": 1}], "extra_forbidden", ["body", "gates", 0, "least"]),
+        ([{"scorer": "s", "leaf": "f2", "min": 0}], "value_error", ["body", "leaf"]),
+        (None, "missing", ["body", "gates"]),
+        (5, "list_type", ["body", "gates"]),
+        ([5], "model_attributes_type", ["body", "gates", 0]),
+    ],
+)
+def test_an_invalid_gate_of_several_metrics_is_refused(
+    any_service: Service, scores: str, gates: Any, type_: str, loc: list[Any]
+) -> None:
+    body = {"run": "B"} if gates is None else {"run": "B", "gates": gates}
+    error = only_error(any_service.post(f"{scores}/gate", body))
+    assert (error["type"], error["loc"]) == (type_, loc)
 
 
 def test_a_drop_is_not_increased_by_rounding(any_service: Service) -> None:
@@ -196,7 +241,7 @@ def test_a_drop_is_not_increased_by_rounding(any_service: Service) -> None:
     assert get(any_service, f"{path}/gate", *RUN, *query).json["passed"] is True
 
 
-def test_a_run_with_only_nulls_fails_its_gate(any_service: Service) -> None:
+def test_a_run_with_only_nulls_does_not_pass_its_gate(any_service: Service) -> None:
     path = f"/v2/acme/analysis-{next(_projects)}/scores"
     score = {"prediction_id": "p", "scorer": "s", "value": None, "evaluation_run_id": "B"}
     any_service.post(path, score)

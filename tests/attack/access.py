@@ -154,6 +154,13 @@ ROWS = {
     ("GET", f"{SCORES}/gate"): Row(
         401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
     ),
+    ("POST", f"{SCORES}/gate"): Row(
+        401,
+        ("read", "write", "admin"),
+        200,
+        200,
+        body={"run": "run", "gates": [{"scorer": "s", "min": 0}]},
+    ),
     ("GET", f"{SCORES}/export"): Row(401, ("read", "write", "admin"), 200, 200, query="format=csv"),
     ("GET", f"{SCORES}/changes"): Row(
         401, ("read", "write", "admin"), 200, 200, query="cursor=start"

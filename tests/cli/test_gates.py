@@ -45,8 +45,11 @@ def run(
         (["--run", "next", "--baseline", "base", "--max-drop", "0.01"], 1),
         (["--run", "next", "--min-coverage", "1"], 0),
         (["--run", "nulls", "--min-coverage", "0.95"], 1),
-        (["--run", "nulls", "--min", "-1"], 1),
-        (["--run", "no-such-run", "--min", "-1"], 1),
+        (["--run", "nulls", "--min", "-1"], 4),
+        (["--run", "no-such-run", "--min", "-1"], 4),
+        (["--run", "next", "--baseline", "nulls", "--max-drop", "1"], 4),
+        (["--run", "next", "--min", "0.8", "--confidence"], 4),
+        (["--run", "next", "--baseline", "base", "--not-worse-by", "9"], 2),
         (["--run", "next", "--leaf", "none", "--min", "-1"], 2),
         (["--run", "next", "--baseline", "base", "--max-drop", "-0.1"], 2),
         (["--run", "next"], 2),
@@ -66,17 +69,72 @@ def test_the_exit_code_is_the_verdict(filled: Service, arguments: list[str], cod
 
 def test_the_checks_are_printed_as_a_table(filled: Service) -> None:
     done = run(filled, [*GATE, "--run", "next", "--min", "0.9", "--min-coverage", "0.95"])
-    header, least, coverage = done.stdout.splitlines()
-    assert header.split() == ["check", "wanted", "found", "passed", "why"]
-    assert least.split() == ["min", "0.9", "0.83", "NO"]
-    assert coverage.split() == ["min_coverage", "0.95", "1", "yes"]
+    header, least, coverage, reason = done.stdout.splitlines()
+    assert header.split() == ["check", "wanted", "found", "outcome", "why"]
+    assert least.split() == ["min", "0.9", "0.83", "FAILED"]
+    assert coverage.split() == ["min_coverage", "0.95", "1", "passed"]
+    assert reason == "next: 1 of 2 checks failed: s min (found 0.83, wanted 0.9)."
 
 
 def test_json_is_the_response_of_the_api(filled: Service) -> None:
     done = run(filled, [*GATE, "--run", "nulls", "--min", "0.9", "--json"])
     answer = json.loads(done.stdout)
-    assert (done.returncode, answer["passed"]) == (1, False)
+    assert (done.returncode, answer["outcome"]) == (4, "inconclusive")
     assert answer["checks"][0]["why"] == "the run has no values at this leaf"
+
+
+TOML = """
+[[metric]]
+scorer = "s"
+
+[[gate]]
+scorer = "s"
+baseline = "base"
+max_drop = 0.02
+min = 0.8
+
+[[gate]]
+scorer = "s"
+direction = "higher"
+not_worse_by = 0.01
+"""
+
+
+def test_a_file_has_the_limits_of_several_metrics(filled: Service, tmp_path: Path) -> None:
+    file = tmp_path / "scoreline.toml"
+    file.write_text(TOML)
+    arguments = ["--project", PROJECT, "--run", "next", "--file", str(file)]
+    done = run(filled, [*arguments, "--baseline", "base"])
+    assert done.returncode == 4, done.stderr
+    _, *rows, reason = done.stdout.splitlines()
+    assert [row.split("  ")[0] for row in rows] == [
+        *("s min", "s max_drop", "s min_compared", "s not_worse_by", "s min_compared")
+    ]
+    assert reason.startswith("next: 1 of 5 checks are inconclusive: s not_worse_by (")
+    refused = run(filled, [*arguments, "--min", "0.5"])
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--min is given by the [[gate]] tables" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[[gate]", "is not TOML"),
+        ("a = 1", "has no [[gate]]"),
+        ("[gate]\nmin = 1", "has no [[gate]]"),
+        ('[[gate]]\nscorer = "s"\nlowest = 1', "lowest"),
+        ('[[gate]]\nscorer = "s"', "give at least one of min"),
+        ('[[gate]]\nscorer = "s"\nmin = "much"', "valid number"),
+    ],
+)
+def test_a_wrong_file_exits_with_code_2(
+    filled: Service, tmp_path: Path, text: str, why: str
+) -> None:
+    file = tmp_path / "scoreline.toml"
+    file.write_text(text)
+    done = run(filled, ["--project", PROJECT, "--run", "next", "--file", str(file)])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
 
 
 def test_junit_has_a_case_for_each_check(filled: Service, tmp_path: Path) -> None:
@@ -100,8 +158,9 @@ def test_junit_has_a_case_for_each_check(filled: Service, tmp_path: Path) -> Non
 def test_junit_is_well_formed_whatever_the_names_are(filled: Service, tmp_path: Path) -> None:
     file = tmp_path / "gate.xml"
     arguments = ["--project", PROJECT, "--scorer", 'a<b>"&\x1b', "--run", "ü", "--min", "0"]
-    assert run(filled, [*arguments, "--junit", str(file)]).returncode == 1
+    assert run(filled, [*arguments, "--junit", str(file)]).returncode == 4
     (case,) = ET.parse(file).getroot()[0]
+    assert case[0].tag == "error"
     assert case.get("classname") == 'ü a<b>"&\ufffd'
 
 
@@ -126,7 +185,14 @@ def test_an_unreachable_service_exits_with_code_2(filled: Service) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>log in</html>", b"", b"{}", b"[1]", b'{"passed":true,"checks":[]}', b'{"checks":[1]}'],
+    [
+        b"<html>log in</html>",
+        b"",
+        b"{}",
+        b"[1]",
+        b'{"outcome":"passed","checks":[]}',
+        b'{"checks":[1]}',
+    ],
 )
 def test_a_response_of_another_program_exits_with_code_2(
     filled: Service, tmp_path: Path, body: bytes

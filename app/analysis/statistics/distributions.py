@@ -70,6 +70,13 @@ class Numbers:
         return self._shrunk.n + len(self.values) + self.beyond
 
     @property
+    def are_rates(self) -> bool:
+        """Whether all numbers are 0 or 1."""
+        values = np.array(self.values)
+        is_rate = self._shrunk_are_rates and (not len(values) or are_rates(values))
+        return is_rate and not self.beyond
+
+    @property
     def held(self) -> int:
         """The number of numbers in memory."""
         return len(self.values) + sum(map(len, self._levels))
@@ -109,11 +116,10 @@ class Numbers:
         if not moments.n:
             return figures
         numbers, cumulative = self._weighted(values)
-        is_rate = self._shrunk_are_rates and (not len(values) or are_rates(values))
         return {
             **figures,
             "mean": moments.mean,
-            **(_interval_of_rate(moments) if is_rate else _interval_of_mean(moments)),
+            **(_interval_of_rate(moments) if self.are_rates else _interval_of_mean(moments)),
             "standard_deviation": moments.deviation,
             "min": moments.low,
             **quantiles(numbers, cumulative),

@@ -1,0 +1,185 @@
+"""Differences: test whether one metric differs between two runs, by the method that fits it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from app.analysis.pairs import Floats, Pairs
+from app.analysis.statistics import power, significance
+from app.analysis.statistics.estimates import moments_of
+from app.analysis.statistics.significance import ALPHA, Difference
+
+MIN_PAIRS = 6
+"""With fewer pairs, no exact test could show a difference."""
+
+MIN_PAIRED_PART = 0.1
+"""Below this part of the smaller run's values, pairs are too few to compare only them."""
+
+MOST = 0.5
+"""Below this part of the smaller run's values, a note says that most are not paired."""
+
+Failures = Literal["exclude", "worst", "as_false"]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A difference between two runs, and how it was tested."""
+
+    difference: Difference | None
+    """None without values to compare."""
+    n: int
+    """How many examples were compared: pairs, or of two samples the smaller one."""
+    means: tuple[float | None, float | None] = (None, None)
+    """The mean of these in the baseline and in the candidate."""
+    paired: bool = True
+    bounds: tuple[float, float] | None = None
+    """The difference if every failure were at its worst for the candidate, or for the baseline."""
+    notes: tuple[str, ...] = ()
+
+
+def difference_of(pairs: Pairs, failures: Failures) -> Tested:
+    """Test the difference between the runs, by pairs where there are enough of them.
+
+    `failures` says what counts for an example that one run failed on: nothing, its worst value, or
+    false.
+    """
+    smaller, n = min(map(len, pairs.known)), len(pairs.compared)
+    if smaller >= MIN_PAIRS and (n < MIN_PAIRS or n < MIN_PAIRED_PART * smaller):
+        return _of_samples(pairs, n, smaller)
+    as_false = failures == "as_false" and pairs.metric.is_rate
+    before, after = pairs.filled(0.0, 0.0) if as_false else pairs.values()
+    if not len(before):
+        return Tested(None, 0)
+    tested = Tested(
+        _of_changes(pairs, before, after),
+        len(before),
+        (_mean_of(before), _mean_of(after)),
+        notes=(*_notes_on_pairs(n, smaller), *_notes_on_failures(pairs, failures)),
+    )
+    has_failures = len(pairs.matched) > n
+    return _at_worst(pairs, tested) if failures == "worst" and has_failures else tested
+
+
+def why_not_comparable(
+    pairs: Pairs, tested: Tested, failures: Failures, max_unpaired: float
+) -> str | None:
+    """Return why the runs must not be compared by this metric; None if they may be.
+
+    They must not if they fail on different examples more often than by chance (McNemar's exact
+    test), or if more than `max_unpaired` of the baseline's examples have no partner.
+    """
+    counts = pairs.uncompared
+    before, after = counts["failed_in_baseline"], counts["failed_in_candidate"]
+    if failures == "exclude" and significance.sign_test(before, after) < ALPHA:
+        return (
+            f"the candidate failed on {_examples(after)} that the baseline has a value for, "
+            f"the baseline on {_examples(before)} that the candidate has a value for"
+        )
+    alone = counts["only_in_baseline"]
+    examples = alone + len(pairs.matched)
+    if tested.paired and alone > max_unpaired * examples:
+        return f"{alone} of the {_examples(examples)} of the baseline are not in the candidate"
+    return None
+
+
+def pairs_needed(pairs: Pairs, difference: Difference, effect: float) -> int | None:
+    """Return how many pairs would find a difference of `effect`; None if that is unknown."""
+    if difference.method == "mcnemar_mid_p":
+        changed = sum(one.value != other.value for one, other in pairs.compared)
+        return power.pairs_needed_for_rate(len(pairs.compared), changed, effect)
+    if difference.deviation is None:
+        return None
+    return power.pairs_needed(difference.deviation, effect)
+
+
+def _of_changes(pairs: Pairs, before: Floats, after: Floats) -> Difference:
+    with np.errstate(over="ignore", invalid="ignore"):  # An overflow is reported as None.
+        changes = after - before
+    if not pairs.has_single_booleans:
+        return significance.of_pairs(changes, _reach(pairs))
+    wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
+    return significance.of_paired_booleans(len(changes), wins, losses)
+
+
+def _of_samples(pairs: Pairs, n: int, smaller: int) -> Tested:
+    """Compare the means of examples that are not paired; rates of trials are numbers."""
+    before, after = pairs.known_values()
+    if pairs.has_single_booleans:
+        counts = [(int(each.sum()), len(each)) for each in (before, after)]
+        difference = significance.of_rates(*counts)
+    else:
+        difference = significance.of_samples(before, after)
+    note = f"too few pairs ({n}): compared as two samples"
+    means = (_mean_of(before), _mean_of(after))
+    return Tested(difference, smaller, means, paired=False, notes=(note,))
+
+
+def _at_worst(pairs: Pairs, tested: Tested) -> Tested:
+    """Return what is shown whatever the values of the failures would have been.
+
+    They are taken to be within the range of the values that are known.
+    Source: Horowitz and Manski (2000), J. Am. Stat. Assoc. 95, 77-84.
+    """
+    low, high = _range(pairs)
+    least, most = (_of_changes(pairs, *pairs.filled(*fill)) for fill in ((high, low), (low, high)))
+    difference, means = tested.difference, (least.mean, most.mean)
+    if difference is None or means[0] is None or means[1] is None:
+        return tested
+    crosses_0 = (means[0] > 0) != (means[1] > 0)
+    p_values = [each.p_value for each in (least, most) if each.p_value is not None]
+    return replace(
+        tested,
+        difference=replace(
+            difference,
+            interval=_hull(least.interval, most.interval),
+            one_sided=_hull(least.one_sided, most.one_sided),
+            p_value=1.0 if crosses_0 or len(p_values) < 2 else max(p_values),
+            least_p_value=max(least.least_p_value, most.least_p_value),
+            detectable=None,
+        ),
+        bounds=(means[0], means[1]),
+    )
+
+
+def _hull(least: dict[str, Any] | None, most: dict[str, Any] | None) -> dict[str, Any] | None:
+    return least and most and {**least, "high": most["high"]}
+
+
+def _range(pairs: Pairs) -> tuple[float, float]:
+    """Return the lowest and the highest value of a metric: 0 and 1, or what is known."""
+    if pairs.metric.is_rate:
+        return 0.0, 1.0
+    values = np.concatenate(pairs.known_values())
+    return float(values.min()), float(values.max())
+
+
+def _reach(pairs: Pairs) -> float | None:
+    low, high = _range(pairs)
+    return high - low if math.isfinite(high - low) else None
+
+
+def _mean_of(values: Floats) -> float | None:
+    mean = moments_of(values).mean
+    return mean if math.isfinite(mean) else None
+
+
+def _notes_on_pairs(n: int, smaller: int) -> tuple[str, ...]:
+    if n < MOST * smaller:
+        return (f"only {n} of the smaller run's {_examples(smaller)} are paired",)
+    return ()
+
+
+def _notes_on_failures(pairs: Pairs, failures: Failures) -> tuple[str, ...]:
+    if failures == "as_false" and not pairs.metric.is_rate:
+        return ("failures are left out, because these values are neither true nor false",)
+    if failures == "worst" and not pairs.metric.is_rate:
+        return ("the worst of a failure is the lowest or highest value of both runs",)
+    return ()
+
+
+def _examples(number: int) -> str:
+    return "1 example" if number == 1 else f"{number} examples"

@@ -1,0 +1,62 @@
+"""Figures of one metric in one run, whose trials of an example are not independent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from app.analysis.pairs import KIND_TYPES, ComparedMetric
+from app.analysis.run_scores import RunScores
+from app.analysis.statistics.clusters import mean_of_clusters
+from app.analysis.statistics.estimates import mean_interval, moments_of, rate_interval
+from app.analysis.summaries import ScoreGroup
+
+Interval = dict[str, Any]
+
+
+def leaf_summary(run: RunScores, metric: ComparedMetric, *, histograms: bool) -> dict[str, Any]:
+    """Return the counts of a metric in a run, and the figures of its kind, as a LeafSummary."""
+    figures = run.groups.get(metric.scorer, ScoreGroup()).figures(metric.path)
+    kinds = {kind: figures.pop(kind, None) for kind in KIND_TYPES}
+    shown = kinds[metric.kind]
+    if shown and "histogram" in shown and not histograms:
+        del shown["histogram"]
+    if shown and "interval" in shown:
+        _, interval = mean_and_interval(run, metric)
+        shown["interval"] = interval
+    return {**figures, metric.kind: shown}
+
+
+def mean_and_interval(
+    run: RunScores, metric: ComparedMetric
+) -> tuple[float | None, Interval | None]:
+    """Return the mean or rate of all values, and its interval; trials of an example are a cluster.
+
+    None without values, or of texts; also on overflow.
+    """
+    clusters = [
+        values
+        for scores in run.paired.get(metric.scorer, {}).values()
+        if (values := [value for each in scores if (value := metric.value_in(each)) is not None])
+    ]
+    if not clusters or metric.is_text:
+        return None, None
+    if all(len(values) == 1 for values in clusters):
+        return _of_singles(np.array([values[0] for values in clusters], float), metric)
+    sizes = np.array([len(values) for values in clusters])
+    means = np.array([moments_of(np.array(values, float)).mean for values in clusters])
+    clustered = mean_of_clusters(means, sizes)
+    if clustered is None:
+        return None, None
+    interval = clustered.rate_interval() if metric.is_rate else clustered.interval()
+    return clustered.mean, interval
+
+
+def _of_singles(
+    values: np.ndarray[Any, np.dtype[np.float64]], metric: ComparedMetric
+) -> tuple[float | None, Interval | None]:
+    moments = moments_of(values)
+    if metric.is_rate:
+        return moments.mean, rate_interval(int(values.sum()), len(values))
+    return moments.mean, mean_interval(moments.n, moments.mean, moments.deviation)

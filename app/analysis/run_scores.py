@@ -1,0 +1,242 @@
+"""Run scores: read the scores of an evaluation run into memory, and group them by example."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from sys import intern
+from typing import NamedTuple
+
+from app.analysis.attempts import failed_attempts
+from app.analysis.summaries import ScoreGroup
+from app.errors import InvalidParameter, NotFound
+from app.leaves import refuse_unknown_name
+from app.services.lists import ClientCheck, no_client_check
+from app.stores.base import DocumentQuery, ScoreQuery, Store
+from app.stores.model import Leaf, Leaves, Prediction
+
+MAX_SCORES = 1_000_000
+MAX_VALUES = 5_000_000
+"""Limits of one comparison, over all its runs, which are held in memory."""
+
+Value = float | bool | str | None
+
+FIELDS = ("scorer_name", "score_id", "prediction_id")
+
+
+class ScoreValues(NamedTuple):
+    """The values of one score, by path; those of a judgement that was not made are empty."""
+
+    score_id: str
+    prediction_id: str
+    values: dict[str, Value]
+
+
+Scores = dict[object, list[ScoreValues]]
+"""The scores by one scorer, by pairing key; those of one key are trials of an example."""
+
+
+@dataclass
+class RunScores:
+    """The scores of one evaluation run, and its attempts without a score."""
+
+    run_id: str
+    num_scores: int = 0
+    num_values: int = 0
+    superseded: int = 0
+    """The number of scores that were left out."""
+    groups: defaultdict[str, ScoreGroup] = field(default_factory=lambda: defaultdict(ScoreGroup))
+    """All scores, by the name of the scorer."""
+    scores: defaultdict[str, list[ScoreValues]] = field(default_factory=lambda: defaultdict(list))
+    """The same scores, oldest first."""
+    paired: dict[str, Scores] = field(default_factory=dict)
+    """The same scores by pairing key, once `pair` was called."""
+
+    def pair(self, pair_by: str, examples: Mapping[str, str]) -> None:
+        """Group the scores by a rule of a CompareQuery; `examples` has ids by prediction id."""
+        key = _pairing_key(pair_by, examples)
+        for name, scores in self.scores.items():
+            by_key: defaultdict[object, list[ScoreValues]] = defaultdict(list)
+            for position, score in enumerate(scores):
+                by_key[key(position, score)].append(score)
+            self.paired[name] = by_key
+
+
+def read_runs(
+    store: Store,
+    query: ScoreQuery,
+    scorers: Sequence[str],
+    run_ids: Iterable[str],
+    check_client: ClientCheck = no_client_check,
+    *,
+    parameter: str,
+) -> list[RunScores]:
+    """Read runs of one project, or of these only the scores by `scorers`, given by name.
+
+    Raises InvalidParameter at `parameter` if all runs have more than MAX_SCORES scores or
+    MAX_VALUES values, and whatever `check_client` raises.
+    """
+    runs: list[RunScores] = []
+    for run_id in dict.fromkeys(run_ids):
+        run = RunScores(run_id)
+        runs.append(run)
+        of_run = store.as_of_now(replace(query, evaluation_run_id=run_id))
+        for part in [replace(of_run, scorer_name=name) for name in scorers] or [of_run]:
+            for _page in _read(store, part, run, check_client):
+                _check_limits(run, runs, parameter)
+    return runs
+
+
+def check_not_empty(runs: Iterable[RunScores], scorers: Sequence[str]) -> None:
+    """Raise NotFound if a run has neither scores nor attempts, of `scorers` if these are given."""
+    for run in runs:
+        if not run.groups:
+            by = f" by {' or '.join(scorers)}" if scorers else ""
+            raise NotFound(f"Evaluation run {run.run_id} has no scores{by}")
+
+
+def _read(
+    store: Store, query: ScoreQuery, run: RunScores, check_client: ClientCheck
+) -> Iterator[int]:
+    """Read the scores of a query into `run`; yield the number of each page."""
+    for keys, page, superseded in store.read_leaves(query, FIELDS):
+        check_client()
+        for key, leaves in zip(keys, page, strict=True):
+            scorer, score_id, prediction_id = (part or "" for part in key)
+            run.groups[scorer].add(leaves)
+            run.scores[scorer].append(ScoreValues(score_id, prediction_id, _values(leaves)))
+        run.num_scores += len(keys)
+        run.num_values += sum(map(len, page))
+        run.superseded += superseded.total()
+        yield len(keys)
+    for attempt in failed_attempts(store, query, check_client):
+        run.groups[attempt.scorer_name].attempted += 1
+        run.scores[attempt.scorer_name].append(ScoreValues("", attempt.prediction_id, {}))
+
+
+def _check_limits(run: RunScores, runs: Sequence[RunScores], parameter: str) -> None:
+    for number, most, noun in (
+        (sum(each.num_scores for each in runs), MAX_SCORES, "scores"),
+        (sum(each.num_values for each in runs), MAX_VALUES, "values"),
+    ):
+        if number > most:
+            message = f"the runs have over {most} {noun}: name fewer runs, or one scorer"
+            raise InvalidParameter(parameter, run.run_id, message)
+
+
+def _values(leaves: Leaves) -> dict[str, Value]:
+    """Return the values by path; all scores share one string per path, to save memory."""
+    return {intern(leaf["path"]): _value(leaf) for leaf in leaves}
+
+
+def _value(leaf: Leaf) -> Value:
+    """Return the value of a leaf: None for null, and for an integer too large for a double."""
+    if leaf["kind"] == "boolean":
+        return bool(leaf["number"])
+    value: Value = leaf.get("text" if leaf["kind"] == "text" else "number")
+    return value
+
+
+def _pairing_key(pair_by: str, examples: Mapping[str, str]) -> Callable[[int, ScoreValues], object]:
+    """Return a function that takes a score and its position in the run and returns its key."""
+    rule, _, argument = pair_by.partition(":")
+
+    def key(position: int, score: ScoreValues) -> object:
+        if rule == "example":
+            return examples.get(score.prediction_id, score.prediction_id)
+        if rule == "order":
+            return position if score.score_id else score.prediction_id
+        if rule == "before":
+            return score.prediction_id.partition(argument)[0]
+        if rule == "after":
+            return score.prediction_id.rpartition(argument)[2]
+        return _leaf_key(score, argument) if rule == "leaf" else score.prediction_id
+
+    return key
+
+
+def _leaf_key(score: ScoreValues, path: str) -> object:
+    """Return the type and value at `path`, because True == 1; without a value, an id."""
+    value = score.values.get(path)
+    return (type(value), score.score_id or score.prediction_id if value is None else value)
+
+
+# Pairing
+
+
+def pair_runs(
+    store: Store,
+    entity: str,
+    project: str,
+    runs: Sequence[RunScores],
+    pair_by: str | None,
+    check_client: ClientCheck = no_client_check,
+) -> str:
+    """Pair runs by a rule of a CompareQuery, by default examples if all predictions have one.
+
+    Return the rule. Raises InvalidParameter if no score has the leaf that it names.
+    """
+    rule, _, leaf = (pair_by or "").partition(":")
+    if rule == "leaf":
+        refuse_unknown_leaf(runs, "pair_by", leaf, pair_by)
+    examples: dict[str, str] | None = None
+    if pair_by in (None, "example"):
+        whole = pair_by is None
+        examples = read_examples(store, entity, project, runs, check_client, whole=whole)
+    if pair_by is None:
+        pair_by = "prediction_id" if examples is None else "example"
+    for run in runs:
+        run.pair(pair_by, examples or {})
+    return pair_by
+
+
+def refuse_unknown_leaf(
+    runs: Iterable[RunScores], parameter: str, leaf: str, given: str | None = None
+) -> None:
+    """Raise InvalidParameter unless a score of these runs has the leaf that a parameter names."""
+    paths = {path for run in runs for group in run.groups.values() for path in group.leaves}
+    if leaf not in paths:
+        refuse_unknown_name(parameter, leaf, paths, given)
+
+
+def read_examples(
+    store: Store,
+    entity: str,
+    project: str,
+    runs: Iterable[RunScores],
+    check_client: ClientCheck,
+    *,
+    whole: bool,
+) -> dict[str, str] | None:
+    """Return the ids of the examples of all predictions, by the ids of the predictions.
+
+    A prediction without an example is left out; with `whole` the result is None if there is one.
+    Raises whatever `check_client` raises.
+    """
+    examples: dict[str, str] = {}
+    for run in runs:
+        for prediction_id, key in _example_keys(store, entity, project, run):
+            check_client()
+            if key is not None:
+                examples[prediction_id] = intern(key)
+            elif whole:
+                return None
+    return examples
+
+
+def _example_keys(
+    store: Store, entity: str, project: str, run: RunScores
+) -> Iterator[tuple[str, str | None]]:
+    """Yield the ids of the predictions of a run and of its scores, and the keys of examples."""
+    left = {score.prediction_id for scores in run.scores.values() for score in scores}
+    query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run.run_id]})
+    for page in store.read_fields(Prediction, query, ("id", "example_key")):
+        for _, prediction_id, key in page:
+            left.discard(prediction_id)
+            yield prediction_id, key
+    for found in store.find_documents(Prediction, entity, project, list(left)):
+        left.discard(found.id)
+        yield found.id, found.example_key
+    for prediction_id in left:
+        yield prediction_id, None

@@ -1,0 +1,127 @@
+"""Verdicts: what a comparison shows, in one word and in one sentence for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.analysis.pairs import ComparedMetric
+from app.analysis.statistics.significance import ALPHA
+
+Word = Literal[
+    "worse",
+    "better",
+    "lower",
+    "higher",
+    "not comparable",
+    "no difference shown",
+    "not enough data",
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict, and the sentence that explains it."""
+
+    word: Word | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict follows from: figures of the compared examples, and the test of them."""
+
+    n: int
+    """How many examples were compared, of two samples those of the smaller run."""
+    baseline: float | None
+    candidate: float | None
+    """The means or rates of the compared examples."""
+    difference: float | None
+    interval: dict[str, Any] | None
+    """That of the difference."""
+    p_adjusted: float | None
+    """None where no test is possible."""
+    family: int
+    """How many comparisons the p-value is corrected for."""
+    detectable: float | None
+    """The smallest difference that these data would have shown with a probability of 80 %."""
+    unit: str = ""
+
+
+def name_of(metric: ComparedMetric) -> str:
+    """Return how a sentence names a metric."""
+    return f"{metric.scorer} {metric.path}".strip()
+
+
+def not_comparable(metric: ComparedMetric, why: str) -> Verdict:
+    """Return the verdict for runs that must not be compared by this metric."""
+    return Verdict("not comparable", f"{name_of(metric)} is not comparable: {why}.")
+
+
+def not_enough(metric: ComparedMetric, n: int, needed: int) -> Verdict:
+    """Return the verdict where no result could have shown a difference."""
+    examples = "1 example" if n == 1 else f"{n} examples"
+    why = f"{examples} with a value in both runs could not show any difference"
+    return Verdict("not enough data", f"{name_of(metric)}: {why}; at least {needed} are needed.")
+
+
+def of_texts(metric: ComparedMetric, n: int, changed: int) -> Verdict:
+    """Return the verdict of texts: how many changed, which is neither better nor worse."""
+    examples = "1 example" if n == 1 else f"{n} examples"
+    return Verdict(None, f"{name_of(metric)} changed in {changed} of {examples}.")
+
+
+def of_difference(metric: ComparedMetric, evidence: Evidence) -> Verdict:
+    """Return the verdict of a difference that was tested."""
+    difference, p_adjusted = evidence.difference, evidence.p_adjusted
+    if p_adjusted is None or p_adjusted >= ALPHA or not difference:
+        return Verdict("no difference shown", _none_shown(metric, evidence))
+    rose = difference > 0
+    moved = f"{name_of(metric)} {'rose' if rose else 'fell'} {_from_to(metric, evidence)}"
+    if metric.direction is None:
+        undeclared = "no direction is declared, so this is neither better nor worse"
+        return Verdict("higher" if rose else "lower", f"{moved}; {undeclared}.")
+    is_better = rose == (metric.direction == "higher")
+    word: Word = "better" if is_better else "worse"
+    return Verdict(word, f"The candidate is {word}: {moved}.")
+
+
+def _none_shown(metric: ComparedMetric, evidence: Evidence) -> str:
+    sentence = f"No difference shown: {name_of(metric)} went {_from_to(metric, evidence)}"
+    if evidence.p_adjusted is not None and evidence.p_adjusted >= ALPHA and _excludes_0(evidence):
+        sentence += f"; among {evidence.family} comparisons this can be chance"
+    elif evidence.detectable is not None:
+        smallest = _figure(metric, evidence.detectable, evidence.unit)
+        sentence += f"; a difference of {smallest} or more would probably have been found"
+    return f"{sentence}."
+
+
+def _excludes_0(evidence: Evidence) -> bool:
+    interval = evidence.interval
+    return interval is not None and not interval["low"] <= 0 <= interval["high"]
+
+
+def _from_to(metric: ComparedMetric, evidence: Evidence) -> str:
+    """Return the means, the difference with its interval, and the number of examples."""
+    texts = [
+        _figure(metric, number, evidence.unit)
+        for number in (evidence.baseline, evidence.candidate)
+        if number is not None
+    ]
+    sentence = f"from {texts[0]} to {texts[1]}" if len(texts) == 2 else "by an unknown amount"
+    interval = evidence.interval
+    if interval is not None and evidence.difference is not None:
+        numbers = (evidence.difference, interval["low"], interval["high"])
+        change, low, high = (_change(metric, number) for number in numbers)
+        sentence += f" ({change}, 95 % interval {low} to {high})"
+    return f"{sentence} over {evidence.n} examples"
+
+
+def _figure(metric: ComparedMetric, number: float, unit: str) -> str:
+    if metric.is_rate:
+        return f"{100 * number:.3g} %"
+    return f"{number:.4g} {unit}".strip()
+
+
+def _change(metric: ComparedMetric, number: float) -> str:
+    return f"{100 * number:+.3g} points" if metric.is_rate else f"{number:+.4g}"
