@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deletions
 from app.stores.keys import Keys
-from app.stores.listing import Listing
+from app.stores.listing import Fields, Listing
 from app.stores.model import AnyDocument, Document, Leaves, Score
 from app.stores.weave import Merge, Projected
 
@@ -130,9 +130,6 @@ class DocumentQuery:
     failed: bool = False
     newest_first: bool = False
 
-
-Fields = tuple[Any, ...]
-"""Values of some fields of a document."""
 
 FIELDS = (
     "score_id",

@@ -12,7 +12,8 @@ from typing import Any
 
 from app import jsontext
 from app.errors import TooLarge
-from app.stores.base import REFUSED, DocumentQuery, Fields, Kept, Outcome
+from app.stores.base import REFUSED, DocumentQuery, Kept, Outcome
+from app.stores.listing import Fields
 from app.stores.model import UNASSIGNED, AnyDocument, Document, Item
 from app.stores.weave import Merge, Projected, ScoreSource
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from app.stores.model import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,13 @@ class ProjectCounts:
     predictions: int
     """Stored predictions."""
     scores: int
+
+
+Fields = tuple[Any, ...]
+"""Values of some fields of a document."""
+
+START_TIES = {"calls": "id", "predictions": "_id"}
+"""By collection, the field that orders documents with the same `started_at`."""
 
 
 class Listing(Protocol):
@@ -108,3 +117,20 @@ class Listing(Protocol):
 
     def list_op_names(self, entity: str, project: str) -> list[str]:
         """Return the distinct `op_name` of the calls of a project, in any order."""
+
+    def read_by_start(
+        self,
+        kind: type[Document],
+        entity: str,
+        project: str,
+        names: Sequence[str],
+        *,
+        newest_first: bool,
+        started: bool = True,
+    ) -> Iterator[list[Fields]]:
+        """Yield pages of some fields of calls or predictions, in the order in which they began.
+
+        The order is that of `started_at`, then of the id of calls or the `sort_id` of predictions.
+        Those without `started_at` are left out; without `started`, they alone are read, in the
+        order of their `sort_id`.
+        """

@@ -14,7 +14,6 @@ from app.stores.base import (
     Changes,
     DocumentQuery,
     Extent,
-    Fields,
     Kept,
     LeafPage,
     Outcome,
@@ -25,7 +24,7 @@ from app.stores.base import (
 )
 from app.stores.checks import CheckResult
 from app.stores.deletions import Deleted, Deletion, RunExtent
-from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.listing import Fields, ListedPrediction, Named, ProjectCounts, RunCounts
 from app.stores.model import AnyDocument, ApiKey, Document, Score
 from app.stores.weave import Merge, Projected
 
@@ -346,6 +345,21 @@ class MeasuredStore:
     def list_scores_of(self, entity: str, project: str, prediction_ids: Sequence[str]) -> list[str]:
         with self._timed("list_scores_of"):
             return self._store.list_scores_of(entity, project, prediction_ids)
+
+    def read_by_start(
+        self,
+        kind: type[Document],
+        entity: str,
+        project: str,
+        names: Sequence[str],
+        *,
+        newest_first: bool,
+        started: bool = True,
+    ) -> Iterator[list[Fields]]:
+        found = self._store.read_by_start(
+            kind, entity, project, names, newest_first=newest_first, started=started
+        )
+        return self._timed_items("read_by_start", found)
 
     def find_judged(
         self,

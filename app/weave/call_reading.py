@@ -44,10 +44,16 @@ def call_query(body: Mapping[str, Any]) -> CallQuery:
 
 
 @one_at_a_time
-def selected(
-    query: CallQuery | FeedbackQuery, offset: int | None, limit: int | None
+def selected(query: CallQuery, offset: int | None, limit: int | None) -> list[str]:
+    """Return the ids of a page of calls in order."""
+    return query.page(offset or 0, limit)
+
+
+@one_at_a_time
+def selected_feedback(
+    query: FeedbackQuery, offset: int | None, limit: int | None
 ) -> tuple[list[str], int]:
-    """Return the ids of a page in order, and how many there are on all pages."""
+    """Return the ids of a page of feedback in order, and how much there is on all pages."""
     return select(query.find(), query.order, offset or 0, limit)
 
 
@@ -80,7 +86,7 @@ def calls_stream_query(body: dict[str, Any]) -> Response:
     """Return the calls of a query as JSON lines."""
     query = call_query(body)
     limit = body["limit"] or None  # As on Weave's server, 0 is no limit.
-    ids, _ = selected(query=query, offset=body["offset"], limit=limit)
+    ids = selected(query=query, offset=body["offset"], limit=limit)
     columns = [name.partition(".")[0].removesuffix("_dump") for name in body["columns"] or ()]
 
     def lines() -> Iterator[bytes]:
@@ -135,7 +141,7 @@ def feedback_query(body: dict[str, Any]) -> Response:
     """Return the feedback of a query, and how much there is of it on all pages."""
     place = place_of(body["project_id"])
     query = FeedbackQuery(state().store, place, body, Counts(client_check()))
-    ids, count = selected(query=query, offset=body["offset"], limit=body["limit"])
+    ids, count = selected_feedback(query=query, offset=body["offset"], limit=body["limit"])
     parts = read_in_order(Feedback, views_in(place).find_feedback, place, ids)
     is_short = _refuses_unknown_fields() and not body["columns"]
     shown = (query.answer(FeedbackView(each)) for each in chain.from_iterable(parts))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from app.stores.base import DocumentQuery, Fields, Store
+from app.stores.base import DocumentQuery, Store
+from app.stores.listing import Fields
 from app.stores.model import AnyDocument, Document
 from app.stores.weave import Call, Feedback
 from app.weave.contents import Place, read_rows

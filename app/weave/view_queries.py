@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -116,6 +117,32 @@ class Views:
                     query = ScoreQuery(*self._project, scorer=scorer.name)
                     yield from self._calls_of(walk(self._store, query))
 
+    def in_order(self, *, newest_first: bool) -> list[Iterator[Call]]:
+        """Return all calls without their content, as iterators that are each in order of start."""
+        runs = chain.from_iterable(self._runs())
+        by_start = sorted(
+            (replace(each, start_json=None) for each in runs if each.started_at),
+            key=lambda call: (call.started_at, call.id),
+            reverse=newest_first,
+        )
+        scores = walk(self._store, ScoreQuery(*self._project, newest_first=newest_first))
+        return [
+            iter(by_start),
+            self._predictions_in_order(newest_first=newest_first, started=True),
+            self._predictions_in_order(newest_first=newest_first, started=False),
+            chain.from_iterable(self._calls_of(scores)),
+        ]
+
+    def _predictions_in_order(self, *, newest_first: bool, started: bool) -> Iterator[Call]:
+        """Yield the calls of the predictions that have a `started_at`, or of the others."""
+        pages = self._store.read_by_start(
+            *(Prediction, *self._project, (PRIMARY_KEY, *OUTLINE)),
+            newest_first=newest_first,
+            started=started,
+        )
+        outlines = map(self._outline, chain.from_iterable(pages))
+        yield from chain.from_iterable(self._calls_of_outlines(outlines))
+
     def _distinct(self, parts: Iterable[Sequence[Call]]) -> Iterator[list[Call]]:
         """Yield calls once each."""
         seen: set[str] = set()
@@ -139,10 +166,13 @@ class Views:
     # Predictions
 
     def _predictions(self, **filters: Sequence[str]) -> Iterator[list[Call]]:
-        """Yield the calls of predictions."""
-        for outlines in in_parts(self._read_outlines(**filters), PART, lambda _: 0, 1):
-            stored = self._stored({each.predict_and_score_call_id for each in outlines})
-            new = [each for each in outlines if each.predict_and_score_call_id not in stored]
+        yield from self._calls_of_outlines(self._read_outlines(**filters))
+
+    def _calls_of_outlines(self, outlines: Iterable[Prediction]) -> Iterator[list[Call]]:
+        """Yield the calls of predictions, of which only the OUTLINE is known."""
+        for some in in_parts(outlines, PART, lambda _: 0, 1):
+            stored = self._stored({each.predict_and_score_call_id for each in some})
+            new = [each for each in some if each.predict_and_score_call_id not in stored]
             stored = self._stored(each.id for each in new)
             for part in self._as_wanted(new):
                 yield [each for each in self._calls_of_predictions(part) if each.id not in stored]
@@ -157,11 +187,15 @@ class Views:
         yield from in_parts(found, PART, _characters, PART_CHARACTERS)
 
     def _read_outlines(self, **filters: Sequence[str]) -> Iterator[Prediction]:
+        for row in self._read_fields(Prediction, (PRIMARY_KEY, *OUTLINE), **filters):
+            yield self._outline(row)
+
+    def _outline(self, row: Sequence[Any]) -> Prediction:
+        """Return a prediction with nothing but its OUTLINE."""
         entity, project = self._project
         given = {"entity": entity, "project": project}
         given |= dict.fromkeys(("body_hash", "inputs_json", "output_json"), "")
-        for row in self._read_fields(Prediction, (PRIMARY_KEY, *OUTLINE), **filters):
-            yield decode(Prediction, dict(zip((PRIMARY_KEY, *OUTLINE), row, strict=True)) | given)
+        return decode(Prediction, dict(zip((PRIMARY_KEY, *OUTLINE), row, strict=True)) | given)
 
     def _read_fields(
         self, kind: type[Call] | type[Prediction], names: Sequence[str], **filters: Sequence[str]

@@ -285,3 +285,68 @@ def test_several_values_are_looked_up_in_their_index(
     plan = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
     assert any(f"{name}=?" in row[3] for row in plan), plan
     opened.close()
+
+
+def by_start(store: Store, kind: type[Document], **options: Any) -> list[str]:
+    pages = store.read_by_start(kind, "acme", "demo", ("id",), **options)
+    return [row[0] for page in pages for row in page]
+
+
+@pytest.mark.parametrize("page", [1, 2, 1_000])
+def test_calls_are_read_in_the_order_in_which_they_began(
+    store: Store, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    for engine in ("mongo", "sqlite"):
+        monkeypatch.setattr(f"app.stores.{engine}.listing.PAGE", page)
+    first, second = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    calls = [
+        a_call("d", started_at=second),
+        a_call("c", started_at=first),
+        a_call("b", started_at=second),
+        a_call("a", started_at=second),
+        a_call("unstarted"),
+        replace(a_call("elsewhere", started_at=first), project="other"),
+    ]
+    store.upsert_documents(calls, fill)
+    assert by_start(store, Call, newest_first=False) == ["c", "a", "b", "d"]
+    assert by_start(store, Call, newest_first=True) == ["d", "b", "a", "c"]
+
+
+@pytest.mark.parametrize("page", [1, 2, 1_000])
+def test_predictions_are_read_in_the_order_in_which_they_began(
+    store: Store, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    for engine in ("mongo", "sqlite"):
+        monkeypatch.setattr(f"app.stores.{engine}.listing.PAGE", page)
+    first, second = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    given = {"c": second, "b": first, "a": first, "z": None, "y": None}
+    made = [a_prediction(id=name, started_at=began) for name, began in given.items()]
+    store.add_documents([*made, a_prediction(id="hidden", evaluation_run_id="r")])
+    store.begin_deletions("acme", "demo", ["r"], "k")
+    assert by_start(store, Prediction, newest_first=False) == ["b", "a", "c"]
+    assert by_start(store, Prediction, newest_first=True) == ["c", "a", "b"]
+    assert by_start(store, Prediction, newest_first=False, started=False) == ["z", "y"]
+    assert by_start(store, Prediction, newest_first=True, started=False) == ["y", "z"]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "started", "found"),
+    [
+        (Call, True, "(entity=? AND project=? AND (started_at,id)"),
+        (Prediction, True, "(entity=? AND project=? AND (started_at,_id)"),
+        (Prediction, False, "(entity=? AND project=? AND started_at=? AND _id"),
+    ],
+)
+def test_what_is_read_by_start_is_not_sorted(
+    tmp_path: Path, kind: type[Document], *, started: bool, found: str, newest_first: bool
+) -> None:
+    opened = SqliteStore(tmp_path / "s.db")
+    opened.prepare()
+    statements: list[str] = []
+    opened._db().reader().set_trace_callback(statements.append)
+    assert by_start(opened, kind, newest_first=newest_first, started=started) == []
+    (statement,) = [each for each in statements if f"FROM {kind.collection}" in each]
+    (step,) = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
+    assert found in step[3]
+    opened.close()

@@ -12,7 +12,7 @@ from pymongo.cursor import Cursor
 from pymongo.read_concern import ReadConcern
 
 from app.ids import new_id
-from app.stores.base import DocumentQuery, Fields, Outcome
+from app.stores.base import DocumentQuery, Outcome
 from app.stores.deletions import is_covered, run_of
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -22,6 +22,7 @@ from app.stores.documents import (
     read_rows_in_pages,
     with_ids,
 )
+from app.stores.listing import Fields
 from app.stores.model import AnyDocument, Document
 from app.stores.mongo.additions import add_documents_one_by_one, add_new_documents, add_one
 from app.stores.mongo.deletions import MongoDeletions

@@ -12,10 +12,12 @@ from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
 
 from app.ids import AFTER_ALL
-from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.documents import PRIMARY_KEY
+from app.stores.listing import START_TIES, Fields, ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.model import Document
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
-from app.stores.mongo.driver import our_errors
+from app.stores.mongo.driver import our_errors, read_page
 from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
 
 Documents = Collection[dict[str, Any]]
@@ -216,6 +218,40 @@ class MongoListing(MongoDeletions):
         wanted = {"entity": entity, "project": project, "op_name": IS_TEXT}
         with our_errors():
             return self._database["calls"].distinct("op_name", wanted)
+
+    def read_by_start(
+        self,
+        kind: type[Document],
+        entity: str,
+        project: str,
+        names: Sequence[str],
+        *,
+        newest_first: bool,
+        started: bool = True,
+    ) -> Iterator[list[Fields]]:
+        self._prepare_once()
+        name = kind.collection
+        keys = ("started_at", START_TIES[name]) if started else (PRIMARY_KEY,)
+        compare, end = ("$lt", AFTER_ALL) if newest_first else ("$gt", "")
+        order = [(key, DESCENDING if newest_first else ASCENDING) for key in keys]
+        place: dict[str, Any] = {"entity": entity, "project": project}
+        if not started:
+            place["started_at"] = None
+        left = [{keys[0]: {compare: end}}]
+        while left:
+            wanted = {**place, **left[0], **self._visible(name, entity, project)}
+            found = self._database[name].find(wanted, dict.fromkeys((*keys, *names), 1))
+            documents, _ = read_page(found.sort(order).hint(f"{name}_by_start"), PAGE)
+            if not documents:
+                left.pop(0)
+                continue
+            yield [tuple(map(each.get, names)) for each in documents]
+            last = documents[-1]
+            # First the rest of those with the same start: an $or of both would have no bounds.
+            left = [
+                {**{key: last[key] for key in keys[:at]}, keys[at]: {compare: last[keys[at]]}}
+                for at in reversed(range(len(keys)))
+            ]
 
     def _only_named_runs(self, place: dict[str, str]) -> Iterator[Named]:
         """Yield the runs that only scores or predictions name."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import KeyReused, TooLarge
 from app.ids import next_id
-from app.stores.base import DocumentQuery, Fields, Kept, Outcome, SharedKey
+from app.stores.base import DocumentQuery, Kept, Outcome, SharedKey
 from app.stores.commits import GroupCommit
 from app.stores.documents import (
     PRIMARY_KEY,
@@ -31,6 +31,7 @@ from app.stores.documents import (
     with_free_sort_ids,
     with_ids,
 )
+from app.stores.listing import Fields
 from app.stores.model import DOCUMENTS, AnyDocument, Document
 from app.stores.sqlite.connections import seconds_until
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
 from app.ids import AFTER_ALL
-from app.stores.listing import ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.documents import PAGE
+from app.stores.listing import START_TIES, Fields, ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.model import Document
 from app.stores.sqlite.deletions import SqliteDeletions
 from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks
 
@@ -284,3 +286,38 @@ class SqliteListing(SqliteDeletions):
 
     def list_op_names(self, entity: str, project: str) -> list[str]:
         return [name for (name,) in self._read(_OP_NAMES, entity, project)]
+
+    def read_by_start(
+        self,
+        kind: type[Document],
+        entity: str,
+        project: str,
+        names: Sequence[str],
+        *,
+        newest_first: bool,
+        started: bool = True,
+    ) -> Iterator[list[Fields]]:
+        table = kind.collection
+        keys = ("started_at", START_TIES[table]) if started else ("_id",)
+        direction, compare = ("DESC", "<") if newest_first else ("ASC", ">")
+        order = ", ".join(f"{key} {direction}" for key in keys)
+        beyond = f"({', '.join(keys)}) {compare} ({marks(keys)})"
+        if not started:
+            beyond = f"started_at IS NULL AND {beyond}"
+        bound = (AFTER_ALL if newest_first else "",) * len(keys)
+        is_whole = False
+        while not is_whole:
+            statement = (
+                f"SELECT {', '.join((*keys, *names))} FROM {table} INDEXED BY {table}_by_start "
+                f"WHERE entity = ? AND project = ? AND {beyond}"
+                f"{self._visible(table, entity, project)} ORDER BY {order} LIMIT {PAGE}"
+            )
+            rows, is_read = self._db().read_page(statement, (entity, project, *bound), _size)
+            if rows:
+                yield [row[len(keys) :] for row in rows]
+                bound = rows[-1][: len(keys)]
+            is_whole = is_read and len(rows) < PAGE
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if isinstance(value, str))
