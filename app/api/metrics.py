@@ -6,10 +6,12 @@ from typing import Any
 
 from flask import Blueprint
 
+from app.analysis.metric_proposals import propose_metrics
+from app.analysis.schema_checks import check_values
 from app.api.auth import allow, caller
 from app.api.contract import raises, response
 from app.api.inputs import body, no_query, query
-from app.api.limits import limit_concurrency
+from app.api.limits import client_check, limit_concurrency, one_at_a_time
 from app.api.state import state
 from app.errors import NotFound
 from app.schemas.metrics import (
@@ -18,6 +20,9 @@ from app.schemas.metrics import (
     MetricsBody,
     MetricsQuery,
     MetricsRes,
+    ProposalRes,
+    RunFilter,
+    SchemaChecksRes,
 )
 from app.services.metrics import declare_metrics, read_metrics, remove_metric
 
@@ -34,6 +39,29 @@ PATH = "/v1/<entity>/<project>/metrics"
 def metric_list(entity: str, project: str) -> Any:
     """Return the declared metrics by scorer and leaf."""
     return read_metrics(state().store, entity, project).values()
+
+
+@blueprint.get("/proposal")
+@allow("read")
+@limit_concurrency
+@response(ProposalRes)
+@query(RunFilter)
+@one_at_a_time
+def metric_propose(entity: str, project: str, query: dict[str, Any]) -> dict[str, Any]:
+    """Return what the current scores show of the leaves that are not declared."""
+    return propose_metrics(state().store, entity, project, query, client_check())
+
+
+@blueprint.get("/against_schema")
+@allow("read")
+@limit_concurrency
+@response(SchemaChecksRes)
+@query(RunFilter)
+@one_at_a_time
+def metric_check(entity: str, project: str, query: dict[str, Any]) -> dict[str, Any]:
+    """Count the current values that are against the schemas of their metrics."""
+    checks = check_values(state().store, entity, project, query, client_check())
+    return {"metrics": [each.described() for each in checks]}
 
 
 @blueprint.put("")

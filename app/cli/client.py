@@ -141,6 +141,12 @@ class Client(ServiceClient):
         body = json.dumps({"metrics": metrics}).encode()
         return _metrics(self._send("PUT", url, body=body, headers=JSON).data)
 
+    def metric_report(self, name: str, run: str | None, *fields: str) -> dict[str, Any]:
+        """Return figures about metrics: `proposal` or `against_schema`."""
+        query = urlencode({} if run is None else {"run": run})
+        text = self._send("GET", f"{self.lists_url}/metrics/{name}?{query}").data
+        return read_object(text, "metrics", *fields)
+
     def delete_metric(self, scorer: str, leaf: str) -> None:
         """Remove what is declared of one leaf of a scorer."""
         query = urlencode({"scorer": scorer, "leaf": leaf})

@@ -1,4 +1,4 @@
-"""`scoreline metrics`: list, set, delete and apply the metrics of a running service's project."""
+"""`scoreline metrics`: list, set, delete, apply, propose and check what is declared of leaves."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ from app.cli.base import (
     note,
     printable,
     table,
+    write,
     write_json,
 )
 from app.cli.client import Client, error_text
 from app.cli.listing import cell_text
 from app.cli.project import project_options
 from app.cli.project_file import FILE, place, read_tables
+from app.cli.proposals import proposal_text
 
 COLUMNS = ("scorer", "leaf", "direction", "true_when", "unit", "schema", "primary")
+CHECKED = ("scorer", "leaf", "schema_mode", "checked", "against")
+
 DEFAULTS: dict[str, Any] = {
     "direction": "none",
     "true_when": None,
@@ -164,6 +168,49 @@ def metrics_apply(client: Client, path: Path, *, dry_run: bool, as_json: bool) -
         click.echo(printable(change))
     left = before.keys() - set(map(_key, after))
     _summarize(len(after) - changes.count(None), changes.count(None), len(left), dry_run=dry_run)
+
+
+@metrics.command("propose")
+@project_options
+@click.option("--run", help="Only from the scores of this run.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the API returns.")
+def metrics_propose(client: Client, run: str | None, *, as_json: bool) -> None:
+    """Print a file with the leaves that are not declared, to edit and apply.
+
+    Example: scoreline metrics propose --project acme/demo > scoreline.toml
+    """
+    found = client.metric_report("proposal", run, "num_metrics", "num_declared")
+    if as_json:
+        write_json(found)
+        return
+    shown = found["metrics"]
+    if not shown:
+        why = "all its leaves are declared" if found["num_declared"] else "it has no such scores"
+        fail(f"nothing to propose in {client.project}: {why}", 1)
+    write(proposal_text(client.project, shown).encode())
+    if found["num_metrics"] > len(shown):
+        note(f"only the first {len(shown)} of {found['num_metrics']} leaves are proposed")
+
+
+@metrics.command("check")
+@project_options
+@click.option("--run", help="Only the scores of this run.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the API returns.")
+def metrics_check(client: Client, run: str | None, *, as_json: bool) -> None:
+    """Count the current values that are against the schemas of their metrics.
+
+    Example: scoreline metrics check --project acme/demo
+    """
+    found = client.metric_report("against_schema", run)
+    if as_json:
+        write_json(found)
+        return
+    if not found["metrics"]:
+        note(f"no schemas are declared in {client.project}")
+    table(CHECKED, [[str(each[name]) for name in CHECKED] for each in found["metrics"]])
+    for metric in found["metrics"]:
+        for each in metric["examples"]:
+            note(f"{_name(metric)}: score {each['score_id']}: {each['fault']}")
 
 
 def _summarize(changed: int, same: int, left: int, *, dry_run: bool) -> None:

@@ -18,6 +18,8 @@ from app.schemas.fields import (
     Boolean,
     Choice,
     Count,
+    Float,
+    Identifier,
     JsonObject,
     List,
     MaxCharacters,
@@ -219,6 +221,80 @@ def _content(metric: Metric) -> dict[str, Any]:
 
 def _parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
+
+
+class RunFilter(Query):
+    """The query that asks for figures of all current scores, or of those in one run."""
+
+    run = Identifier("Only scores of this run.", load_default=None)
+
+
+class FaultRes(Shape):
+    """A value that is against a schema."""
+
+    score_id = Text("The id of the score.", required=True)
+    fault = Text("What is wrong with its value.", required=True)
+
+
+class SchemaCheckRes(Shape):
+    """How many current values of a metric are against its schema."""
+
+    scorer = Text("The name of the scorer.", required=True)
+    leaf = Text("The path of the leaf in the value.", required=True)
+    schema_mode = Text("The mode.", required=True, metadata={"enum": MODES})
+    checked = Count("How many current scores have a value that is not null.", required=True)
+    against = Count("How many of their values are against the schema.", required=True)
+    examples = List("The oldest of these, at most 5.", fields.Nested(FaultRes), required=True)
+
+
+class SchemaChecksRes(Plain):
+    """How many current values are against the schemas of a project."""
+
+    metrics = List(
+        "The metrics with a schema, by scorer and leaf.",
+        fields.Nested(SchemaCheckRes),
+        required=True,
+    )
+
+
+class SeenText(Shape):
+    """A text, and how often it is a value."""
+
+    text = Text("The text.", required=True)
+    scores = Count("How many current scores have it.", required=True)
+
+
+class ProposedMetric(Shape):
+    """What the current scores show of a leaf that is not declared."""
+
+    scorer = Text("The name of the scorer.", required=True)
+    leaf = Text("The path of the leaf in the value.", required=True)
+    kinds = JsonObject(
+        "How many values are a number, boolean, text or null.",
+        keys=fields.String(),
+        values=Count(),
+        required=True,
+    )
+    minimum = Float("The least number, if there are numbers.", required=True, allow_none=True)
+    maximum = Float("The greatest number, if there are numbers.", required=True, allow_none=True)
+    only_0_and_1 = Boolean("Whether all numbers are 0 or 1.", required=True)
+    texts = List(
+        "The texts, those with the most scores first; none if there are more than 20.",
+        fields.Nested(SeenText),
+        required=True,
+    )
+
+
+class ProposalRes(Plain):
+    """The leaves that could be declared as metrics."""
+
+    metrics = List(
+        "The leaves by scorer and path, at most 1,000.",
+        fields.Nested(ProposedMetric),
+        required=True,
+    )
+    num_metrics = Count("How many leaves there are.", required=True)
+    num_declared = Count("How many more leaves are declared already.", required=True)
 
 
 class MetricDeleteRes(Plain):

@@ -139,6 +139,22 @@ def test_the_query_of_a_removal_is_checked(
     assert errors(service.send("DELETE", f"{path}?{query}"))[0] == (error, ["query", "scorer"])
 
 
+def test_figures_about_metrics_are_returned(any_service: Service, path: str) -> None:
+    declare(any_service, path, {"scorer": "Judge", "schema": {"type": "number"}})
+    scores = path.replace("/v1/", "/v2/").replace("/metrics", "/scores")
+    for scorer, value in (("Judge", "x"), ("Exact", 1)):
+        any_service.post(scores, {"prediction_id": "p", "scorer": scorer, "value": value})
+    found = any_service.send("GET", f"{path}/against_schema")
+    assert [each["against"] for each in found.json["metrics"]] == [1]
+    found = any_service.send("GET", f"{path}/proposal?run=none")
+    assert found.json == {"metrics": [], "num_metrics": 0, "num_declared": 0}
+    found = any_service.send("GET", f"{path}/proposal")
+    assert [each["scorer"] for each in found.json["metrics"]] == ["Exact"]
+    for name in ("against_schema", "proposal"):
+        wrong = any_service.send("GET", f"{path}/{name}?runs=r")
+        assert errors(wrong) == [("extra_forbidden", ["query", "runs"])]
+
+
 def test_unknown_parameters_are_refused(service: Service, path: str) -> None:
     assert errors(service.send("GET", f"{path}?scorer=s")) == [
         ("extra_forbidden", ["query", "scorer"])

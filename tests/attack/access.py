@@ -210,6 +210,12 @@ ROWS = {
     ),
     ("GET", "/v1/<entity>/<project>/scorers"): Row(401, ("read", "write", "admin"), 200, 200),
     ("GET", "/v1/<entity>/<project>/metrics"): Row(401, ("read", "write", "admin"), 200, 200),
+    ("GET", "/v1/<entity>/<project>/metrics/proposal"): Row(
+        401, ("read", "write", "admin"), 200, 200
+    ),
+    ("GET", "/v1/<entity>/<project>/metrics/against_schema"): Row(
+        401, ("read", "write", "admin"), 200, 200
+    ),
     ("PUT", "/v1/<entity>/<project>/metrics"): Row(
         401, ("write", "admin"), 200, 200, body={"metrics": [{"scorer": "s"}]}
     ),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.test_exports import run
 from tests.cli.test_runs import on
+from tests.cli.test_scores import path_of
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service
 
@@ -181,3 +182,62 @@ def test_a_metric_is_deleted_after_confirmation(service: Service, project: str) 
     ended = run(service, "metrics", "delete", "--yes", "--project", project, "Judge", "a")
     assert ended.returncode == 1
     assert "No metric is declared for the leaf 'a' of the scorer 'Judge'" in ended.stderr
+
+
+def add(service: Service, project: str, scorer: str, *values: Any) -> None:
+    for number, value in enumerate(values):
+        body = {"prediction_id": f"p{number}", "scorer": scorer, "value": value}
+        assert service.post(path_of(project), body).status == 200
+
+
+def test_a_proposal_is_a_file_that_can_be_applied(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    add(service, project, "Rate", {"a.b": 1}, {"a.b": 0})
+    add(service, project, "Points", 0.25, 7, None, "x")
+    add(service, project, "Verdict", 'p"\x7f\n', "fail", "fail")
+    text = on(service, project, "metrics", "propose")
+    assert text.split("\n\n", 1)[1] == (
+        '[[metric]]\nscorer = "Points"\ndirection = "none"\n'
+        "# 2 numbers from 0.25 to 7\n"
+        '# 1 text\n#   1 times "x"\n# true_when = ["x"]  # Leave only those that are true.\n'
+        "# 1 null: failed judgements\n\n"
+        '[[metric]]\nscorer = "Rate"\nleaf = "a\\\\.b"\ndirection = "none"\n'
+        '# 2 numbers, all 0 or 1: a rate\n# true_when = "= 1"\n\n'
+        '[[metric]]\nscorer = "Verdict"\ndirection = "none"\n'
+        '# 3 texts\n#   2 times "fail"\n#   1 times "p\\"\\u007f\\n"\n'
+        '# true_when = ["fail", "p\\"\\u007f\\n"]  # Leave only those that are true.\n'
+    )
+    edited = text.replace("# true_when", "true_when")
+    code, _, told = apply(service, project, tmp_path, edited)
+    assert (code, told) == (0, "changed 3 metrics, 0 are as declared\n")
+    found = {(each["scorer"], each["leaf"]): each["true_when"] for each in listed(service, project)}
+    assert found == {
+        ("Points", ""): ["x"],
+        ("Rate", r"a\.b"): "= 1",
+        ("Verdict", ""): ["fail", 'p"\x7f\n'],
+    }
+    ended = run(service, "metrics", "propose", "--project", project)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("all its leaves are declared\n")
+
+
+def test_a_proposal_of_a_project_without_scores_says_so(service: Service, project: str) -> None:
+    ended = run(service, "metrics", "propose", "--project", project)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("it has no such scores\n")
+
+
+def test_values_are_counted_against_their_schema(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    text = '[[metric]]\nscorer = "Judge"\nschema = {type = "number"}\n'
+    apply(service, project, tmp_path, text)
+    add(service, project, "Judge", 1, "x", None)
+    ended = run(service, "metrics", "check", "--project", project)
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines()[1].split() == ["Judge", "warn", "2", "1"]
+    assert ended.stderr.startswith("Judge: score ")
+    assert ended.stderr.endswith(': "x" is not of type "number"\n')
+    shown = json.loads(on(service, project, "metrics", "check", "--json"))
+    assert shown["metrics"][0]["against"] == 1
