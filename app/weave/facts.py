@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from app import jsontext
 from app.scorers import scorer_name
 from app.stores.weave import Call, Feedback
+from app.weave.lazy_json import LazyObject, read_object
 
 EVALUATE = "Evaluation.evaluate"
 PREDICT_AND_SCORE = frozenset({"Evaluation.predict_and_score", "Evaluation.predictAndScore"})
@@ -56,21 +57,28 @@ class CallFacts:
         self.call = call
 
     @cached_property
-    def fields(self) -> dict[str, Any]:
-        """The fields that were sent."""
-        return merged(self.call.start_json, self.call.end_json)
+    def fields(self) -> LazyObject:
+        """The fields that were sent, as `merged` returns them."""
+        start, end = (
+            read_object(text or "{}") for text in (self.call.start_json, self.call.end_json)
+        )
+        ending = {
+            name: part
+            for name, part in end.parts.items()
+            if end.has(name) and (name in ENDING or not start.has(name))
+        }
+        return LazyObject({**start.parts, **ending})
 
-    def object(self, name: str) -> dict[str, Any]:
+    def object(self, name: str) -> LazyObject:
         """Return the field `name` if it is an object, otherwise an empty one."""
-        found = self.fields.get(name)
-        return found if isinstance(found, dict) else {}
+        return self.fields.object(name)
 
     def text(self, name: str) -> str | None:
         """Return the field `name` if it is text."""
-        return text_of(self.fields.get(name))
+        return text_of(self.fields.text(name))
 
-    @property
-    def inputs(self) -> dict[str, Any]:
+    @cached_property
+    def inputs(self) -> LazyObject:
         """The inputs by name."""
         return self.object("inputs")
 
@@ -173,12 +181,12 @@ class PredictionFacts:
     @property
     def model(self) -> str:
         """The reference of the model."""
-        return text_of(self.call.inputs.get("model")) or ""
+        return text_of(self.call.inputs.text("model")) or ""
 
     @property
     def row_digest(self) -> str | None:
         """The digest of the example's row, if the example is a row of a table."""
-        match = _ROW.fullmatch(text_of(self.call.inputs.get("example")) or "")
+        match = _ROW.fullmatch(text_of(self.call.inputs.text("example")) or "")
         return match[1] if match else None
 
     @property
@@ -219,7 +227,7 @@ class PredictionFacts:
         return next((child for child in others if not self._is_scorer(child)), None)
 
     def _is_of_model(self, child: CallFacts) -> bool:
-        is_named = self.model in (text_of(child.inputs.get("self")), child.call.op_name)
+        is_named = self.model in (text_of(child.inputs.text("self")), child.call.op_name)
         return bool(self.model) and (is_named or op_of(child.call) == op_name_of(self.model))
 
     def _is_scorer(self, child: CallFacts) -> bool:
@@ -231,12 +239,10 @@ class PredictionFacts:
             or (isinstance(weave, dict) and weave.get("kind") == "scorer")
         )
 
-    @property
+    @cached_property
     def _output_scores(self) -> dict[str, Any]:
-        output = self.call.output
-        scores = output.get("scores") if isinstance(output, dict) else None
-        given = scores if isinstance(scores, dict) else {}
-        return {jsontext.without_surrogates(name): value for name, value in given.items()}
+        scores = self.call.object("output").object("scores")
+        return {jsontext.without_surrogates(name): value for name, value in scores.items()}
 
     @property
     def output(self) -> Any:
@@ -253,8 +259,7 @@ class PredictionFacts:
         """Why the model failed, if it did."""
         if self.predict:
             return self.predict.error
-        output = self.call.output
-        if isinstance(output, dict) and output.get("model_success") is False:
+        if self.call.object("output").get("model_success") is False:
             return self.call.error or "the model failed"
         return self.call.error
 
@@ -301,7 +306,7 @@ def _score_of_call(child: CallFacts) -> ScoreFacts:
 
 def scorer_of_call(child: CallFacts) -> tuple[str, str]:
     """Return the name and the reference of a scorer: of its object, or of its function."""
-    scorer = text_of(child.inputs.get("self")) or ""
+    scorer = text_of(child.inputs.text("self")) or ""
     if scorer_name(scorer) == scorer:
         scorer = child.call.op_name or ""
     return scorer_name(scorer), scorer

@@ -35,6 +35,7 @@ from app.weave.facts import (
 from app.weave.sent import (
     PART,
     read_all,
+    read_hashes,
     read_outside,
     read_predictions,
     read_versions,
@@ -109,8 +110,8 @@ def _run(place: Place, call: CallFacts) -> EvaluationRun:
         project=place.project,
         wb_user_id=call.call.wb_user_id,
         body_hash="",
-        evaluation=text_of(call.inputs.get("self")) or "",
-        model=text_of(call.inputs.get("model")) or "",
+        evaluation=text_of(call.inputs.text("self")) or "",
+        model=text_of(call.inputs.text("model")) or "",
         status=status,
         started_at=call.call.started_at or call.call.created_at,
         finished_at=call.call.ended_at,
@@ -158,8 +159,11 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
     scores = {each.id: each.scores() for each in facts}
     ready = [each for each in facts if each.has_ended or (scores[each.id] and each.predict)]
     ids = _decide_ids(store, place, ready)
-    predictions = [_prediction(place, each, ids[each.id]) for each in ready]
-    store.upsert_documents(predictions, _replace_prediction)
+    known = read_hashes(store, place, Prediction, list(ids.values()))
+    news = [each for each in ready if known.get(ids[each.id]) != _hash_of_sources(each)]
+    store.upsert_documents(
+        [_prediction(place, each, ids[each.id]) for each in news], _replace_prediction
+    )
     return _add_scores(
         store,
         place,
@@ -194,17 +198,27 @@ def source_key(*parts: str) -> str:
     return jsontext.write(parts)
 
 
+def _hash_of_sources(facts: PredictionFacts) -> str:
+    """Return a hash that changes with all that `_prediction` reads, without reading it.
+
+    A prediction may have many megabytes, and each small feedback on it comes here.
+    """
+    calls = [each.call for each in (facts.call, facts.predict) if each]
+    sources = [(each.id, each.body_hash) for each in calls]
+    return hash_of(jsontext.write([sources, facts.row_json is not None]))
+
+
 def _prediction(place: Place, facts: PredictionFacts, prediction_id: str) -> Prediction:
     predict = facts.predict
     timed = predict.call if predict and not facts.is_imperative else None
     example = facts.row_digest or example_key(None, facts.inline_example)
     usage = predict.object("summary").get("usage") if predict else None
-    sent = Prediction(
+    return Prediction(
         id=prediction_id,
         entity=place.entity,
         project=place.project,
         wb_user_id=facts.call.call.wb_user_id,
-        body_hash="",
+        body_hash=_hash_of_sources(facts),
         predict_and_score_call_id=facts.id,
         evaluation_run_id=facts.call.call.parent_id,
         model=facts.model,
@@ -218,7 +232,6 @@ def _prediction(place: Place, facts: PredictionFacts, prediction_id: str) -> Pre
         finished_at=timed.ended_at if timed else None,
         usage_json=jsontext.write(usage) if isinstance(usage, dict) else None,
     )
-    return _hashed(sent)
 
 
 # Scores

@@ -33,6 +33,18 @@ def _queries(place: Place, name: str, values: Sequence[str]) -> Iterator[Documen
         yield DocumentQuery(place.entity, place.project, filters=some)
 
 
+def read_hashes(
+    store: Store, place: Place, kind: type[Document], ids: Sequence[str]
+) -> dict[str, str]:
+    """Return the `body_hash` of the documents that are stored, by id."""
+    pages = (
+        page
+        for query in _queries(place, "id", ids)
+        for page in store.read_fields(kind, query, ["id", "body_hash"])
+    )
+    return {row[1]: row[2] for page in pages for row in page}
+
+
 def read_predictions(store: Store, place: Place, calls: Sequence[Call]) -> list[PredictionFacts]:
     """Return what is stored of calls that predict and score."""
     ids = [call.id for call in calls]
@@ -61,10 +73,11 @@ def read_outside(
 
     A call whose parent has not arrived may be part of an evaluation, so its feedback waits.
     """
-    parents = [call.parent_id for call in calls if call.parent_id]
+    read = {call.id for call in calls}
+    parents = [call.parent_id for call in calls if call.parent_id and call.parent_id not in read]
     started = {
         each.id
-        for each in store.find_documents(Call, place.entity, place.project, parents)
+        for each in (*calls, *store.find_documents(Call, place.entity, place.project, parents))
         if each.start_json and op_of(each) not in PREDICT_AND_SCORE
     }
     found: dict[str, list[Call | Feedback]] = {

@@ -21,6 +21,7 @@ from app.ids import id_time
 from app.stores import documents
 from app.stores.base import DocumentQuery, Extent, Kept, Outcome, Store
 from app.stores.model import DOCUMENTS, UNASSIGNED, Document, EvaluationRun, Prediction
+from app.stores.mongo.documents import index_for_documents
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_mongo import Commands, plan_stages
@@ -577,6 +578,12 @@ def test_what_predictions_are_filtered_by_has_its_own_index(
     plan = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
     assert any(index in row[3] for row in plan), plan
     opened.close()
+
+
+@kinds
+def test_documents_with_some_ids_are_read_by_the_index_of_ids(kind: type[Document]) -> None:
+    some = query(filters={"id": ["a", "b"]})
+    assert index_for_documents(kind.collection, some) == f"{kind.collection}_by_id"
 
 
 @kinds

@@ -269,6 +269,7 @@ def test_predictions_are_found_by_the_row_that_they_await(store: Store) -> None:
     [
         *((Call, "parent_id"), (Call, "trace_id"), (Feedback, "call_id")),
         *((ObjectVersion, "object_id"), (Prediction, "awaited_row")),
+        *((Call, "id"), (Prediction, "id")),
     ],
 )
 @pytest.mark.parametrize("after", [None, "x"])
