@@ -16,7 +16,9 @@ from app.cli.project import list_options, project_options, service_options
 ROWS = 100
 """The most rows in a table without --limit; `--json` prints all."""
 
-PROJECT_COLUMNS = ("entity", "project", "created_at", "runs", "predictions", "scores")
+PROJECT_COLUMNS = (
+    *("entity", "project", "created_at", "runs", "predictions", "scores", "waiting_feedback"),
+)
 PREDICTION_COLUMNS = (
     *("prediction_id", "example_id", "trial", "model", "created_at", "error", "num_scores"),
 )

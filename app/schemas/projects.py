@@ -19,7 +19,11 @@ class ProjectRes(Shape):
 
     entity = Text("The owner of the project.", required=True)
     project = Text("The name of the project.", required=True)
-    created_at = UtcText("When its first run, prediction or score was created.", required=True)
+    created_at = UtcText("When the first of all that it holds was created.", required=True)
     runs = Count("How many runs it has, stored or only named by others.", required=True)
     predictions = Count("How many stored predictions it has.", required=True)
     scores = Count("How many scores it has, superseded ones too.", required=True)
+    waiting_feedback = Count(
+        "How much feedback of Weave's SDK becomes scores once its calls have arrived.",
+        required=True,
+    )

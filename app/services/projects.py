@@ -15,7 +15,7 @@ from app.stores.model import ApiKey
 
 @dataclass(frozen=True)
 class Project:
-    """A project; `first_id` is the lowest id of its scores, predictions and runs."""
+    """A project; `first_id` is the lowest id of all that it holds."""
 
     entity: str
     project: str

@@ -13,7 +13,7 @@ from app.stores.deletions import Deletions
 from app.stores.keys import Keys
 from app.stores.listing import Fields, Listing
 from app.stores.model import AnyDocument, Document, Leaves, Score
-from app.stores.weave import Merge, Projected
+from app.stores.weave import Feedback, Merge, Projected
 
 
 class Kept(Enum):
@@ -336,9 +336,10 @@ class Store(Deletions, Keys, Listing, Protocol):
         Raises TooLarge if a document is too large; then some others may have been stored.
         """
 
-    def add_projected(self, projected: Sequence[Projected]) -> bool:
+    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
         """Add scores and change their sources, in one transaction.
 
+        The feedback of one project that was `heard` awaits no call any more, unless it has changed.
         Returns False, and stores nothing, if a stored source is not the one that is known. Raises
         TooLarge. On a store without transactions, some may have been added when StoreUnavailable
         is raised.

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from app.stores.model import Document
 
+NAMING_PROJECTS = ("calls", "feedback", "object_versions", "contents")
+"""What Weave's SDK sends, as far as a project exists by it alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -44,13 +47,17 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class ProjectCounts:
-    """How much a project holds, superseded scores included."""
+    """How much a project holds, superseded scores included.
+
+    `waiting_feedback` is to become scores once its calls have arrived.
+    """
 
     runs: int
     """Runs, stored or only named by scores or predictions."""
     predictions: int
     """Stored predictions."""
     scores: int
+    waiting_feedback: int = 0
 
 
 Fields = tuple[Any, ...]
@@ -104,7 +111,7 @@ class Listing(Protocol):
         """Return which of some predictions have a score in a run by a scorer of this name."""
 
     def list_entities(self) -> list[str]:
-        """Return the entities of all scores, predictions and runs."""
+        """Return the entities of all scores, predictions, runs and what Weave's SDK has sent."""
 
     def list_projects(self, entity: str) -> list[Named]:
         """Return the projects of an entity, in any order."""

@@ -26,7 +26,7 @@ from app.stores.checks import CheckResult
 from app.stores.deletions import Deleted, Deletion, RunExtent
 from app.stores.listing import Fields, ListedPrediction, Named, ProjectCounts, RunCounts
 from app.stores.model import AnyDocument, ApiKey, Document, Score
-from app.stores.weave import Merge, Projected
+from app.stores.weave import Feedback, Merge, Projected
 
 Item = TypeVar("Item")
 
@@ -196,9 +196,9 @@ class MeasuredStore:
         with self._write("upsert_documents"):
             return self._store.upsert_documents(documents, merge)
 
-    def add_projected(self, projected: Sequence[Projected]) -> bool:
+    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
         with self._write("add_projected"):
-            added = self._store.add_projected(projected)
+            added = self._store.add_projected(projected, heard)
         self._metrics.created.inc(len(projected) if added else 0)
         return added
 

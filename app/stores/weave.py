@@ -45,10 +45,17 @@ class Feedback(Document):
     """
 
     collection = "feedback"
-    changing = frozenset({"body_hash", "call_id", "weave_ref", "feedback_type", "body_json"})
+    changing = frozenset(
+        {
+            *("body_hash", "call_id", "awaited_call"),
+            *("weave_ref", "feedback_type", "body_json"),
+        }
+    )
 
     call_id: str | None = None
     """The id of the call in `weave_ref`, if it names one."""
+    awaited_call: str | None = None
+    """The same id, while a score is to be made of it: that call, or its parent, has not arrived."""
     weave_ref: str
     feedback_type: str
     body_json: str

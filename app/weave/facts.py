@@ -341,6 +341,11 @@ def score_of(feedback: Feedback) -> ScoreFacts | None:
     return None
 
 
+def is_score(feedback_type: str) -> bool:
+    """Return whether feedback of a type is a score."""
+    return feedback_type.startswith((RUNNABLE, ANNOTATION))
+
+
 def _is_runnable(feedback: Feedback) -> bool:
     return feedback.feedback_type.startswith(RUNNABLE)
 

@@ -19,7 +19,7 @@ from app.services.scores import hash_of
 from app.stores.base import Store
 from app.stores.weave import Call, Feedback
 from app.weave.contents import Place
-from app.weave.facts import PREDICT_AND_SCORE, is_of_evaluation, op_of
+from app.weave.facts import PREDICT_AND_SCORE, is_of_evaluation, is_score, op_of
 
 PART = 500
 """How many calls are stored at a time."""
@@ -213,13 +213,15 @@ def feedback_of(place: Place, raw: msgspec.Raw) -> Feedback:
     if sent.id is None and sent.call_ref:
         seed = jsontext.write([sent.weave_ref, sent.feedback_type, sent.call_ref])
         feedback_id = str(uuid5(NAMESPACE_URL, seed))
+    call_id = call_id_of(sent.weave_ref)
     return Feedback(
         entity=place.entity,
         project=place.project,
         wb_user_id=place.owner,
         id=feedback_id,
         body_hash=hash_of(data.decode()),
-        call_id=call_id_of(sent.weave_ref),
+        call_id=call_id,
+        awaited_call=call_id if is_score(sent.feedback_type) else None,
         weave_ref=sent.weave_ref,
         feedback_type=sent.feedback_type,
         body_json=data.decode(),
@@ -245,7 +247,8 @@ def add_feedback(store: Store, feedback: Sequence[Feedback], *, may_change: bool
     """Store feedback, and return what is stored now; without `may_change`, other owners' stays."""
 
     def merge(stored: Feedback, sent: Feedback) -> Feedback:
-        if not (may_change or stored.wb_user_id == sent.wb_user_id):
+        may_replace = may_change or stored.wb_user_id == sent.wb_user_id
+        if stored.body_hash == sent.body_hash or not may_replace:
             return stored
         return replace(sent, sort_id=stored.sort_id, wb_user_id=stored.wb_user_id)
 

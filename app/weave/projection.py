@@ -172,6 +172,7 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
             for each in ready
             for (name, annotator), score in scores[each.id].items()
         ],
+        [feedback for each in ready for feedback in each.feedback],
     )
 
 
@@ -240,10 +241,12 @@ Wanted = tuple[str, str, str | None, ScoreFacts]
 """The key of a score's source, the id of its prediction, that of its run, and the score."""
 
 
-def _add_scores(store: Store, place: Place, wanted: Sequence[Wanted]) -> bool:
+def _add_scores(
+    store: Store, place: Place, wanted: Sequence[Wanted], heard: Sequence[Feedback]
+) -> bool:
     """Add the scores that are new or differ from the newest of their source.
 
-    Returns False if others have changed a source.
+    What was `heard` for them waits no more. Returns False if others have changed a source.
     """
     keys = [key for key, *_ in wanted]
     stored = {
@@ -265,7 +268,7 @@ def _add_scores(store: Store, place: Place, wanted: Sequence[Wanted]) -> bool:
         if known is None or known.body_hash != source.body_hash:
             made = _score(place, prediction_id, run_id, score)
             new.append(Projected(made, source, known.body_hash if known else None))
-    return store.add_projected(new)
+    return store.add_projected(new, [each for each in heard if each.awaited_call])
 
 
 def _score(place: Place, prediction_id: str, run_id: str | None, score: ScoreFacts) -> Score:
@@ -287,8 +290,11 @@ def _store_outside(
 ) -> bool:
     """Add the scores that feedback says of calls outside of evaluations."""
     wanted: dict[str, Wanted] = {}
+    heard: list[Feedback] = []
     for call_id, documents in outside.items():
-        for score in scores_of(each for each in documents if isinstance(each, Feedback)):
+        feedback = [each for each in documents if isinstance(each, Feedback)]
+        heard += feedback
+        for score in scores_of(feedback):
             key = source_key(call_id, score.name, score.annotator or "", score.call_id or "")
             wanted[key] = (key, call_id, None, score)
-    return _add_scores(store, place, list(wanted.values()))
+    return _add_scores(store, place, list(wanted.values()), heard)

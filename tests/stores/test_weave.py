@@ -14,6 +14,7 @@ import pytest
 
 from app.services.scores import NO_RETRY, new_score
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
+from app.stores.listing import Named
 from app.stores.model import Document, EvaluationRun, Prediction, Score
 from app.stores.mongo.store import MongoStore
 from app.stores.mongo.writes import add_one_by_one
@@ -67,7 +68,13 @@ WHOLE: dict[type[Document], Document] = {
         renamed_json="null",
     ),
     Feedback: Feedback(
-        **COMMON, id="f", call_id="c", weave_ref="w", feedback_type=ODD, body_json="{}"
+        **COMMON,
+        id="f",
+        call_id="c",
+        awaited_call="c",
+        weave_ref="w",
+        feedback_type=ODD,
+        body_json="{}",
     ),
     ScoreSource: ScoreSource(
         **COMMON, id="p/n", evaluation_run_id="r", prediction_id=ODD, score_id="s"
@@ -351,3 +358,54 @@ def test_what_is_read_by_start_is_not_sorted(
     (step,) = opened._db().read_all(f"EXPLAIN QUERY PLAN {statement}")
     assert found in step[3]
     opened.close()
+
+
+def waiting(store: Store) -> int:
+    return store.count_project("acme", "demo").waiting_feedback
+
+
+def awaiting(feedback_id: str, body_hash: str = "h", **changes: Any) -> Feedback:
+    fields = {**PLACE, "call_id": "c", "awaited_call": "c", **changes}
+    return Feedback(
+        id=feedback_id,
+        body_hash=body_hash,
+        weave_ref="w",
+        feedback_type="t",
+        body_json="{}",
+        **fields,
+    )
+
+
+def test_feedback_waits_until_it_is_heard_together_with_its_scores(store: Store) -> None:
+    sent = [awaiting("a"), awaiting("b"), awaiting("c", awaited_call=None)]
+    found = store.upsert_documents(sent, lambda stored, _: stored)
+    store.upsert_documents([awaiting("a", project="other")], lambda stored, _: stored)
+    assert waiting(store) == 2
+    assert store.add_projected([Projected(a_score(), a_source("h"), None)], found[:1])
+    assert waiting(store) == 1
+    assert store.find_document(Feedback, "acme", "demo", "a") == replace(
+        found[0], awaited_call=None
+    )
+    # A source that is not the known one keeps all of it from being stored.
+    assert not store.add_projected([Projected(a_score(2), a_source("i"), None)], found[1:])
+    assert waiting(store) == 1
+    assert store.add_projected([], found)
+    assert waiting(store) == 0
+    assert store.count_project("acme", "other").waiting_feedback == 1
+
+
+def test_feedback_that_has_changed_since_it_was_heard_waits(store: Store) -> None:
+    found = store.upsert_documents([awaiting("a")], lambda stored, _: stored)
+    store.upsert_documents(
+        [awaiting("a", "changed")],
+        lambda stored, sent: replace(sent, sort_id=stored.sort_id),
+    )
+    assert store.add_projected([], found)
+    assert waiting(store) == 1
+
+
+@pytest.mark.parametrize("kind", [Call, Content, Feedback, ObjectVersion])
+def test_a_project_exists_by_what_the_sdk_has_sent(store: Store, kind: type[Document]) -> None:
+    (made,) = store.upsert_documents([WHOLE[kind]], lambda stored, _: stored)
+    assert store.list_entities() == ["acme"]
+    assert store.list_projects("acme") == [Named("demo", made.sort_id)]

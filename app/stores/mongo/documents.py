@@ -128,6 +128,13 @@ DOCUMENT_INDEXES = {
     "evaluation_runs": _document_indexes("evaluation_runs"),
     **{name: _unkeyed_indexes(name, *fields) for name, fields in UNKEYED_FILTERS.items()},
 }
+DOCUMENT_INDEXES["feedback"] += (
+    Index(
+        "feedback_by_awaited_call",
+        ("entity", "project", "awaited_call", "_id"),
+        {"partialFilterExpression": {"awaited_call": IS_TEXT}},
+    ),
+)
 """The indexes of every kind of document, by collection."""
 
 DOCUMENT_INDEXES["calls"] += (Index("calls_by_start", ("entity", "project", "started_at", "id")),)
@@ -158,7 +165,7 @@ def index_for_documents(collection: str, query: DocumentQuery) -> str:
     return f"{collection}_of_run" if of_run else f"{collection}_by_project"
 
 
-ORDER_FIELDS = {"scores": "score_id", "predictions": "_id", "evaluation_runs": "_id"}
+ORDER_FIELDS = {**dict.fromkeys(DOCUMENT_INDEXES, "_id"), "scores": "score_id"}
 """The field with the id in whose order lists are, by collection."""
 
 DELETION_INDEXES = (

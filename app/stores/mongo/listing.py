@@ -13,7 +13,15 @@ from pymongo.collection import Collection
 
 from app.ids import AFTER_ALL
 from app.stores.documents import PRIMARY_KEY
-from app.stores.listing import START_TIES, Fields, ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.listing import (
+    NAMING_PROJECTS,
+    START_TIES,
+    Fields,
+    ListedPrediction,
+    Named,
+    ProjectCounts,
+    RunCounts,
+)
 from app.stores.model import Document
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
@@ -28,7 +36,8 @@ PAGE = 1_000
 BY_RUN = {"scores": "scores_by_run", "predictions": "predictions_of_run"}
 """The indexes of the collections whose documents name runs."""
 
-BY_PROJECT = {name: f"{name}_by_project" for name in (*BY_RUN, "evaluation_runs")}
+COUNTED = {name: f"{name}_by_project" for name in (*BY_RUN, "evaluation_runs")}
+BY_PROJECT = COUNTED | {name: f"{name}_by_project" for name in NAMING_PROJECTS}
 
 IS_NAME = {"$gt": ""}
 IS_TEXT = {"$gte": ""}
@@ -201,10 +210,13 @@ class MongoListing(MongoDeletions):
                 name: self._database[name].count_documents(
                     {**place, **self._visible(name, **place)}, hint=index
                 )
-                for name, index in BY_PROJECT.items()
+                for name, index in COUNTED.items()
             }
+            waiting = self._database["feedback"].count_documents(
+                {**place, "awaited_call": IS_TEXT}, hint="feedback_by_awaited_call"
+            )
             runs = counts["evaluation_runs"] + sum(1 for _ in self._only_named_runs(place))
-        return ProjectCounts(runs, counts["predictions"], counts["scores"])
+        return ProjectCounts(runs, counts["predictions"], counts["scores"], waiting)
 
     def list_scorers(self, entity: str, project: str) -> list[Named]:
         self._prepare_once()

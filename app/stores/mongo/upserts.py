@@ -41,7 +41,7 @@ from app.stores.mongo.transactions import (
 )
 from app.stores.mongo.unique_keys import delete_with_keys
 from app.stores.mongo.writes import add_new_scores, add_one_by_one, scores_with_ids
-from app.stores.weave import Merge, Projected, ScoreSource
+from app.stores.weave import Feedback, Merge, Projected, ScoreSource
 
 
 class MongoUpserts(MongoDocuments):
@@ -58,9 +58,9 @@ class MongoUpserts(MongoDocuments):
         with our_errors():
             return upsert(collection, documents, merge)
 
-    def add_projected(self, projected: Sequence[Projected]) -> bool:
+    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
         self._prepare_once()
-        if not projected:
+        if not (projected or heard):
             return True
         scores = [each.score for each in projected]
         self._remove_covered(scores)
@@ -68,23 +68,36 @@ class MongoUpserts(MongoDocuments):
         sources, collection = [each.source for each in projected], self._collection(ScoreSource)
 
         def add(session: ClientSession | None) -> bool:
+            if projected and not add_scores(session):
+                return False
+            if heard:
+                note_heard(self._collection(Feedback), heard, session)
+            return True
+
+        def add_scores(session: ClientSession | None) -> bool:
             stored = read_stored(collection, sources, session)
             if not sources_are_known(projected, decoded(ScoreSource, stored).values()):
                 return False
             if session is None:
                 outcomes = add_one_by_one(self._scores, made, partial=False)
-                added = with_score_ids(projected, outcomes)
-                lost = [each for each in added if not _put_source(collection, each, stored)]
-                for each in lost:
-                    place = {"entity": each.entity, "project": each.project}
-                    delete_with_keys(self._scores, {**place, "score_id": each.score_id}, None)
-                return not lost
+                return self._put_sources_one_by_one(with_score_ids(projected, outcomes), stored)
             outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
             put_sources(collection, with_score_ids(projected, outcomes), stored, session)
             return True
 
         with our_errors():
             return in_transaction_if_possible(self._client, add)
+
+    def _put_sources_one_by_one(
+        self, sources: Sequence[ScoreSource], stored: Mapping[Key, Bson]
+    ) -> bool:
+        """Store sources; of those that others have changed, delete the score and return False."""
+        collection = self._collection(ScoreSource)
+        lost = [each for each in sources if not _put_source(collection, each, stored)]
+        for each in lost:
+            place = {"entity": each.entity, "project": each.project}
+            delete_with_keys(self._scores, {**place, "score_id": each.score_id}, None)
+        return not lost
 
 
 def upsert(
@@ -179,6 +192,19 @@ def _put_source(collection: Documents, source: ScoreSource, stored: Mapping[Key,
         return True
     now = read_stored(collection, [source]).get(id_key(source))
     return now is not None and now["score_id"] == source.score_id
+
+
+def note_heard(
+    collection: Documents, feedback: Sequence[Feedback], session: ClientSession | None
+) -> None:
+    """Note that feedback of one project awaits no call any more, unless it has changed."""
+    wanted = {
+        "entity": feedback[0].entity,
+        "project": feedback[0].project,
+        "id": {"$in": [each.id for each in feedback]},
+        "body_hash": {"$in": [each.body_hash for each in feedback]},
+    }
+    collection.update_many(wanted, {"$unset": {"awaited_call": ""}}, session=session)
 
 
 def put_sources(

@@ -38,7 +38,7 @@ from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.files import LOCK_SECONDS
 from app.stores.sqlite.highest_ids import highest_id, note_highest_id
 from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
-from app.stores.weave import Merge
+from app.stores.weave import Feedback, Merge
 
 NO_LIMIT = -1
 
@@ -216,6 +216,15 @@ def read_stored(
         statement = f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(ids)})"
         for row in connection.execute(statement, (entity, project, *ids)):
             yield _to_document(kind, row)
+
+
+def note_heard(connection: sqlite3.Connection, feedback: Sequence[Feedback]) -> None:
+    """Note that feedback awaits no call any more, unless it has changed."""
+    heard = (replace(each, awaited_call=None) for each in feedback)
+    connection.executemany(
+        "UPDATE feedback SET awaited_call = NULL, checksum = ? WHERE _id = ? AND body_hash = ?",
+        [(_row(each)[-1], each.sort_id, each.body_hash) for each in heard],
+    )
 
 
 def _id_maker(connection: sqlite3.Connection, documents: Sequence[Document]) -> Callable[[], str]:

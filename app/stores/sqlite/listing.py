@@ -9,7 +9,15 @@ from typing import Any
 
 from app.ids import AFTER_ALL
 from app.stores.documents import PAGE
-from app.stores.listing import START_TIES, Fields, ListedPrediction, Named, ProjectCounts, RunCounts
+from app.stores.listing import (
+    NAMING_PROJECTS,
+    START_TIES,
+    Fields,
+    ListedPrediction,
+    Named,
+    ProjectCounts,
+    RunCounts,
+)
 from app.stores.model import Document
 from app.stores.sqlite.deletions import SqliteDeletions
 from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks
@@ -74,7 +82,10 @@ def _steps(index: str, column: str, place: str, first: str) -> str:
     """
 
 
-_BY_PROJECT = ("scores_by_id", "predictions_by_project", "evaluation_runs_by_project")
+_BY_PROJECT = (
+    *("scores_by_id", "predictions_by_project", "evaluation_runs_by_project"),
+    *(f"{table}_by_project" for table in NAMING_PROJECTS),
+)
 _PROJECTS = f"""
     {_distinct(_BY_PROJECT, "project", "entity = ?1 AND")} SELECT text, first_id FROM found
 """
@@ -123,7 +134,9 @@ _COUNT_PROJECT = f"""
             WHERE {_PROJECT} {{evaluation_runs}}),
         (SELECT count(*) FROM predictions INDEXED BY predictions_by_project
             WHERE {_PROJECT} {{predictions}}),
-        (SELECT count(*) FROM scores INDEXED BY scores_by_sequence WHERE {_PROJECT} {{scores}})
+        (SELECT count(*) FROM scores INDEXED BY scores_by_sequence WHERE {_PROJECT} {{scores}}),
+        (SELECT count(*) FROM feedback INDEXED BY feedback_by_awaited_call
+            WHERE {_PROJECT} AND awaited_call IS NOT NULL)
 """
 
 _SCORERS = f"""
@@ -202,7 +215,7 @@ _JUDGED = f"SELECT prediction_id {_SLOTS} AND prediction_id IN (MARKS) AND score
 def _conditions(*, hides: bool) -> dict[str, str]:
     """Return the conditions in the statements, which leave out what deletions hide, if anything."""
     conditions = {table: and_visible(table, hides=hides) for table in RUN_COLUMNS}
-    conditions["calls"] = and_visible("calls", hides=hides)
+    conditions |= dict.fromkeys(NAMING_PROJECTS, "")  # Deletions hide nothing of these.
     conditions["stored"] = and_visible("predictions", "stored", hides=hides)
     conditions["earlier"] = and_visible("scores", "earlier", hides=hides)
     return conditions
@@ -278,8 +291,8 @@ class SqliteListing(SqliteDeletions):
         return [Named(*row) for row in self._db().read_all(statement, (entity,))]
 
     def count_project(self, entity: str, project: str) -> ProjectCounts:
-        ((runs, predictions, scores),) = self._read(_COUNT_PROJECT, entity, project)
-        return ProjectCounts(runs, predictions, scores)
+        (counts,) = self._read(_COUNT_PROJECT, entity, project)
+        return ProjectCounts(*counts)
 
     def list_scorers(self, entity: str, project: str) -> list[Named]:
         return [Named(*row) for row in self._read(_SCORERS, entity, project)]

@@ -390,6 +390,14 @@ _PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS = (
     "CREATE INDEX calls_by_start ON calls (entity, project, started_at, id)",
 )
 
+_CALLS_AWAITED = (
+    "ALTER TABLE feedback ADD COLUMN awaited_call TEXT",
+    """
+    CREATE INDEX feedback_by_awaited_call ON feedback (entity, project, awaited_call, _id)
+    WHERE awaited_call IS NOT NULL
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -409,5 +417,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _ROWS_AWAITED_AND_CALLS_RENAMED,
     _TAGS_ALIASES_AND_COSTS,
     _PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS,
+    _CALLS_AWAITED,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""

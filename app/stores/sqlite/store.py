@@ -43,6 +43,7 @@ from app.stores.sqlite.documents import (
     SqliteDocuments,
     add_new,
     check_not_reused,
+    note_heard,
     read_stored,
     upsert,
 )
@@ -81,7 +82,7 @@ from app.stores.sqlite.rows import (
 )
 from app.stores.sqlite.schema import FIRST_PAGES, migrate, schema_version
 from app.stores.sqlite.writes import Clock, add_missing, insert
-from app.stores.weave import Projected, ScoreSource, replace_source
+from app.stores.weave import Feedback, Projected, ScoreSource, replace_source
 
 log = logging.getLogger("scoreline.store")
 
@@ -142,16 +143,18 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             added = [add_new(connection, documents, partial=True) for documents in groups]
             return added, add_missing(connection, rows, self._clock, partial=True)
 
-    def add_projected(self, projected: Sequence[Projected]) -> bool:
-        if not projected:
+    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
+        if not (projected or heard):
             return True
         rows = [new_row(score) for score, _, _ in projected]
         with self._db().transaction() as connection:
             sources = [each.source for each in projected]
             if not sources_are_known(projected, read_stored(connection, ScoreSource, sources)):
                 return False
-            outcomes = add_missing(connection, rows, self._clock, partial=False)
-            upsert(connection, with_score_ids(projected, outcomes), replace_source)
+            if projected:
+                outcomes = add_missing(connection, rows, self._clock, partial=False)
+                upsert(connection, with_score_ids(projected, outcomes), replace_source)
+            note_heard(connection, heard)
             return True
 
     def _add_together(self, queued: Sequence[tuple[float, NewRow]]) -> list[Outcome]:
