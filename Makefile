@@ -17,7 +17,7 @@ COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test coverage test-browser test-interop test-faults test-attack test-minimal test-newest
-.PHONY: fuzz lock check bench clean
+.PHONY: test-simulation fuzz lock check bench clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test-faults: $(VENV)/.interop  ## Kill, fill and damage a service under load; co
 
 test-attack: $(VENV)/.attacking  ## Attack a running service (SCORELINE_TEST_CASES=10000 for longer).
 	@$(BIN)/python -m pytest -m attack -s tests/attack
+
+test-simulation: $(VENV)/.testing  ## Simulate coverage, size and power (SCORELINE_TEST_SAMPLES=20000 for longer).
+	@$(BIN)/python -m pytest -m simulation --numprocesses=4 tests/analysis/statistics
 
 test-minimal: $(VENV)-minimal/.minimal  ## Run the tests on the oldest releases that setup.cfg allows.
 	@$(VENV)-minimal/bin/python -m pytest $(PARALLEL) $(TESTS)

@@ -228,28 +228,35 @@ def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Differenc
     (before, before_n), (after, after_n) = baseline, candidate
     if not (before_n and after_n):
         return Difference(None, None, None, "fisher_exact", least_p_value=1.0)
-    passed, n = before + after, before_n + after_n
-    extremes = {max(0, passed - before_n), min(passed, after_n)}
+    p_value, least = _fisher(after, after_n, before + after, before_n + after_n)
     rates = before / before_n, after / after_n
     # With a success and a failure more in each sample, so that no rate is certain.
     error = math.hypot(_rate_error(before, before_n), _rate_error(after, after_n))
     return Difference(
         rates[1] - rates[0],
         _newcombe(baseline, candidate, LEVEL),
-        _fisher(after, passed, after_n, n),
+        p_value,
         "fisher_exact",
         _newcombe(baseline, candidate, ONE_SIDED),
-        min(_fisher(extreme, passed, after_n, n) for extreme in extremes),
-        detectable(error, n - 2),
+        least,
+        detectable(error, before_n + after_n - 2),
         math.sqrt(sum(rate * (1 - rate) for rate in rates)),
     )
 
 
-def _fisher(after: int, passed: int, after_n: int, n: int) -> float:
-    """Return the p-value for `after` successes of the candidate's, of `passed` in both samples."""
-    before_n, before = n - after_n, passed - after
-    table = [[after, after_n - after], [before, before_n - before]]
-    return float(stats.fisher_exact(table).pvalue)
+def _fisher(after: int, after_n: int, passed: int, n: int) -> tuple[float, float]:
+    """Return the p-value of `after` of all `passed` values in one sample, and the least possible.
+
+    Source: Fisher (1935), J. R. Stat. Soc. 98, 39-54; as unlikely counts as those less likely.
+    """
+    first = max(0, passed + after_n - n)
+    counts = np.arange(first, min(passed, after_n) + 1)
+    chances = stats.hypergeom.pmf(counts, n, passed, after_n)
+    p_value, least = (
+        min(1.0, float(chances[chances <= chance * (1 + 1e-7)].sum()))
+        for chance in (chances[after - first], chances.min())
+    )
+    return p_value, least
 
 
 def _rate_error(successes: int, n: int) -> float:

@@ -103,6 +103,18 @@ def test_numbers_that_are_all_0_or_1_have_the_interval_of_a_rate() -> None:
     assert numbers.summary()["interval"]["method"] == "student_t"
 
 
+@pytest.mark.parametrize("n", [10, 30, 100, 1_000])
+def test_the_interval_of_a_rate_covers_it_by_exact_enumeration(n: int) -> None:
+    intervals = [rate_interval(successes, n) for successes in range(n + 1)]
+    low, high = (np.array([each[end] for each in intervals]) for end in ("low", "high"))
+    coverage = [
+        stats.binom.pmf(np.arange(n + 1), n, rate)[(low <= rate) & (rate <= high)].sum()
+        for rate in np.arange(1, 20) / 20
+    ]
+    assert np.mean(coverage) >= 0.94
+    assert min(coverage) >= 0.9
+
+
 def test_a_rate_of_no_values_may_be_any() -> None:
     interval = rate_interval(0, 0)
     assert (interval["low"], interval["high"]) == (0.0, 1.0)

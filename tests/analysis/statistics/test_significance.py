@@ -75,6 +75,23 @@ def test_two_rates_match_fisher_s_test_and_newcombe_s_interval_of_statsmodels() 
     assert result.interval["high"] == pytest.approx(0.33387265403690614)
 
 
+@pytest.mark.parametrize("table", [(3, 9, 8, 9), (0, 5, 5, 5), (1, 40, 9, 17), (0, 9, 0, 30)])
+def test_fisher_s_test_matches_scipy_and_knows_its_least_p_value(
+    table: tuple[int, int, int, int],
+) -> None:
+    before, before_n, after, after_n = table
+    passed = before + after
+    p_values = {
+        count: stats.fisher_exact(
+            [[count, after_n - count], [passed - count, before_n - passed + count]]
+        ).pvalue
+        for count in range(max(0, passed - before_n), min(passed, after_n) + 1)
+    }
+    result = of_rates((before, before_n), (after, after_n))
+    assert result.p_value == pytest.approx(p_values[after])
+    assert result.least_p_value == pytest.approx(min(p_values.values()))
+
+
 def test_holm_s_correction_matches_statsmodels() -> None:
     # statsmodels 0.15.0: multipletests(..., method="holm")
     assert holm([0.01, 0.04, 0.03, 0.005, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
