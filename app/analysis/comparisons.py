@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.analysis import verdicts
 from app.analysis.categories import changes_of_texts
 from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
-from app.analysis.metrics import declared_of, metrics_of
+from app.analysis.metrics import Declared, declared_of, metrics_of
 from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
 from app.analysis.run_figures import leaf_summary
 from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
@@ -19,6 +20,9 @@ from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
 from app.stores.base import ScoreQuery, Store
+
+SHORT = ("mean", "interval", "method", "paired", "p_value", "p_adjusted", "family")
+"""The figures of a difference in a ranking."""
 
 
 def compare_runs(
@@ -34,33 +38,63 @@ def compare_runs(
     InvalidParameter as `read_runs` does and if no score has a leaf that is named, and whatever
     `check_client` raises.
     """
-    scorers = list(dict.fromkeys(map(scorer_name, wanted["scorer"])))
-    query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
     candidates = list(dict.fromkeys(wanted["candidate"]))
     run_ids = [wanted["baseline"], *candidates]
-    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="candidate")
-    check_not_empty(runs, scorers)
-    pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
-    declared = declared_of(read_metrics(store, entity, project), runs, wanted)
-    by_id = {run.run_id: run for run in runs}
+    read = read_compared(
+        store, entity, project, run_ids, wanted, check_client, parameter="candidate"
+    )
+    by_id = {run.run_id: run for run in read.runs}
     baseline = by_id[wanted["baseline"]]
     comparisons = []
     for run_id in candidates:
-        for metric in metrics_of([baseline, by_id[run_id]], declared, pair_by, wanted["leaf"]):
+        runs = [baseline, by_id[run_id]]
+        for metric in metrics_of(runs, read.declared, read.pair_by, wanted["leaf"]):
             check_client()
             comparisons.append(Comparison(metric, baseline, by_id[run_id], wanted))
     adjust_p_values(comparisons)
     comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict.word))
     return {
         "baseline": baseline.run_id,
-        "pair_by": pair_by,
+        "pair_by": read.pair_by,
         "repeats": wanted["repeats"],
         "failures": wanted["failures"],
-        "superseded": {run.run_id: run.superseded for run in runs},
+        "superseded": {run.run_id: run.superseded for run in read.runs},
         "alpha": ALPHA,
         "correction": "holm",
         "comparisons": [comparison.response() for comparison in comparisons],
     }
+
+
+@dataclass(frozen=True)
+class Read:
+    """Runs that were read to be compared."""
+
+    runs: Sequence[RunScores]
+    pair_by: str
+    declared: Declared
+
+
+def read_compared(
+    store: Store,
+    entity: str,
+    project: str,
+    run_ids: Sequence[str],
+    wanted: Mapping[str, Any],
+    check_client: ClientCheck,
+    *,
+    parameter: str,
+) -> Read:
+    """Read and pair the runs that a loaded CompareQuery names in `parameter`.
+
+    Raises what `compare_runs` raises.
+    """
+    scorers = list(dict.fromkeys(map(scorer_name, wanted["scorer"])))
+    query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
+    runs = read_runs(store, query, scorers, run_ids, check_client, parameter=parameter)
+    check_not_empty(runs, scorers)
+    pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
+    declared = declared_of(read_metrics(store, entity, project), runs, wanted)
+    return Read(runs, pair_by, declared)
 
 
 def adjust_p_values(comparisons: Sequence[Comparison]) -> None:
@@ -163,6 +197,17 @@ class Comparison:
             "pairs": counts,
             "difference": self._difference_figures(),
             **self._changes(),
+        }
+
+    def short_response(self) -> dict[str, Any]:
+        """Return the comparison as a RankedPair."""
+        difference = self._difference_figures() or {}
+        return {
+            "baseline": self._runs["baseline"].run_id,
+            "candidate": self._runs["candidate"].run_id,
+            "compared": len(self.pairs.compared),
+            "verdict": self.verdict.word,
+            **{name: difference.get(name) for name in SHORT},
         }
 
     def _counts(self) -> dict[str, int]:

@@ -40,9 +40,12 @@ def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:
 @query(CompareQuery)
 @one_at_a_time
 def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
-    """Compare evaluation runs with a baseline, prediction by prediction."""
+    """Compare evaluation runs with a baseline, or rank several, prediction by prediction."""
     from app.analysis.comparisons import compare_runs
+    from app.analysis.rankings import rank_runs
 
+    if query["run"]:
+        return rank_runs(state().store, entity, project, query, client_check())
     return compare_runs(state().store, entity, project, query, client_check())
 
 

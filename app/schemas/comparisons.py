@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
 
 from app.schemas.fields import (
+    MISSING,
     Anything,
     Boolean,
     Choice,
@@ -15,6 +18,7 @@ from app.schemas.fields import (
     Pattern,
     Plain,
     Query,
+    Reason,
     Shape,
     Text,
 )
@@ -34,6 +38,9 @@ MAX_NAMES = 100
 """How many scorers or leaves a parameter names."""
 
 FAILURES = ("exclude", "worst", "as_false")
+
+BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
+ONE_RUN = Reason("value_error", "Value error, give at least two different runs", {"error": {}})
 
 VERDICTS = (
     *("worse", "not comparable", "lower", "higher", "better"),
@@ -56,11 +63,16 @@ def superseded_res() -> fields.Dict:
 class CompareQuery(Query):
     """The runs to compare, and how to pair their predictions."""
 
-    baseline = Text("The run to compare the candidates with.", required=True)
+    baseline = Text("The run to compare the candidates with.", load_default=None)
     candidate = TextList(
         f"A run to compare with the baseline; at most {MAX_CANDIDATES}.",
         most=MAX_CANDIDATES,
-        required=True,
+        load_default=list,
+    )
+    run = TextList(
+        f"In place of baseline and candidate: a run to rank; 2 to {MAX_CANDIDATES}.",
+        most=MAX_CANDIDATES,
+        load_default=list,
     )
     scorer = TextList(
         "Compare only the scores by this scorer, given by its name or by a "
@@ -109,6 +121,17 @@ class CompareQuery(Query):
         most=MAX_REGRESSIONS,
         load_default=10,
     )
+
+    @validates_schema
+    def _check_runs(self, loaded: dict[str, Any], **_: Any) -> None:
+        if not loaded["run"]:
+            missing = [name for name in ("baseline", "candidate") if not loaded[name]]
+            if missing:
+                raise ValidationError({name: [MISSING] for name in missing})
+        elif given := [name for name in ("baseline", "candidate") if loaded[name]]:
+            raise ValidationError({name: [BESIDE_RUN] for name in given})
+        elif len(set(loaded["run"])) < 2:
+            raise ValidationError({"run": [ONE_RUN]})
 
 
 class LeafSummary(LeafCounts):
@@ -282,10 +305,67 @@ class ComparisonRes(Shape):
     changes = List("The most frequent changes of a text.", fields.Nested(TextChange))
 
 
-class CompareRes(Plain):
-    """The comparisons of every leaf of every candidate, the worst first."""
+class RankedRun(Shape):
+    """One run of a ranking, with its figures and the ranks that it may have."""
 
-    baseline = Text("The baseline run.", required=True)
+    run = Text("The run.", required=True)
+    attempted = Count("The scores, and failed predictions without one.", required=True)
+    scored = Count("Scores with a value.", required=True)
+    coverage = Float("`scored / attempted`.", required=True, allow_none=True)
+    mean = Float("The mean, or rate of true.", required=True, allow_none=True)
+    interval = fields.Nested(Interval, required=True, allow_none=True)
+    best_rank = Count("One more than the runs that were shown to be better.", required=True)
+    worst_rank = Count("All runs less those that were shown to be worse.", required=True)
+
+
+class RankedPair(Shape):
+    """Two runs of a ranking, compared."""
+
+    baseline = Text("The one that comes first.", required=True)
+    candidate = Text("The other one.", required=True)
+    compared = Count("Examples that have a value in both.", required=True)
+    verdict = Text(
+        "What is shown of the second run.", required=True, metadata={"enum": list(VERDICTS[:-1])}
+    )
+    mean = Float("The difference.", required=True, allow_none=True)
+    interval = fields.Nested(Interval, required=True, allow_none=True)
+    method = Text("The statistical test.", required=True, allow_none=True)
+    paired = Boolean("Whether the test is paired.", required=True, allow_none=True)
+    p_value = Float("The two-sided p-value.", required=True, allow_none=True)
+    p_adjusted = Float(
+        "The p-value after Holm's correction over the family.", required=True, allow_none=True
+    )
+    family = Count(
+        "For how many pairs of all metrics it is corrected.", required=True, allow_none=True
+    )
+
+
+class RankingRes(Shape):
+    """The order of several runs by one metric, the best first, or the highest."""
+
+    scorer = Text("The name of the scorer.", required=True)
+    leaf = Text("The path of the leaf in the value.", required=True)
+    kind = Text(
+        "The kind of the values.", required=True, metadata={"enum": ["number", "boolean", "text"]}
+    )
+    is_rate = Boolean("Whether the mean is a rate.", required=True)
+    direction = Text(
+        "Which values are better, if that is declared.",
+        required=True,
+        allow_none=True,
+        metadata={"enum": ["higher", "lower", None]},
+    )
+    unit = Text("The unit, if one is declared.", required=True, allow_none=True)
+    primary = Boolean("Whether the metric is declared to be primary.", required=True)
+    reason = Text("What the order shows, in one sentence.", required=True)
+    runs = List("The runs in order.", fields.Nested(RankedRun), required=True)
+    pairs = List("Every two runs, compared.", fields.Nested(RankedPair), required=True)
+
+
+class CompareRes(Plain):
+    """The comparisons of every leaf of every candidate, the worst first, or rankings."""
+
+    baseline = Text("The baseline run, if there is one.")
     pair_by = Text("What the predictions of a pair have in common.", required=True)
     repeats = repeats_res()
     failures = Text(
@@ -297,5 +377,6 @@ class CompareRes(Plain):
     alpha = Float("A difference needs an adjusted p-value below this.", required=True)
     correction = Text("The correction of the p-values: `holm`.", required=True)
     comparisons = List(
-        "The comparisons, the worst first.", fields.Nested(ComparisonRes), required=True
+        "The comparisons with the baseline, the worst first.", fields.Nested(ComparisonRes)
     )
+    rankings = List("The order of the runs by each metric.", fields.Nested(RankingRes))

@@ -134,6 +134,15 @@ def test_a_comparison_says_how_it_counted(any_service: Service) -> None:
     assert (answer.json["repeats"], answer.json["superseded"]) == ("all", {"A": 0})
 
 
+def test_a_ranking_matches_its_schema(any_service: Service, scores: str) -> None:
+    answer = get(any_service, f"{scores}/compare", ("run", "A"), ("run", "B"))
+    assert answer.status == 200
+    assert [each["leaf"] for each in answer.json["rankings"]] == ["f1", "ok"]
+    assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
+    error = only_error(get(any_service, f"{scores}/compare", ("run", "A")))
+    assert (error["type"], error["loc"]) == ("value_error", ["query", "run"])
+
+
 def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) -> None:
     answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C"))
     assert answer.status == 404
