@@ -64,7 +64,9 @@ def main(project: str) -> None:
         "reaction": len(client.get_feedback(reaction="👍")),
         "scored by": len(client.get_calls(scored_by=["exact"])),
         "true": len(list(client.get_calls(query=equals("output.scores.exact", value=True)))),
-        "first": next(iter(client.get_calls(**named("exact"), columns=["output"]))).output,
+        "outputs of exact": sorted(
+            each.output for each in client.get_calls(**named("exact"), columns=["output"])
+        ),
         "evaluations": [each.id == ran.id for each in fetched.get_evaluate_calls()],
         "scores": {
             trace == ran.trace_id: {
