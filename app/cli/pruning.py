@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from app.cli.base import bar, counted, fail, note, write_json
 from app.ids import utc_text
 from app.services.keys import COMMAND_LINE
-from app.services.retention import Pruned, Retention
+from app.services.retention import Pruned, Retention, projects_of
+from app.services.unused import Unused, prune_unused
 from app.stores.base import Store
-from app.stores.listing import ProjectCounts
 
 HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
@@ -38,8 +38,9 @@ def place_of(project: str) -> tuple[str, str]:
 
 def note_empty(store: Store, projects: Sequence[tuple[str, str]]) -> None:
     """Print each project that holds nothing, because its name may be misspelt."""
+    known = set(projects_of(store)) if projects else set()
     for entity, project in projects:
-        if store.count_project(entity, project) == ProjectCounts(0, 0, 0):
+        if (entity, project) not in known:
             note(f"there is nothing in {entity}/{project}")
 
 
@@ -49,10 +50,11 @@ def count_or_prune(
     moment: datetime,
     *,
     archived: bool,
+    objects: bool,
     delete: bool,
-) -> Pruned:
-    """Count or delete what is older than a moment in some projects of a store."""
-    found = Pruned()
+) -> tuple[Pruned, Unused | None]:
+    """Count or delete what is older than a moment in some projects; unused objects on request."""
+    found, unused = Pruned(), Unused() if objects else None
     # With a progress bar of the runs in them.
     runs = sum(store.count_project(*place).runs for place in projects)
     with bar(runs, "deleting" if delete else "counting") as advance:
@@ -61,22 +63,39 @@ def count_or_prune(
             part = old.prune(*place, COMMAND_LINE) if delete else old.count(*place)
             found.add(part.runs, part.predictions, part.scores)
             found.kept_archived += part.kept_archived
-    return found
+            if unused is not None:
+                unused.add(prune_unused(store, *place, moment, COMMAND_LINE, delete=delete))
+    return found, unused
 
 
-def amount(found: Pruned) -> str:
+def amount(found: Pruned, unused: Unused | None) -> str:
     """Return how much is deleted as text: "2 runs, 1 prediction and 3 scores"."""
     predictions, scores = counted(found.predictions, "prediction"), counted(found.scores, "score")
-    return f"{counted(found.runs, 'run')}, {predictions} and {scores}"
+    text = f"{counted(found.runs, 'run')}, {predictions} and {scores}"
+    if unused is None:
+        return text
+    others = [counted(number, name.removesuffix("s")) for name, number in vars(unused).items()]
+    return f"{text}, with {', '.join(others)}"
 
 
-def report_pruned(found: Pruned, moment: datetime, *, dry_run: bool, as_json: bool) -> None:
+CACHED = (
+    "Weave's SDK remembers in its disk cache what it has sent, and never sends it again: set "
+    "WEAVE_USE_SERVER_CACHE=false for programs that still need these objects, tables and files"
+)
+
+
+def report_pruned(
+    found: Pruned, unused: Unused | None, moment: datetime, *, dry_run: bool, as_json: bool
+) -> None:
     """Print how much was deleted or would be."""
+    if unused is not None:
+        note(CACHED)
     if as_json:
-        counts = {f"num_{name}": number for name, number in asdict(found).items()}
+        numbers = {**asdict(found), **(asdict(unused) if unused else {})}
+        counts = {f"num_{name}": number for name, number in numbers.items()}
         write_json({"before": utc_text(moment), "dry_run": dry_run, **counts})
         return
     done = "would delete" if dry_run else "deleted"
-    note(f"{done} {amount(found)} from before {utc_text(moment)}")
+    note(f"{done} {amount(found, unused)} from before {utc_text(moment)}")
     if found.kept_archived:
         note(f"kept {counted(found.kept_archived, 'archived run')}; --archived deletes them too")

@@ -150,6 +150,9 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
     help="Only this project, as entity/project; may be repeated. Default: all.",
 )
 @click.option("--archived", is_flag=True, help="Delete archived runs too.")
+@click.option(
+    "--objects", is_flag=True, help="Delete unused objects, tables, rows and files of Weave too."
+)
 @click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
 @click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
@@ -158,6 +161,7 @@ def prune(
     projects: tuple[str, ...],
     *,
     archived: bool,
+    objects: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -167,6 +171,12 @@ def prune(
     Works on the store of SCORELINE_STORE. A run is deleted with its predictions and scores if the
     newest of all these is older. Predictions and scores of no run are deleted by their own age.
     Archived runs are kept unless --archived is given.
+
+    With --objects, objects, tables, rows and files that Weave's SDK sent are deleted too, if they
+    are older and nothing that remains refers to them. All that remains is read for that. The SDK
+    remembers in its disk cache what it has sent, and never sends it again: a program that still
+    needs these needs WEAVE_USE_SERVER_CACHE=false. --dry-run counts what nothing refers to now, not
+    what only the runs refer to that would be deleted.
 
     Asks for confirmation first. Without a terminal, --yes is required.
 
@@ -179,15 +189,20 @@ def prune(
     with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
         note_empty(opened, places)
         prune_old = partial(
-            count_or_prune, opened, places or projects_of(opened), moment, archived=archived
+            count_or_prune,
+            opened,
+            places or projects_of(opened),
+            moment,
+            archived=archived,
+            objects=objects,
         )
         if dry_run or not yes:
             found = prune_old(delete=False)
         if not (dry_run or yes):
-            confirm(amount(found))
+            confirm(amount(*found))
         if not dry_run:
             found = prune_old(delete=True)
-    report_pruned(found, moment, dry_run=dry_run, as_json=as_json)
+    report_pruned(*found, moment, dry_run=dry_run, as_json=as_json)
 
 
 def _store_url() -> str:

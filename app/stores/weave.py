@@ -95,6 +95,10 @@ class ObjectVersion(Document):
     """Its tags as a JSON list, null if there are none."""
 
 
+DELETED = "null"
+"""The value of a deleted version, as JSON."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias(Document):
     """A name for one version of an object; its `id` consists of the object's id and the name."""
@@ -169,6 +173,13 @@ class Projected(NamedTuple):
     score: Score
     source: ScoreSource
     known_hash: str | None
+
+
+def without_value(stored: ObjectVersion, now: datetime) -> ObjectVersion:
+    """Return a version as it stays when it is deleted."""
+    return replace(
+        stored, body_hash=now.isoformat(), deleted_at=now, value_json=DELETED, tags_json=None
+    )
 
 
 def replace_source(stored: ScoreSource, sent: ScoreSource) -> ScoreSource:

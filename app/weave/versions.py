@@ -15,16 +15,13 @@ from app.errors import NotFound
 from app.examples import row_digest
 from app.ids import id_time
 from app.stores.base import DocumentQuery, Kept, Store
-from app.stores.weave import Alias, ObjectVersion
+from app.stores.weave import Alias, ObjectVersion, without_value
 from app.weave.contents import Place
 
 LATEST = "latest"
 
 PAGE = 100
 """How many versions are read with their values at a time."""
-
-DELETED = "null"
-"""The value of a deleted version, as JSON."""
 
 _FIELDS = (
     *("object_id", "digest", "kind", "base_class", "leaf_class", "tags_json"),
@@ -281,14 +278,8 @@ def delete_versions(
     now = datetime.now(UTC)
     for first in range(0, len(wanted), PAGE):
         stored = _read(store, place, wanted[first : first + PAGE])
-        store.upsert_documents(list(stored.values()), lambda each, _sent: _deleted(each, now))
+        store.upsert_documents(list(stored.values()), lambda each, _sent: without_value(each, now))
     for version in wanted:
         ids = [alias_id(object_id, name) for name in version.named]
         store.delete_documents(Alias, place.entity, place.project, ids)
     return wanted
-
-
-def _deleted(stored: ObjectVersion, now: datetime) -> ObjectVersion:
-    return replace(
-        stored, body_hash=now.isoformat(), deleted_at=now, value_json=DELETED, tags_json=None
-    )

@@ -16,6 +16,7 @@ from app.ids import first_id_at
 from app.stores.base import DocumentQuery, ScoreQuery
 from app.stores.model import EvaluationRun
 from app.stores.sqlite.store import SqliteStore
+from app.stores.weave import Content, ObjectVersion
 from tests.cli.commands import run_command
 from tests.processes import environment
 from tests.stores.test_contract import a_score
@@ -158,3 +159,27 @@ def test_no_store_is_created(tmp_path: Path) -> None:
     done = prune(tmp_path, "--older-than", "90d", "--yes")
     assert (done.returncode, list(tmp_path.glob("*.db"))) == (2, [])
     assert "no store at" in done.stderr
+
+
+def test_unused_objects_go_on_request_and_the_cache_of_the_sdk_is_named(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    place: dict[str, Any] = {"entity": "acme", "project": "sdk", "body_hash": ""}
+    version: dict[str, Any] = {"object_id": "o", "digest": "d", "kind": "object"}
+    store.add_documents(
+        [ObjectVersion(**place, id="o:d", published_at=OLD, value_json="1", **version)]
+    )
+    store.add_documents([Content(**place, id="row/r", sort_id=an_id(OLD), text="{}")])
+    project = ("--project", "acme/sdk")
+    assert "num_objects" not in counts(tmp_path, *project, "--dry-run")
+    arguments = ("--older-than", "90d", *project, "--objects")
+    counted = prune(tmp_path, *arguments, "--dry-run").stderr
+    unused = "0 scores, with 1 object, 0 tables, 1 row, 0 files from before"
+    assert f"would delete 0 runs, 0 predictions and {unused}" in counted
+    deleted = prune(tmp_path, *arguments, "--yes").stderr
+    assert f"deleted 0 runs, 0 predictions and {unused}" in deleted
+    assert "set WEAVE_USE_SERVER_CACHE=false" in deleted
+    assert "there is nothing" not in deleted
+    assert '"action": "store.prune_objects"' in deleted
+    found = counts(tmp_path, *project, "--objects", "--yes")
+    assert (found["num_objects"], found["num_rows"]) == (0, 0)
