@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import mongomock
 import pytest
 
+from app.ids import new_id_at
 from app.services.scores import NO_RETRY, new_score
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.listing import Named
@@ -256,6 +257,21 @@ def test_a_score_whose_source_another_one_takes_meanwhile_is_removed(
     assert not store.add_projected(others)
     found = store.read_scores("acme", "demo", store.list_score_ids(ScoreQuery("acme", "demo")))
     assert [each.value_json for each in found] == ["3", "1"]
+
+
+def test_a_newer_score_of_a_source_supersedes_also_if_its_clock_is_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(store, SqliteStore):
+        pytest.skip("SQLite's ids ascend")
+    ahead = new_id_at(datetime.now(UTC) + timedelta(minutes=1))
+    monkeypatch.setattr("app.stores.mongo.writes.next_id", lambda _other: ahead)
+    store.add_projected([Projected(a_score(1), a_source("h"), None)])
+    monkeypatch.undo()
+    store.add_projected([Projected(a_score(2), a_source("i"), "h")])
+    query = ScoreQuery("acme", "demo", only_current=True)
+    (current,) = store.read_scores("acme", "demo", store.list_score_ids(query))
+    assert current.value_json == "2"
 
 
 def test_the_names_of_ops_are_listed_once(store: Store) -> None:

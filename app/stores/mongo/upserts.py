@@ -40,7 +40,7 @@ from app.stores.mongo.transactions import (
     is_duplicate,
 )
 from app.stores.mongo.unique_keys import delete_with_keys
-from app.stores.mongo.writes import add_new_scores, add_one_by_one, scores_with_ids
+from app.stores.mongo.writes import add_new_scores, add_one_by_one, scores_after
 from app.stores.weave import Feedback, Merge, Projected, ScoreSource
 
 
@@ -64,7 +64,6 @@ class MongoUpserts(MongoDocuments):
             return True
         scores = [each.score for each in projected]
         self._remove_covered(scores)
-        made = scores_with_ids(scores)
         sources, collection = [each.source for each in projected], self._collection(ScoreSource)
 
         def add(session: ClientSession | None) -> bool:
@@ -78,6 +77,8 @@ class MongoUpserts(MongoDocuments):
             stored = read_stored(collection, sources, session)
             if not sources_are_known(projected, decoded(ScoreSource, stored).values()):
                 return False
+            known = [stored.get(id_key(each), {}).get("score_id") for each in sources]
+            made = scores_after(scores, known)
             if session is None:
                 outcomes = add_one_by_one(self._scores, made, partial=False)
                 return self._put_sources_one_by_one(with_score_ids(projected, outcomes), stored)

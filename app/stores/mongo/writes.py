@@ -14,7 +14,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 from app.errors import Conflict, ScorelineError, StoreUnavailable
-from app.ids import id_time, new_id
+from app.ids import id_time, new_id, next_id
 from app.stores.base import Kept, Outcome
 from app.stores.documents import Key, by_project, idempotency_key
 from app.stores.missing import (
@@ -49,6 +49,14 @@ def has_unique_key(score: Score) -> bool:
 def scores_with_ids(scores: Sequence[Score]) -> list[Score]:
     """Return the scores, with a new id and its time for those that have none."""
     return [_with_id(score, new_id()) for score in scores]
+
+
+def scores_after(scores: Sequence[Score], others: Sequence[str | None]) -> list[Score]:
+    """Return the scores, each with a new id that is higher than that of another score, if any.
+
+    Clocks of machines differ, and two processes may make ids in one millisecond.
+    """
+    return [_with_id(score, next_id(other)) for score, other in zip(scores, others, strict=True)]
 
 
 def _with_id(score: Score, score_id: str) -> Score:
