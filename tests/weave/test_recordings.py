@@ -48,6 +48,23 @@ def in_pieces(requests: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield path, body
 
 
+def in_disorder(requests: Sequence[tuple[str, Any]], seed: str) -> list[tuple[str, Any]]:
+    """Return the requests in pieces, each once to three times, shuffled and in other batches."""
+    chance = random.Random(seed)
+    pieces = [piece for piece in in_pieces(requests) for _ in range(chance.choice((1, 1, 2, 3)))]
+    chance.shuffle(pieces)
+    begun: dict[str, list[Any]] = {}
+    ready = []
+    for path, body in pieces:
+        if "batch" not in body:
+            ready.append((path, body))
+            continue
+        begun.setdefault(path, []).extend(body["batch"])
+        if chance.random() < 0.4:
+            ready.append((path, {"batch": begun.pop(path)}))
+    return ready + [(path, {"batch": items}) for path, items in begun.items()]
+
+
 def send(service: Service, path: str, body: Any) -> None:
     if not path.endswith(("file/create", "files/create")):
         assert service.post(path, body).status == 200
@@ -68,6 +85,11 @@ def scores_of(service: Service, project: str) -> list[tuple[str, ...]]:
         )
         for each in map(json.loads, listed)
     )
+
+
+def num_scores(service: Service, project: str) -> int:
+    """Return how many scores a project has, also superseded ones."""
+    return len(service.send("GET", f"/v2/acme/{project}/scores").body.splitlines())
 
 
 def predictions_of(service: Service, project: str) -> list[tuple[str, ...]]:
@@ -97,19 +119,22 @@ def test_every_score_of_a_program_is_kept(
     assert len(scores_of(any_service, project)) == RECORDINGS[recording]
 
 
-@pytest.mark.parametrize("recording", RECORDINGS)
-def test_nothing_depends_on_the_order_in_which_requests_arrive(
-    service: Service, project: str, recording: str
+@pytest.mark.parametrize(
+    ("engine", "recording"),
+    [*(("service", name) for name in RECORDINGS), ("mongodb_service", "typescript-0.11.1")],
+)
+def test_nothing_depends_on_the_order_the_batches_and_the_number_of_requests(
+    request: pytest.FixtureRequest, project: str, engine: str, recording: str
 ) -> None:
-    requests = requests_of(recording, project)
-    for path, body in requests:
+    service: Service = request.getfixturevalue(engine)
+    for path, body in requests_of(recording, project):
         send(service, path, body)
-    shuffled = list(in_pieces(requests_of(recording, f"{project}-2")))
-    random.Random(recording).shuffle(shuffled)
-    for path, body in shuffled:
-        send(service, path, body)
+    disordered = in_disorder(requests_of(recording, f"{project}-2"), recording)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: send(service, *each), disordered))
     assert scores_of(service, f"{project}-2") == scores_of(service, project)
     assert predictions_of(service, f"{project}-2") == predictions_of(service, project)
+    assert num_scores(service, f"{project}-2") == RECORDINGS[recording]
 
 
 def test_a_repeated_request_changes_nothing(any_service: Service, project: str) -> None:
