@@ -218,7 +218,7 @@ def test_a_score_that_is_too_large_for_the_target_is_named(source: Store, mongod
     from app.stores.mongo.store import open_mongo_store
 
     target = open_mongo_store(mongodb_uri)
-    large = a_score(value_json=f'"{"x" * (17 << 20)}"')
+    large = a_score(scorer="x" * (17 << 20))
     source.add_missing([a_score(), large, a_score()], partial=False)
     with pytest.raises(TooLarge, match=large.score_id):
         copy(source, target)

@@ -31,6 +31,7 @@ from app.stores.mongo.changes import read_changes
 from app.stores.mongo.documents import SCORE_INDEXES, score_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.keys import key_document
+from app.stores.mongo.parts import MAY_BE_IN_PARTS, smallest
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.transactions import has_transactions
 from tests.processes import free_port
@@ -105,10 +106,11 @@ def large_scores() -> Iterator[Score]:
     text = "x" * (16 * 1024 * 1024)
     short = {"score_id", "idempotency_key", "entity", "project"}  # The API limits their length.
     names = {field.name for field in fields(Score) if "str" in str(field.type)} - short
+    names -= MAY_BE_IN_PARTS
     for name in sorted(names):
         yield a_score(**{name: text})
     half = text[: len(text) // 2]
-    yield a_score(value_json=f'"{half}"', prediction_id=half)
+    yield a_score(scorer=half, prediction_id=half)
 
 
 def test_a_score_too_large_for_a_document_is_refused_as_such(
@@ -128,8 +130,8 @@ def test_the_largest_score_that_is_not_too_large_is_stored(
 ) -> None:
     store = opened(mongodb_uri)
     store.prepare()
-    empty = len(bson.encode(score_document(a_score(value_json=""))))
-    scores = [a_score(value_json="x" * (driver._MOST_BYTES - empty + more)) for _ in range(2)]
+    empty = len(bson.encode(smallest(score_document(a_score(wb_user_id="")))))
+    scores = [a_score(wb_user_id="x" * (driver._MOST_BYTES - empty + more)) for _ in range(2)]
     outcomes = [store.add_score(scores[0]), *store.add_missing(scores[1:], partial=True)]
     assert [each.kept for each in outcomes] == [Kept.TOO_LARGE if more else Kept.CREATED] * 2
 
@@ -651,7 +653,7 @@ def test_a_write_concern_that_was_not_met_is_no_success(monkeypatch: pytest.Monk
 def test_a_score_that_is_too_large_fails_alone(mongodb_uri: str, opened: Opened) -> None:
     store = opened(mongodb_uri)
     with ThreadPoolExecutor(4) as pool:
-        large = pool.submit(store.add_score, a_score(value_json=f'"{"x" * 17_000_000}"'))
+        large = pool.submit(store.add_score, a_score(scorer="x" * 17_000_000))
         small = [pool.submit(store.add_score, a_score()) for _ in range(20)]
     assert large.result().kept is Kept.TOO_LARGE
     assert [future.result().kept for future in small] == [Kept.CREATED] * 20

@@ -14,16 +14,18 @@ import pymongo.errors
 import pytest
 from pymongo.collection import Collection
 
+from app import jsontext
 from app.errors import StoreDamaged, StoreUnavailable
 from app.ids import AFTER_ALL
-from app.stores.base import Kept, Store
+from app.stores.base import START, Kept, ScoreQuery, Store
 from app.stores.checks import FAIL, OK, WARN
-from app.stores.model import Document, EvaluationRun, Prediction
+from app.stores.model import UNASSIGNED, Document, EvaluationRun, Prediction, Score
 from app.stores.mongo.store import MongoStore, open_mongo_store
-from app.stores.weave import Call, Content, Feedback, ObjectVersion
+from app.stores.weave import Call, Content, Feedback, ObjectVersion, Projected, ScoreSource
+from tests.stores.test_contract import a_score, all_scores
 from tests.stores.test_documents import a_prediction, a_run, query
 from tests.stores.test_mongo import Commands, plan_stages
-from tests.stores.test_weave import WHOLE, a_call, fill
+from tests.stores.test_weave import NOW, PLACE, WHOLE, a_call, fill
 
 MEGABYTE = 1_000_000
 ODD = 'é😀"\\\n'
@@ -64,7 +66,7 @@ def parts_of(store: Store) -> list[str]:
     return sorted(each["id"] for each in store._database["parts"].find({"n": 0}, {"id": 1}))
 
 
-def named_parts(store: Store, kind: type[Document]) -> list[str]:
+def named_parts(store: Store, kind: type[Document | Score]) -> list[str]:
     """Return the ids of the parts that documents of a MongoDB store name."""
     if not isinstance(store, MongoStore):
         return []
@@ -162,6 +164,15 @@ def test_only_the_wanted_fields_are_put_together(store: Store, small_parts: None
     assert [row[1:] for row in rows] == [("o" * 2_000, "p"), ("2", "q")]
 
 
+def test_texts_are_put_together_also_in_the_order_of_the_start(
+    store: Store, small_parts: None
+) -> None:
+    calls = [a_call(text, start_json=text * 2_000, started_at=NOW) for text in "ab"]
+    store.upsert_documents(calls, fill)
+    pages = store.read_by_start(Call, "acme", "demo", ["start_json"], newest_first=True)
+    assert [text for page in pages for (text,) in page] == ["b" * 2_000, "a" * 2_000]
+
+
 def test_many_large_documents_are_read_in_pages(
     store: Store, small_parts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +228,55 @@ def test_a_deleted_run_takes_the_parts_of_its_predictions_along(
     assert parts_of(store) == []
 
 
+# Scores
+
+
+def a_large_score(**changes: Any) -> Score:
+    return a_score(value_json=f'"{"v" * 2_000}"', reason="r" * 3_000, **changes)
+
+
+@pytest.mark.parametrize("megabytes", [17, 30])
+def test_a_score_of_any_size_is_kept_as_it_is(store: Store, megabytes: int) -> None:
+    whole = a_score(value_json=jsontext.write(text_of(megabytes)))
+    assert store.add_score(whole).kept is Kept.CREATED
+    assert store.find_score("acme", "demo", whole.score_id) == whole
+    assert store.add_score(whole).kept is Kept.PRESENT
+    assert store.delete_scores("acme", "demo", [whole.score_id]) == 1
+    assert parts_of(store) == []
+
+
+def test_every_read_of_scores_puts_their_texts_together(store: Store, small_parts: None) -> None:
+    whole = a_large_score()
+    added = [
+        store.add_score(a_large_score(score_id=UNASSIGNED)),
+        *store.add_missing([a_large_score(idempotency_key="k"), whole], partial=False),
+        store.add_score(a_score()),
+    ]
+    assert [each.kept for each in added] == [Kept.CREATED] * 4
+    ids = sorted(each.id for each in added)
+    scores = list(store.read_scores("acme", "demo", ids))
+    assert [len(each.value_json) for each in scores].count(2_002) == 3
+    assert all_scores(store) == scores
+    assert store.add_missing([whole], partial=False)[0].kept is Kept.PRESENT
+    of_slot = store.read_slot(whole)
+    assert sorted(of_slot, key=lambda each: each.score_id) == scores
+    query = ScoreQuery("acme", "demo", only_current=False)
+    pages = [page.keys for page in store.read_leaves(query, ["score_id", "value_json"])]
+    keys = [key for page in pages for key in page]
+    assert keys == [(each.score_id, each.value_json) for each in scores]
+    assert parts_of(store) == named_parts(store, Score)
+    store.delete_scores("acme", "demo", ids)
+    assert parts_of(store) == []
+
+
+def test_a_source_brings_a_large_score(store: Store, small_parts: None) -> None:
+    source = ScoreSource(**PLACE, id="k", body_hash="h", prediction_id="p", score_id="")
+    assert store.add_projected([Projected(a_large_score(score_id=UNASSIGNED), source, None)])
+    (score,) = all_scores(store)
+    assert score.reason == "r" * 3_000
+    assert parts_of(store) == named_parts(store, Score)
+
+
 # On MongoDB
 
 
@@ -230,12 +290,27 @@ def test_a_document_whose_parts_are_missing_is_damaged(mongo: MongoStore) -> Non
     mongo.upsert_documents([a_call("c", start_json="x" * 5_000), a_call("d")], fill)
     assert verdict(mongo)[0] == OK
     mongo._database["parts"].delete_one({"n": 1})
+    score = a_large_score()
+    mongo.add_score(score)
+    mongo._database["parts"].delete_one({"n": 0, "collection": "scores"})
     with pytest.raises(StoreDamaged):
         mongo.find_document(Call, "acme", "demo", "c")
     assert mongo.find_document(Call, "acme", "demo", "d")
     found, says = verdict(mongo)
     assert found == FAIL
     assert "'c' of acme/demo in calls" in says
+    assert f"'{score.score_id}' of acme/demo in scores" in says
+
+
+def test_changes_return_large_scores_but_not_deleted_ones(mongo: MongoStore) -> None:
+    cursor = mongo.read_changes("acme", "demo", None, 10, 0.0).cursor
+    scores = [a_large_score() for _ in range(3)]
+    for score in scores:
+        mongo.add_score(score)
+    mongo.delete_scores("acme", "demo", [scores[1].score_id])
+    kept = [scores[0], scores[2]]
+    assert mongo.read_changes("acme", "demo", cursor, 10, 5.0).scores == kept
+    assert mongo.read_changes("acme", "demo", START, 10, 0.0).scores == kept
 
 
 def test_parts_of_a_write_that_broke_off_are_removed_by_age(
@@ -272,6 +347,8 @@ def test_every_find_of_parts_uses_their_index(mongodb_uri: str, small_parts: Non
     commands.finds.clear()
     store.upsert_documents([a_call("c", start_json="x" * 5_000)], fill)
     list(store.read_documents(Call, query()))
+    store.add_score(a_large_score())
+    all_scores(store)
     list(store.check())
     store.delete_unassigned("acme", "demo", AFTER_ALL, 100)
     asked = [each for each in commands.finds if each["find"] == "parts" or "in_parts" in str(each)]

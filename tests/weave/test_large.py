@@ -13,6 +13,8 @@ from tests.processes import Service
 TEXT = "".join(f"{n:07} " for n in range(2_500_000)) + 'é😀"\n'
 """A text of 20 MB."""
 
+SCORER = "weave:///acme/{}/op/exact:d"
+
 
 @pytest.fixture
 def project(any_service: Service) -> str:
@@ -45,6 +47,30 @@ def read(service: Service, project: str) -> list[dict[str, Any]]:
     answer = service.post("/calls/stream_query", {"project_id": f"acme/{project}"})
     assert answer.status == 200
     return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_a_prediction_and_its_score_may_be_as_large(any_service: Service, project: str) -> None:
+    half = TEXT[: len(TEXT) // 2] * 2
+    ref = "weave:///acme/{}/op/Evaluation.{}:d"
+    run = a_call(project, "r", op_name=ref.format(project, "evaluate"))
+    outer = a_call(
+        project,
+        "p",
+        parent_id="r",
+        op_name=ref.format(project, "predict_and_score"),
+        inputs={"example": {"q": 1}},
+        output={"output": None, "scores": {}},
+    )
+    scorer = a_call(project, "s", parent_id="p", op_name=SCORER.format(project), output=TEXT)
+    scorer["started_at"] = scorer["ended_at"]  # After the model.
+    send(any_service, project, run, outer, a_call(project, "m", parent_id="p", output=half))
+    send(any_service, project, scorer)
+    answer = any_service.send("GET", f"/v2/acme/{project}/predictions")
+    (prediction,) = [json.loads(line) for line in answer.body.splitlines()]
+    assert prediction["output"] == half
+    answer = any_service.send("GET", f"/v2/acme/{project}/scores")
+    (score,) = [json.loads(line) for line in answer.body.splitlines()]
+    assert score["value"] == TEXT
 
 
 def test_a_call_of_twenty_megabytes_is_read_back(any_service: Service, project: str) -> None:

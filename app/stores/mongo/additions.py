@@ -30,11 +30,10 @@ from app.stores.mongo.driver import is_too_large
 from app.stores.mongo.parts import (
     MOST_BYTES,
     find_by_ids,
-    in_parts,
     names_in,
     never_fits,
+    put_in_parts,
     remove_unused,
-    write_parts,
 )
 from app.stores.mongo.transactions import REPEAT_SECONDS, REPEATS
 from app.stores.mongo.unique_keys import (
@@ -97,8 +96,7 @@ def _begun(collection: Documents, documents: Sequence[Document]) -> dict[Key, Ta
 
 def _insert(collection: Documents, whole: dict[str, Any]) -> None:
     """Insert a document; if the connection breaks, retry once, and accept an equal stored one."""
-    bson, parts = in_parts(collection, whole)
-    write_parts(collection, parts)
+    (bson,) = put_in_parts(collection, [whole])
     try:
         collection.insert_one(dict(bson))
     except AutoReconnect:
@@ -123,13 +121,11 @@ def add_new_documents(
     """
     outcomes = _compare(collection, documents, session, partial=partial)
     new = _new(collection, documents, outcomes, session, partial=partial)
-    added = [in_parts(collection, to_bson(document)) for document in new]
-    if keys := idempotency_keys(collection, [bson for bson, _ in added]):
+    added = put_in_parts(collection, map(to_bson, new), session)
+    if keys := idempotency_keys(collection, added):
         unique_keys(collection).insert_many(keys, session=session)
-    for _, parts in added:
-        write_parts(collection, parts, session)
     if added:
-        collection.insert_many([bson for bson, _ in added], session=session)
+        collection.insert_many(added, session=session)
     return outcomes
 
 

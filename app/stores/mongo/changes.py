@@ -21,8 +21,9 @@ from pymongo.errors import OperationFailure
 from app.errors import CursorExpired, InvalidParameter
 from app.stores.base import START, Changes
 from app.stores.model import Score
-from app.stores.mongo.documents import size, to_score
-from app.stores.mongo.driver import PAGE_BYTES, read_page
+from app.stores.mongo.documents import IN_PARTS, size, to_score
+from app.stores.mongo.driver import PAGE_BYTES
+from app.stores.mongo.parts import find_by_ids, read_whole_page
 
 Scores = Collection[dict[str, Any]]
 Cursor = dict[str, Any]
@@ -85,7 +86,8 @@ def read_changes(
             read += size(document)
             if len(documents) == limit or read >= PAGE_BYTES:
                 break
-        return Changes([*map(to_score, documents)], _encoded({"token": stream.resume_token}))
+        scores = [*map(to_score, _whole(collection, documents))]
+        return Changes(scores, _encoded({"token": stream.resume_token}))
 
 
 def _walk(
@@ -93,9 +95,22 @@ def _walk(
 ) -> tuple[list[Score], bool]:
     """Return the stored scores after an id, in the order of ids, and whether they are the last."""
     wanted = {"entity": project[0], "project": project[1], "score_id": {"$gt": after}}
-    found = collection.find(wanted).sort("score_id", ASCENDING).hint("scores_by_project")
-    documents, is_whole = read_page(found, limit)
+    documents, is_whole = read_whole_page(
+        collection,
+        lambda: collection.find(wanted).sort("score_id", ASCENDING).hint("scores_by_project"),
+        limit,
+    )
     return [to_score(document) for document in documents], is_whole
+
+
+def _whole(collection: Scores, documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a stream, but not those in parts that were deleted meanwhile."""
+    for each in documents:
+        if IN_PARTS in each:
+            place = (each["entity"], each["project"])
+            yield from find_by_ids(collection, *place, [each["score_id"]])
+        else:
+            yield each
 
 
 def _incoming(

@@ -23,7 +23,7 @@ from app.stores.checks import (
     check_deletions,
     check_space,
 )
-from app.stores.mongo.documents import DOCUMENT_INDEXES, Index
+from app.stores.mongo.documents import DOCUMENT_INDEXES, Index, id_field
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.parts import find_damaged, orphans
 from app.stores.mongo.schema import INDEXES, SCHEMA, is_as_declared, schema_version
@@ -161,11 +161,10 @@ def _indexes(collection: Documents, wanted: Sequence[Index]) -> CheckResult:
 
 def _parts(database: Database[dict[str, Any]]) -> CheckResult:
     """Check that all parts of large texts exist, and that documents name all parts."""
-    kinds = [database[name] for name in DOCUMENT_INDEXES]
     damaged = [
-        f"{each['id']!r} of {each['entity']}/{each['project']} in {collection.name}"
-        for collection in kinds
-        for each in islice(find_damaged(collection), MOST_SHOWN)
+        f"{each[id_field(name)]!r} of {each['entity']}/{each['project']} in {name}"
+        for name in ("scores", *DOCUMENT_INDEXES)
+        for each in islice(find_damaged(database[name]), MOST_SHOWN)
     ]
     if damaged:
         says = f"parts are missing, of {'; '.join(damaged[:MOST_SHOWN])}"

@@ -27,15 +27,14 @@ from app.stores.model import AnyDocument, Document
 from app.stores.mongo.additions import add_documents_one_by_one, add_new_documents, add_one
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import IN_PARTS, IS_TEXT, index_for_documents, to_document
-from app.stores.mongo.driver import our_errors, read_page
+from app.stores.mongo.driver import our_errors
 from app.stores.mongo.parts import (
-    MAY_BE_IN_PARTS,
-    Page,
     changes_in_parts,
     find_whole,
     names_in,
     names_of,
-    read_whole,
+    projection,
+    read_whole_page,
     remove_unused,
     write_parts,
 )
@@ -101,13 +100,12 @@ class MongoDocuments(MongoDeletions):
                 "id": {"$in": wanted},
                 **self._visible(kind.collection, entity, project),
             }
-
-            def read() -> Page:
-                index = f"{kind.collection}_by_id"
-                found = collection.find(named).sort("id", ASCENDING).hint(index)
-                return read_page(found, len(wanted) + 1)  # More than there can be.
-
-            documents, is_whole = read_whole(collection, read)
+            index = f"{kind.collection}_by_id"
+            documents, is_whole = read_whole_page(
+                collection,
+                lambda: collection.find(named).sort("id", ASCENDING).hint(index),
+                len(wanted) + 1,  # More than there can be.
+            )
             return [to_document(kind, each) for each in documents], is_whole
 
         return find_in_pages(find, document_ids)
@@ -161,7 +159,7 @@ class MongoDocuments(MongoDeletions):
     ) -> Iterator[list[Fields]]:
         self._prepare_once()
         collection, shown = self._collection(kind), (PRIMARY_KEY, *names)
-        fields = _projection(shown)
+        fields = projection(shown)
 
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
@@ -227,16 +225,10 @@ def _read(
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the documents of a page, and whether there are fewer because they were large."""
     most = page.limit or 0
-    documents, is_whole = read_whole(
-        collection, lambda: read_page(_find(collection, page, visible, fields), most)
+    documents, is_whole = read_whole_page(
+        collection, lambda: _find(collection, page, visible, fields), most
     )
     return documents, not is_whole and len(documents) < most
-
-
-def _projection(shown: Sequence[str]) -> dict[str, int]:
-    """Return the projection of some fields, with what it takes to read those that are in parts."""
-    where = [f"{IN_PARTS}.{name}" for name in shown if name in MAY_BE_IN_PARTS]
-    return dict.fromkeys([*shown, *where, *(("entity", "project") if where else ())], 1)
 
 
 def _filter(query: DocumentQuery) -> dict[str, Any]:

@@ -58,6 +58,7 @@ SCORE_INDEXES = (
     Index("scores_by_prediction", ("entity", "project", "prediction_id", "score_id")),
     Index("scores_by_scorer", ("entity", "project", "scorer", "score_id")),
     Index("scores_by_slot", ("entity", "project", *SLOT_FIELDS)),
+    _in_parts_index("scores"),
 )
 
 
@@ -212,8 +213,7 @@ def score_document(score: Score) -> dict[str, Any]:
 
 def to_score(document: Mapping[str, Any]) -> Score:
     """Return the score in a document."""
-    fields = dict(document)
-    del fields["_id"]
+    fields = {name: value for name, value in document.items() if name not in ("_id", IN_PARTS)}
     return Score(created_at=in_utc(fields.pop("created_at")), **fields)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,8 @@ from pymongo import ASCENDING, DESCENDING
 from app.stores.base import Key, LeafPage, ScoreQuery, Tally, behind
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_for
-from app.stores.mongo.driver import our_errors, read_page
+from app.stores.mongo.driver import our_errors
+from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_of
 
 PAGE = 1_000
@@ -35,7 +37,7 @@ class MongoLeaves(MongoDeletions):
 
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         self._prepare_once()
-        for current, superseded in self._read_pages(query, _projection(fields)):
+        for current, superseded in self._read_pages(query, _fields_to_read(fields)):
             yield LeafPage(
                 [_key(document, fields) for document in current],
                 [document["leaves"] for document in current],
@@ -43,16 +45,16 @@ class MongoLeaves(MongoDeletions):
             )
 
     def _read_pages(
-        self, query: ScoreQuery, projection: Sequence[str]
+        self, query: ScoreQuery, names: Sequence[str]
     ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         """Yield pages of a query's documents: those to read, and those to leave out."""
-        query, is_whole = self.as_of_now(query), False
+        query, is_whole, fields = self.as_of_now(query), False, projection(names)
         while not is_whole:
             place = {"entity": query.entity, "project": query.project}
             visible = self._visible("scores", **place)
-            found = self._scores.find({**ids_filter(query), **visible}, projection)
-            found = found.sort("score_id", order_of(query)).hint(index_for(query))
-            documents, is_whole = read_page(found, PAGE)
+            wanted, order = {**ids_filter(query), **visible}, [("score_id", order_of(query))]
+            find = partial(find_in_order, self._scores, wanted, order, index_for(query), fields)
+            documents, is_whole = read_whole_page(self._scores, find, PAGE)
             if documents:
                 shown = {**place, **visible, "score_id": {"$lte": query.as_of}}
                 among = shown if query.only_current else None
@@ -91,7 +93,7 @@ _READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 """Functions that return a field that a document does not have under the same name."""
 
 
-def _projection(fields: Sequence[str]) -> list[str]:
+def _fields_to_read(fields: Sequence[str]) -> list[str]:
     """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
     names = {"day": "created_at", "hour": "created_at"}
     return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]

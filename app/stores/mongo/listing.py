@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from heapq import nlargest
 from itertools import chain, islice
 from typing import Any
@@ -25,7 +26,8 @@ from app.stores.listing import (
 from app.stores.model import Document
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
-from app.stores.mongo.driver import our_errors, read_page
+from app.stores.mongo.driver import our_errors
+from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
 
 Documents = Collection[dict[str, Any]]
@@ -246,14 +248,15 @@ class MongoListing(MongoDeletions):
         keys = ("started_at", START_TIES[name]) if started else (PRIMARY_KEY,)
         compare, end = ("$lt", AFTER_ALL) if newest_first else ("$gt", "")
         order = [(key, DESCENDING if newest_first else ASCENDING) for key in keys]
+        collection, fields = self._database[name], projection((*keys, *names))
         place: dict[str, Any] = {"entity": entity, "project": project}
         if not started:
             place["started_at"] = None
         left = [{keys[0]: {compare: end}}]
         while left:
             wanted = {**place, **left[0], **self._visible(name, entity, project)}
-            found = self._database[name].find(wanted, dict.fromkeys((*keys, *names), 1))
-            documents, _ = read_page(found.sort(order).hint(f"{name}_by_start"), PAGE)
+            find = partial(find_in_order, collection, wanted, order, f"{name}_by_start", fields)
+            documents, _ = read_whole_page(collection, find, PAGE)
             if not documents:
                 left.pop(0)
                 continue

@@ -25,12 +25,15 @@ from app.errors import StoreDamaged
 from app.ids import first_id_at, new_id
 from app.stores.documents import by_project
 from app.stores.mongo.documents import HAS_PARTS, IN_PARTS, Index, id_field
-from app.stores.mongo.driver import is_too_large, our_errors
+from app.stores.mongo.driver import is_too_large, our_errors, read_page
 
 Documents = Collection[dict[str, Any]]
 Bson = dict[str, Any]
 Page = tuple[list[Bson], bool]
 """Some documents, and whether those are all."""
+
+Find = Callable[[], Cursor[Bson]]
+"""Opens a new cursor of the same documents."""
 
 PARTS = "parts"
 """The name of the collection."""
@@ -56,7 +59,7 @@ MAY_BE_IN_PARTS = frozenset(
     {
         *("inputs_json", "output_json", "usage_json", "metadata_json", "error", "description"),
         *("summary_json", "attributes_json", "start_json", "end_json", "body_json"),
-        *("value_json", "text"),
+        *("value_json", "reason", "text"),
     }
 )
 """The fields that no filter and no index needs, except whether they are texts."""
@@ -144,10 +147,15 @@ def changes_in_parts(
 
 
 def never_fits(whole: Bson) -> bool:
-    """Return whether a document is too large even without the texts that may be in parts."""
-    return is_too_large(whole) and is_too_large(
-        {name: value for name, value in whole.items() if name not in MAY_BE_IN_PARTS}
-    )
+    """Return whether a document is too large even with all that may be in parts there."""
+    return is_too_large(whole, MOST_BYTES) and is_too_large(smallest(whole))
+
+
+def smallest(whole: Bson) -> Bson:
+    """Return a document as large as it is stored with all that may be in parts there."""
+    names = MAY_BE_IN_PARTS & whole.keys()
+    reference = {"id": new_id(), "bytes": 0}
+    return whole | dict.fromkeys(names, "") | {IN_PARTS: dict.fromkeys(names, reference)}
 
 
 def write_parts(
@@ -158,7 +166,40 @@ def write_parts(
         collection.database[PARTS].insert_many(parts, session=session)
 
 
-def read_whole(
+def put_in_parts(
+    collection: Documents, whole: Iterable[Bson], session: ClientSession | None = None
+) -> list[Bson]:
+    """Store the parts of new documents; return the documents as they are stored."""
+    pairs = [in_parts(collection, each) for each in whole]
+    for _, parts in pairs:
+        write_parts(collection, parts, session)
+    return [stored for stored, _ in pairs]
+
+
+def projection(shown: Sequence[str]) -> dict[str, int]:
+    """Return the projection of some fields, with what it takes to read those that are in parts."""
+    where = [f"{IN_PARTS}.{name}" for name in shown if name in MAY_BE_IN_PARTS]
+    return dict.fromkeys([*shown, *where, *(("entity", "project") if where else ())], 1)
+
+
+def find_in_order(
+    collection: Documents,
+    wanted: Bson,
+    order: Sequence[tuple[str, int]],
+    index: str | None = None,
+    fields: Mapping[str, int] | None = None,
+) -> Cursor[Bson]:
+    """Return a new cursor of documents, by an index if it is named."""
+    found = collection.find(wanted, fields).sort(list(order))
+    return found.hint(index) if index else found
+
+
+def read_whole_page(collection: Documents, find: Find, most: int) -> Page:
+    """Return a page as `read_page` does, of the cursor that `find` opens, with texts in parts."""
+    return _read_whole(collection, lambda: read_page(find(), most))
+
+
+def _read_whole(
     collection: Documents, read: Callable[[], Page], session: ClientSession | None = None
 ) -> Page:
     """Return the documents that `read` returns, with the texts that are in parts.
@@ -182,27 +223,26 @@ def find_by_ids(
     project: str,
     ids: Sequence[str],
     session: ClientSession | None = None,
-) -> list[dict[str, Any]]:
-    """Return the whole documents with these ids that are stored."""
-    named = {"entity": entity, "project": project, "id": {"$in": list(ids)}}
-    index = f"{collection.name}_by_id"
+) -> list[Bson]:
+    """Return the whole documents or scores with these ids that are stored."""
+    field = id_field(collection.name)
+    named = {"entity": entity, "project": project, field: {"$in": list(ids)}}
+    index = "scores_by_project" if collection.name == "scores" else f"{collection.name}_by_id"
     return find_whole(
         collection, lambda: collection.find(named, session=session).hint(index), session
     )
 
 
 def find_whole(
-    collection: Documents,
-    find: Callable[[], Cursor[dict[str, Any]]],
-    session: ClientSession | None = None,
-) -> list[dict[str, Any]]:
+    collection: Documents, find: Find, session: ClientSession | None = None
+) -> list[Bson]:
     """Return all documents of the cursor that `find` opens, with their texts that are in parts."""
 
     def read() -> Page:
         with our_errors():
             return list(find()), True
 
-    return read_whole(collection, read, session)[0]
+    return _read_whole(collection, read, session)[0]
 
 
 def _put_together(collection: Documents, document: Bson, session: ClientSession | None) -> bool:

@@ -48,10 +48,11 @@ from app.stores.mongo.documents import (
     score_document,
     to_score,
 )
-from app.stores.mongo.driver import connect, our_errors, read_page
+from app.stores.mongo.driver import connect, our_errors
 from app.stores.mongo.keys import MongoKeys
 from app.stores.mongo.leaves import MongoLeaves, order_of
 from app.stores.mongo.listing import MongoListing
+from app.stores.mongo.parts import find_by_ids, find_in_order, read_whole_page
 from app.stores.mongo.schema import migrate
 from app.stores.mongo.sharding import sharding_commands
 from app.stores.mongo.slots import newest_by_slot, slot_filter, slot_of
@@ -190,9 +191,8 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         return replace(changes, scores=visible)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
-        with our_errors():
-            found = self._scores.find_one({**_place(entity, project), "score_id": score_id})
-        score = to_score(found) if found else None
+        found = find_by_ids(self._scores, entity, project, [score_id])
+        score = to_score(found[0]) if found else None
         if score and score.evaluation_run_id is not None:
             return None if is_covered(score, self._pending(entity, project)) else score
         return score
@@ -226,8 +226,11 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         while left:
             wanted = {**_place(entity, project), "score_id": {"$in": left[:PAGE]}}
             order = DESCENDING if newest_first else ASCENDING
-            found = self._scores.find(wanted).sort("score_id", order)
-            documents, is_whole = read_page(found, PAGE + 1)  # One more than there can be.
+            documents, is_whole = read_whole_page(
+                self._scores,
+                partial(find_in_order, self._scores, wanted, [("score_id", order)]),
+                PAGE + 1,  # One more than there can be.
+            )
             yield from map(to_score, documents)
             left = left[PAGE if is_whole else left.index(documents[-1]["score_id"]) + 1 :]
 
@@ -251,8 +254,9 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         is_whole = False
         while not is_whole:
             visible = self._visible("scores", **place)
-            found = self._scores.find({**wanted, **visible}).sort(order).hint("scores_by_slot")
-            documents, is_whole = read_page(found, PAGE)
+            visible_ones = {**wanted, **visible}
+            find = partial(find_in_order, self._scores, visible_ones, order, "scores_by_slot")
+            documents, is_whole = read_whole_page(self._scores, find, PAGE)
             yield from map(to_score, documents)
             if documents:
                 created_at, score_id = documents[-1]["created_at"], documents[-1]["score_id"]
@@ -326,9 +330,9 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         limit, is_whole = query.limit, False
         while limit > 0 and not is_whole:
             visible = self._visible("scores", query.entity, query.project)
-            found = self._durable().find({**ids_filter(query), **visible})
-            found = found.sort("score_id", ASCENDING).hint(index_for(query))
-            documents, is_whole = read_page(found, min(limit, PAGE))
+            wanted, order = {**ids_filter(query), **visible}, [("score_id", ASCENDING)]
+            find = partial(find_in_order, self._durable(), wanted, order, index_for(query))
+            documents, is_whole = read_whole_page(self._scores, find, min(limit, PAGE))
             yield from map(to_score, documents)
             if documents:
                 query = replace(query, after=documents[-1]["score_id"])

@@ -27,7 +27,8 @@ from app.stores.missing import (
 )
 from app.stores.model import UNASSIGNED, Score
 from app.stores.mongo.documents import score_document, to_score
-from app.stores.mongo.driver import is_too_large, outcome_of
+from app.stores.mongo.driver import outcome_of
+from app.stores.mongo.parts import find_by_ids, never_fits, put_in_parts
 from app.stores.mongo.transactions import REPEAT_SECONDS, REPEATS, in_transaction
 from app.stores.mongo.unique_keys import (
     Taken,
@@ -72,10 +73,10 @@ def add_together(collection: Scores, scores: Sequence[Score]) -> list[Outcome | 
     """
     made = scores_with_ids(scores)
     documents = [score_document(score) for score in made]
-    fitting = [n for n, document in enumerate(documents) if not is_too_large(document)]
+    fitting = [n for n, document in enumerate(documents) if not never_fits(document)]
     outcomes: list[Outcome | ScorelineError]
     outcomes = [Outcome(Kept.TOO_LARGE, UNASSIGNED)] * len(scores)
-    failures = _insert(collection, [documents[n] for n in fitting])
+    failures = _insert(collection, put_in_parts(collection, [documents[n] for n in fitting]))
     for n, failure in zip(fitting, failures, strict=True):
         outcomes[n] = failure or Outcome(Kept.CREATED, made[n].score_id)
     return outcomes
@@ -118,7 +119,7 @@ def add_new_scores(
     if keys:
         unique_keys(collection).insert_many(keys, session=session)
     if new:
-        collection.insert_many(list(new.values()), session=session)
+        collection.insert_many(put_in_parts(collection, new.values(), session), session=session)
     return outcomes_of(plans, {n: made[n].score_id for n in new})
 
 
@@ -141,7 +142,7 @@ def _plan(
         scores,
         {key: Keyed(*each) for key, each in taken.items()},
         _find_digests(collection, scores, session),
-        [n for n, score in enumerate(scores) if is_too_large(score_document(score))],
+        [n for n, score in enumerate(scores) if never_fits(score_document(score))],
         partial=partial,
     )
 
@@ -151,8 +152,7 @@ def _find_digests(
 ) -> dict[Key, str]:
     found: dict[Key, str] = {}
     for (entity, project), score_ids in by_project(map(id_of, scores)).items():
-        wanted = {"entity": entity, "project": project, "score_id": {"$in": score_ids}}
-        for each in collection.find(wanted, session=session).hint("scores_by_project"):
+        for each in find_by_ids(collection, entity, project, score_ids, session):
             found[entity, project, each["score_id"]] = content_digest(to_score(each))
     return found
 
@@ -214,7 +214,7 @@ def _take_and_insert(
     keys = idempotency_keys(collection, [documents[n] for n in keyed])
     failures = dict(zip(keyed, _insert_once(unique_keys(collection), keys), strict=True))
     ready = [n for n in range(len(scores)) if not failures.get(n)]
-    inserted = _insert(collection, [documents[n] for n in ready])
+    inserted = _insert(collection, put_in_parts(collection, [documents[n] for n in ready]))
     failures.update(zip(ready, inserted, strict=True))
     for failure in failures.values():
         if failure and not isinstance(failure, Conflict):
