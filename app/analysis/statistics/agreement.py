@@ -105,7 +105,7 @@ def krippendorff_alpha(
         sums = 2 * (squares - np.bincount(units, centred, len(sizes)) ** 2)
         all_pairs = 2 * total * float(repeats @ centred**2)
     observed = float((counts * sums / np.maximum(sizes - 1, 1)).sum())
-    return 1 - (total - 1) * observed / all_pairs
+    return 1 - (total - 1) * observed / all_pairs if all_pairs else None
 
 
 def _unequal_pairs(

@@ -43,6 +43,7 @@ class ClusteredMean:
 
         It is Wilson's for as many independent values as would have the same standard error, at
         most n; at a rate of 0 or 1, which has no standard error, for one value of each cluster.
+        Of 30 clusters at a rate of .95 and with a correlation of .5, it covers only .89.
         Source: Korn and Graubard (1998), Survey Methodology 24, 193-201, with Wilson's interval.
         """
         if self.standard_error is None:

@@ -101,7 +101,8 @@ def moments_of(values: NDArray[np.float64]) -> Moments:
         return Moments()
     low, high = float(values.min()), float(values.max())
     exponent = exponent_of(low, high)
-    with np.errstate(invalid="ignore"):  # Infinity, the overflow of a difference, gives NaN.
+    # Infinity, the overflow of a difference, gives NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
         # Scaling by a power of two is exact, and then no square overflows or vanishes.
         scaled = np.ldexp(values, -exponent)
         # Rounding must not move the mean out of the range: equal values have no deviation.

@@ -64,8 +64,8 @@ def pairs_needed_for_rate(n: int, changed: int, effect: float) -> int | None:
     """
     if not n or not 0 < abs(effect) <= 1:
         return None
-    pairs = math.ceil(_root_of_pairs(changed / n, abs(effect)) ** 2 / effect**2)
-    return pairs if pairs <= MAX_PAIRS else None
+    root = _root_of_pairs(changed / n, abs(effect)) / abs(effect)
+    return math.ceil(root * root) if root * root <= MAX_PAIRS else None
 
 
 def _missing_rate(n: int, changed: int, difference: float) -> float:

@@ -15,6 +15,7 @@ from scipy.special import bdtr, betaln, stdtr
 
 from app.analysis.statistics.estimates import (
     LEVEL,
+    exponent_of,
     finite_interval,
     interval,
     moments_of,
@@ -96,6 +97,8 @@ def _t_test(
     method: str, mean: float, error: float, df: float, least: float, deviation: float | None
 ) -> Difference:
     """Return the difference with its t test, given its standard error and degrees of freedom."""
+    if not math.isfinite(error):
+        return Difference(mean, None, None, method, least_p_value=least)
     p_value = float(2 * stdtr(df, -abs(mean / error)))
     bounds = []
     for level in (LEVEL, ONE_SIDED):
@@ -174,8 +177,9 @@ def of_samples(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) ->
 
 def welch_df(one: float, two: float, n_one: int, n_two: int) -> float:
     """Return Satterthwaite's degrees of freedom, given two standard errors that are not both 0."""
-    error = math.hypot(one, two)  # Their ratios neither overflow nor vanish.
-    return 1 / ((one / error) ** 4 / (n_one - 1) + (two / error) ** 4 / (n_two - 1))
+    unit = max(one, two)  # The ratios neither overflow nor vanish.
+    square, other = (one / unit) ** 2, (two / unit) ** 2
+    return (square + other) ** 2 / (square**2 / (n_one - 1) + other**2 / (n_two - 1))
 
 
 def of_overlap(
@@ -189,19 +193,22 @@ def of_overlap(
     Source: Derrick, Russ, Toher and White (2017), J. Mod. Appl. Stat. Methods 16, 137-157: the
     partially overlapping t test, for unequal variances.
     """
-    before = moments_of(np.concatenate([baseline_paired, baseline_only]))
-    after = moments_of(np.concatenate([candidate_paired, candidate_only]))
+    baseline = np.concatenate([baseline_paired, baseline_only])
+    candidate = np.concatenate([candidate_paired, candidate_only])
+    before, after = moments_of(baseline), moments_of(candidate)
     pairs, singles = len(baseline_paired), len(baseline_only) + len(candidate_only)
+    if before.spread == 0 == after.spread:
+        return of_samples(baseline, candidate)
     mean = _finite(before.distance(after)) if before.n and after.n else None
     one, two = before.standard_error, after.standard_error
     least = _least(min(2.0 ** (1 - pairs), _least_permutation(before.n, after.n)))
-    if mean is None or one is None or two is None or not math.hypot(one, two):
+    if mean is None or one is None or two is None:
         return Difference(mean, None, None, "partially_overlapping_t", least_p_value=least)
     welch = welch_df(one, two, before.n, after.n)
     total = singles + 2 * pairs
     df = welch if pairs < 2 else (pairs - 1) + (welch - pairs + 1) / total * singles
     shared = pairs / math.sqrt(before.n * after.n) * _correlation(baseline_paired, candidate_paired)
-    unit = math.hypot(one, two)
+    unit = max(one, two)
     square = (one / unit) ** 2 + (two / unit) ** 2 - 2 * shared * (one / unit) * (two / unit)
     if square <= 1e-12:  # Rounding error: the pairs' differences are equal.
         return Difference(mean, None, None, "partially_overlapping_t", least_p_value=least)
@@ -210,14 +217,17 @@ def of_overlap(
 
 def _correlation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     """Return Pearson's correlation, 0 where either is constant."""
-    moments = [moments_of(each) for each in (one, two)]
-    if len(one) < 2 or not all(each.spread for each in moments):
+    if len(one) < 2:
         return 0.0
-    scores = [
-        (values / 2 - each.mean / 2) / (each.spread / 2)
-        for values, each in zip((one, two), moments, strict=True)
+    scaled = [
+        np.ldexp(values, -exponent_of(float(values.min()), float(values.max())))
+        for values in (one, two)
     ]
-    return min(max(float((scores[0] * scores[1]).mean()), -1.0), 1.0)
+    moments = [moments_of(values) for values in scaled]
+    if not all(each.spread for each in moments):
+        return 0.0
+    parts = [(v - each.mean) / each.spread for v, each in zip(scaled, moments, strict=True)]
+    return min(max(float((parts[0] * parts[1]).mean()), -1.0), 1.0)
 
 
 def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Difference:

@@ -95,6 +95,11 @@ def test_agreement_of_constant_or_no_judgements_is_undefined() -> None:
         assert krippendorff_alpha(np.arange(5), np.arange(5.0), np.arange(5), metric) is None
 
 
+def test_judgements_that_differ_by_less_than_their_scale_tells_have_no_alpha() -> None:
+    units, values = np.array([0, 0, 1, 1, 2]), np.array([0.0, 5e-324, 0.0, 0.0, 1e308])
+    assert krippendorff_alpha(units, *coded(values), "interval") is None
+
+
 def test_alpha_of_numbers_is_the_same_at_an_offset_and_in_any_unit() -> None:
     known = krippendorff_alpha(UNITS, *coded(OBSERVED), "interval")
     for changed in (OBSERVED + 1e12, OBSERVED * 1e300, OBSERVED * 1e-300):

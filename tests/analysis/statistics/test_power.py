@@ -66,4 +66,8 @@ def test_what_cannot_be_known_or_found_is_none() -> None:
     assert pairs_needed(1.0, 0.0) is None
     assert pairs_needed(1.0, 1e-300) is None
     assert pairs_needed_for_rate(10, 1, 1.5) is None
+    assert pairs_needed_for_rate(10, 1, 1e-300) is None
+
+
+def test_two_pairs_are_the_fewest_that_are_needed() -> None:
     assert pairs_needed(0.001, 1.0) == 2

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from app.analysis.statistics.paired_rates import tango_interval
@@ -234,6 +237,31 @@ def test_a_difference_says_what_could_have_been_found() -> None:
     )
 
 
+def test_partly_paired_constants_are_tested_by_exact_permutation() -> None:
+    result = of_overlap(np.ones(2), np.zeros(3), np.ones(10), np.zeros(10))
+    assert result.method == "exact_permutation"
+    assert result.p_value == pytest.approx(1 / math.comb(25, 12))
+
+
+any_doubles = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8).map(np.array)
+
+
+@given(any_doubles, any_doubles, any_doubles)
+def test_any_doubles_have_finite_figures_or_none(
+    one: NDArray[np.float64], two: NDArray[np.float64], three: NDArray[np.float64]
+) -> None:
+    n = min(len(one), len(two))
+    for result in (
+        of_pairs(one, 1.0),
+        of_samples(one, two),
+        of_overlap(one[n:], three, one[:n], two[:n]),
+    ):
+        figures = [result.mean, result.p_value, result.detectable, result.deviation]
+        assert all(figure is None or math.isfinite(figure) for figure in figures)
+        for interval in (result.interval, result.one_sided):
+            assert interval is None or interval["low"] <= interval["high"]
+
+
 EMPTY, ONE, TWO = np.array([]), np.array([1.0]), np.array([1.0, 2.0])
 
 
@@ -247,7 +275,6 @@ EMPTY, ONE, TWO = np.array([]), np.array([1.0]), np.array([1.0, 2.0])
         of_samples(ONE, TWO),
         of_overlap(EMPTY, EMPTY, EMPTY, EMPTY),
         of_overlap(ONE, EMPTY, EMPTY, EMPTY),
-        of_overlap(EMPTY, EMPTY, ONE, ONE),
         of_paired_booleans(0, 0, 0),
         of_rates((0, 0), (3, 5)),
     ],
