@@ -178,6 +178,16 @@ def test_objects_with_other_orders_of_keys_are_the_same_value(store: Store) -> N
     assert len(all_scores(store)) == 1
 
 
+@pytest.mark.parametrize("later", [outer({"scores": {"s": 1}}), judged("t", 2)])
+def test_a_request_that_broke_off_is_completed_by_a_later_one(
+    store: Store, later: dict[str, Any]
+) -> None:
+    calls = [intake.started(HERE, raw(each)) for each in (outer({"scores": {"s": 1}}), predict())]
+    intake.add_calls(store, calls, may_change=True)  # Then the service was killed.
+    send(store, later)
+    assert scores(store)["s", None] == 1
+
+
 EVE = Place("acme", "demo", "eve")
 
 
