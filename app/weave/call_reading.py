@@ -15,7 +15,7 @@ from app.api.inputs import body
 from app.api.limits import client_check, limit_concurrency, one_at_a_time
 from app.api.state import state
 from app.api.streams import stream
-from app.stores.model import AnyDocument
+from app.stores.model import AnyDocument, Document
 from app.stores.weave import Call, Feedback
 from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.call_queries import CallQuery, add_feedback
@@ -68,9 +68,14 @@ def read_in_order(
     while part := list(islice(left, PART)):
         found = store.find_documents(kind, place.entity, place.project, part)
         by_id = {each.id: each for each in found}
-        if missing := [each for each in part if each not in by_id]:
+        # Of a call that has only been renamed, there may be a view.
+        if missing := [each for each in part if not _has_begun(by_id.get(each))]:
             by_id |= {each.id: each for each in find_views(missing)}
         yield [by_id[each] for each in part if each in by_id]
+
+
+def _has_begun(document: Document | None) -> bool:
+    return document is not None and not (isinstance(document, Call) and not document.started_at)
 
 
 def views_in(place: Place) -> Views:

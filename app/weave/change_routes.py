@@ -73,7 +73,7 @@ def calls_delete(body: dict[str, Any]) -> Response:
 def feedback_purge(body: dict[str, Any]) -> Response:
     """Delete feedback, which the query names by id, with its scores."""
     place = place_of(body["project_id"])
-    changes.delete_feedback(state().store, place, ids_in(body))
+    changes.delete_feedback(state().store, place, ids_in(body), caller())
     return json_response({})
 
 

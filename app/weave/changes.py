@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from app import jsontext
 from app.services.call_deletions import delete_calls
 from app.services.deletions import delete_runs, delete_stored_predictions
+from app.services.scores import delete_scores
 from app.stores.base import DocumentQuery, Store
-from app.stores.model import ApiKey, EvaluationRun
+from app.stores.model import ApiKey, EvaluationRun, Prediction
 from app.stores.weave import Call, Feedback, ScoreSource
 from app.weave.contents import Place
 from app.weave.facts import PREDICT_AND_SCORE, CallFacts, op_of, score_of, scorer_of_call
 from app.weave.intake import hashed, named
 from app.weave.projection import project, source_key
+from app.weave.run_views import SUMMARY
+from app.weave.view_queries import Views
 
 
 def rename_call(store: Store, place: Place, call_id: str, name: str | None) -> None:
@@ -36,6 +39,7 @@ def delete_named_calls(store: Store, place: Place, call_ids: Sequence[str], call
 
     Returns how many calls there were. A run below a deleted call stays.
     """
+    num_views = _delete_views(store, place, call_ids, caller)
     found = list(store.find_documents(Call, place.entity, place.project, call_ids))
     ids = [call.id for call in found]
     parents = _predict_and_score(store, place, [call.parent_id for call in found if call.parent_id])
@@ -54,11 +58,32 @@ def delete_named_calls(store: Store, place: Place, call_ids: Sequence[str], call
     delete_stored_predictions(store, place.entity, place.project, sorted(predictions), caller)
     delete_runs(store, place.entity, place.project, ids, caller)
     project(store, place, parents)
-    return num_deleted
+    return num_deleted + num_views
 
 
-def delete_feedback(store: Store, place: Place, feedback_ids: Sequence[str]) -> None:
+def _delete_views(store: Store, place: Place, call_ids: Sequence[str], caller: ApiKey) -> int:
+    """Delete the runs, predictions and scores that are read as calls, and return how many."""
+    entity, project_name = place.entity, place.project
+    views = Views(store, place, whole=False).find(call_ids)
+    ids = sorted({each.id for each in views if not each.id.endswith(SUMMARY)})
+    if not ids:
+        return 0
+    query = DocumentQuery(entity, project_name, filters={"predict_and_score_call_id": ids})
+    outer = store.read_fields(Prediction, query, ("id",))
+    predictions = [*ids, *(row[1] for page in outer for row in page)]
+    delete_scores(store, entity, project_name, ids, caller)
+    delete_stored_predictions(store, entity, project_name, predictions, caller)
+    delete_runs(store, entity, project_name, ids, caller)
+    return len(ids)
+
+
+def delete_feedback(
+    store: Store, place: Place, feedback_ids: Sequence[str], caller: ApiKey
+) -> None:
     """Delete feedback with its scores; where the calls say the same, a score is made of them."""
+    views = [each.id for each in Views(store, place, whole=False).find_feedback(feedback_ids)]
+    if views:
+        delete_scores(store, place.entity, place.project, views, caller)
     found = list(store.find_documents(Feedback, place.entity, place.project, feedback_ids))
     call_ids = {each.call_id for each in found if each.call_id}
     calls = store.find_documents(Call, place.entity, place.project, sorted(call_ids))

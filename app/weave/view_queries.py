@@ -151,8 +151,9 @@ class Views:
             seen.update(each.id for each in part)
 
     def _stored(self, ids: Iterable[str]) -> set[str]:
-        """Return which of some ids are those of stored calls."""
-        return set(chain.from_iterable(self._read_fields(Call, ("id",), id=sorted(ids))))
+        """Return which of some ids are those of stored calls, whose start has arrived."""
+        rows = self._read_fields(Call, ("id", "started_at"), id=sorted(ids))
+        return {call_id for call_id, started_at in rows if started_at is not None}
 
     def _runs(self, ids: Sequence[str] | None = None) -> Iterator[list[Call]]:
         if ids is None:

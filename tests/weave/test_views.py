@@ -318,3 +318,29 @@ def test_a_deleted_run_is_not_read(any_service: Service) -> None:
     assert any_service.send("DELETE", path).status == 200
     assert project.named(project.ids()) == ["ID6", "ID7", "ID8"]
     assert [each["payload"] for each in project.feedback()] == [{"output": 0.5}]
+
+
+def test_a_view_is_deleted_with_what_it_shows(any_service: Service) -> None:
+    project = Evaluated(any_service)
+    first = project.judge(project.loose, value=1)
+    project.ask("/feedback/purge", {"query": equal("id", first)})
+    assert first not in project.ids()
+    assert project.ask("/calls/delete", {"call_ids": [project.loose_score, "none"]}) == {
+        "num_deleted": 1
+    }
+    assert project.ask("/calls/delete", {"call_ids": [project.outer]}) == {"num_deleted": 1}
+    assert project.named(project.ids()) == ["ID1", "ID5", "ID6", "ID8"]
+    project.ask("/calls/delete", {"call_ids": [project.run, project.loose]})
+    assert project.named(project.ids()) == ["ID8"]
+    assert project.feedback() == []
+
+
+def test_a_view_is_renamed_and_stays(any_service: Service) -> None:
+    project = Evaluated(any_service)
+    for call_id in (project.run, project.prediction):
+        project.ask("/call/update", {"call_id": call_id, "display_name": "better"})
+    assert project.named(project.ids()) == sorted(project.names.values())
+    for query in ({"call_ids": [project.run]}, {"trace_ids": [project.run]}):
+        found = project.ask("/calls/stream_query", {"filter": query})
+        (run,) = (call for call in found if call["id"] == project.run)
+        assert (run["display_name"], run["output"]) == ("better", {"a": 1})
