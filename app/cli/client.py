@@ -183,6 +183,13 @@ class Client(ServiceClient):
             raise ServiceError(f"404 Score {score_id} not found", 404, is_missing=True)
         return f"{self.scores_url}/{quote(score_id, safe='')}"
 
+    def analyse(
+        self, name: str, query: Sequence[tuple[str, str]], *fields: str
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Return a summary or a comparison, as the service sends it and parsed."""
+        text = self._send("GET", f"{self.scores_url}/{name}?{urlencode(query)}").data
+        return text, read_object(text, *fields)
+
     def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
         text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from app.cli.base import (
 )
 from app.cli.client import Client, not_scoreline
 from app.cli.project import project_options, why_no_scores
+from app.cli.project_file import read_tables
 
 HEADER = ("check", "wanted", "found", "outcome", "why")
 
@@ -153,19 +153,9 @@ def _for_file(wanted: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def _read_gates(path: Path) -> list[Any]:
+def _read_gates(path: Path) -> list[dict[str, Any]]:
     """Return the [[gate]] tables of a file, or exit."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}", 2)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        fail(f"{path} is not TOML: {error}", 2)
-    found = content.get("gate")
-    if not isinstance(found, list) or not found:
-        fail(f"{path} has no [[gate]]", 2)
-    return found
+    return read_tables(path, "gate") or fail(f"{path} has no [[gate]]", 2)
 
 
 def _ask(client: Client, wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:

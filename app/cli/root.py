@@ -19,10 +19,11 @@ Exit codes:
   3    the service or its store does not respond: try again
   130  interrupted by Ctrl-C
   141  the reader of the output closed it (`| head`)
-`gate` exits with 0 if it passed, 1 if it failed and 2 if there is no result.
+`gate` exits with 0 if it passed, 1 if it failed, 4 if it is inconclusive, and 2 without a result.
 """
 
 COMMANDS = {
+    "compare": ("app.cli.answers:compare", "Say whether a run is better than another."),
     "doctor": ("app.cli.doctor:doctor", "Check settings, store and keys."),
     "export": ("app.cli.transfers:export", "Export scores as JSON lines, CSV or Parquet."),
     "gate": ("app.cli.gates:gate", "Check a run against limits, for CI."),
@@ -36,6 +37,7 @@ COMMANDS = {
     "scores": ("app.cli.scores:scores", "Add, list, follow, get and delete scores."),
     "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),
     "store": ("app.cli.store:store", "Back up, restore, copy and prune a store."),
+    "summary": ("app.cli.answers:summary", "Show means and rates with their intervals."),
 }
 """The module and the help line of each command.
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app import jsontext
 from app.exports.tables import LAST_COLUMNS, SCORE_COLUMNS, Table
 from app.ids import utc_text
+from app.spreadsheets import cell_of
 from app.stores.model import Score
-
-MARK = "'"
-"""The prefix of a text that a spreadsheet would take for a formula, or that begins with MARK."""
-
-_MARKED = re.compile(
-    # Blanks and invisible characters, which a spreadsheet may skip.
-    "[\\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
-    # The beginning of a formula (OWASP, CSV Injection), also in full-width characters.
-    "[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
-    "|'"
-)
 
 
 def csv_lines(table: Table) -> Iterator[bytes]:
@@ -49,7 +38,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return _quoted(MARK + value if _MARKED.match(value) else value)
+        return _quoted(cell_of(value))
     return jsontext.write(value)
 
 

@@ -120,8 +120,9 @@ def test_a_file_has_the_limits_of_several_metrics(filled: Service, tmp_path: Pat
     ("text", "why"),
     [
         ("[[gate]", "is not TOML"),
-        ("a = 1", "has no [[gate]]"),
-        ("[gate]\nmin = 1", "has no [[gate]]"),
+        ("", "has no [[gate]]"),
+        ("gates = 1", "write [[gate]]"),
+        ("[gate]\nmin = 1", "written [[gate]]"),
         ('[[gate]]\nscorer = "s"\nlowest = 1', "lowest"),
         ('[[gate]]\nscorer = "s"', "give at least one of min"),
         ('[[gate]]\nscorer = "s"\nmin = "much"', "valid number"),

@@ -1,0 +1,199 @@
+"""`scoreline summary` and `scoreline compare`: what the scores of a running service show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from app.cli.base import Command, fail, note, printable, write
+from app.cli.client import Client
+from app.cli.formats import Format, colored, format_options, print_table
+from app.cli.project import project_options, why_no_scores
+
+COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
+"""The colours of verdicts; the others have none."""
+
+GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
+
+Query = list[tuple[str, str]]
+
+
+@click.command(cls=Command)
+@project_options
+@click.option("--run", help="Only scores of this evaluation run.")
+@click.option("--scorer", help="Only scores by the scorer with this name.")
+@click.option(
+    "--group-by",
+    default="scorer_name,leaf",
+    show_default=True,
+    help=f"What to group by, separated by commas: {', '.join(GROUP_BY)}.",
+)
+@click.option("--created-at-from", help="Only scores created at or after this time.")
+@click.option("--created-at-to", help="Only scores created before this time.")
+@click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
+@format_options
+def summary(
+    client: Client, form: Format, run: str | None, scorer: str | None, **given: Any
+) -> None:
+    """Show means and rates with their 95 % intervals, by scorer and leaf.
+
+    Example: scoreline summary --project acme/demo --run nightly-1
+    """
+    query = [(name, value) for name, value in given.items() if value is not None]
+    query += [("evaluation_run_id", run)] if run is not None else []
+    query += [("scorer_name", scorer)] if scorer is not None else []
+    text, result = client.analyse("summary", query, "groups", "group_by")
+    if form == "json":
+        write(text + b"\n")
+        return
+    groups = result["groups"]
+    if not groups:
+        fail(why_no_scores(client, run) or "no scores match", 1)
+    fields = result["group_by"]
+    header = (*fields, "kind", "attempted", "scored", "coverage", "mean", "low", "high")
+    rows = [row for group in groups for row in _summary_rows(group, fields)]
+    print_table(form, header, rows)
+    for warning in dict.fromkeys(_warnings(groups)):
+        note(warning)
+
+
+@click.command(cls=Command)
+@project_options
+@click.option("--baseline", help="The run to compare with.")
+@click.option("--candidate", multiple=True, help="A run to compare with it; repeatable.")
+@click.option("--run", multiple=True, help="In place of these: a run to rank; 2 to 20 of them.")
+@click.option("--scorer", multiple=True, help="Only this scorer; repeatable.")
+@click.option("--leaf", multiple=True, help="Only this leaf; repeatable.")
+@click.option("--pair-by", help="What the predictions of a pair have in common.")
+@click.option("--higher-is-better", multiple=True, help="A leaf; repeatable.")
+@click.option("--lower-is-better", multiple=True, help="A leaf; repeatable.")
+@click.option(
+    "--failures",
+    type=click.Choice(["exclude", "worst", "as_false"]),
+    help="What counts for an example that one run failed on. Default: exclude.",
+)
+@click.option("--max-unpaired", type=float, help="The part of the baseline that may be missing.")
+@click.option("--effect", type=float, help="Say how many pairs show such a difference.")
+@click.option("--worst", type=int, help="How many regressions to list with --json. Default: 10.")
+@click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
+@format_options
+def compare(client: Client, form: Format, **given: Any) -> None:
+    """Say whether a run is better than its baseline, or rank several runs.
+
+    Without --json, each metric has a row and, below the table, a sentence.
+
+    Example: scoreline compare --project acme/demo --baseline run-1 --candidate run-2
+    """
+    text, result = client.analyse("compare", _repeated(given), "pair_by")
+    if form == "json":
+        write(text + b"\n")
+    elif "rankings" in result:
+        _show_rankings(form, result["rankings"])
+    else:
+        _show_comparisons(form, result["comparisons"])
+
+
+def _repeated(given: Mapping[str, Any]) -> Query:
+    """Return the parameters of a query, each value of an option on its own."""
+    return [
+        (name, str(value))
+        for name, values in given.items()
+        for value in (values if isinstance(values, tuple) else (values,))
+        if value is not None
+    ]
+
+
+# Summaries
+
+
+def _summary_rows(group: Mapping[str, Any], fields: Sequence[str]) -> list[list[str]]:
+    """Return a row for each kind of values in a group, or one if it has no values."""
+    names = [_text(group.get(name)) for name in fields]
+    counts = [_text(group["attempted"]), _text(group["scored"]), _figure(group["coverage"])]
+    kinds = [kind for kind in ("number", "boolean", "text") if group.get(kind)] or ["-"]
+    return [[*names, kind, *counts, *_mean(group.get(kind) or {})] for kind in kinds]
+
+
+def _mean(figures: Mapping[str, Any]) -> list[str]:
+    mean = figures.get("mean", figures.get("rate"))
+    interval = figures.get("interval") or {}
+    return [_figure(each) for each in (mean, interval.get("low"), interval.get("high"))]
+
+
+def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{_text(group.get('scorer_name'))} {group.get('leaf') or ''}: {group['number']['note']}"
+        for group in groups
+        if group.get("number") and group["number"].get("note")
+    ]
+
+
+# Comparisons
+
+
+COMPARED = (
+    *("candidate", "scorer", "leaf", "pairs", "baseline", "candidate_mean", "difference"),
+    *("low", "high", "p_adjusted", "verdict"),
+)
+
+
+def _show_comparisons(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+    rows = [_comparison_row(each) for each in comparisons]
+    print_table(form, COMPARED, rows)
+    if form == "csv":
+        return
+    click.echo()
+    for each in comparisons:
+        reason = printable(each["reason"])
+        item = f"- {reason}" if form == "markdown" else colored(reason, COLORS.get(each["verdict"]))
+        click.echo(item)
+
+
+def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:
+    difference = comparison["difference"] or {}
+    interval = difference.get("interval") or {}
+    numbers = (
+        *(difference.get(name) for name in ("baseline", "candidate", "mean")),
+        *(interval.get(name) for name in ("low", "high")),
+        difference.get("p_adjusted"),
+    )
+    return [
+        *(_text(comparison[name]) for name in ("candidate", "scorer", "leaf")),
+        _text(comparison["pairs"]["compared"]),
+        *map(_figure, numbers),
+        comparison["verdict"] or "-",
+    ]
+
+
+RANKED = ("scorer", "leaf", "run", "mean", "low", "high", "ranks")
+
+
+def _show_rankings(form: Format, rankings: Sequence[Mapping[str, Any]]) -> None:
+    rows = [_ranked_row(ranking, run) for ranking in rankings for run in ranking["runs"]]
+    print_table(form, RANKED, rows)
+    if form == "csv":
+        return
+    click.echo()
+    for ranking in rankings:
+        reason = printable(ranking["reason"])
+        click.echo(f"- {reason}" if form == "markdown" else reason)
+
+
+def _ranked_row(ranking: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    interval = run["interval"] or {}
+    best, worst = run["best_rank"], run["worst_rank"]
+    return [
+        *(_text(each) for each in (ranking["scorer"], ranking["leaf"], run["run"])),
+        *(_figure(each) for each in (run["mean"], interval.get("low"), interval.get("high"))),
+        f"{best}" if best == worst else f"{best} to {worst}",
+    ]
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+def _figure(number: float | None) -> str:
+    return "-" if number is None else f"{number:.6g}"

@@ -1,0 +1,93 @@
+"""The formats of tables: columns for people, Markdown, CSV, or the JSON of the service."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Literal
+
+import click
+
+from app.cli.base import fail, table, write
+from app.spreadsheets import cell_of
+
+Format = Literal["table", "json", "markdown", "csv"]
+
+OPTIONS = (
+    click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response."),
+    click.option("--markdown", "as_markdown", is_flag=True, help="Print a table in Markdown."),
+    click.option("--csv", "as_csv", is_flag=True, help="Print CSV."),
+)
+
+
+def format_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --json, --markdown and --csv to a command, and pass it the `form` that was chosen."""
+
+    @wraps(command)
+    def with_form(*, as_json: bool, as_markdown: bool, as_csv: bool, **rest: Any) -> None:
+        given: list[Format] = []
+        given += ["json"] * as_json
+        given += ["markdown"] * as_markdown
+        given += ["csv"] * as_csv
+        if len(given) > 1:
+            fail(f"give only one of {' and '.join(f'--{each}' for each in given)}", 2)
+        command(form=given[0] if given else "table", **rest)
+
+    for option in reversed(OPTIONS):
+        with_form = option(with_form)
+    return with_form
+
+
+def print_table(form: Format, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a header, in columns, as Markdown or as CSV."""
+    if form == "csv":
+        write(csv_text(header, rows).encode("utf-8", "backslashreplace"))
+    elif form == "markdown":
+        click.echo(markdown_table(header, rows))
+    else:
+        table(header, rows)
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as CSV (RFC 4180), safe from formula injection; numbers stay as they are."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(
+        [[cell if _is_number(cell) else cell_of(cell) for cell in row] for row in rows]
+    )
+    return text.getvalue()
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a table of GitHub's Markdown, in which nothing of a cell is markup."""
+    lines = [
+        list(header),
+        ["---"] * len(header),
+        *([markdown(cell) for cell in row] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown(text: str) -> str:
+    """Return a text in which Markdown and HTML mean nothing, on one line."""
+    escaped = "".join(f"\\{each}" if each in "\\`*_{}[]()#+!|<>~@" else each for each in text)
+    return " ".join(escaped.replace("&", "&amp;").split())
+
+
+def colored(text: str, color: str | None) -> str:
+    """Return a text in a colour if stdout is a terminal that has colours."""
+    is_plain = color is None or "NO_COLOR" in os.environ or not sys.stdout.isatty()
+    return text if is_plain else click.style(text, fg=color)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""`scoreline summary` and `scoreline compare`: tables, Markdown, CSV, JSON and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from tests.cli.commands import run_command
+from tests.processes import ADMIN_KEY, Service, environment
+
+PROJECT = "acme/answers"
+
+
+@pytest.fixture(scope="module")
+def filled(service: Service) -> Service:
+    """The service with three runs of 40 predictions, judged by three scorers."""
+    items = [
+        {
+            "prediction_id": f"p{place}",
+            "scorer": scorer,
+            "value": value,
+            "evaluation_run_id": run,
+        }
+        for run, passes in (("old", 20), ("new", 38), ("same", 20))
+        for place in range(40)
+        for scorer, value in (
+            ("Exact", place < passes),
+            ("=cmd|x", place / 40),
+            ("label", "yes" if place < passes else "no"),
+        )
+    ]
+    answer = service.post(f"/v2/{PROJECT}/scores/batch", {"scores": items})
+    assert answer.status == 200, answer.body
+    return service
+
+
+def run(
+    service: Service, name: str, *arguments: str, key: str = ADMIN_KEY
+) -> subprocess.CompletedProcess[str]:
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=key)
+    return run_command(name, "--project", PROJECT, *arguments, cwd=service.log.parent, env=env)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+COMPARE = ("compare", "--baseline", "old", "--candidate", "new")
+
+
+def test_a_comparison_is_a_table_and_a_sentence_for_each_metric(filled: Service) -> None:
+    shown = lines(run(filled, *COMPARE, "--higher-is-better", ""))
+    assert shown[0].split()[:4] == ["candidate", "scorer", "leaf", "pairs"]
+    (row,) = [line.split() for line in shown if line.startswith("new") and " Exact " in line]
+    assert row[:6] == ["new", "Exact", "40", "0.5", "0.95", "0.45"]
+    assert row[-1] == "better"
+    assert "The candidate is better: Exact rose from 50 % to 95 % (+45 points" in "\n".join(shown)
+    assert "label changed in 18 of 40 examples." in shown
+    assert "\x1b" not in "\n".join(shown)
+
+
+def test_a_comparison_in_markdown_has_nothing_of_a_name_as_markup(filled: Service) -> None:
+    shown = lines(run(filled, *COMPARE, "--markdown"))
+    assert shown[0].startswith("| candidate | scorer | leaf |")
+    assert shown[1].startswith("| --- | --- |")
+    assert any(line.startswith(r"| new | =cmd\|x |") for line in shown)
+    assert any(line.startswith("- Exact rose from 50 % to 95 %") for line in shown)
+
+
+def test_csv_has_no_formula(filled: Service) -> None:
+    done = run(filled, *COMPARE, "--csv")
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines(done)))))
+    assert {row["scorer"] for row in rows} == {"Exact", "'=cmd|x", "label"}
+    (exact,) = [row for row in rows if row["scorer"] == "Exact"]
+    assert (exact["difference"], exact["verdict"]) == ("0.45", "higher")
+
+
+def test_json_is_the_response_of_the_api(filled: Service) -> None:
+    answer = json.loads(run(filled, *COMPARE, "--json", "--scorer", "Exact").stdout)
+    assert [each["scorer"] for each in answer["comparisons"]] == ["Exact"]
+    answer = json.loads(run(filled, "summary", "--json").stdout)
+    assert answer["group_by"] == ["scorer_name", "leaf"]
+
+
+def test_several_runs_are_ranked(filled: Service) -> None:
+    runs = ("--run", "old", "--run", "new", "--run", "same", "--scorer", "Exact")
+    shown = lines(run(filled, "compare", *runs, "--higher-is-better", ""))
+    assert shown[1].split()[1] == "new"
+    assert [line.split()[-1] for line in shown[1:4]] == ["1", "3", "3"]
+    assert shown[-1].startswith("By Exact, new comes first (rank 1 of 3)")
+
+
+def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None:
+    shown = lines(run(filled, "summary", "--run", "new"))
+    assert shown[0].split() == [
+        *("scorer_name", "leaf", "kind", "attempted", "scored", "coverage", "mean", "low", "high")
+    ]
+    (exact,) = [line.split() for line in shown if line.startswith("Exact")]
+    assert exact[1:6] == ["boolean", "40", "40", "1", "0.95"]
+    (label,) = [line.split() for line in shown if line.startswith("label")]
+    assert label[1:] == ["text", "40", "40", "1", "-", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["summary", "--run", "none"], 1, "no scores of run none"),
+        (["summary", "--group-by", "colour"], 1, "group_by"),
+        (["compare", "--baseline", "old"], 1, "candidate"),
+        (["compare", "--baseline", "old", "--candidate", "none"], 1, "has no scores"),
+        ([*COMPARE, "--leaf", "f1"], 1, "has the leaf 'f1'"),
+        ([*COMPARE, "--run", "old"], 1, "baseline"),
+        ([*COMPARE, "--csv", "--json"], 2, "give only one of --json and --csv"),
+        ([*COMPARE, "--effect", "much"], 2, "--effect"),
+    ],
+)
+def test_a_wrong_question_says_why(
+    filled: Service, arguments: Sequence[str], code: int, why: str
+) -> None:
+    done = run(filled, *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert why in done.stderr
+
+
+def test_a_key_that_may_not_read_exits_with_code_1(filled: Service) -> None:
+    done = run(filled, *COMPARE, key="sl_nobody")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "401" in done.stderr
