@@ -121,7 +121,7 @@ def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
 def _checks_of_run(store: Store, entity: str, project: str, run_id: str) -> Iterator[Check]:
     """Yield whether a stored run is finished, and has the predictions that it expects."""
     run = store.find_document(EvaluationRun, entity, project, run_id)
-    if run is None:
+    if run is None or not run.evaluation:  # Scores name it, and nobody says when it ends.
         return
     why = {
         "running": "the run is not finished",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from app.analysis.gates import gate_leaf, gate_run
 from app.errors import InvalidParameter
 from app.schemas.gates import GateBody, GateQuery
+from app.services.runs import change_run
 from app.stores.base import Store
+from app.stores.model import ApiKey
 from tests.analysis.test_comparisons import add, numbered, predict
 from tests.stores.test_documents import a_run
 
@@ -207,6 +210,13 @@ def test_a_run_that_is_not_finished_never_passes(store: Store) -> None:
     assert outcome(store, min=2) == "failed"
     store.change_document(type(a_run()), "acme", "demo", "B", status="completed")
     add(store, "B", {"p3": 1.0})
+    assert outcome(store, min=0.5) == "passed"
+
+
+def test_a_run_that_was_only_given_a_name_is_not_waited_for(store: Store) -> None:
+    add(store, "B", numbered([1.0] * 3))
+    caller = ApiKey("k", "k", "admin", "*", "me", "", datetime.now(UTC))
+    change_run(store, "acme", "demo", "B", {"name": "nightly"}, caller)
     assert outcome(store, min=0.5) == "passed"
 
 
