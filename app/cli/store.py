@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from app.cli.base import (
     progress,
     write_json,
 )
+from app.cli.copying import report, report_json
 from app.cli.pruning import (
     amount,
     count_or_prune,
@@ -35,7 +34,9 @@ from app.cli.pruning import (
 )
 from app.errors import Conflict, ScorelineError, StoreUnavailable
 from app.logs import STDERR, configure_logging
-from app.services.copies import Copied, CopiedStore, copy_store
+from app.services.copies import copy_store
+from app.services.keys import COMMAND_LINE
+from app.services.project_deletions import delete_project
 from app.services.retention import projects_of
 from app.stores import embedded_file, open_store, printable_url, shard_store
 from app.stores.base import Store
@@ -136,9 +137,9 @@ def copy(from_url: str, to_url: str, *, delete_extra: bool, as_json: bool) -> No
 
             copied = copy_store(source, target, delete_extra=delete_extra, progress=count)
     if as_json:
-        _report_json(copied)
+        report_json(copied)
     else:
-        _report(copied, printable_url(source_url), printable_url(target_url))
+        report(copied, printable_url(source_url), printable_url(target_url))
 
 
 @store.command()
@@ -205,6 +206,36 @@ def prune(
     report_pruned(*found, moment, dry_run=dry_run, as_json=as_json)
 
 
+@store.command("delete-project")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
+@click.argument("project")
+def remove_project(project: str, *, yes: bool, as_json: bool) -> None:
+    """Delete PROJECT (entity/project) with everything in it, also while the service runs.
+
+    Works on the store of SCORELINE_STORE. Runs, predictions and scores are deleted, and all that
+    Weave's SDK has sent: calls, feedback, objects, tables and files. The SDK remembers in its disk
+    cache what it has sent, and never sends it again: set WEAVE_USE_SERVER_CACHE=false for programs
+    that send to a project of this name later. API keys stay. What is sent meanwhile may stay too.
+
+    Asks for confirmation first. Without a terminal, --yes is required.
+
+    Example: scoreline store delete-project acme/demo
+    """
+    place = place_of(project)
+    if not yes:
+        check_confirmable()
+    url = _store_url()
+    with _failures("to continue"), _opened("SCORELINE_STORE", url) as opened:
+        if place not in projects_of(opened):
+            fail(f"there is nothing in {project}", 1)
+        if not yes:
+            confirm(f"{project} with {counted(opened.count_project(*place).scores, 'score')}")
+        deleted = delete_project(opened, *place, COMMAND_LINE)
+    says = ", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in deleted.items())
+    _print(_numbers(deleted), f"deleted {project}; {says}", as_json=as_json)
+
+
 def _store_url() -> str:
     """Return SCORELINE_STORE, and log to stderr; exit if a setting is wrong or there is no file."""
     try:
@@ -255,69 +286,6 @@ def _print(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
         write_json(document)
     else:
         note(sentence)
-
-
-def _report_json(copied: CopiedStore) -> None:
-    scores = copied.scores
-    write_json(
-        {
-            "equal": copied.equal,
-            "num_copied": scores.added,
-            "num_keys_copied": copied.keys,
-            "num_deleted": scores.deleted,
-            "num_new": copied.came_since,
-            "num_extra": len(scores.extra),
-            "source": {"num_scores": scores.source.count, "sha256": scores.source.digest},
-            "target": {"num_scores": scores.target.count, "sha256": scores.target.digest},
-            **{each.kind.collection: _counts(each) for each in copied.documents},
-        }
-    )
-    if not copied.equal:
-        sys.exit(1)
-
-
-def _counts(found: Copied) -> dict[str, Any]:
-    return {
-        "equal": found.equal,
-        "num_copied": found.added,
-        "num_changed": found.changed,
-        "num_deleted": found.deleted,
-        "num_extra": len(found.extra),
-        "source": {"num": found.source.count, "sha256": found.source.digest},
-        "target": {"num": found.target.count, "sha256": found.target.digest},
-    }
-
-
-def _report(copied: CopiedStore, source: str, target: str) -> None:
-    scores = copied.scores
-    click.echo(f"copied {counted(scores.added, 'score')} and {counted(copied.keys, 'API key')}")
-    if scores.deleted:
-        click.echo(f"deleted {counted(scores.deleted, 'score')} that only the target had")
-    for url, side in ((source, scores.source), (target, scores.target)):
-        click.echo(f"{url}: {counted(side.count, 'score')}, sha256 {side.digest}")
-    for each in copied.documents:
-        if each.source.count or each.target.count:
-            _report_documents(each)
-    if copied.came_since:
-        click.echo(
-            f"about {counted(copied.came_since, 'score')} arrived meanwhile; copy again to add them"
-        )
-    for each in filter(attrgetter("extra"), (scores, *copied.documents)):
-        click.echo(
-            f"{each.kind.collection} that only the target has: {len(each.extra)}, such as "
-            f"{each.extra[0].id}; use --delete-extra to delete them"
-        )
-    if not copied.equal:
-        fail("the stores differ", 1)
-    click.echo(f"equal up to score {scores.horizon}" if scores.horizon else "both are empty")
-
-
-def _report_documents(found: Copied) -> None:
-    click.echo(
-        f"{found.kind.collection}: copied {found.added}, changed {found.changed}, deleted "
-        f"{found.deleted}; {found.source.count} and {found.target.count} there, sha256 "
-        f"{found.source.digest} and {found.target.digest}"
-    )
 
 
 def _url(name: str, text: str) -> str:

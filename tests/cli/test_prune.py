@@ -183,3 +183,21 @@ def test_unused_objects_go_on_request_and_the_cache_of_the_sdk_is_named(
     assert '"action": "store.prune_objects"' in deleted
     found = counts(tmp_path, *project, "--objects", "--yes")
     assert (found["num_objects"], found["num_rows"]) == (0, 0)
+
+
+def test_a_whole_project_is_deleted_and_an_unknown_one_is_told(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    environ = environment(SCORELINE_STORE=f"sqlite:///{tmp_path}/scoreline.db")
+
+    def delete(project: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("store", "delete-project", project, "--yes", "--json")
+        return run_command(*arguments, cwd=tmp_path, env=environ)
+
+    deleted = delete("acme/demo")
+    assert deleted.returncode == 0, deleted.stderr
+    assert json.loads(deleted.stdout)["num_scores"] == 8
+    assert runs_left(store) == set()
+    assert [each.name for each in store.list_projects("acme")] == ["other"]
+    again = delete("acme/demo")
+    assert (again.returncode, again.stderr) == (1, "scoreline: there is nothing in acme/demo\n")
