@@ -181,6 +181,9 @@ def test_many_large_documents_are_read_in_pages(
     stored = store.upsert_documents(calls, fill)
     assert list(store.read_documents(Call, query())) == stored
     assert list(store.find_documents(Call, "acme", "demo", [each.id for each in calls])) == stored
+    if isinstance(store, MongoStore):
+        pages = store.read_fields(Call, query(), ["start_json"])
+        assert [len(page) for page in pages] == [2, 2, 2, 2, 1]
 
 
 def test_concurrent_upserts_never_mix_two_versions(store: Store, small_parts: None) -> None:
