@@ -54,8 +54,8 @@ class EnforcedSchemas:
                 found[metric.scorer_name].append(metric)
         if len(self._known) >= MAX_PROJECTS:
             self._known.clear()
-        self._known[place] = (now, dict(found))
-        return self._known[place][1]
+        self._known[place] = (now, found)
+        return found
 
 
 def fault_of(metric: Metric, value: Any) -> str | None:
