@@ -130,7 +130,7 @@ def bootstrap_interval(
     `statistic` computes the figure where each example counts as often as its argument says. The
     same seed gives the same interval. None of fewer than MIN_EXAMPLES, where too many samples have
     no figure, and where all have the same.
-    Source: Hesterberg (2015), American Statistician 69, 371-386, section 5.3.
+    Source: Hesterberg (2015), American Statistician 69, 371-386.
     """
     if examples < MIN_EXAMPLES:
         return None

@@ -65,7 +65,7 @@ class ClusteredMean:
 def mean_of_clusters(means: NDArray[np.float64], sizes: NDArray[np.int64]) -> ClusteredMean | None:
     """Return the mean of all values, given the mean and the size of each cluster; None of none.
 
-    Source: Miller (2024), Adding Error Bars to Evals, equation 4, with the factor C / (C - 1) of
+    Source: Miller (2024), Adding Error Bars to Evals, with the factor C / (C - 1) of
     Cameron and Miller (2015), J. Human Resources 50, 317-372.
     """
     n, clusters = int(sizes.sum()), len(means)

@@ -95,7 +95,7 @@ def moments_of(values: NDArray[np.float64]) -> Moments:
 
     The second pass corrects the first by the mean of the distances, which is not zero where the
     spread is near the rounding of the mean.
-    Source: Chan, Golub and LeVeque (1983), American Statistician 37, 242-247, equation 1.7.
+    Source: Chan, Golub and LeVeque (1983), American Statistician 37, 242-247.
     """
     if not len(values):
         return Moments()

@@ -43,7 +43,7 @@ def pass_hat_k(trials: Counts, passes: Counts, k: int, level: float = LEVEL) -> 
     """Return the probability that all of k trials pass (pass^k), given counts by example.
 
     The estimate is unbiased: C(c, k) / C(n, k), for c passes of n trials.
-    Source: Yao et al. (2024), tau-bench, section 4.
+    Source: Yao et al. (2024), tau-bench.
     """
     counts = trials >= k
     rates = _all_drawn(trials[counts], passes[counts], k)

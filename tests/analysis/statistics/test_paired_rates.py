@@ -22,7 +22,7 @@ RATES = [
 
 
 def test_the_interval_is_that_of_fagerland_s_example() -> None:
-    # Fagerland, Lydersen and Laake (2014), Statistics in Medicine 33, 2850-2875, table 5.
+    # Fagerland, Lydersen and Laake (2014), Statistics in Medicine 33, 2850-2875.
     interval = tango_interval(21, 1, 7)
     assert interval["low"] == pytest.approx(-0.517, abs=5e-4)
     assert interval["high"] == pytest.approx(-0.026, abs=5e-4)

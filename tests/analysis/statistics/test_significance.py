@@ -52,7 +52,7 @@ def test_two_samples_match_the_welch_test_of_statsmodels() -> None:
 
 
 def test_pairs_of_booleans_match_the_mid_p_test_of_fagerland_s_example() -> None:
-    # Fagerland, Lydersen and Laake (2013), table 1: airway hyper-responsiveness of 21 children,
+    # Fagerland, Lydersen and Laake (2013): airway hyper-responsiveness of 21 children,
     # 1 and 7 changed; exact p 0.070, mid-p 0.039.
     result = of_paired_booleans(21, 1, 7)
     assert result.method == "mcnemar_mid_p"
