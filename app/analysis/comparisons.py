@@ -13,7 +13,7 @@ from app.analysis.metrics import Declared, declared_of, metrics_of
 from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
 from app.analysis.run_figures import leaf_summary
 from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
-from app.analysis.statistics.significance import ALPHA, holm_of_possible, sign_test
+from app.analysis.statistics.significance import ALPHA, Difference, holm_of_possible, sign_test
 from app.analysis.verdicts import Evidence, Verdict
 from app.schemas.comparisons import VERDICTS
 from app.scorers import scorer_name
@@ -132,16 +132,21 @@ class Comparison:
         self._runs = {"baseline": baseline, "candidate": candidate}
         self._wanted = wanted
         self.tested = None if metric.is_text else difference_of(self.pairs, wanted["failures"])
+        self._changes = changes_of_texts(self.pairs) if metric.is_text else None
 
     @property
     def p_value(self) -> float | None:
-        """The p-value of the difference; None when no test is possible."""
+        """The p-value of the difference, or of changed categories; None without a test."""
+        if self._changes:
+            return self._changes.test.p_value if self._changes.test else None
         difference = self.tested and self.tested.difference
         return difference.p_value if difference else None
 
     @property
     def least_p_value(self) -> float:
         """The smallest p-value that the test could have had."""
+        if self._changes:
+            return 0.0 if len(self.pairs.compared) >= MIN_PAIRS else 1.0
         difference = self.tested and self.tested.difference
         return difference.least_p_value if difference else 1.0
 
@@ -149,7 +154,8 @@ class Comparison:
     def verdict(self) -> Verdict:
         """What the comparison shows, once the p-values are adjusted."""
         if self.tested is None:
-            return verdicts.of_texts(self.metric, len(self.pairs.compared), self._num_changed)
+            n, changed = len(self.pairs.compared), self.pairs.num_changed()
+            return verdicts.of_texts(self.metric, n, changed, self.p_adjusted)
         wanted, tested = self._wanted, self.tested
         why = why_not_comparable(self.pairs, tested, wanted["failures"], wanted["max_unpaired"])
         if why:
@@ -170,10 +176,6 @@ class Comparison:
                 self.metric.unit,
             ),
         )
-
-    @property
-    def _num_changed(self) -> int:
-        return self.pairs.num_changed()
 
     def response(self) -> dict[str, Any]:
         """Return the comparison as a ComparisonRes."""
@@ -196,7 +198,7 @@ class Comparison:
             },
             "pairs": counts,
             "difference": self._difference_figures(),
-            **self._changes(),
+            **self._changed_pairs(),
         }
 
     def short_response(self) -> dict[str, Any]:
@@ -216,7 +218,8 @@ class Comparison:
         compared = len(pairs.compared)
         counts = {"compared": compared}
         if self.metric.is_text:
-            counts |= {"changed": self._num_changed, "unchanged": compared - self._num_changed}
+            changed = pairs.num_changed()
+            counts |= {"changed": changed, "unchanged": compared - changed}
         else:
             rose, fell = pairs.num_risen_and_fallen()
             counts |= {"rose": rose, "fell": fell, "ties": compared - rose - fell}
@@ -253,16 +256,31 @@ class Comparison:
             "detectable": difference.detectable,
             **needed,
             **({"bounds": bounds} if bounds else {}),
+            **_overlap_figures(tested.overlap),
         }
 
-    def _changes(self) -> dict[str, Any]:
-        """Return the pairs that changed most, on both sides."""
+    def _changed_pairs(self) -> dict[str, Any]:
+        """Return the pairs that changed most, on both sides, or how texts changed."""
         most = self._wanted["worst"]
-        if self.metric.is_text:
-            return {"changes": changes_of_texts(self.pairs), "regressions": [], "improvements": []}
+        if self._changes:
+            test = {"p_value": self.p_value, "p_adjusted": self.p_adjusted, "family": self.family}
+            return {
+                "changes": self._changes.response(),
+                "categories": {"method": "stuart_maxwell", **test} if self._changes.test else None,
+                "regressions": [],
+                "improvements": [],
+            }
         fallen, risen = (self.pairs.largest(most, sign) for sign in (-1, 1))
         if self.metric.direction is None:
             return {"falls": fallen, "rises": risen, "regressions": [], "improvements": []}
         if self.metric.direction == "lower":
             fallen, risen = risen, fallen
         return {"regressions": fallen, "improvements": risen}
+
+
+def _overlap_figures(overlap: Difference | None) -> dict[str, Any]:
+    """Return the difference by all values, as an OverlapRes, if there is one."""
+    if overlap is None:
+        return {}
+    figures = ("mean", "interval", "method", "p_value")
+    return {"overlap": {name: getattr(overlap, name) for name in figures}}

@@ -39,6 +39,8 @@ class Tested:
     bounds: tuple[float, float] | None = None
     """The difference if every failure were at its worst for the candidate, or for the baseline."""
     notes: tuple[str, ...] = ()
+    overlap: Difference | None = None
+    """The difference by all values, where some of them are not paired."""
 
 
 def difference_of(pairs: Pairs, failures: Failures) -> Tested:
@@ -59,6 +61,7 @@ def difference_of(pairs: Pairs, failures: Failures) -> Tested:
         len(before),
         (_mean_of(before), _mean_of(after)),
         notes=(*_notes_on_pairs(n, smaller), *_notes_on_failures(pairs, failures)),
+        overlap=_overlap(pairs) if any(pairs.alone) and failures == "exclude" else None,
     )
     has_failures = len(pairs.matched) > n
     return _at_worst(pairs, tested) if failures == "worst" and has_failures else tested
@@ -116,6 +119,10 @@ def _of_samples(pairs: Pairs, n: int, smaller: int) -> Tested:
     note = f"too few pairs ({n}): compared as two samples"
     means = (_mean_of(before), _mean_of(after))
     return Tested(difference, smaller, means, paired=False, notes=(note,))
+
+
+def _overlap(pairs: Pairs) -> Difference:
+    return significance.of_overlap(*pairs.alone_values(), *pairs.values())
 
 
 def _at_worst(pairs: Pairs, tested: Tested) -> Tested:

@@ -113,27 +113,39 @@ class Pairs:
         self.metric = metric
         self.matched: list[tuple[Mean | None, Mean | None]] = []
         """The examples of both runs, the baseline's first; None where a run failed."""
+        self.alone: tuple[list[Mean], list[Mean]] = ([], [])
+        """The values of each run whose example has none in the other."""
         self.uncompared: Counter[str] = Counter()
         """The number of examples that are not compared, by reason."""
         before = _means(metric, baseline.paired.get(metric.scorer, {}))
         after = _means(metric, candidate.paired.get(metric.scorer, {}))
         self.known = (_known(before), _known(after))
         """The examples of each run that have a value."""
-        for key, mean in before.items():
-            if key in after:
-                self._match(mean, after[key])
-            else:
-                self.uncompared["only_in_baseline"] += 1
-        self.uncompared["only_in_candidate"] = len(after.keys() - before.keys())
+        for key in {**before, **after}:
+            self._add(key, before, after)
         self.compared = [
             (one, other) for one, other in self.matched if one is not None and other is not None
         ]
         """The examples that have a value in both runs."""
 
-    def _match(self, before: Mean | None, after: Mean | None) -> None:
-        self.matched.append((before, after))
-        if before is None or after is None:
-            self.uncompared[FAILED[before is None, after is None]] += 1
+    def _add(
+        self, key: object, before: Mapping[object, Mean | None], after: Mapping[object, Mean | None]
+    ) -> None:
+        one, other = before.get(key), after.get(key)
+        if key in before and key in after:
+            self.matched.append((one, other))
+        if one is not None and other is not None:
+            return
+        if one is not None:
+            self.alone[0].append(one)
+        if other is not None:
+            self.alone[1].append(other)
+        if key not in after:
+            self.uncompared["only_in_baseline"] += 1
+        elif key not in before:
+            self.uncompared["only_in_candidate"] += 1
+        else:
+            self.uncompared[FAILED[one is None, other is None]] += 1
 
     @property
     def trials(self) -> tuple[int, int]:
@@ -157,8 +169,11 @@ class Pairs:
 
     def known_values(self) -> tuple[Floats, Floats]:
         """Return the values of all examples of each run, paired or not."""
-        before, after = (np.array([mean.value for mean in each], float) for each in self.known)
-        return before, after
+        return _values(self.known)
+
+    def alone_values(self) -> tuple[Floats, Floats]:
+        """Return the values of the examples of each run that have none in the other."""
+        return _values(self.alone)
 
     @property
     def has_single_booleans(self) -> bool:
@@ -212,6 +227,11 @@ class Pairs:
 
 def _means(metric: ComparedMetric, scores: Scores) -> dict[object, Mean | None]:
     return {key: mean_of_trials(metric, each) for key, each in scores.items()}
+
+
+def _values(means: tuple[Sequence[Mean], Sequence[Mean]]) -> tuple[Floats, Floats]:
+    before, after = (np.array([mean.value for mean in each], float) for each in means)
+    return before, after
 
 
 def _known(means: Mapping[object, Mean | None]) -> list[Mean]:

@@ -65,10 +65,16 @@ def not_enough(metric: ComparedMetric, n: int, needed: int) -> Verdict:
     return Verdict("not enough data", f"{name_of(metric)}: {why}; at least {needed} are needed.")
 
 
-def of_texts(metric: ComparedMetric, n: int, changed: int) -> Verdict:
-    """Return the verdict of texts: how many changed, which is neither better nor worse."""
+def of_texts(metric: ComparedMetric, n: int, changed: int, p_adjusted: float | None) -> Verdict:
+    """Return the verdict of texts: how many changed, which is neither better nor worse.
+
+    `p_adjusted` is that of the test whether the shares of the categories changed.
+    """
     examples = "1 example" if n == 1 else f"{n} examples"
-    return Verdict(None, f"{name_of(metric)} changed in {changed} of {examples}.")
+    sentence = f"{name_of(metric)} changed in {changed} of {examples}"
+    if p_adjusted is not None and p_adjusted < ALPHA:
+        sentence += ", and the shares of its categories changed by more than chance"
+    return Verdict(None, f"{sentence}.")
 
 
 def of_difference(metric: ComparedMetric, evidence: Evidence) -> Verdict:

@@ -181,6 +181,15 @@ class Bounds(Shape):
     high = Float("At the best for the candidate.", required=True)
 
 
+class OverlapRes(Shape):
+    """The difference by all values, also of examples that are not paired."""
+
+    mean = Float("The difference.", required=True, allow_none=True)
+    interval = fields.Nested(Interval, required=True, allow_none=True)
+    method = Text("The statistical test.", required=True)
+    p_value = Float("The two-sided p-value, not corrected.", required=True, allow_none=True)
+
+
 class DifferenceRes(Shape):
     """The candidate's mean or rate less the baseline's, and how it was tested."""
 
@@ -223,6 +232,10 @@ class DifferenceRes(Shape):
     bounds = fields.Nested(
         Bounds, metadata={"description": "With `failures=worst`, the difference at the extremes."}
     )
+    overlap = fields.Nested(
+        OverlapRes,
+        metadata={"description": "If some examples are not paired, the difference with them."},
+    )
 
 
 class Change(Shape):
@@ -250,6 +263,15 @@ class TextChange(Shape):
     baseline_value = Text("The text in the baseline.", required=True)
     candidate_value = Text("The text in the candidate.", required=True)
     count = Count("In how many examples.", required=True)
+
+
+class CategoriesRes(Shape):
+    """The test of whether the shares of the categories changed."""
+
+    method = Text("The statistical test.", required=True)
+    p_value = Float("The p-value.", required=True, allow_none=True)
+    p_adjusted = Float("The p-value after Holm's correction.", required=True, allow_none=True)
+    family = Count("For how many comparisons it is corrected.", required=True)
 
 
 class ComparisonRes(Shape):
@@ -303,6 +325,11 @@ class ComparisonRes(Shape):
         fields.Nested(Change),
     )
     changes = List("The most frequent changes of a text.", fields.Nested(TextChange))
+    categories = fields.Nested(
+        CategoriesRes,
+        allow_none=True,
+        metadata={"description": "Of texts, whether their shares changed; null for too many."},
+    )
 
 
 class RankedRun(Shape):

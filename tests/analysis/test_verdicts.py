@@ -190,6 +190,11 @@ def test_a_note_says_that_most_of_the_smaller_run_is_not_paired(store: Store) ->
     add(store, "B", {f"p{number}": value for number, value in enumerate(normal(100, 0, 2), 60)})
     row = only(store, max_unpaired=1.0)
     assert row["difference"]["note"] == "only 40 of the smaller run's 100 examples are paired"
+    overlap = row["difference"]["overlap"]
+    assert overlap["method"] == "partially_overlapping_t"
+    means = [row["summaries"][run]["number"]["mean"] for run in ("baseline", "candidate")]
+    assert overlap["mean"] == pytest.approx(means[1] - means[0])
+    assert "overlap" not in only(store, candidate=["A"])["difference"]
 
 
 # Methods
@@ -327,3 +332,20 @@ def test_texts_say_what_became_of_what(store: Store) -> None:
         {"baseline_value": "no", "candidate_value": "maybe", "count": 1},
     ]
     assert (row["verdict"], row["reason"]) == (None, "s changed in 4 of 10 examples.")
+    assert row["categories"]["method"] == "stuart_maxwell"
+
+
+def test_categories_whose_shares_changed_are_said_to_have(store: Store) -> None:
+    add(store, "A", numbered(["yes"] * 30 + ["no"] * 10))
+    add(store, "B", numbered(["yes"] * 10 + ["no"] * 20 + ["no"] * 10))
+    row = only(store)
+    expected = stats.chi2.sf(20, 1)  # McNemar's test without correction: (20 - 0)^2 / 20.
+    assert row["categories"]["p_value"] == pytest.approx(expected)
+    assert row["reason"].endswith("the shares of its categories changed by more than chance.")
+
+
+def test_texts_of_many_kinds_are_no_categories(store: Store) -> None:
+    add(store, "A", numbered([f"because {number}" for number in range(30)]))
+    add(store, "B", numbered([f"since {number}" for number in range(30)]))
+    row = only(store)
+    assert (row["categories"], len(row["changes"])) == (None, 20)
