@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.analysis.differences import Tested, why_not_comparable
 from app.analysis.pairs import ComparedMetric, Pairs
-
-Outcome = Literal["passed", "failed", "inconclusive"]
-
-ULPS = 8
-"""By how many units in the last place a figure may exceed a limit: 0.85 - 0.83 is 0.02."""
+from app.analysis.statistics.decisions import (
+    Outcome,
+    at_least,
+    at_most,
+    is_above,
+    is_below,
+    not_worse_by,
+)
 
 
 @dataclass(frozen=True)
@@ -118,33 +120,28 @@ def _check_mean(name: str, limit: float, figures: Figures, *, confidence: bool) 
     if mean is None:
         outcome: Outcome = "failed" if figures.is_broken else "inconclusive"
         return Check(name, limit, outcome, why=figures.why)
-    sign = 1 if name == "min" else -1
     if not confidence:
-        is_within = sign * (mean - limit) >= -_slack(mean, limit)
-        return Check(name, limit, "passed" if is_within else "failed", mean, interval)
-    if interval is None:
-        return Check(name, limit, "inconclusive", mean, why="the mean has no interval")
-    near, far = (interval["low"], interval["high"])[::sign]
-    if sign * (near - limit) >= -_slack(near, limit):
-        return Check(name, limit, "passed", mean, interval)
-    if sign * (far - limit) < -_slack(far, limit):
-        return Check(name, limit, "failed", mean, interval)
-    return Check(name, limit, "inconclusive", mean, interval, "the limit is within the interval")
+        is_beyond = is_below(mean, limit) if name == "min" else is_above(mean, limit)
+        return Check(name, limit, "failed" if is_beyond else "passed", mean, interval)
+    outcome = at_least(interval, limit) if name == "min" else at_most(interval, limit)
+    why = "the mean has no interval" if interval is None else "the limit is within the interval"
+    return Check(name, limit, outcome, mean, interval, why if outcome == "inconclusive" else None)
 
 
 def _check_coverage(limit: float, figures: Figures) -> Check:
     if not figures.attempted:
         return Check("min_coverage", limit, "inconclusive", why=figures.why)
     coverage = figures.scored / figures.attempted
-    is_within = coverage >= limit - _slack(coverage, limit)
-    return Check("min_coverage", limit, "passed" if is_within else "failed", coverage)
+    return Check(
+        "min_coverage", limit, "failed" if is_below(coverage, limit) else "passed", coverage
+    )
 
 
 def _check_failed(limit: float, figures: Figures) -> Check:
     if not figures.attempted:
         return Check("max_failed", limit, "inconclusive", why=figures.why)
     share = figures.failed / figures.attempted
-    if share <= limit + _slack(share, limit):
+    if not is_above(share, limit):
         return Check("max_failed", limit, "passed", share)
     why = f"the scorer failed on {figures.failed} of {figures.attempted}"
     return Check("max_failed", limit, "inconclusive", share, why=why)
@@ -156,31 +153,17 @@ def _check_change(name: str, limit: float, compared: Compared, why: str | None) 
         return Check(name, limit, "inconclusive", why=why or "the difference overflows")
     found = -difference.mean if name == "max_drop" else difference.mean
     operands = [mean for mean in compared.tested.means if mean is not None]
-    outcome: Outcome = "passed" if found <= limit + _slack(limit, *operands) else "failed"
+    outcome: Outcome = "failed" if is_above(found, limit, *operands) else "passed"
     return Check(name, limit, outcome, found, difference.interval)
 
 
 def _check_not_worse(limit: float, compared: Compared, why: str | None) -> Check:
-    """Check that the run is not worse by more than a margin.
-
-    The ends of the 90 % interval are bounds with a confidence of 95 %.
-    Source: Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657-680.
-    """
+    """Check a margin by the 90 % interval, whose ends are bounds with a confidence of 95 %."""
     name, difference = "not_worse_by", compared.tested.difference
     if why or difference is None or difference.one_sided is None or difference.mean is None:
         return Check(name, limit, "inconclusive", why=why or "the difference has no interval")
-    bounds = difference.one_sided
-    worst, best = bounds["low"], bounds["high"]
-    if compared.metric.direction == "lower":
-        worst, best = -best, -worst
-    if worst > -limit:
-        return Check(name, limit, "passed", difference.mean, bounds)
-    if best < -limit:
-        return Check(name, limit, "failed", difference.mean, bounds)
-    why = "the margin is within the interval: more examples are needed"
-    return Check(name, limit, "inconclusive", difference.mean, bounds, why)
-
-
-def _slack(*operands: float) -> float:
-    """Return what rounding may add to a difference of these numbers."""
-    return ULPS * max(map(math.ulp, operands))
+    lower = compared.metric.direction == "lower"
+    outcome = not_worse_by(limit, difference.one_sided, lower_is_better=lower)
+    within = "the margin is within the interval: more examples are needed"
+    why = within if outcome == "inconclusive" else None
+    return Check(name, limit, outcome, difference.mean, difference.one_sided, why)
