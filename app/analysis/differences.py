@@ -10,6 +10,7 @@ import numpy as np
 
 from app.analysis.pairs import Floats, Pairs
 from app.analysis.statistics import power, significance
+from app.analysis.statistics.bounds import difference_bounds
 from app.analysis.statistics.estimates import moments_of
 from app.analysis.statistics.significance import ALPHA, Difference
 
@@ -56,8 +57,10 @@ def difference_of(pairs: Pairs, failures: Failures) -> Tested:
     before, after = pairs.filled(0.0, 0.0) if as_false else pairs.values()
     if not len(before):
         return Tested(None, 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # An overflow is reported as None.
+        changes = after - before
     tested = Tested(
-        _of_changes(pairs, before, after),
+        _of_changes(pairs, changes),
         len(before),
         (_mean_of(before), _mean_of(after)),
         notes=(*_notes_on_pairs(n, smaller), *_notes_on_failures(pairs, failures)),
@@ -99,9 +102,7 @@ def pairs_needed(pairs: Pairs, difference: Difference, effect: float) -> int | N
     return power.pairs_needed(difference.deviation, effect)
 
 
-def _of_changes(pairs: Pairs, before: Floats, after: Floats) -> Difference:
-    with np.errstate(over="ignore", invalid="ignore"):  # An overflow is reported as None.
-        changes = after - before
+def _of_changes(pairs: Pairs, changes: Floats) -> Difference:
     if not pairs.has_single_booleans:
         return significance.of_pairs(changes, _reach(pairs))
     wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
@@ -129,10 +130,9 @@ def _at_worst(pairs: Pairs, tested: Tested) -> Tested:
     """Return what is shown whatever the values of the failures would have been.
 
     They are taken to be within the range of the values that are known.
-    Source: Horowitz and Manski (2000), J. Am. Stat. Assoc. 95, 77-84.
     """
-    low, high = _range(pairs)
-    least, most = (_of_changes(pairs, *pairs.filled(*fill)) for fill in ((high, low), (low, high)))
+    extremes = difference_bounds(*pairs.filled(math.nan, math.nan), *_range(pairs))
+    least, most = (_of_changes(pairs, changes) for changes in extremes)
     difference, means = tested.difference, (least.mean, most.mean)
     if difference is None or means[0] is None or means[1] is None:
         return tested
