@@ -183,13 +183,7 @@ class Comparison:
         verdict = self.verdict
         return {
             "candidate": self._runs["candidate"].run_id,
-            "scorer": self.metric.scorer,
-            "leaf": self.metric.path,
-            "kind": self.metric.kind,
-            "is_rate": self.metric.is_rate,
-            "direction": self.metric.direction,
-            "unit": self.metric.unit or None,
-            "primary": self.metric.is_primary,
+            **self.metric.response(),
             "verdict": verdict.word,
             "reason": verdict.reason,
             "summaries": {

@@ -59,6 +59,18 @@ class ComparedMetric:
         truth = self.true_when.truth_of(value) if self.true_when else None
         return bool(value) if truth is None else truth
 
+    def response(self) -> dict[str, Any]:
+        """Return the metric as a MetricOfRuns."""
+        return {
+            "scorer": self.scorer,
+            "leaf": self.path,
+            "kind": self.kind,
+            "is_rate": self.is_rate,
+            "direction": self.direction,
+            "unit": self.unit or None,
+            "primary": self.is_primary,
+        }
+
     @property
     def is_text(self) -> bool:
         """Whether the values are categories, which have no difference."""

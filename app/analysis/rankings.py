@@ -82,13 +82,7 @@ class Ranking:
         is_better = self._shown()
         ranks = rank_ranges(is_better)
         return {
-            "scorer": self.metric.scorer,
-            "leaf": self.metric.path,
-            "kind": self.metric.kind,
-            "is_rate": self.metric.is_rate,
-            "direction": self.metric.direction,
-            "unit": self.metric.unit or None,
-            "primary": self.metric.is_primary,
+            **self.metric.response(),
             "reason": self._reason(is_better, ranks),
             "runs": [
                 {

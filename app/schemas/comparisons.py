@@ -274,10 +274,9 @@ class CategoriesRes(Shape):
     family = Count("For how many comparisons it is corrected.", required=True)
 
 
-class ComparisonRes(Shape):
-    """The comparison of one leaf of one scorer in one candidate with the baseline."""
+class MetricOfRuns(Shape):
+    """One leaf of one scorer, and what is declared of it."""
 
-    candidate = Text("The candidate run.", required=True)
     scorer = Text("The name of the scorer.", required=True)
     leaf = Text("The path of the leaf in the value.", required=True)
     kind = Text(
@@ -296,6 +295,12 @@ class ComparisonRes(Shape):
     )
     unit = Text("The unit, if one is declared.", required=True, allow_none=True)
     primary = Boolean("Whether the metric is declared to be primary.", required=True)
+
+
+class ComparisonRes(MetricOfRuns):
+    """The comparison of one leaf of one scorer in one candidate with the baseline."""
+
+    candidate = Text("The candidate run.", required=True)
     verdict = Text(
         "What is shown; null for texts.",
         required=True,
@@ -367,23 +372,9 @@ class RankedPair(Shape):
     )
 
 
-class RankingRes(Shape):
+class RankingRes(MetricOfRuns):
     """The order of several runs by one metric, the best first, or the highest."""
 
-    scorer = Text("The name of the scorer.", required=True)
-    leaf = Text("The path of the leaf in the value.", required=True)
-    kind = Text(
-        "The kind of the values.", required=True, metadata={"enum": ["number", "boolean", "text"]}
-    )
-    is_rate = Boolean("Whether the mean is a rate.", required=True)
-    direction = Text(
-        "Which values are better, if that is declared.",
-        required=True,
-        allow_none=True,
-        metadata={"enum": ["higher", "lower", None]},
-    )
-    unit = Text("The unit, if one is declared.", required=True, allow_none=True)
-    primary = Boolean("Whether the metric is declared to be primary.", required=True)
     reason = Text("What the order shows, in one sentence.", required=True)
     runs = List("The runs in order.", fields.Nested(RankedRun), required=True)
     pairs = List("Every two runs, compared.", fields.Nested(RankedPair), required=True)
