@@ -17,11 +17,10 @@ Interval = dict[str, Any]
 
 def leaf_summary(run: RunScores, metric: ComparedMetric, *, histograms: bool) -> dict[str, Any]:
     """Return the counts of a metric in a run, and the figures of its kind, as a LeafSummary."""
-    figures = run.groups.get(metric.scorer, ScoreGroup()).figures(metric.path)
+    group = run.groups.get(metric.scorer, ScoreGroup())
+    figures = group.figures(metric.path, histograms=histograms)
     kinds = {kind: figures.pop(kind, None) for kind in KIND_TYPES}
     shown = kinds[metric.kind]
-    if shown and "histogram" in shown and not histograms:
-        del shown["histogram"]
     if shown and "interval" in shown:
         _, interval = mean_and_interval(run, metric)
         shown["interval"] = interval

@@ -53,7 +53,7 @@ def summarize(
             {**dict(zip(_score_fields(group_by), key, strict=True)), **figures}
             for key, group in sorted(groups.items(), key=_sort_key)
             if group.attempted
-            for figures in _group_figures(group, group_by)
+            for figures in _group_figures(group, group_by, histograms=wanted["histograms"])
         ],
     }
 
@@ -123,12 +123,14 @@ def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
     raise InvalidParameter("group_by", group_by, message)
 
 
-def _group_figures(group: ScoreGroup, group_by: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _group_figures(
+    group: ScoreGroup, group_by: Sequence[str], *, histograms: bool
+) -> Iterator[dict[str, Any]]:
     # Only a run has a number of its own: a score may be superseded by one of another group.
     of_run = {"superseded": group.superseded} if "evaluation_run_id" in group_by else {}
     for path in group.paths():
         leaf = {"leaf": path} if "leaf" in group_by else {}
-        yield {**leaf, **group.figures(path), **of_run}
+        yield {**leaf, **group.figures(path, histograms=histograms), **of_run}
 
 
 def _sort_key(item: tuple[Key, ScoreGroup]) -> list[tuple[bool, str]]:
@@ -175,7 +177,7 @@ class ScoreGroup:
         )
         return sorted(paths) or [""]
 
-    def figures(self, path: str) -> dict[str, Any]:
+    def figures(self, path: str, *, histograms: bool = False) -> dict[str, Any]:
         """Return the counts and figures at `path`; a null above it counts as a null at it."""
         scored, nulls = self._counts(path)
         return {
@@ -184,7 +186,7 @@ class ScoreGroup:
             "nulls": nulls,
             "missing": self.attempted - scored - nulls,
             "coverage": scored / self.attempted if self.attempted else None,
-            **(self.leaves[path].figures() if path in self.leaves else {}),
+            **(self.leaves[path].figures(histograms=histograms) if path in self.leaves else {}),
         }
 
     def _counts(self, path: str) -> tuple[int, int]:
@@ -246,9 +248,14 @@ class LeafValues:
         """The kinds that occur, except null."""
         return [kind for kind, values in self._by_kind.items() if values.n]
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self, *, histograms: bool = False) -> dict[str, Any]:
         """Return the figures of each kind that occurs."""
-        return {kind: values.summary() for kind, values in self._by_kind.items() if values.n}
+        numbers = self.numbers
+        return {
+            **({"number": numbers.summary(with_histogram=histograms)} if numbers.n else {}),
+            **({"boolean": self.booleans.summary()} if self.booleans.n else {}),
+            **({"text": self.texts.summary()} if self.texts.n else {}),
+        }
 
 
 def shrink(groups: Iterable[ScoreGroup]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from app.schemas.fields import Count, Float, List, Plain, Shape, Text
-from app.schemas.query_fields import ChoiceList
+from app.schemas.query_fields import ChoiceList, Flag
 from app.schemas.scores import ScoreFilters, repeats, repeats_res
 
 GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
@@ -20,6 +20,7 @@ class SummaryQuery(ScoreFilters):
         load_default=["scorer", "leaf"],
     )
     repeats = repeats()
+    histograms = Flag("Whether summaries of numbers have histograms.", load_default=False)
 
 
 class Interval(Shape):
@@ -67,7 +68,7 @@ class NumberSummary(Shape):
     p95 = Float("The 95th percentile.")
     max = Float("The maximum.")
     quantiles = fields.Nested(Quantiles)
-    histogram = fields.Nested(Histogram)
+    histogram = fields.Nested(Histogram, metadata={"description": "Only where asked for."})
 
 
 class BooleanSummary(Shape):

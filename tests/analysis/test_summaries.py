@@ -31,6 +31,7 @@ WANTED: dict[str, Any] = {
     "created_after": None,
     "created_before": None,
     "group_by": ["scorer", "leaf"],
+    "histograms": False,
 }
 
 
@@ -67,6 +68,14 @@ def test_a_null_is_counted_separately_and_never_averaged(store: Store) -> None:
     assert group["coverage"] == 0.5
     assert group["number"]["n"] == 2
     assert group["number"]["mean"] == 0.75
+
+
+def test_a_histogram_is_only_returned_when_asked_for(store: Store) -> None:
+    add(store, [0.5, 1.5])
+    (group,) = groups(store)
+    assert "histogram" not in group["number"]
+    (group,) = groups(store, histograms=True)
+    assert sum(group["number"]["histogram"]["counts"]) == 2
 
 
 def test_dicts_and_lists_are_summarised_leaf_by_leaf(store: Store) -> None:

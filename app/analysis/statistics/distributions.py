@@ -107,7 +107,7 @@ class Numbers:
         order = np.argsort(numbers)
         return numbers[order], np.cumsum(weights[order])
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, *, with_histogram: bool = False) -> dict[str, Any]:
         """Return the figures of a NumberSummary, for at least one number."""
         # Sorted, so that the last digit of the mean does not depend on the order of arrival.
         values = np.sort(np.array(self.values))
@@ -116,7 +116,7 @@ class Numbers:
         if not moments.n:
             return figures
         numbers, cumulative = self._weighted(values)
-        return {
+        shown = {
             **figures,
             "mean": moments.mean,
             **(_interval_of_rate(moments) if self.are_rates else _interval_of_mean(moments)),
@@ -125,8 +125,10 @@ class Numbers:
             **quantiles(numbers, cumulative),
             "max": moments.high,
             "quantiles": {"method": "linear", "rank_error": self.rank_error / moments.n},
-            "histogram": histogram(numbers, cumulative, moments.low, moments.high),
         }
+        if with_histogram:
+            shown["histogram"] = histogram(numbers, cumulative, moments.low, moments.high)
+        return shown
 
 
 def _interval_of_rate(moments: Moments) -> dict[str, Any]:

@@ -27,7 +27,7 @@ scores = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60)
 def summary(values: Sequence[float]) -> dict[str, Any]:
     numbers = Numbers()
     numbers.values.extend(values)
-    return numbers.summary()
+    return numbers.summary(with_histogram=True)
 
 
 @given(scores)
@@ -113,7 +113,7 @@ def test_an_integer_too_large_for_a_double_is_counted_but_in_no_figure() -> None
     numbers.add({"path": "", "kind": "number", "text": "1" + "0" * 400})
     assert numbers.summary() == {"n": 1, "beyond_double": 1}
     numbers.add({"path": "", "kind": "number", "number": 2.0})
-    figures = numbers.summary()
+    figures = numbers.summary(with_histogram=True)
     assert (figures["n"], figures["beyond_double"], figures["mean"]) == (2, 1, 2.0)
 
 
@@ -131,7 +131,7 @@ def test_shrunk_numbers_keep_their_moments_and_report_their_rank_error(
         numbers.values.extend(some)
         numbers.shrink()
     ordered = sorted(values)
-    figures = numbers.summary()
+    figures = numbers.summary(with_histogram=True)
     assert numbers.held < len(values)
     assert figures["n"] == len(values) == sum(figures["histogram"]["counts"])
     assert figures["mean"] == pytest.approx(statistics.fmean(values), abs=1e-9)
@@ -153,7 +153,7 @@ def test_a_million_numbers_in_little_memory_have_a_small_error() -> None:
         numbers.values.extend(chance.random() for _ in range(10_000))
         shrink_largest([numbers], 50_000)
         assert numbers.held <= 50_000
-    figures = numbers.summary()
+    figures = numbers.summary(with_histogram=True)
     assert figures["n"] == 1_000_000
     assert figures["quantiles"]["rank_error"] < 0.001
     assert figures["p50"] == pytest.approx(0.5, abs=0.005)
