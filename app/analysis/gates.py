@@ -92,7 +92,7 @@ def _gate(
     checks = [check.response() for check in _checks_of_run(store, entity, project, wanted["run"])]
     for gate in gated:
         check_client()
-        checks += [{**gate.name, **check.response()} for check in gate.checks()]
+        checks += [{**gate.name, **check.response()} for check in gate.checks(wanted["worst"])]
     outcome = next(each for each in OUTCOMES if each in {check["outcome"] for check in checks})
     return {
         "outcome": outcome,
@@ -103,7 +103,7 @@ def _gate(
         "repeats": wanted["repeats"],
         "superseded": {run.run_id: run.superseded for run in runs},
         "checks": checks,
-        "gates": [{**gate.name, "summaries": gate.summaries()} for gate in gated],
+        "gates": [gate.response() for gate in gated],
     }
 
 
@@ -157,6 +157,7 @@ class Gate:
         if limits["not_worse_by"] is not None and self._metric.direction is None:
             message = "not_worse_by needs a direction: declare the metric, or say what is better"
             raise InvalidParameter("direction", None, message)
+        self._regressions: list[dict[str, Any]] = []
 
     @property
     def name(self) -> dict[str, str | None]:
@@ -167,16 +168,32 @@ class Gate:
             "baseline": self._baseline and self._baseline.run_id,
         }
 
-    def checks(self) -> Iterator[Check]:
-        """Yield the outcome of each limit."""
+    def checks(self, worst: int) -> Iterator[Check]:
+        """Yield the outcome of each limit, and keep the `worst` regressions for the response.
+
+        The pairs are not kept: those of many metrics would not fit into memory.
+        """
         compared = None
         if self._baseline is not None:
             pairs = Pairs(self._metric, self._baseline, self._run)
             compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"))
+            self._regressions = self._worst_of(pairs, worst)
         yield from checks_of(self._limits, self._figures(), compared)
 
-    def summaries(self) -> dict[str, Any]:
-        """Return the figures of both runs, as GateSummaries."""
+    def response(self) -> dict[str, Any]:
+        """Return the figures of both runs and the regressions, as Gated."""
+        return {**self.name, "summaries": self._summaries(), "regressions": self._regressions}
+
+    def _worst_of(self, pairs: Pairs, most: int) -> list[dict[str, Any]]:
+        """Return the pairs that got worse; without a direction, by the change that is limited."""
+        falls, rises = (self._metric.direction == each for each in ("higher", "lower"))
+        if self._metric.direction is None:
+            falls, rises = (self._limits[name] is not None for name in ("max_drop", "max_rise"))
+        if self._metric.is_text or falls == rises:
+            return []
+        return pairs.largest(most, -1 if falls else 1)
+
+    def _summaries(self) -> dict[str, Any]:
         run = leaf_summary(self._run, self._metric, histograms=False)
         if self._baseline is None:
             return {"run": run, "baseline": None}

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from marshmallow import ValidationError, fields
 
-from app.schemas.comparisons import PAIR_BY, LeafSummary, superseded_res
+from app.schemas.comparisons import (
+    MAX_REGRESSIONS,
+    PAIR_BY,
+    Change,
+    LeafSummary,
+    superseded_res,
+)
 from app.schemas.fields import (
     Boolean,
     Choice,
@@ -17,7 +23,7 @@ from app.schemas.fields import (
     Shape,
     Text,
 )
-from app.schemas.query_fields import Flag, MaxLength, Number
+from app.schemas.query_fields import Flag, MaxLength, Number, WholeNumber
 from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import Interval
 
@@ -32,6 +38,16 @@ TOO_FEW = Reason(
 
 OUTCOMES = ("failed", "inconclusive", "passed")
 """The outcomes of checks; that of several is the first one that occurs."""
+
+
+def _worst() -> WholeNumber:
+    """Return the parameter with the number of regressions."""
+    return WholeNumber(
+        "How many regressions of each metric to list, the worst first.",
+        least=0,
+        most=MAX_REGRESSIONS,
+        load_default=0,
+    )
 
 
 class Limits(Query):
@@ -87,6 +103,7 @@ class GateQuery(Limits):
         load_default=None,
     )
     repeats = repeats()
+    worst = _worst()
 
 
 def _check_not_empty(gates: list[object]) -> None:
@@ -105,6 +122,7 @@ class GateBody(Query):
         load_default=None,
     )
     repeats = repeats()
+    worst = _worst()
     gates = List(
         f"The metrics with their limits, at most {MAX_GATES}.",
         fields.Nested(Limits),
@@ -144,6 +162,12 @@ class Gated(Shape):
     leaf = Text("The path of the leaf in the value.", required=True)
     baseline = Text("The baseline run.", required=True, allow_none=True)
     summaries = fields.Nested(GateSummaries, required=True)
+    regressions = List(
+        "The pairs that got worse, the worst first, at most `worst` of them. Where no direction is "
+        "known, a fall is worse if there is a `max_drop`, and a rise if there is a `max_rise`.",
+        fields.Nested(Change),
+        required=True,
+    )
 
 
 class Outcome(Plain):

@@ -54,7 +54,7 @@ def bounds(least: float | None, most: float | None) -> list[validate.Range]:
 
 
 class WholeNumber(Described, fields.Integer):
-    """An integer, parsed as pydantic does: ` +1_000.0 ` is a thousand."""
+    """An integer, of JSON or parsed as pydantic does: ` +1_000.0 ` is a thousand."""
 
     def __init__(
         self, description: str, least: int, most: int | None = None, **options: Any
@@ -62,7 +62,9 @@ class WholeNumber(Described, fields.Integer):
         super().__init__(description, validate=bounds(least, most), **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        match = _INTEGER.fullmatch(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        match = _INTEGER.fullmatch(value) if isinstance(value, str) else None
         if not match:
             raise ValidationError(NOT_AN_INTEGER)
         sign, digits = match[1], _without_zeros(match[2]).replace("_", "")

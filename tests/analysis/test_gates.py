@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from marshmallow import ValidationError
 
 from app.analysis.gates import gate_leaf, gate_run
 from app.errors import InvalidParameter
@@ -226,6 +227,37 @@ def test_a_scorer_that_fails_too_often_makes_a_gate_inconclusive(store: Store) -
     assert outcome(store, min=0.5, max_failed=0.19) == "passed"
     assert outcome(store, min=0.5, max_failed=0.1) == "inconclusive"
     assert check(store, "max_failed", max_failed=0.1)["why"] == "the scorer failed on 2 of 11"
+
+
+# Regressions
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"direction": "higher", "not_worse_by": 0.1}, ["p3", "p1"]),
+        ({"direction": "lower", "not_worse_by": 0.1}, ["p0"]),
+        ({"max_drop": 0.1}, ["p3", "p1"]),
+        ({"max_rise": 0.1}, ["p0"]),
+        ({"max_drop": 0.1, "max_rise": 0.1}, []),
+        ({"min": 0.1}, []),
+    ],
+)
+def test_a_gate_lists_the_worst_regressions_on_request(
+    store: Store, given: dict[str, Any], wanted: list[str]
+) -> None:
+    add(store, "A", numbered([0.5, 0.5, 0.5, 0.5, 0.5]))
+    add(store, "B", numbered([0.9, 0.3, 0.5, 0.1, 0.4]))
+    answer = gate(store, baseline="A", worst=2, **given)
+    assert [each["prediction_id"] for each in answer["regressions"]] == wanted
+    assert gate(store, baseline="A", **given)["regressions"] == []
+
+
+@pytest.mark.parametrize("worst", [-1, 1.5, True, None, "much", 10**9])
+def test_a_wrong_number_of_regressions_is_refused(worst: Any) -> None:
+    body = {"run": "B", "worst": worst, "gates": [{"scorer": "s", "min": 1}]}
+    with pytest.raises(ValidationError, match="worst"):
+        GateBody().load(body)
 
 
 # Several metrics
