@@ -327,7 +327,7 @@ ROWS = {
     ("POST", "/call/read"): sdk_read({"project_id": "{project_id}", "id": "c"}),
     ("POST", "/feedback/query"): sdk_read({"project_id": "{project_id}"}),
     ("POST", "/call/update"): sdk_change(
-        {"project_id": "{project_id}", "call_id": "none", "display_name": "n"}, 404
+        {"project_id": "{project_id}", "call_id": "none", "display_name": "n"}
     ),
     ("POST", "/calls/delete"): sdk_change({"project_id": "{project_id}", "call_ids": ["none"]}),
     ("POST", "/feedback/purge"): sdk_change(
