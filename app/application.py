@@ -7,6 +7,7 @@ import os
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.analysis.prices import read_prices
 from app.api import (
     analysis,
     browsers,
@@ -83,6 +84,7 @@ def build_app(settings: Settings | None = None) -> Flask:
         ConcurrencyLimit(settings.threads),
         settings.default_entity,
         settings.max_sdk_body_bytes,
+        read_prices(settings.prices),
     )
 
     _add_routes(app, settings)

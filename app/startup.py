@@ -17,6 +17,7 @@ from flask import Flask
 from gunicorn.app.base import Application
 
 from app import create_app
+from app.analysis.prices import InvalidPrices, read_prices
 from app.errors import Conflict, ScorelineError, StoreDamaged, StoreRefused, StoreUnavailable
 from app.keytext import decode_key, has_short_last_part, new_secret
 from app.logs import print_message
@@ -69,12 +70,14 @@ def first_start(settings: Settings) -> None:
     """Prepare the store; if it has no administrator's key, create one and print its path.
 
     If the store does not answer, the service starts anyway and responds with 503 until it does.
-    Exits with one line and code 2 if the store must not be used or is damaged.
+    Exits with one line and code 2 if the store must not be used or is damaged, or if a setting
+    cannot be used.
     """
     try:
         check()
         _check_address(settings)
         open_limit(settings.rate_limit, settings.rate_limit_store)
+        read_prices(settings.prices)
         _prepare(settings)
     except StoreDamaged as error:
         print(f"scoreline: the store is damaged: {error}", file=sys.stderr)
@@ -85,7 +88,7 @@ def first_start(settings: Settings) -> None:
             "service once it does",
             error,
         )
-    except (StoreRefused, TracingUnavailable, OSError) as error:
+    except (StoreRefused, TracingUnavailable, InvalidPrices, OSError) as error:
         print(f"scoreline: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -54,6 +54,7 @@ class Settings:
     cors_origins: frozenset[str]
     log_level: str
     metrics_public: bool
+    prices: str
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -287,6 +288,14 @@ SETTINGS = (
         "off",
         switch,
         "With `on`, `/metrics` needs no key. Otherwise it needs one that may read every project.",
+    ),
+    Setting(
+        "SCORELINE_PRICES",
+        "prices",
+        "",
+        str,
+        "A TOML file with what the tokens of models cost ([metrics.md](metrics.md)), read at the "
+        "start.",
     ),
 )
 

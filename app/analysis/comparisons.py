@@ -11,9 +11,11 @@ from app.analysis.categories import changes_of_texts
 from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
 from app.analysis.metrics import Declared, declared_of, metrics_of
 from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
+from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import leaf_summary
 from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
 from app.analysis.statistics.significance import ALPHA, Difference, holm_of_possible, sign_test
+from app.analysis.usage import is_wanted
 from app.analysis.verdicts import Evidence, Verdict
 from app.schemas.comparisons import VERDICTS
 from app.scorers import scorer_name
@@ -31,6 +33,7 @@ def compare_runs(
     project: str,
     wanted: dict[str, Any],
     check_client: ClientCheck = no_client_check,
+    prices: Prices = NO_PRICES,
 ) -> dict[str, Any]:
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
@@ -41,7 +44,7 @@ def compare_runs(
     candidates = list(dict.fromkeys(wanted["candidate"]))
     run_ids = [wanted["baseline"], *candidates]
     read = read_compared(
-        store, entity, project, run_ids, wanted, check_client, parameter="candidate"
+        store, entity, project, run_ids, wanted, check_client, prices, parameter="candidate"
     )
     by_id = {run.run_id: run for run in read.runs}
     baseline = by_id[wanted["baseline"]]
@@ -81,6 +84,7 @@ def read_compared(
     run_ids: Sequence[str],
     wanted: Mapping[str, Any],
     check_client: ClientCheck,
+    prices: Prices,
     *,
     parameter: str,
 ) -> Read:
@@ -90,10 +94,14 @@ def read_compared(
     """
     scorers = list(dict.fromkeys(map(scorer_name, wanted["scorer"])))
     query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
-    runs = read_runs(store, query, scorers, run_ids, check_client, parameter=parameter)
+    metrics = read_metrics(store, entity, project)
+    usage = prices if is_wanted(scorers, metrics) else None
+    runs = read_runs(
+        store, query, scorers, run_ids, check_client, parameter=parameter, prices=usage
+    )
     check_not_empty(runs, scorers)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
-    declared = declared_of(read_metrics(store, entity, project), runs, wanted)
+    declared = declared_of(metrics, runs, wanted)
     return Read(runs, pair_by, declared)
 
 

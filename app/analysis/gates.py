@@ -9,9 +9,11 @@ from app.analysis.differences import difference_of
 from app.analysis.gate_checks import Check, Compared, Figures, checks_of
 from app.analysis.metrics import Declared
 from app.analysis.pairs import ComparedMetric, Pairs
+from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import leaf_summary, mean_and_interval
 from app.analysis.run_scores import RunScores, pair_runs, read_runs
 from app.analysis.summaries import LeafValues, ScoreGroup, ancestors
+from app.analysis.usage import is_wanted
 from app.errors import InvalidParameter
 from app.leaves import refuse_unknown_name
 from app.schemas.gates import OUTCOMES
@@ -40,6 +42,7 @@ def gate_leaf(
     project: str,
     wanted: Mapping[str, Any],
     check_client: ClientCheck = no_client_check,
+    prices: Prices = NO_PRICES,
 ) -> dict[str, Any]:
     """Check one leaf of a run against its limits, and return a GateRes.
 
@@ -47,7 +50,7 @@ def gate_leaf(
     the baseline or the direction that it needs, or if none of the scores has the leaf, and whatever
     `check_client` raises.
     """
-    result = _gate(store, entity, project, wanted, [wanted], check_client)
+    result = _gate(store, entity, project, wanted, [wanted], check_client, prices)
     (gated,) = result.pop("gates")
     return {**result, **gated}
 
@@ -58,13 +61,14 @@ def gate_run(
     project: str,
     wanted: Mapping[str, Any],
     check_client: ClientCheck = no_client_check,
+    prices: Prices = NO_PRICES,
 ) -> dict[str, Any]:
     """Check several leaves of a run, each against its limits, and return a GatesRes.
 
     `wanted` is a loaded GateBody. Raises what `gate_leaf` raises.
     """
     try:
-        return _gate(store, entity, project, wanted, wanted["gates"], check_client)
+        return _gate(store, entity, project, wanted, wanted["gates"], check_client, prices)
     except InvalidParameter as error:
         error.place = "body"
         raise
@@ -77,13 +81,15 @@ def _gate(
     wanted: Mapping[str, Any],
     gates: Sequence[Mapping[str, Any]],
     check_client: ClientCheck,
+    prices: Prices,
 ) -> dict[str, Any]:
     gates = [_checked(gate, wanted.get("baseline")) for gate in gates]
     query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
     baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
     scorers, run_ids = list(dict.fromkeys(gate["scorer"] for gate in gates)), [wanted["run"]]
     run_ids += baselines
-    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run")
+    usage = prices if is_wanted(scorers, ()) else None
+    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     by_id = {run.run_id: run for run in runs}
     metrics = read_metrics(store, entity, project)

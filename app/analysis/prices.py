@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from app.analysis.tokens import INPUT_TOKENS, OUTPUT_TOKENS
@@ -16,6 +17,7 @@ from app.scorers import scorer_name
 PER_TOKENS = 1_000_000
 """How many tokens a price in the file is for."""
 
+MAX_BYTES = 4 << 20
 MAX_PRICES = 10_000
 MAX_PRICE = 1e9
 MAX_TOKENS = 2**53
@@ -39,7 +41,7 @@ class Price:
 class Prices:
     """The prices of models, each valid until the next of its model."""
 
-    def __init__(self, prices: Sequence[Price]) -> None:
+    def __init__(self, prices: Sequence[Price] = ()) -> None:
         self._by_model: dict[str, list[Price]] = {}
         for price in sorted(prices, key=lambda price: price.since):
             self._by_model.setdefault(price.model, []).append(price)
@@ -74,6 +76,9 @@ class Prices:
         day = at.astimezone(UTC).date()
         position = bisect_right(prices, day, key=lambda price: price.since)
         return prices[position - 1] if position else None
+
+
+NO_PRICES = Prices()
 
 
 def _part(price: float, usage: Mapping[str, Any], names: Sequence[str]) -> float | None:
@@ -125,3 +130,20 @@ def _number(where: str, value: Any) -> float:
     if not is_number or not 0 <= value <= MAX_PRICE:
         raise InvalidPrices(f"{where} must be a number of at least 0, for a million tokens")
     return float(value)
+
+
+def read_prices(path: str) -> Prices:
+    """Return the prices in a file, none for an empty path. Raises InvalidPrices."""
+    if not path:
+        return Prices()
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidPrices(f"SCORELINE_PRICES: {path} cannot be read: {error.strerror}") from None
+    if len(text) > MAX_BYTES:
+        raise InvalidPrices(f"SCORELINE_PRICES: {path} has more than {MAX_BYTES >> 20} MB")
+    try:
+        return parse_prices(text.decode("utf-8-sig").replace("\r\n", "\n"))
+    except (InvalidPrices, UnicodeDecodeError) as error:
+        raise InvalidPrices(f"SCORELINE_PRICES: {path}: {error}") from None

@@ -11,6 +11,7 @@ import numpy as np
 from app.analysis.comparisons import Comparison, adjust_p_values, read_compared
 from app.analysis.metrics import metrics_of
 from app.analysis.pairs import ComparedMetric
+from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import mean_and_interval
 from app.analysis.run_scores import RunScores
 from app.analysis.statistics.ranking import rank_ranges
@@ -30,6 +31,7 @@ def rank_runs(
     project: str,
     wanted: dict[str, Any],
     check_client: ClientCheck = no_client_check,
+    prices: Prices = NO_PRICES,
 ) -> dict[str, Any]:
     """Rank several runs, and return a CompareRes with `rankings`.
 
@@ -37,7 +39,9 @@ def rank_runs(
     Raises what `compare_runs` raises.
     """
     run_ids = list(dict.fromkeys(wanted["run"]))
-    read = read_compared(store, entity, project, run_ids, wanted, check_client, parameter="run")
+    read = read_compared(
+        store, entity, project, run_ids, wanted, check_client, prices, parameter="run"
+    )
     rankings = []
     for metric in metrics_of(read.runs, read.declared, read.pair_by, wanted["leaf"]):
         if not metric.is_text:

@@ -9,7 +9,10 @@ from sys import intern
 from typing import NamedTuple
 
 from app.analysis.attempts import failed_attempts
+from app.analysis.prices import Prices
 from app.analysis.summaries import ScoreGroup
+from app.analysis.usage import LEAVES, read_usage
+from app.analysis.usage import SCORER as USAGE
 from app.errors import InvalidParameter, NotFound
 from app.leaves import refuse_unknown_name
 from app.services.lists import ClientCheck, no_client_check
@@ -71,8 +74,11 @@ def read_runs(
     check_client: ClientCheck = no_client_check,
     *,
     parameter: str,
+    prices: Prices | None = None,
 ) -> list[RunScores]:
     """Read runs of one project, or of these only the scores by `scorers`, given by name.
+
+    With `prices`, the usage of the predictions is read too.
 
     Raises InvalidParameter at `parameter` if all runs have more than MAX_SCORES scores or
     MAX_VALUES values, and whatever `check_client` raises.
@@ -84,6 +90,9 @@ def read_runs(
         of_run = store.as_of_now(replace(query, evaluation_run_id=run_id))
         for part in [replace(of_run, scorer_name=name) for name in scorers] or [of_run]:
             for _page in _read(store, part, run, check_client):
+                _check_limits(run, runs, parameter)
+        if prices is not None:
+            for _page in _read_usage(store, of_run, run, prices, check_client):
                 _check_limits(run, runs, parameter)
     return runs
 
@@ -113,6 +122,20 @@ def _read(
     for attempt in failed_attempts(store, query, check_client):
         run.groups[attempt.scorer_name].attempted += 1
         run.scores[attempt.scorer_name].append(ScoreValues("", attempt.prediction_id, {}))
+
+
+def _read_usage(
+    store: Store, query: ScoreQuery, run: RunScores, prices: Prices, check_client: ClientCheck
+) -> Iterator[int]:
+    """Read the usage of the predictions into `run`; yield the number of each page."""
+    place = (query.entity, query.project, run.run_id)
+    for page in read_usage(store, *place, prices):
+        check_client()
+        for prediction_id, leaves in page:
+            run.groups[USAGE].add(leaves)
+            run.scores[USAGE].append(ScoreValues("", prediction_id, _values(leaves)))
+        run.num_values += len(page) * len(LEAVES)
+        yield len(page)
 
 
 def _check_limits(run: RunScores, runs: Sequence[RunScores], parameter: str) -> None:

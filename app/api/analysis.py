@@ -45,8 +45,8 @@ def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
     from app.analysis.rankings import rank_runs
 
     if query["run"]:
-        return rank_runs(state().store, entity, project, query, client_check())
-    return compare_runs(state().store, entity, project, query, client_check())
+        return rank_runs(state().store, entity, project, query, client_check(), state().prices)
+    return compare_runs(state().store, entity, project, query, client_check(), state().prices)
 
 
 @blueprint.get("/gate")
@@ -59,7 +59,7 @@ def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
     """Check one leaf of an evaluation run against limits."""
     from app.analysis.gates import gate_leaf
 
-    return gate_leaf(state().store, entity, project, query, client_check())
+    return gate_leaf(state().store, entity, project, query, client_check(), state().prices)
 
 
 @blueprint.post("/gate")
@@ -72,4 +72,4 @@ def scores_gate(entity: str, project: str, body: dict[str, Any]) -> Any:
     """Check several leaves of an evaluation run, each against its limits."""
     from app.analysis.gates import gate_run
 
-    return gate_run(state().store, entity, project, body, client_check())
+    return gate_run(state().store, entity, project, body, client_check(), state().prices)

@@ -8,6 +8,7 @@ from typing import cast
 
 from flask import current_app
 
+from app.analysis.prices import Prices
 from app.metrics import Metrics
 from app.services.clearing import Clearing
 from app.services.enforced_schemas import EnforcedSchemas
@@ -40,6 +41,8 @@ class State:
     """The entity of Weave programs that name none, if the key's scope names none either."""
     sdk_body_bytes: int
     """The largest body of the routes of Weave's SDK."""
+    prices: Prices
+    """What tokens cost, by the file of the user."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process begins to stop, which ends long polls."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from app.analysis.prices import InvalidPrices, read_prices
 from app.cli.base import Command
 from app.errors import StoreRefused
 from app.services import doctor as service
@@ -47,8 +48,9 @@ def _checks() -> Iterator[CheckResult]:
         settings = read_settings(os.environ)
         store = open_store(settings.store)
         open_limit(settings.rate_limit, settings.rate_limit_store)
+        read_prices(settings.prices)
         check()
-    except (SettingsError, StoreRefused, TracingUnavailable) as error:
+    except (SettingsError, StoreRefused, TracingUnavailable, InvalidPrices) as error:
         yield CheckResult("settings", FAIL, str(error), "see docs/settings.md")
         return
     yield CheckResult(

@@ -108,6 +108,7 @@ def test_a_refusal_shows_no_secret() -> None:
         *WRONG[3:6],
         ("SCORELINE_STORE", "mongodb://h:notaport/x"),
         ("SCORELINE_STORE", "sqlite:////"),
+        ("SCORELINE_PRICES", "no-such-file.toml"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line_and_code_2(
