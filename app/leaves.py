@@ -143,6 +143,36 @@ def _escape(match: re.Match[str]) -> str:
     return rf"\u{ord(match[0]):x}"
 
 
+def steps_of(path: str) -> list[str | int]:
+    """Return the keys and positions that a path names; of a text that is none, of a similar one."""
+    return [
+        int(part[1:-1]) if part.startswith("[") else _unescaped(part)
+        for part in _PART.findall(path)
+    ]
+
+
+def part_at(value: Any, steps: Iterable[str | int]) -> Any:
+    """Return the part of a value at the end of some keys and positions, None without one."""
+    for step in steps:
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def _unescaped(part: str) -> str:
+    if part == r"\e":
+        return ""
+    return _ESCAPED.sub(lambda match: _character(match[0][1:]), part)
+
+
+def _character(escaped: str) -> str:
+    return chr(int(escaped[1:], 16)) if len(escaped) > 1 else escaped
+
+
 def old_name(path: str) -> str:
     """Return the name of a leaf in releases up to 0.1.0, which wrote positions like keys."""
     return ".".join(map(_old_part, _PART.findall(path)))
@@ -169,11 +199,15 @@ def refuse_unknown_name(
     They are similar, if there are similar ones. `given` is the whole parameter, by default `name`.
     """
     refuse_old_name(parameter, name, present)
+    message = f"none of the scores has the leaf '{name}'{similar_names(name, present)}"
+    raise InvalidParameter(parameter, name if given is None else given, message)
+
+
+def similar_names(name: str, present: Collection[str]) -> str:
+    """Return how a message goes on about names that are `present`, empty if there are none."""
     names = sorted(present)
     shown = [_quoted(each) for each in get_close_matches(name, names, cutoff=0.5) or names[:3]]
-    hint = f"; there is {' and '.join(shown)}" if shown else ""
-    message = f"none of the scores has the leaf '{name}'{hint}"
-    raise InvalidParameter(parameter, name if given is None else given, message)
+    return f"; there is {' and '.join(shown)}" if shown else ""
 
 
 def _quoted(name: str) -> str:

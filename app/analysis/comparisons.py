@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.analysis import verdicts
+from app.analysis.attributes import Attribute, Label, read_attribute
 from app.analysis.categories import changes_of_texts
 from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
 from app.analysis.metrics import Declared, declared_of, metrics_of
@@ -17,11 +19,15 @@ from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_
 from app.analysis.statistics.significance import ALPHA, Difference, holm_of_possible, sign_test
 from app.analysis.usage import is_wanted
 from app.analysis.verdicts import Evidence, Verdict
+from app.errors import InvalidParameter
 from app.schemas.comparisons import VERDICTS
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
 from app.stores.base import ScoreQuery, Store
+
+MAX_SLICED = 5_000
+"""How many slices one answer has, over all comparisons."""
 
 SHORT = ("mean", "interval", "method", "paired", "p_value", "p_adjusted", "family")
 """The figures of a difference in a ranking."""
@@ -38,8 +44,8 @@ def compare_runs(
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
     `wanted` is a loaded CompareQuery. Raises NotFound if a run has neither scores nor attempts,
-    InvalidParameter as `read_runs` does and if no score has a leaf that is named, and whatever
-    `check_client` raises.
+    InvalidParameter as `read_runs` and `read_attribute` do, if no score has a leaf that is named,
+    and for too many slices, and whatever `check_client` raises.
     """
     candidates = list(dict.fromkeys(wanted["candidate"]))
     run_ids = [wanted["baseline"], *candidates]
@@ -54,7 +60,11 @@ def compare_runs(
         for metric in metrics_of(runs, read.declared, read.pair_by, wanted["leaf"]):
             check_client()
             comparisons.append(Comparison(metric, baseline, by_id[run_id], wanted))
-    adjust_p_values(comparisons)
+    if wanted["slice_by"] is not None:
+        by = (store, entity, project, read.runs, wanted["slice_by"], check_client)
+        slice_comparisons(comparisons, read_attribute(*by, parameter="slice_by"), check_client)
+    slices = [part.comparison for each in comparisons for part in each.slices]
+    adjust_p_values([*comparisons, *slices])
     comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict.word))
     return {
         "baseline": baseline.run_id,
@@ -64,6 +74,7 @@ def compare_runs(
         "superseded": {run.run_id: run.superseded for run in read.runs},
         "alpha": ALPHA,
         "correction": "holm",
+        **({} if wanted["slice_by"] is None else {"slice_by": wanted["slice_by"]}),
         "comparisons": [comparison.response() for comparison in comparisons],
     }
 
@@ -105,6 +116,19 @@ def read_compared(
     return Read(runs, pair_by, declared)
 
 
+def slice_comparisons(
+    comparisons: Sequence[Comparison], attribute: Attribute, check_client: ClientCheck
+) -> None:
+    """Compare the slices of each comparison too. Raises InvalidParameter if there are too many."""
+    number = 0
+    for comparison in comparisons:
+        comparison.slice(attribute, check_client)
+        number += len(comparison.slices)
+        if number > MAX_SLICED:
+            message = f"over {MAX_SLICED} slices of all metrics: name a scorer or a leaf"
+            raise InvalidParameter("slice_by", attribute.name, message)
+
+
 def adjust_p_values(comparisons: Sequence[Comparison]) -> None:
     """Correct the p-values, because some of many comparisons show a difference by chance.
 
@@ -139,6 +163,7 @@ class Comparison:
         self.pairs = Pairs(metric, baseline, candidate)
         self._runs = {"baseline": baseline, "candidate": candidate}
         self._wanted = wanted
+        self.slices: Sequence[Slice] = ()
         self.tested = None if metric.is_text else difference_of(self.pairs, wanted["failures"])
         self._changes = changes_of_texts(self.pairs) if metric.is_text else None
 
@@ -185,9 +210,19 @@ class Comparison:
             ),
         )
 
+    def slice(self, attribute: Attribute, check_client: ClientCheck) -> None:
+        """Compare each slice of the examples by itself."""
+        slices = []
+        runs = (self._runs["baseline"], self._runs["candidate"])
+        for label, parts in attribute.split(self.metric.scorer, *runs).items():
+            check_client()
+            comparison = Comparison(self.metric, *parts, self._wanted)
+            slices.append(Slice(attribute.describe(label), label, comparison))
+        self.slices = slices
+
     def response(self) -> dict[str, Any]:
         """Return the comparison as a ComparisonRes."""
-        counts = self._counts()
+        counts = self.counts()
         verdict = self.verdict
         return {
             "candidate": self._runs["candidate"].run_id,
@@ -199,13 +234,14 @@ class Comparison:
                 for name, run in self._runs.items()
             },
             "pairs": counts,
-            "difference": self._difference_figures(),
+            "difference": self.figures(),
             **self._changed_pairs(),
+            **({"slices": [each.response() for each in self.slices]} if self.slices else {}),
         }
 
     def short_response(self) -> dict[str, Any]:
         """Return the comparison as a RankedPair."""
-        difference = self._difference_figures() or {}
+        difference = self.figures() or {}
         return {
             "baseline": self._runs["baseline"].run_id,
             "candidate": self._runs["candidate"].run_id,
@@ -214,7 +250,7 @@ class Comparison:
             **{name: difference.get(name) for name in SHORT},
         }
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Count the pairs by how they changed, and the examples not compared."""
         pairs = self.pairs
         compared = len(pairs.compared)
@@ -233,7 +269,7 @@ class Comparison:
         counts["trials_in_baseline"], counts["trials_in_candidate"] = pairs.trials
         return counts
 
-    def _difference_figures(self) -> dict[str, Any] | None:
+    def figures(self) -> dict[str, Any] | None:
         """Return the difference, its interval and its tests, as a DifferenceRes."""
         tested = self.tested
         if tested is None or tested.difference is None:
@@ -278,6 +314,33 @@ class Comparison:
         if self.metric.direction == "lower":
             fallen, risen = risen, fallen
         return {"regressions": fallen, "improvements": risen}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The comparison of the examples with one value of an attribute."""
+
+    name: str
+    """What a sentence calls it."""
+    label: Label
+    comparison: Comparison
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the comparison shows of the slice."""
+        verdict = self.comparison.verdict
+        return Verdict(verdict.word, f"{self.name}: {verdict.reason}")
+
+    def response(self) -> dict[str, Any]:
+        """Return the slice as a SliceRes."""
+        verdict = self.verdict
+        return {
+            "slice": None if self.label is None else json.loads(self.label),
+            "verdict": verdict.word,
+            "reason": verdict.reason,
+            "pairs": self.comparison.counts(),
+            "difference": self.comparison.figures(),
+        }
 
 
 def _overlap_figures(overlap: Difference | None) -> dict[str, Any]:

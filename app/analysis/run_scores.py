@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from sys import intern
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.analysis.attempts import failed_attempts
 from app.analysis.prices import Prices
@@ -239,7 +239,7 @@ def read_examples(
     """
     examples: dict[str, str] = {}
     for run in runs:
-        for prediction_id, key in _example_keys(store, entity, project, run):
+        for prediction_id, key in read_predictions(store, entity, project, run, "example_key"):
             check_client()
             if key is not None:
                 examples[prediction_id] = intern(key)
@@ -248,18 +248,21 @@ def read_examples(
     return examples
 
 
-def _example_keys(
-    store: Store, entity: str, project: str, run: RunScores
-) -> Iterator[tuple[str, str | None]]:
-    """Yield the ids of the predictions of a run and of its scores, and the keys of examples."""
+def read_predictions(
+    store: Store, entity: str, project: str, run: RunScores, *names: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the id and some fields of the predictions of a run, and of those of its scores.
+
+    The fields of a prediction that only scores name are None.
+    """
     left = {score.prediction_id for scores in run.scores.values() for score in scores}
     query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run.run_id]})
-    for page in store.read_fields(Prediction, query, ("id", "example_key")):
-        for _, prediction_id, key in page:
+    for page in store.read_fields(Prediction, query, ("id", *names)):
+        for _, prediction_id, *values in page:
             left.discard(prediction_id)
-            yield prediction_id, key
+            yield prediction_id, *values
     for found in store.find_documents(Prediction, entity, project, list(left)):
         left.discard(found.id)
-        yield found.id, found.example_key
+        yield found.id, *(getattr(found, name) for name in names)
     for prediction_id in left:
-        yield prediction_id, None
+        yield prediction_id, *(None for _ in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from app.cli.project import project_options, why_no_scores
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
 """The colours of verdicts; the others have none."""
+
+SHOWN = ("worse", "better", "lower", "higher", "not comparable")
+"""The verdicts of slices that have a sentence."""
 
 GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
 
@@ -75,6 +79,7 @@ def summary(
     help="What counts for an example that one run failed on. Default: exclude.",
 )
 @click.option("--max-unpaired", type=float, help="The part of the baseline that may be missing.")
+@click.option("--slice-by", help="Compare slices too: inputs.PATH, metadata.PATH or leaf:PATH.")
 @click.option("--effect", type=float, help="Say how many pairs show such a difference.")
 @click.option("--worst", type=int, help="How many regressions to list with --json. Default: 10.")
 @click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
@@ -92,7 +97,7 @@ def compare(client: Client, form: Format, **given: Any) -> None:
     elif "rankings" in result:
         _show_rankings(form, result["rankings"])
     else:
-        _show_comparisons(form, result["comparisons"])
+        _show_comparisons(form, result)
 
 
 def _repeated(given: Mapping[str, Any]) -> Query:
@@ -139,16 +144,43 @@ COMPARED = (
 )
 
 
-def _show_comparisons(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+def _show_comparisons(form: Format, result: Mapping[str, Any]) -> None:
+    """Print a row and a sentence for each metric, and for each slice, if that shows something."""
+    comparisons = result["comparisons"]
+    header: Sequence[str] = COMPARED
     rows = [_comparison_row(each) for each in comparisons]
-    print_table(form, COMPARED, rows)
+    if "slice_by" in result:
+        header = (*COMPARED[:3], printable(result["slice_by"]), *COMPARED[3:])
+        rows = [row for each in comparisons for row in _sliced_rows(each)]
+    print_table(form, header, rows)
     if form == "csv":
         return
     click.echo()
     for each in comparisons:
-        reason = printable(each["reason"])
-        item = f"- {reason}" if form == "markdown" else colored(reason, COLORS.get(each["verdict"]))
-        click.echo(item)
+        slices = [part for part in each.get("slices", ()) if part["verdict"] in SHOWN]
+        for shown in (each, *slices):
+            reason = printable(shown["reason"])
+            click.echo(
+                f"- {reason}"
+                if form == "markdown"
+                else colored(reason, COLORS.get(shown["verdict"]))
+            )
+
+
+def _sliced_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
+    """Return the row of a comparison, and one for each of its slices."""
+    rows = []
+    for name, each in (
+        ("(all)", comparison),
+        *((_label(part["slice"]), {**comparison, **part}) for part in comparison.get("slices", ())),
+    ):
+        row = _comparison_row(each)
+        rows.append([*row[:3], name, *row[3:]])
+    return rows
+
+
+def _label(value: Any) -> str:
+    return printable(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:

@@ -33,11 +33,15 @@ from app.schemas.summaries import (
 )
 
 PAIR_BY = r"^(prediction_id|example|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
+SLICE_BY = r"^((inputs|metadata)\.[\s\S]+|leaf:[\s\S]*)$"
 MAX_CANDIDATES = 20
 MAX_NAMES = 100
 """How many scorers or leaves a parameter names."""
 
 FAILURES = ("exclude", "worst", "as_false")
+
+NOT_OF_RUN = ("baseline", "candidate", "slice_by")
+"""The parameters that do not go with `run`."""
 
 BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
 ONE_RUN = Reason("value_error", "Value error, give at least two different runs", {"error": {}})
@@ -115,6 +119,12 @@ class CompareQuery(Query):
     )
     effect = Number("Say how many pairs a difference of this size needs.", load_default=None)
     histograms = Flag("Whether summaries of numbers have histograms.", load_default=False)
+    slice_by = Pattern(
+        "Compare each slice of the examples too: an attribute that is a part of their predictions' "
+        "inputs or metadata, such as `inputs.lang` or `metadata.tags`, or the value of a `leaf:`.",
+        SLICE_BY,
+        load_default=None,
+    )
     worst = WholeNumber(
         "How many regressions and how many improvements to list, the largest first.",
         least=0,
@@ -128,7 +138,7 @@ class CompareQuery(Query):
             missing = [name for name in ("baseline", "candidate") if not loaded[name]]
             if missing:
                 raise ValidationError({name: [MISSING] for name in missing})
-        elif given := [name for name in ("baseline", "candidate") if loaded[name]]:
+        elif given := [name for name in NOT_OF_RUN if loaded[name]]:
             raise ValidationError({name: [BESIDE_RUN] for name in given})
         elif len(set(loaded["run"])) < 2:
             raise ValidationError({"run": [ONE_RUN]})
@@ -274,6 +284,24 @@ class CategoriesRes(Shape):
     family = Count("For how many comparisons it is corrected.", required=True)
 
 
+class SliceRes(Shape):
+    """The comparison of the examples with one value of the attribute."""
+
+    slice = Anything(
+        "The value of the attribute, a text, number or boolean; null for the examples without one.",
+        required=True,
+    )
+    verdict = Text(
+        "What is shown; null for texts.",
+        required=True,
+        allow_none=True,
+        metadata={"enum": list(VERDICTS)},
+    )
+    reason = Text("The verdict in one sentence, with its figures.", required=True)
+    pairs = fields.Nested(PairCounts, required=True)
+    difference = fields.Nested(DifferenceRes, required=True, allow_none=True)
+
+
 class MetricOfRuns(Shape):
     """One leaf of one scorer, and what is declared of it."""
 
@@ -335,6 +363,7 @@ class ComparisonRes(MetricOfRuns):
         allow_none=True,
         metadata={"description": "Of texts, whether their shares changed; null for too many."},
     )
+    slices = List("With `slice_by`, the slices of the examples.", fields.Nested(SliceRes))
 
 
 class RankedRun(Shape):
@@ -394,6 +423,7 @@ class CompareRes(Plain):
     superseded = superseded_res()
     alpha = Float("A difference needs an adjusted p-value below this.", required=True)
     correction = Text("The correction of the p-values: `holm`.", required=True)
+    slice_by = Text("The attribute that slices are made by, if there is one.")
     comparisons = List(
         "The comparisons with the baseline, the worst first.", fields.Nested(ComparisonRes)
     )

@@ -30,6 +30,7 @@ WANTED: dict[str, Any] = {
     "max_unpaired": 0.5,
     "effect": None,
     "histograms": False,
+    "slice_by": None,
     "worst": 10,
 }
 

@@ -162,6 +162,17 @@ def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) ->
         ([("baseline", "A"), ("candidate", "B"), ("worst", "1001")], "less_than_equal", "worst"),
         ([("baseline", "A"), ("candidate", "B"), ("failures", "0")], "literal_error", "failures"),
         ([("baseline", "A"), ("candidate", "B"), ("leaf", "f2")], "value_error", "leaf"),
+        (
+            [("baseline", "A"), ("candidate", "B"), ("slice_by", "lang")],
+            "string_pattern_mismatch",
+            "slice_by",
+        ),
+        (
+            [("baseline", "A"), ("candidate", "B"), ("slice_by", "inputs.lang")],
+            "value_error",
+            "slice_by",
+        ),
+        ([("run", "A"), ("run", "B"), ("slice_by", "leaf:f1")], "value_error", "slice_by"),
         ([("baseline", "A"), ("candidate", "B"), ("colour", "1")], "extra_forbidden", "colour"),
         ([("baseline", "A"), *[("candidate", "B")] * 21], "too_long", "candidate"),
     ],
@@ -292,6 +303,40 @@ def test_a_leaf_that_no_score_has_is_refused_with_similar_ones(
         assert error["msg"] == (
             f"Value error, none of the scores has the leaf '{leaf}'; there is {there}"
         )
+
+
+def test_both_engines_compare_the_same_slices(service: Service, mongodb_service: Service) -> None:
+    project = f"/v2/acme/analysis-{next(_projects)}"
+    answers = []
+    for each in (service, mongodb_service):
+        for run in "AB":
+            for place in range(20):
+                prediction = {
+                    "prediction_id": f"{run}{place}",
+                    "evaluation_run_id": run,
+                    "model": "m",
+                    "inputs": {"q": place, "lang": "de" if place < 15 else "fr"},
+                    "output": None,
+                }
+                score = {
+                    "prediction_id": f"{run}{place}",
+                    "evaluation_run_id": run,
+                    "scorer": "s",
+                    "value": run == "A",
+                }
+                assert each.post(f"{project}/predictions", prediction).status == 200
+                assert each.post(f"{project}/scores", score).status == 200
+        runs = (("baseline", "A"), ("candidate", "B"), ("slice_by", "inputs.lang"))
+        answer = get(each, f"{project}/scores/compare", *runs, ("worst", "0"))
+        assert answer.status == 200, answer.body
+        assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
+        answers.append(answer.json)
+    assert answers[0] == answers[1]
+    (row,) = answers[0]["comparisons"]
+    assert [(part["slice"], part["verdict"]) for part in row["slices"]] == [
+        ("de", "lower"),
+        ("fr", "not enough data"),
+    ]
 
 
 def test_both_engines_give_the_same_responses(service: Service, mongodb_service: Service) -> None:

@@ -54,6 +54,20 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
 COMPARE = ("compare", "--baseline", "old", "--candidate", "new")
 
 
+def test_slices_have_rows_and_those_that_differ_sentences(filled: Service) -> None:
+    given = ("--scorer", "Exact", "--slice-by", "leaf:", "--higher-is-better", "")
+    shown = lines(run(filled, *COMPARE, *given))
+    assert shown[0].split()[:5] == ["candidate", "scorer", "leaf", "leaf:", "pairs"]
+    assert [row.split()[2:4] for row in shown[1:4]] == [
+        ["(all)", "40"],
+        ["false", "20"],
+        ["true", "20"],
+    ]
+    better, in_slice = (line for line in shown if "The candidate is better" in line)
+    assert better.startswith("The candidate")
+    assert in_slice.startswith("leaf: = false: ")
+
+
 def test_a_comparison_is_a_table_and_a_sentence_for_each_metric(filled: Service) -> None:
     shown = lines(run(filled, *COMPARE, "--higher-is-better", ""))
     assert shown[0].split()[:4] == ["candidate", "scorer", "leaf", "pairs"]
