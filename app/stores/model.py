@@ -116,7 +116,7 @@ class Prediction(Document):
     model: str
     inputs_json: str
     awaited_row: str | None = None
-    """The digest of the row that the inputs are, while that row has not arrived."""
+    """The digest of a row that has not arrived, which the inputs are or other values refer to."""
     output_json: str
     example_id: str | None = None
     """The id of its example, if that was sent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -90,9 +90,14 @@ def read_table(store: Store, place: Place, digest: str) -> list[str]:
 
 def read_rows(store: Store, place: Place, digests: Iterable[str]) -> dict[str, str]:
     """Return the rows that are stored as JSON text, by digest."""
+    return dict(find_rows(store, place, digests))
+
+
+def find_rows(store: Store, place: Place, digests: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the digests of the rows that are stored, and the rows as JSON text."""
     wanted = [f"row/{digest}" for digest in set(digests)]
-    found = store.find_documents(Content, place.entity, place.project, wanted)
-    return {content.id.partition("/")[2]: content.text for content in found}
+    for content in store.find_documents(Content, place.entity, place.project, wanted):
+        yield content.id.partition("/")[2], content.text
 
 
 def add_file(store: Store, place: Place, data: bytes) -> str:

@@ -156,6 +156,10 @@ class PredictionFacts:
     feedback: list[Feedback] = field(default_factory=list)
     row_json: str | None = None
     """The example's row, if the example is a row that has arrived."""
+    judgements: list[Feedback] | None = None
+    """The feedback with meanings in place of references, if it is not the same."""
+    missing_row: str | None = None
+    """The digest of a row that has not arrived, to which its outputs have references."""
 
     @property
     def id(self) -> str:
@@ -191,8 +195,8 @@ class PredictionFacts:
 
     @property
     def awaited_row(self) -> str | None:
-        """The digest of the example's row, if that has not arrived."""
-        return None if self.row_json else self.row_digest
+        """The digest of the example's row, or of another one, if that has not arrived."""
+        return self.missing_row if self.row_json else self.row_digest or self.missing_row
 
     @property
     def inline_example(self) -> dict[str, Any]:
@@ -268,13 +272,14 @@ class PredictionFacts:
 
         Feedback wins over a scorer's call, and that over the output of this one.
         """
+        heard = self.feedback if self.judgements is None else self.judgements
         found = {
             (name, ""): ScoreFacts(name, name, value)
             for name, value in self._output_scores.items()
             if name not in self._renamed
         }
         found |= {(each.name, ""): each for each in self._scores_of_calls()}
-        found |= {(each.name, each.annotator or ""): each for each in scores_of(self.feedback)}
+        found |= {(each.name, each.annotator or ""): each for each in scores_of(heard)}
         return found
 
     @cached_property

@@ -36,6 +36,11 @@ class LazyObject(Mapping[str, Any]):
         """Return how many fields there are."""
         return len(self.parts)
 
+    def replace(self, name: str, part: msgspec.Raw) -> None:
+        """Replace the field `name` with other JSON."""
+        self.parts = {**self.parts, name: part}
+        self._decoded.pop(name, None)
+
     def object(self, name: str) -> LazyObject:
         """Return the field `name` if it is an object, otherwise an empty one."""
         return read_object(self.parts.get(name, NULL))

@@ -206,7 +206,7 @@ def _hash_of_sources(facts: PredictionFacts) -> str:
     """
     calls = [each.call for each in (facts.call, facts.predict) if each]
     sources = [(each.id, each.body_hash) for each in calls]
-    return hash_of(jsontext.write([sources, facts.row_json is not None]))
+    return hash_of(jsontext.write([sources, facts.awaited_row]))
 
 
 def _prediction(place: Place, facts: PredictionFacts, prediction_id: str) -> Prediction:

@@ -32,9 +32,15 @@ class Reference(NamedTuple):
     steps: tuple[tuple[str, str], ...]
 
     @property
-    def row_digests(self) -> list[str]:
-        """The digests of the rows in the steps."""
-        return [argument for step, argument in self.steps if step == ROW]
+    def row_digest(self) -> str | None:
+        """The digest of the last row in the steps, if there is one."""
+        return next((argument for step, argument in reversed(self.steps) if step == ROW), None)
+
+    @property
+    def last_steps(self) -> tuple[tuple[str, str], ...]:
+        """The steps from the last row, or from the object if there is none."""
+        rows = (number for number, (step, _) in enumerate(self.steps, 1) if step == ROW)
+        return self.steps[max(rows, default=0) :]
 
 
 def parse_reference(text: str) -> Reference:
@@ -76,8 +82,8 @@ def read_references(
 
 
 def _row_digests(references: Sequence[Reference], project_id: str) -> list[str]:
-    of_project = (each for each in references if each.project_id == project_id)
-    return [digest for each in of_project for digest in each.row_digests]
+    steps = (step for each in references if each.project_id == project_id for step in each.steps)
+    return [argument for step, argument in steps if step == ROW]
 
 
 def _part(reference: Reference, value: Any, rows: Mapping[str, str]) -> Any:
@@ -90,7 +96,16 @@ def _part(reference: Reference, value: Any, rows: Mapping[str, str]) -> Any:
                     raise KeyError(argument)
                 value = jsontext.read(rows[argument].encode())
             else:
-                value = value[int(argument) if step == "index" else argument]
-    except (KeyError, IndexError, TypeError, ValueError):
+                value = step_into(value, step, argument)
+    except NOT_THERE:
         raise NotFound(f"{reference.text} not found") from None
     return value
+
+
+NOT_THERE = (KeyError, IndexError, TypeError, ValueError)
+"""What `step_into` raises if there is no such part."""
+
+
+def step_into(value: Any, step: str, argument: str) -> Any:
+    """Return the part of a list or an object that one step leads to."""
+    return value[int(argument) if step == "index" else argument]

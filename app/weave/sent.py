@@ -11,6 +11,7 @@ from app.stores.model import AnyDocument, Document
 from app.stores.weave import Call, Feedback
 from app.weave.contents import Place, read_rows
 from app.weave.facts import PREDICT_AND_SCORE, CallFacts, PredictionFacts, in_order, op_of
+from app.weave.meanings import put_meanings
 
 PART = 200
 """How many values a query has."""
@@ -63,6 +64,7 @@ def read_predictions(store: Store, place: Place, calls: Sequence[Call]) -> list[
     rows = read_rows(store, place, filter(None, (each.row_digest for each in found)))
     for facts in found:
         facts.row_json = rows.get(facts.row_digest or "")
+        put_meanings(store, place, facts)
     return found
 
 

@@ -230,6 +230,20 @@ def test_a_program_connects_to_the_service_only(
     assert tried == {NEWEST: set(), "0.53.12": VERSION_CHECK, "0.52.43": VERSION_CHECK}
 
 
+@pytest.mark.parametrize("version", PYTHONS)
+def test_values_of_fetched_rows_are_scored_once(
+    engine: Service, tmp_path: Path, version: str
+) -> None:
+    key = {"WANDB_API_KEY": engine.key}
+    name = f"acme/fetched-{version}"
+    program = start(engine, tmp_path, name, version, module=".fetched", variables=key)
+    report = program.wait()
+    assert scores_of(engine, program.project) == counted(report)
+    predictions = lines(engine, f"{program.project}/predictions")
+    assert len(report["scores"]) == 3 * len(predictions) == 60
+    assert all(each["output"] == {"q": each["inputs"]["q"]} for each in predictions)
+
+
 # Interruptions
 
 
