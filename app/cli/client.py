@@ -16,6 +16,9 @@ PAGE = 1_000
 MAX_IDS_PER_DELETE = 100
 """How many ids one request deletes, so that its request line is not too long for proxies."""
 
+MAX_ID = 2_000
+"""The most characters of an id in a path, so that the request line is not too long for proxies."""
+
 MAX_WAIT = 30
 """How many seconds the service may wait for new scores."""
 
@@ -165,6 +168,18 @@ class Client(ServiceClient):
         """Return one score, as the service sends it and parsed."""
         text = self._send("GET", self._score_url(score_id)).data
         return text, read_object(text, "score_id")
+
+    def read_prediction(self, prediction_id: str) -> tuple[bytes, dict[str, Any]]:
+        """Return one prediction, as the service sends it and parsed.
+
+        Raises ServiceError for an id that no URL can name.
+        """
+        quoted = quote(prediction_id, safe="")
+        is_nameless = prediction_id in ("", ".", "..") or prediction_id.endswith("/finish")
+        if is_nameless or len(quoted) > MAX_ID:
+            raise ServiceError(f"404 Prediction {prediction_id} not found", 404, is_missing=True)
+        text = self._send("GET", f"{self.project_url}/predictions/{quoted}").data
+        return text, read_object(text, "prediction_id", "inputs", "output", "evaluation_run_id")
 
     def delete_run(self, run_id: str) -> dict[str, int]:
         """Delete a run; return how much was there, and whether something is left to remove."""

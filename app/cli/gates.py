@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from app.cli.base import (
     write,
 )
 from app.cli.client import Client, not_scoreline
+from app.cli.gate_comment import WORST, check_title, comment, comment_without_result, figure
 from app.cli.project import project_options, why_no_scores
 from app.cli.project_file import read_tables
 
@@ -107,12 +108,18 @@ class Case:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A JUnit XML file to write for CI, with a test case for each check.",
 )
+@click.option(
+    "--markdown",
+    help="A file for one comment on a pull request, with the checks and the worst regressions; "
+    "`-` prints it in place of the table.",
+)
 def gate(
     client: Client,
     *,
     config: Path | None,
     as_json: bool,
     junit: Path | None,
+    markdown: str | None,
     **given: str | float | bool | None,
 ) -> None:
     """Check metrics of a run against limits: passed, failed, or not enough is known to say.
@@ -122,28 +129,41 @@ def gate(
     Example: scoreline gate --project acme/demo --run run-2 --baseline run-1 --scorer exact
     --direction higher --not-worse-by 0.02
     """
-    wanted: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    wanted = _wanted(config, given)
     title = " ".join(str(wanted[name]) for name in ("run", "scorer", "leaf") if name in wanted)
-    if config is not None:
-        wanted = {**_for_file(wanted), "gates": _read_gates(config)}
-    elif "scorer" not in wanted:
-        fail("give --scorer and a limit, or --file", 2)
+    if as_json and markdown == "-":
+        fail("give only one of --json and --markdown -", 2)
+    if markdown is not None:
+        wanted["worst"] = WORST
     try:
         text, result = _ask(client, wanted)
         rows = _rows(result)
         missing = [] if result["outcome"] == "passed" else _missing(client, result)
+        shown = None if markdown is None else comment(client, result)
     except (ServiceError, ServiceUnreachable) as error:
         _write_junit(junit, [Case(title, "gate", "error", str(error))])
+        _write_comment(markdown, comment_without_result(client.project, str(error)))
         fail(str(error), 2)
     _write_junit(junit, [_case(title, check) for check in result["checks"]])
+    _write_comment(markdown, shown)
     for why in missing:
         note(why)
     if as_json:
         write(text + b"\n")
-    else:
+    elif markdown != "-":
         table(HEADER, rows)
         click.echo(printable(result["reason"]))
     sys.exit(EXIT_CODES[result["outcome"]])
+
+
+def _wanted(config: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to ask the service for, with the gates of the file if there is one, or exit."""
+    wanted = {name: each for name, each in given.items() if each is not None}
+    if config is not None:
+        return {**_for_file(wanted), "gates": _read_gates(config)}
+    if "scorer" not in wanted:
+        fail("give --scorer and a limit, or --file", 2)
+    return wanted
 
 
 def _for_file(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -188,30 +208,21 @@ def _missing(client: Client, result: dict[str, Any]) -> list[str]:
 def _row(check: dict[str, Any], *, several: bool) -> list[str]:
     outcome = check["outcome"]
     return [
-        _title(check) if several else check["name"],
-        _figure(check["wanted"]),
-        _figure(check["found"]),
+        check_title(check) if several else check["name"],
+        figure(check["wanted"]),
+        figure(check["found"]),
         outcome if outcome == "passed" else outcome.upper(),
         check["why"] or "",
     ]
 
 
-def _title(check: dict[str, Any]) -> str:
-    """Return the scorer, the leaf and the name of a check."""
-    return " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
-
-
-def _figure(number: float | None) -> str:
-    return "-" if number is None else f"{number:.12g}"
-
-
 def _case(title: str, check: dict[str, Any]) -> Case:
-    wanted = "" if check["wanted"] is None else f" {_figure(check['wanted'])}"
+    wanted = "" if check["wanted"] is None else f" {figure(check['wanted'])}"
     name = f"{check['name']}{wanted}"
     tag = TAGS.get(check["outcome"])
     if tag is None:
         return Case(title, name)
-    return Case(title, name, tag, check["why"] or f"found {_figure(check['found'])}")
+    return Case(title, name, tag, check["why"] or f"found {figure(check['found'])}")
 
 
 def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
@@ -231,8 +242,23 @@ def _write_junit(file: Path | None, cases: Sequence[Case]) -> None:
         element = ET.SubElement(suite, "testcase", attributes)
         if case.tag != "passed":
             ET.SubElement(element, case.tag, {"message": _safe(case.message)})
+    _write_file(file, ET.tostring(root, "utf-8", xml_declaration=True) + b"\n")
+
+
+def _write_comment(file: str | None, text: str | None) -> None:
+    """Write the comment to a file, or to stdout if that is `-`."""
+    if file is None or text is None:
+        return
+    content = text.encode()
+    if file == "-":
+        write(content)
+    else:
+        _write_file(Path(file), content)
+
+
+def _write_file(file: Path, content: bytes) -> None:
     try:
-        file.write_bytes(ET.tostring(root, "utf-8", xml_declaration=True) + b"\n")
+        file.write_bytes(content)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}", 2)
 
