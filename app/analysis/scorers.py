@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from app.errors import InvalidParameter
@@ -113,3 +114,22 @@ def _describe(name: str, first_id: str, scorer: Scorer) -> dict[str, Any]:
         ],
         "num_leaves": len(leaves),
     }
+
+
+def refuse_unknown_scorer(
+    store: Store, entity: str, project: str, parameter: str, given: str
+) -> None:
+    """Raise InvalidParameter if no score is by this scorer, a name or a reference.
+
+    The message has up to 3 that are, similar ones if there are any.
+    """
+    references = {each.name for each in store.list_scorers(entity, project)}
+    is_name = scorer_name(given) == given
+    known = set(map(scorer_name, references)) if is_name else references
+    if given in known:
+        return
+    names = sorted(known)
+    shown = get_close_matches(given, names, cutoff=0.5) or names[:3]
+    hint = f"; there is {' and '.join(map(repr, shown))}" if shown else ""
+    message = f"no score is by the scorer '{given}'{hint}"
+    raise InvalidParameter(parameter, given, message)

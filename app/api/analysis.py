@@ -1,4 +1,4 @@
-"""Analysis: `GET /v2/{entity}/{project}/scores/summary`, `compare` and `gate`."""
+"""Analysis: `GET /v2/{entity}/{project}/scores/summary`, `compare`, `trend` and `gate`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.errors import NotFound
 from app.schemas.comparisons import CompareQuery, CompareRes
 from app.schemas.gates import GateBody, GateQuery, GateRes, GatesRes
 from app.schemas.summaries import SummaryQuery, SummaryRes
+from app.schemas.trends import TrendQuery, TrendRes
 
 blueprint = Blueprint("Analysis", __name__)
 
@@ -47,6 +48,20 @@ def score_compare(entity: str, project: str, query: dict[str, Any]) -> Any:
     if query["run"]:
         return rank_runs(state().store, entity, project, query, client_check(), state().prices)
     return compare_runs(state().store, entity, project, query, client_check(), state().prices)
+
+
+@blueprint.get("/trend")
+@allow("read")
+@limit_concurrency
+@response(TrendRes)
+@raises(NotFound)
+@query(TrendQuery)
+@one_at_a_time
+def score_trend(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Show one metric over the newest runs, and whether the newest differs from earlier ones."""
+    from app.analysis.trends import trend_of
+
+    return trend_of(state().store, entity, project, query, client_check(), state().prices)
 
 
 @blueprint.get("/gate")

@@ -45,7 +45,7 @@ CURSOR = "Scoreline-Cursor"
 class ScoreId(BaseConverter):
     """A score_id in a path: any segment except the names of the other routes."""
 
-    regex = r"(?!(?:batch|summary|compare|gate|export|import|changes)\Z)[^/]+"
+    regex = r"(?!(?:batch|summary|compare|trend|agreement|gate|export|import|changes)\Z)[^/]+"
     part_isolating = True
 
 

@@ -10,7 +10,14 @@ import click
 
 from app.cli.base import Command, fail, note, printable, write
 from app.cli.client import Client
-from app.cli.formats import Format, colored, format_options, print_table
+from app.cli.formats import (
+    Format,
+    colored,
+    figure_cell,
+    format_options,
+    print_table,
+    text_cell,
+)
 from app.cli.project import project_options, why_no_scores
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
@@ -91,7 +98,7 @@ def compare(client: Client, form: Format, **given: Any) -> None:
 
     Example: scoreline compare --project acme/demo --baseline run-1 --candidate run-2
     """
-    text, result = client.analyse("compare", _repeated(given), "pair_by")
+    text, result = client.analyse("compare", repeated(given), "pair_by")
     if form == "json":
         write(text + b"\n")
     elif "rankings" in result:
@@ -100,8 +107,8 @@ def compare(client: Client, form: Format, **given: Any) -> None:
         _show_comparisons(form, result)
 
 
-def _repeated(given: Mapping[str, Any]) -> Query:
-    """Return the parameters of a query, each value of an option on its own."""
+def repeated(given: Mapping[str, Any]) -> Query:
+    """Return the parameters of a query that options give, each value of an option on its own."""
     return [
         (name, str(value))
         for name, values in given.items()
@@ -115,8 +122,12 @@ def _repeated(given: Mapping[str, Any]) -> Query:
 
 def _summary_rows(group: Mapping[str, Any], fields: Sequence[str]) -> list[list[str]]:
     """Return a row for each kind of values in a group, or one if it has no values."""
-    names = [_text(group.get(name)) for name in fields]
-    counts = [_text(group["attempted"]), _text(group["scored"]), _figure(group["coverage"])]
+    names = [text_cell(group.get(name)) for name in fields]
+    counts = [
+        text_cell(group["attempted"]),
+        text_cell(group["scored"]),
+        figure_cell(group["coverage"]),
+    ]
     kinds = [kind for kind in ("number", "boolean", "text") if group.get(kind)] or ["-"]
     return [[*names, kind, *counts, *_mean(group.get(kind) or {})] for kind in kinds]
 
@@ -124,12 +135,13 @@ def _summary_rows(group: Mapping[str, Any], fields: Sequence[str]) -> list[list[
 def _mean(figures: Mapping[str, Any]) -> list[str]:
     mean = figures.get("mean", figures.get("rate"))
     interval = figures.get("interval") or {}
-    return [_figure(each) for each in (mean, interval.get("low"), interval.get("high"))]
+    return [figure_cell(each) for each in (mean, interval.get("low"), interval.get("high"))]
 
 
 def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"{_text(group.get('scorer_name'))} {group.get('leaf') or ''}: {group['number']['note']}"
+        f"{text_cell(group.get('scorer_name'))} {group.get('leaf') or ''}: "
+        f"{group['number']['note']}"
         for group in groups
         if group.get("number") and group["number"].get("note")
     ]
@@ -192,9 +204,9 @@ def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:
         difference.get("p_adjusted"),
     )
     return [
-        *(_text(comparison[name]) for name in ("candidate", "scorer", "leaf")),
-        _text(comparison["pairs"]["compared"]),
-        *map(_figure, numbers),
+        *(text_cell(comparison[name]) for name in ("candidate", "scorer", "leaf")),
+        text_cell(comparison["pairs"]["compared"]),
+        *map(figure_cell, numbers),
         comparison["verdict"] or "-",
     ]
 
@@ -217,15 +229,7 @@ def _ranked_row(ranking: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]
     interval = run["interval"] or {}
     best, worst = run["best_rank"], run["worst_rank"]
     return [
-        *(_text(each) for each in (ranking["scorer"], ranking["leaf"], run["run"])),
-        *(_figure(each) for each in (run["mean"], interval.get("low"), interval.get("high"))),
+        *(text_cell(each) for each in (ranking["scorer"], ranking["leaf"], run["run"])),
+        *(figure_cell(each) for each in (run["mean"], interval.get("low"), interval.get("high"))),
         f"{best}" if best == worst else f"{best} to {worst}",
     ]
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else printable(str(value))
-
-
-def _figure(number: float | None) -> str:
-    return "-" if number is None else f"{number:.6g}"

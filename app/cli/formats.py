@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from app.cli.base import fail, table, write
+from app.cli.base import fail, printable, table, write
 from app.spreadsheets import cell_of
 
 Format = Literal["table", "json", "markdown", "csv"]
@@ -77,6 +77,16 @@ def markdown(text: str) -> str:
     """Return a text in which Markdown and HTML mean nothing, on one line."""
     escaped = "".join(f"\\{each}" if each in "\\`*_{}[]()#+!|<>~@" else each for each in text)
     return " ".join(escaped.replace("&", "&amp;").split())
+
+
+def text_cell(value: Any) -> str:
+    """Return a cell with a value as text, or a dash without one."""
+    return "-" if value is None else printable(str(value))
+
+
+def figure_cell(number: float | None) -> str:
+    """Return a cell with a figure of 6 digits, or a dash without one."""
+    return "-" if number is None else f"{number:.6g}"
 
 
 def colored(text: str, color: str | None) -> str:

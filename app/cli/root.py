@@ -38,6 +38,7 @@ COMMANDS = {
     "serve": ("app.cli.root:serve", "Serve over HTTP until SIGTERM or Ctrl-C."),
     "store": ("app.cli.store:store", "Back up, restore, copy and prune a store."),
     "summary": ("app.cli.answers:summary", "Show means and rates with their intervals."),
+    "trend": ("app.cli.trends:trend", "Show one metric over the newest runs."),
 }
 """The module and the help line of each command.
 

@@ -46,10 +46,9 @@ class PageQuery(Query):
     )
 
 
-class RunListQuery(PageQuery):
-    """The query of a page of evaluation runs. An empty text is no filter."""
+class RunFilters(Query):
+    """The filters of a project's evaluation runs. An empty text is no filter."""
 
-    run = Identifier("Only the run with this id, also if it is archived.", load_default=None)
     name = Text(
         "Only runs whose name (or id, without a name) contains this text, in upper or lower case.",
         load_default=None,
@@ -64,13 +63,19 @@ class RunListQuery(PageQuery):
         most=MAX_ATTRIBUTES,
         load_default=(),
     )
+    created_at_from = Datetime("Only runs created at or after this time.", load_default=None)
+    created_at_to = Datetime("Only runs created before this time.", load_default=None)
+
+
+class RunListQuery(PageQuery, RunFilters):
+    """The query of a page of evaluation runs."""
+
+    run = Identifier("Only the run with this id, also if it is archived.", load_default=None)
     archived = Choice(
         "Only archived runs, only others (the default), or all.",
         ("true", "false", "all"),
         load_default=None,
     )
-    created_at_from = Datetime("Only runs created at or after this time.", load_default=None)
-    created_at_to = Datetime("Only runs created before this time.", load_default=None)
 
 
 class RunQuery(Query):

@@ -78,6 +78,24 @@ def list_runs(
     return Page(_described(store, entity, project, run_ids), None)
 
 
+def newest_runs(
+    store: Store,
+    entity: str,
+    project: str,
+    wanted: Mapping[str, Any],
+    check_client: ClientCheck = no_client_check,
+) -> Iterator[Run]:
+    """Yield the runs that are not archived and pass loaded RunFilters, newest first.
+
+    At most MAX_EXAMINED are compared with the filters. Raises whatever `check_client` raises.
+    """
+    wanted = {**wanted, "run": None, "archived": "false", "after": None, "limit": PAGE}
+    for run in islice(_newest_first(store, entity, project, wanted), MAX_EXAMINED):
+        check_client()
+        if _passes(run, wanted):
+            yield run
+
+
 def check_run(store: Store, entity: str, project: str, run_id: str) -> Run:
     """Return a run, stored or only named by others. Raises NotFound."""
     found = _find(store, entity, project, run_id)

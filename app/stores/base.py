@@ -137,6 +137,7 @@ FIELDS = (
     "scorer",
     "scorer_name",
     "evaluation_run_id",
+    "annotator",
     "value_json",
     "day",
     "hour",

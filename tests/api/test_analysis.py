@@ -11,6 +11,7 @@ import pytest
 from app.schemas.comparisons import CompareRes
 from app.schemas.gates import GateRes, GatesRes
 from app.schemas.summaries import SummaryRes
+from app.schemas.trends import TrendRes
 from tests.processes import Answer, Service
 
 _projects = iter(range(10**9))
@@ -90,6 +91,34 @@ def test_a_comparison_matches_its_schema(any_service: Service, scores: str) -> N
     (regression,) = rows["f1", "number"]["regressions"]
     assert (regression["prediction_id"], regression["candidate_value"]) == ("p1", 0.5)
     assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
+
+
+def test_a_trend_matches_its_schema(any_service: Service, scores: str) -> None:
+    answer = get(any_service, f"{scores}/trend", ("scorer", "s"), ("leaf", "f1"))
+    assert answer.status == 200
+    assert [(each["run"], each["mean"]) for each in answer.json["runs"]] == [
+        ("A", 0.75),
+        ("B", 0.75),
+    ]
+    assert (
+        answer.json["reason"] == "By s f1, B has too few examples in common with A, the run before."
+    )
+    assert json.loads(json.dumps(TrendRes().dump(answer.json))) == answer.json
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ((("scorer", "t"),), "scorer"),
+        ((("scorer", "s"), ("leaf", "f2")), "leaf"),
+        ((("scorer", "s"), ("leaf", "f1"), ("runs", "A")), "runs"),
+        ((), "scorer"),
+    ],
+)
+def test_a_trend_refuses_what_is_not_there(
+    any_service: Service, scores: str, query: tuple[tuple[str, str], ...], parameter: str
+) -> None:
+    assert only_error(get(any_service, f"{scores}/trend", *query))["loc"] == ["query", parameter]
 
 
 def test_a_comparison_says_how_it_counted(any_service: Service) -> None:

@@ -1,4 +1,4 @@
-"""`scoreline summary` and `scoreline compare`: tables, Markdown, CSV, JSON and exit codes."""
+"""`scoreline summary`, `compare` and `trend`: tables, Markdown, CSV, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import io
 import json
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from app.cli.trends import draw
 from tests.cli.commands import run_command
 from tests.processes import ADMIN_KEY, Service, environment
 
@@ -121,6 +123,52 @@ def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None
     assert label[1:] == ["text", "40", "40", "1", "-", "-", "-"]
 
 
+TREND = ("trend", "--scorer", "Exact")
+
+
+def test_a_trend_is_a_table_and_what_is_shown_of_the_newest_run(filled: Service) -> None:
+    shown = lines(run(filled, *TREND))
+    assert shown[0].split() == [
+        *("run", "started_at", "attempted", "scored", "coverage", "mean", "low", "high")
+    ]
+    assert [line.split()[0] for line in shown[1:4]] == ["old", "new", "same"]
+    assert [line.split()[5] for line in shown[1:4]] == ["0.5", "0.95", "0.5"]
+    assert shown[5] == (
+        "By Exact, same is lower than new, the run before, "
+        "and is not shown to differ from old, the first of these 3 runs."
+    )
+    assert shown[6].startswith("same against new: Exact fell from 95 % to 50 % (-45 points")
+
+
+def test_a_trend_is_markdown_csv_and_json_too(filled: Service) -> None:
+    shown = lines(run(filled, *TREND, "--markdown", "--limit", "2"))
+    assert shown[0].startswith("| run | started_at |")
+    assert shown[-2].startswith("- By Exact, same is lower than new")
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines(run(filled, *TREND, "--csv"))))))
+    assert [row["mean"] for row in rows] == ["0.5", "0.95", "0.5"]
+    answer = json.loads(run(filled, *TREND, "--json", "--name", "new").stdout)
+    assert [each["run"] for each in answer["runs"]] == ["new"]
+
+
+def test_intervals_are_drawn_on_one_scale() -> None:
+    runs: list[dict[str, Any]] = [
+        {"mean": 0.0, "interval": {"low": -1.0, "high": 1.0}},
+        {"mean": None, "interval": None},
+        {"mean": 3.0, "interval": None},
+        {"mean": 2.0, "interval": {"low": 1.0, "high": 3.0}},
+    ]
+    assert [line.replace(" ", ".") for line in draw(runs)] == [
+        "|-----*-----|",
+        "",
+        ".......................*",
+        "............|----*-----|",
+    ]
+    largest = 1.7e308
+    (line,) = draw([{"mean": 0.0, "interval": {"low": -largest, "high": largest}}])
+    assert (line[0], len(line), line[-1]) == ("|", 24, "|")
+    assert draw([{"mean": 1.0, "interval": None}]) == ["*"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
@@ -130,6 +178,10 @@ def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None
         (["compare", "--baseline", "old", "--candidate", "none"], 1, "has no scores"),
         ([*COMPARE, "--leaf", "f1"], 1, "has the leaf 'f1'"),
         ([*COMPARE, "--run", "old"], 1, "baseline"),
+        (["trend"], 2, "--scorer"),
+        (["trend", "--scorer", "exact"], 1, "no score is by the scorer 'exact'; there is 'Exact'"),
+        ([*TREND, "--leaf", "f1"], 1, "has the leaf 'f1'"),
+        ([*TREND, "--limit", "201"], 1, "limit"),
         ([*COMPARE, "--csv", "--json"], 2, "give only one of --json and --csv"),
         ([*COMPARE, "--effect", "much"], 2, "--effect"),
     ],

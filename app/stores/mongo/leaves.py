@@ -86,7 +86,8 @@ class MongoLeaves(MongoDeletions):
                 yield Tally(key, len(some), leaves, [1] * len(leaves))
 
 
-_READ: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+_READ: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "annotator": lambda document: document.get("annotator"),
     "day": lambda document: f"{in_utc(document['created_at']):%Y-%m-%d}",
     "hour": lambda document: f"{in_utc(document['created_at']):%Y-%m-%dT%H:00Z}",
 }
