@@ -25,7 +25,7 @@ from app.weave.call_reading_schemas import (
     CallsQueryBody,
     FeedbackQueryBody,
 )
-from app.weave.call_views import CallView, row_of, without_defaults
+from app.weave.call_views import CallView, Shown, row_of, without_defaults
 from app.weave.contents import Place
 from app.weave.feedback_queries import FeedbackQuery, FeedbackView
 from app.weave.queries import Counts, select
@@ -132,10 +132,14 @@ def counted(query: CallQuery, limit: int | None) -> int:
 @body(CallReadBody)
 def call_read(body: dict[str, Any]) -> Response:
     """Return a call, or null."""
-    place = place_of(body["project_id"])
-    found = chain.from_iterable(read_in_order(Call, views_in(place).find, place, [body["id"]]))
-    shown = [CallView(body["project_id"], row_of(call)).answer(None) for call in found]
-    return json_response({"call": shown[0] if shown else None})
+    return json_response({"call": find_call(place_of(body["project_id"]), body["id"])})
+
+
+def find_call(place: Place, call_id: str) -> Shown | None:
+    """Return a call as the SDK reads it, or None."""
+    found = chain.from_iterable(read_in_order(Call, views_in(place).find, place, [call_id]))
+    project_id = f"{place.entity}/{place.project}"
+    return next((CallView(project_id, row_of(call)).answer(None) for call in found), None)
 
 
 @blueprint.post("/feedback/query")

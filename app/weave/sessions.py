@@ -8,11 +8,15 @@ from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
 from app.api.auth import allow, allow_in_scope, caller
-from app.api.contract import json_response
+from app.api.contract import json_response, raises
 from app.api.inputs import body
 from app.api.state import state
+from app.errors import NotFound
 from app.services.permissions import EVERYWHERE
-from app.weave.blueprints import sdk_blueprint
+from app.stores.base import DocumentQuery
+from app.stores.model import EvaluationRun, Prediction
+from app.weave.blueprints import callers_place, sdk_blueprint
+from app.weave.call_reading import find_call
 from app.weave.schemas import GraphqlBody
 
 blueprint = sdk_blueprint("Weave sessions")
@@ -59,7 +63,26 @@ def project_page(entity: str, project: str) -> Response:
 
 @blueprint.get("/<entity>/<project>/r/call/<call_id>")
 @allow("read")
+@raises(NotFound)
 def call_page(entity: str, project: str, call_id: str) -> Response:
-    """Redirect to the evaluation run with the id of a call."""
-    view = "Evaluation Runs.evaluation_run_read"
-    return redirect(url_for(view, entity=entity, project=project, evaluation_run_id=call_id))
+    """Redirect to the run or the prediction that a call became, or return another call itself."""
+    if state().store.find_document(EvaluationRun, entity, project, call_id):
+        view = "Evaluation Runs.evaluation_run_read"
+        return redirect(url_for(view, entity=entity, project=project, evaluation_run_id=call_id))
+    if prediction_id := _prediction_of(entity, project, call_id):
+        view = "Predictions.prediction_read"
+        return redirect(url_for(view, entity=entity, project=project, prediction_id=prediction_id))
+    call = find_call(callers_place(entity, project), call_id)
+    if call is None:
+        raise NotFound(f"Call {call_id} not found")
+    return json_response(call)
+
+
+def _prediction_of(entity: str, project: str, call_id: str) -> str | None:
+    """Return the id of the prediction that a call of the model, or the call around it, became."""
+    for name in ("id", "predict_and_score_call_id"):
+        query = DocumentQuery(entity, project, filters={name: [call_id]})
+        for page in state().store.read_fields(Prediction, query, ["id"]):
+            for _, prediction_id in page:
+                return str(prediction_id)
+    return None

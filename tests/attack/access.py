@@ -241,7 +241,7 @@ ROWS = {
     ("POST", "/graphql"): Row(401, ROLES, 200, body={"query": "viewer"}),
     ("GET", "/<entity>/<project>/weave"): Row(401, ("read", "write", "admin"), 302, 302),
     ("GET", "/<entity>/<project>/r/call/<call_id>"): Row(
-        401, ("read", "write", "admin"), 302, 302, names={"<call_id>": "run"}
+        401, ("read", "write", "admin"), 302, 404, names={"<call_id>": "run"}
     ),
     ("POST", "/obj/create"): sdk(
         {"obj": {"project_id": "{project_id}", "object_id": "o", "val": 1}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -11,7 +12,8 @@ from flask import Flask
 from app import create_app
 from app.services.keys import create_key
 from config.settings import read_settings
-from tests.processes import ADMIN_KEY
+from tests.processes import ADMIN_KEY, Service
+from tests.weave.test_projection import a_call
 
 PROJECT = "query Project($name: String!, $entityName: String!) { project(name: $name) { name } }"
 VIEWER = "query DefaultEntity { viewer { username defaultEntity { name } } }"
@@ -62,6 +64,28 @@ def test_the_links_that_the_sdk_prints_lead_to_the_run(app: Flask) -> None:
     assert page.get_json()["status"] == "running"
     runs = client.get("/acme/demo/weave", headers=headers, follow_redirects=True)
     assert runs.get_json(force=True)["evaluation_run_id"] == "r1"
+
+
+def test_the_links_that_the_sdk_prints_lead_to_predictions_and_calls(
+    any_service: Service,
+) -> None:
+    place = f"acme/{uuid4().hex}"
+    parent = {"model": "m", "example": {"q": 1}}
+    around = a_call("outer", "run", "Evaluation.predict_and_score", inputs=parent, output={})
+    model = a_call("predict", "outer", "m", inputs={"self": "m"}, output=5)
+    alone = a_call("alone", None, "answer", inputs={"q": 2}, output=7)
+    batch = [{"project_id": place, **each} for each in (around, model, alone)]
+    assert any_service.post(f"/v2/{place}/calls/complete", {"batch": batch}).status == 200
+
+    def link(call_id: str, of: str = place) -> Any:
+        answer = any_service.send("GET", f"/{of}/r/call/{call_id}")
+        if answer.status == 302:
+            return any_service.send("GET", answer.headers["Location"]).json["prediction_id"]
+        return answer.json["output"] if answer.status == 200 else answer.status
+
+    assert link("outer") == link("predict") == "predict"
+    assert link("alone") == 7
+    assert link("none") == link("alone", f"{place}-2") == 404
 
 
 @pytest.mark.parametrize("project_id", ["acme", "acme/", "/demo", "acme/demo/x"])
