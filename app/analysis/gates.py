@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from app.analysis.attributes import Attribute, read_attribute
+from app.analysis.comparisons import Comparison, Slice, adjust_p_values
 from app.analysis.differences import difference_of
 from app.analysis.gate_checks import Check, Compared, Figures, checks_of
+from app.analysis.gate_slices import check_slices
 from app.analysis.metrics import Declared
 from app.analysis.pairs import ComparedMetric, Pairs
 from app.analysis.prices import NO_PRICES, Prices
+from app.analysis.protected import ProtectedExamples
 from app.analysis.run_figures import leaf_summary, mean_and_interval
 from app.analysis.run_scores import RunScores, pair_runs, read_runs
 from app.analysis.summaries import LeafValues, ScoreGroup, ancestors
@@ -25,9 +29,9 @@ from app.stores.model import EvaluationRun, Metric
 
 LIMITS = (
     *("min", "max", "max_drop", "max_rise", "not_worse_by"),
-    *("min_coverage", "max_failed"),
+    *("min_coverage", "max_failed", "slice", "protected"),
 )
-RELATIVE = ("max_drop", "max_rise", "not_worse_by")
+RELATIVE = ("max_drop", "max_rise", "not_worse_by", "slice")
 """The limits that need a baseline."""
 
 VERBS = {"failed": "failed", "inconclusive": "are inconclusive"}
@@ -95,10 +99,15 @@ def _gate(
     metrics = read_metrics(store, entity, project)
     run = by_id[wanted["run"]]
     gated = [Gate(gate, run, by_id.get(gate["baseline"]), metrics) for gate in gates]
+    place = (store, entity, project, runs)
+    _slice(gated, place, gates, check_client)
+    protected = _read_protected(place, gates, check_client)
     checks = [check.response() for check in _checks_of_run(store, entity, project, wanted["run"])]
     for gate in gated:
         check_client()
-        checks += [{**gate.name, **check.response()} for check in gate.checks(wanted["worst"])]
+        checks += [
+            {**gate.name, **check.response()} for check in gate.checks(wanted["worst"], protected)
+        ]
     outcome = next(each for each in OUTCOMES if each in {check["outcome"] for check in checks})
     return {
         "outcome": outcome,
@@ -122,6 +131,36 @@ def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
     if gate["baseline"] is None and any(name in RELATIVE for name in limits):
         raise InvalidParameter("baseline", None, f"{' and '.join(RELATIVE)} need a baseline")
     return gate
+
+
+def _slice(
+    gated: Sequence[Gate],
+    place: tuple[Store, str, str, Sequence[RunScores]],
+    gates: Sequence[Mapping[str, Any]],
+    check_client: ClientCheck,
+) -> None:
+    """Compare the slices that gates name; all of them are one family of tests."""
+    attributes = {
+        name: read_attribute(*place, name, check_client, parameter="slice")
+        for name in dict.fromkeys(gate["slice"] for gate in gates)
+        if name is not None
+    }
+    for each, gate in zip(gated, gates, strict=True):
+        if gate["slice"] is not None:
+            each.slice(attributes[gate["slice"]], check_client)
+    adjust_p_values([part.comparison for each in gated for part in each.slices])
+
+
+def _read_protected(
+    place: tuple[Store, str, str, Sequence[RunScores]],
+    gates: Sequence[Mapping[str, Any]],
+    check_client: ClientCheck,
+) -> ProtectedExamples:
+    names = {name for gate in gates for name in gate["protected"] or ()}
+    protected = ProtectedExamples()
+    if names:
+        protected.read(*place, names, check_client)
+    return protected
 
 
 def _checks_of_run(store: Store, entity: str, project: str, run_id: str) -> Iterator[Check]:
@@ -160,9 +199,12 @@ class Gate:
         _refuse_unknown(self._runs, self._scorer, self._leaf)
         directions = {self._leaf: limits["direction"]} if limits["direction"] else {}
         self._metric = self._find_metric(Declared(metrics, directions))
-        if limits["not_worse_by"] is not None and self._metric.direction is None:
-            message = "not_worse_by needs a direction: declare the metric, or say what is better"
+        directed = [name for name in ("not_worse_by", "slice") if limits[name] is not None]
+        if directed and self._metric.direction is None:
+            message = f"{directed[0]} needs a direction: declare the metric, or say what is better"
             raise InvalidParameter("direction", None, message)
+        self.slices: Sequence[Slice] = ()
+        """The slices that were compared."""
         self._regressions: list[dict[str, Any]] = []
 
     @property
@@ -174,7 +216,16 @@ class Gate:
             "baseline": self._baseline and self._baseline.run_id,
         }
 
-    def checks(self, worst: int) -> Iterator[Check]:
+    def slice(self, attribute: Attribute, check_client: ClientCheck) -> None:
+        """Compare the slices by an attribute. Raises whatever `check_client` raises."""
+        if self._baseline is not None:
+            max_unpaired = 1 - self._limits["min_compared"]
+            wanted = {"failures": "exclude", "max_unpaired": max_unpaired, "effect": None}
+            comparison = Comparison(self._metric, self._baseline, self._run, wanted)
+            comparison.slice(attribute, check_client)
+            self.slices = comparison.slices
+
+    def checks(self, worst: int, protected: ProtectedExamples) -> Iterator[Check]:
         """Yield the outcome of each limit, and keep the `worst` regressions for the response.
 
         The pairs are not kept: those of many metrics would not fit into memory.
@@ -185,6 +236,11 @@ class Gate:
             compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"))
             self._regressions = self._worst_of(pairs, worst)
         yield from checks_of(self._limits, self._figures(), compared)
+        if self._limits["slice"] is not None:
+            yield check_slices(self.slices, self._limits["min_compared"])
+        if self._limits["protected"]:
+            names = self._limits["protected"]
+            yield protected.check(names, self._metric, self._run, self._baseline)
 
     def response(self) -> dict[str, Any]:
         """Return the figures of both runs and the regressions, as Gated."""

@@ -36,6 +36,9 @@ class ScoreValues(NamedTuple):
     values: dict[str, Value]
 
 
+PairingKey = Callable[[int, ScoreValues], object]
+"""A function that takes a score and its position in the run."""
+
 Scores = dict[object, list[ScoreValues]]
 """The scores by one scorer, by pairing key; those of one key are trials of an example."""
 
@@ -55,15 +58,20 @@ class RunScores:
     """The same scores, oldest first."""
     paired: dict[str, Scores] = field(default_factory=dict)
     """The same scores by pairing key, once `pair` was called."""
+    _key: PairingKey = field(default=lambda _, score: score.prediction_id, repr=False)
 
     def pair(self, pair_by: str, examples: Mapping[str, str]) -> None:
         """Group the scores by a rule of a CompareQuery; `examples` has ids by prediction id."""
-        key = _pairing_key(pair_by, examples)
+        key = self._key = _pairing_key(pair_by, examples)
         for name, scores in self.scores.items():
             by_key: defaultdict[object, list[ScoreValues]] = defaultdict(list)
             for position, score in enumerate(scores):
                 by_key[key(position, score)].append(score)
             self.paired[name] = by_key
+
+    def key_of(self, prediction_id: str) -> object:
+        """Return the pairing key of a prediction without a score, once `pair` was called."""
+        return self._key(0, ScoreValues("", prediction_id, {}))
 
 
 def read_runs(
@@ -161,8 +169,8 @@ def _value(leaf: Leaf) -> Value:
     return value
 
 
-def _pairing_key(pair_by: str, examples: Mapping[str, str]) -> Callable[[int, ScoreValues], object]:
-    """Return a function that takes a score and its position in the run and returns its key."""
+def _pairing_key(pair_by: str, examples: Mapping[str, str]) -> PairingKey:
+    """Return the function that gives a score its key."""
     rule, _, argument = pair_by.partition(":")
 
     def key(position: int, score: ScoreValues) -> object:

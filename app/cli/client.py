@@ -205,9 +205,9 @@ class Client(ServiceClient):
         text = self._send("GET", f"{self.scores_url}/{name}?{urlencode(query)}").data
         return text, read_object(text, *fields)
 
-    def gate(self, query: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+    def gate(self, query: Mapping[str, str | list[str]]) -> tuple[bytes, dict[str, Any]]:
         """Return the result of a gate, as the service sends it and parsed."""
-        text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query)}").data
+        text = self._send("GET", f"{self.scores_url}/gate?{urlencode(query, doseq=True)}").data
         return text, read_object(text, "checks", "outcome")
 
     def gates(self, wanted: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:

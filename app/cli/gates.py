@@ -102,6 +102,17 @@ class Case:
     help="The share of the baseline's examples to compare; below it, it is inconclusive. "
     "Default: 0.9.",
 )
+@click.option(
+    "--slice",
+    help="An attribute of the examples (inputs.PATH, metadata.PATH or leaf:PATH): no slice may be "
+    "worse than in the baseline.",
+)
+@click.option(
+    "--protected",
+    multiple=True,
+    callback=lambda _context, _option, values: list(values) or None,
+    help="Examples that may not fail at all: tag:NAME, or an id; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.option(
     "--junit",
@@ -120,7 +131,7 @@ def gate(
     as_json: bool,
     junit: Path | None,
     markdown: str | None,
-    **given: str | float | bool | None,
+    **given: str | float | bool | list[str] | None,
 ) -> None:
     """Check metrics of a run against limits: passed, failed, or not enough is known to say.
 
@@ -181,7 +192,8 @@ def _read_gates(path: Path) -> list[dict[str, Any]]:
 def _ask(client: Client, wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     if "gates" in wanted:
         return client.gates(wanted)
-    return client.gate({name: str(value) for name, value in wanted.items()})
+    query = {name: each if isinstance(each, list) else str(each) for name, each in wanted.items()}
+    return client.gate(query)
 
 
 def _rows(result: dict[str, Any]) -> list[list[str]]:

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields
 from app.schemas.comparisons import (
     MAX_REGRESSIONS,
     PAIR_BY,
+    SLICE_BY,
     Change,
     LeafSummary,
     superseded_res,
@@ -23,12 +24,15 @@ from app.schemas.fields import (
     Shape,
     Text,
 )
-from app.schemas.query_fields import Flag, MaxLength, Number, WholeNumber
+from app.schemas.query_fields import Flag, MaxLength, Number, TextList, WholeNumber
 from app.schemas.scores import repeats, repeats_res
 from app.schemas.summaries import Interval
 
 MAX_GATES = 100
 """How many metrics one call checks."""
+
+MAX_PROTECTED = 1_000
+"""How many tags and ids a gate names."""
 
 TOO_FEW = Reason(
     "too_short",
@@ -82,6 +86,18 @@ class Limits(Query):
         "is inconclusive.",
         least=0,
         most=1,
+        load_default=None,
+    )
+    slice = Pattern(
+        "An attribute of the examples, as `slice_by` in a comparison: no slice may be shown to be "
+        "worse than in the baseline. It needs a direction.",
+        SLICE_BY,
+        load_default=None,
+    )
+    protected = TextList(
+        "Examples that may not fail at all, each given by `tag:NAME`, the id of the example or the "
+        f"id of a prediction; at most {MAX_PROTECTED}.",
+        most=MAX_PROTECTED,
         load_default=None,
     )
     min_compared = Number(

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from app.analysis import attributes, comparisons
+from app.analysis.gates import gate_run
 from app.errors import InvalidParameter
+from app.schemas.gates import GateBody
 from app.stores.base import Store
 from app.stores.sqlite.store import SqliteStore
 from tests.analysis.test_comparisons import add, answered, compared
+from tests.analysis.test_gates import check, gate, outcome
 from tests.stores.test_documents import a_prediction
 
 Outcomes = dict[Any, tuple[list[Any], list[Any]]]
@@ -196,3 +199,72 @@ def test_a_comparison_without_slices_has_none(store: Store) -> None:
     answer = answered(store)
     assert "slice_by" not in answer
     assert "slices" not in answer["comparisons"][0]
+
+
+# The gate that no slice is worse
+
+GATE = {"baseline": "A", "slice": "metadata.topic", "direction": "higher"}
+
+
+def test_a_gate_fails_if_a_slice_is_shown_to_be_worse(store: Store) -> None:
+    add_sliced(store, MIXED)
+    found = check(store, "slice", **GATE)
+    assert (found["outcome"], found["found"], found["wanted"]) == ("failed", 1, 0)
+    assert found["why"].startswith("metadata.topic = hard: The candidate is worse: s fell from ")
+    assert outcome(store, **{**GATE, "direction": "lower"}) == "inconclusive"
+
+
+def test_a_gate_passes_if_no_slice_is_shown_to_be_worse(store: Store) -> None:
+    add_sliced(store, {"a": ([True] * 40, [True] * 40), "b": ([False] * 9, [True] * 9)})
+    assert outcome(store, **GATE) == "passed"
+
+
+@pytest.mark.parametrize(
+    ("slices", "why"),
+    [
+        (MIXED["easy"], "metadata.topic = rare: 3 compared of at least 6 examples"),
+        (
+            ([True] * 40, [True] * 10),
+            "metadata.topic = a: only 10 of 40 examples of the baseline are compared; "
+            "metadata.topic = rare: 3 compared of at least 6 examples",
+        ),
+    ],
+)
+def test_a_slice_of_which_nothing_can_be_shown_makes_a_gate_inconclusive(
+    store: Store, slices: tuple[list[Any], list[Any]], why: str
+) -> None:
+    add_sliced(store, {"a": slices, "rare": MIXED["rare"], "new": ([], [False] * 9)})
+    found = check(store, "slice", **GATE)
+    assert (found["outcome"], found["why"]) == ("inconclusive", why)
+
+
+def test_a_slice_that_cannot_be_compared_is_not_called_worse(store: Store) -> None:
+    add_sliced(store, {"a": ([True] * 40, [False] * 20)})
+    assert check(store, "slice", **GATE)["outcome"] == "inconclusive"
+    assert check(store, "slice", **GATE, min_compared=0.5)["outcome"] == "failed"
+
+
+def test_the_slices_of_all_gates_are_one_family(store: Store) -> None:
+    # p = 0.0156 in the slice, which two such tests make 0.031, and four 0.0625.
+    one = ([True] * 20, [False] * 6 + [True] * 14)
+    add_sliced(store, {"a": one})
+    assert outcome(store, **GATE) == "failed"
+    body = {"run": "B", "baseline": "A", "gates": [{"scorer": "s", **GATE}] * 4}
+    answer = gate_run(store, "acme", "demo", GateBody().load(body))
+    assert {each["outcome"] for each in answer["checks"]} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"direction": None}, "slice needs a direction"),
+        ({"baseline": None}, "slice need a baseline"),
+        ({"slice": "metadata.topik"}, "none of the predictions has 'metadata.topik'"),
+    ],
+)
+def test_a_gate_of_slices_without_what_it_needs_is_refused(
+    store: Store, changes: dict[str, Any], why: str
+) -> None:
+    add_sliced(store, MIXED)
+    with pytest.raises(InvalidParameter, match=why):
+        gate(store, **{name: each for name, each in {**GATE, **changes}.items() if each})

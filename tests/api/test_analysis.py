@@ -227,6 +227,12 @@ RUN = (("run", "B"), ("scorer", "s"))
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], "passed"),
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], "failed"),
         ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], "inconclusive"),
+        ([("leaf", "ok"), ("protected", "p2"), ("protected", "p3")], "passed"),
+        ([("leaf", "ok"), ("protected", "p2"), ("protected", "p1")], "failed"),
+        (
+            [("leaf", "f1"), ("baseline", "A"), ("slice", "leaf:ok"), ("direction", "higher")],
+            "inconclusive",
+        ),
     ],
 )
 def test_a_gate_checks_a_run_against_limits_and_says_what_it_does_not_know(
@@ -247,14 +253,14 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
         "baseline": "A",
         "gates": [
             {"scorer": "s", "leaf": "f1", "min": 0.5},
-            {"scorer": "s", "leaf": "ok", "max_drop": 1, "confidence": False},
+            {"scorer": "s", "leaf": "ok", "max_drop": 1, "protected": ["p2"]},
         ],
     }
     answer = any_service.post(f"{scores}/gate", body)
     assert answer.status == 200, answer.body
     assert [(each["leaf"], each["name"]) for each in answer.json["checks"]] == [
         *(("f1", "min"), ("f1", "min_compared")),
-        *(("ok", "max_drop"), ("ok", "min_compared")),
+        *(("ok", "max_drop"), ("ok", "min_compared"), ("ok", "protected")),
     ]
     assert [gate["leaf"] for gate in answer.json["gates"]] == ["f1", "ok"]
     assert json.loads(json.dumps(GatesRes().dump(answer.json))) == answer.json
@@ -266,6 +272,7 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
         ([], "too_short", ["body", "gates"]),
         ([{"leaf": "f1", "min": 0}], "missing", ["body", "gates", 0, "scorer"]),
         ([{"scorer": "s", "min": True}], "float_parsing", ["body", "gates", 0, "min"]),
+        ([{"scorer": "s", "protected": "p"}], "list_type", ["body", "gates", 0, "protected"]),
         ([{"scorer": "s", "least": 1}], "extra_forbidden", ["body", "gates", 0, "least"]),
         ([{"scorer": "s", "leaf": "f2", "min": 0}], "value_error", ["body", "leaf"]),
         (None, "missing", ["body", "gates"]),
@@ -315,6 +322,9 @@ def test_a_run_with_only_nulls_does_not_pass_its_gate(any_service: Service) -> N
         ([("leaf", "none"), ("min", "-1")], "value_error", "leaf"),
         ([("leaf", "none"), ("min_coverage", "0.1")], "value_error", "leaf"),
         ([("min", "-1")], "value_error", "leaf"),
+        ([("leaf", "ok"), ("protected", "tag:x")], "value_error", "protected"),
+        ([("leaf", "f1"), ("protected", "p1")], "value_error", "protected"),
+        ([("leaf", "ok"), ("slice", "lang")], "string_pattern_mismatch", "slice"),
     ],
 )
 def test_an_invalid_gate_is_refused(

@@ -21,8 +21,10 @@ GATE = ("--project", PROJECT, "--scorer", "s")
 
 @pytest.fixture(scope="module")
 def filled(service: Service) -> Service:
-    """The service with three runs: base has the mean 0.85, next 0.83, and nulls only nulls."""
-    for run, values in (("base", [0.8, 0.9]), ("next", [0.86, 0.8]), ("nulls", [None, None])):
+    """The service with runs: base has the mean 0.85, next 0.83, nulls no value, pass only true."""
+    runs: dict[str, list[float | None]]
+    runs = {"base": [0.8, 0.9], "next": [0.86, 0.8], "nulls": [None, None], "pass": [True, True]}
+    for run, values in runs.items():
         for place, value in enumerate(values):
             score = {"prediction_id": f"p{place}", "scorer": "s", "value": value}
             service.post(f"/v2/{PROJECT}/scores", {**score, "evaluation_run_id": run})
@@ -50,6 +52,11 @@ def run(
         (["--run", "next", "--baseline", "nulls", "--max-drop", "1"], 4),
         (["--run", "next", "--min", "0.8", "--confidence"], 4),
         (["--run", "next", "--baseline", "base", "--not-worse-by", "9"], 2),
+        (["--run", "pass", "--protected", "p0", "--protected", "p1"], 0),
+        (["--run", "pass", "--protected", "p0", "--protected", "p2"], 1),
+        (["--run", "pass", "--protected", "tag:must"], 2),
+        (["--run", "next", "--protected", "p0"], 2),
+        (["--run", "next", "--baseline", "base", "--slice", "leaf:", "--direction", "lower"], 4),
         (["--run", "next", "--leaf", "none", "--min", "-1"], 2),
         (["--run", "next", "--baseline", "base", "--max-drop", "-0.1"], 2),
         (["--run", "next"], 2),
