@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.schemas.fields import Boolean, Count, JsonObject, Text
-from app.weave.reading_schemas import SortTerm, Strict, Texts
+from app.weave.reading_schemas import SortTerms, Strict, Texts
 from app.weave.schemas import List, Nested, ProjectBody
 
 
@@ -36,7 +36,7 @@ class CallsQueryBody(CallsBody):
     """The calls to return, and what of them."""
 
     offset = Count(load_default=None, allow_none=True)
-    sort_by = List(Nested(SortTerm), load_default=None, allow_none=True)
+    sort_by = SortTerms()
     columns = Texts()
     include_feedback = Boolean(load_default=False, allow_none=True)
     return_expanded_column_values = Boolean(load_default=True, allow_none=True)
@@ -53,6 +53,6 @@ class FeedbackQueryBody(ProjectBody):
 
     columns = List(Text(), data_key="fields", load_default=None, allow_none=True)
     query = JsonObject(load_default=None, allow_none=True)
-    sort_by = List(Nested(SortTerm), load_default=None, allow_none=True)
+    sort_by = SortTerms()
     limit = Count(load_default=None, allow_none=True)
     offset = Count(load_default=None, allow_none=True)

@@ -17,6 +17,9 @@ from app.stores.weave import Content
 PART = 1_000
 """How many rows are stored at a time."""
 
+MAX_MOVES = 1_000
+"""How many inserts and pops one update of a table may have; each moves the rows behind it."""
+
 
 class Place(NamedTuple):
     """A project, and the owner of the API key that writes to it."""
@@ -57,26 +60,36 @@ def update_table(
     An update is {"append": {"row": …}}, {"insert": {"index": …, "row": …}} or
     {"pop": {"index": …}}. Raises NotFound and InvalidParameter.
     """
+    if sum("append" not in update for update in updates) > MAX_MOVES:
+        message = f"at most {MAX_MOVES} may insert or pop"
+        raise InvalidParameter("updates", None, message, place="body")
     digests = read_table(store, place, base_digest)
     new: list[dict[str, Any]] = []
     new_digests: list[str] = []
     for update in updates:
         try:
             if "append" in update:
-                new.append(update["append"]["row"])
+                new.append(_row_in(update["append"]))
                 new_digests.append(row_digest(new[-1]))
                 digests.append(new_digests[-1])
             elif "insert" in update:
-                new.append(update["insert"]["row"])
+                new.append(_row_in(update["insert"]))
                 new_digests.append(row_digest(new[-1]))
                 digests.insert(update["insert"]["index"], new_digests[-1])
             else:
                 digests.pop(update["pop"]["index"])
-        except (KeyError, TypeError, IndexError):
+        except (KeyError, TypeError, IndexError, OverflowError):
             message = "this is not an append, insert or pop that fits the table"
             raise InvalidParameter("updates", update, message, place="body") from None
     _add_rows(store, place, new_digests, new)
     return add_table_of(store, place, digests), new_digests
+
+
+def _row_in(update: dict[str, Any]) -> dict[str, Any]:
+    row = update["row"]
+    if not isinstance(row, dict):
+        raise TypeError("a row is an object")
+    return row
 
 
 def read_table(store: Store, place: Place, digest: str) -> list[str]:

@@ -20,7 +20,6 @@ from app.stores.documents import time_text
 LIMITS = {"documents": 500_000, "characters": 512 * 1024 * 1024}
 """How many calls or feedback one query looks at, and how many characters of their content."""
 
-MAX_SORTS = 10
 MAX_FIELD_CHARACTERS = 1_000
 
 _DOT = re.compile(r"(?<!\\)\.")
@@ -180,8 +179,6 @@ def compile_order(
     plain: Collection[str],
 ) -> list[Sort]:
     """Return an order of views; the fields in `plain` are texts. Raises InvalidParameter."""
-    if len(sort_by) > MAX_SORTS:
-        raise invalid("sort_by", f"at most {MAX_SORTS} fields to sort by")
     return [
         Sort(field(each["field"]), each["direction"].lower() == "desc", each["field"] in plain)
         for each in sort_by

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from marshmallow import RAISE, fields
+from typing import Any
+
+from marshmallow import RAISE, ValidationError
 
 from app.schemas.fields import UNKNOWN, Boolean, Choice, Count, Shape, Text
+from app.schemas.query_fields import too_long
 from app.weave.schemas import List, Nested, ProjectBody
 
 MAX_REFERENCES = 1_000
 MAX_DELETED = 100
+MAX_SORTS = 10
 
 
 class Strict(Shape):
@@ -34,6 +38,18 @@ class SortTerm(Strict):
 
     field = Text(required=True)
     direction = Choice("", ("asc", "desc"), required=True)
+
+
+class SortTerms(List):
+    """A list of at most MAX_SORTS fields to sort by, or null."""
+
+    def __init__(self, term: type[SortTerm] = SortTerm) -> None:
+        super().__init__(Nested(term), load_default=None, allow_none=True)
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) > MAX_SORTS:
+            raise ValidationError(too_long(MAX_SORTS, len(value)))
+        return super()._deserialize(value, *rest, **options)
 
 
 class ObjectSortTerm(SortTerm):
@@ -70,7 +86,7 @@ class ObjectQueryBody(ProjectBody):
     filter = Nested(ObjectFilter, load_default=dict, allow_none=True)
     limit = Count(load_default=None, allow_none=True)
     offset = Count(load_default=None, allow_none=True)
-    sort_by = List(fields.Nested(ObjectSortTerm), load_default=None, allow_none=True)
+    sort_by = SortTerms(ObjectSortTerm)
     metadata_only = Boolean(load_default=False, allow_none=True)
     include_storage_size = Boolean(load_default=False, allow_none=True)
     include_tags_and_aliases = Boolean(load_default=False, allow_none=True)
@@ -101,7 +117,7 @@ class TableQueryBody(TableStatsBody):
     filter = Nested(RowFilter, load_default=None, allow_none=True)
     limit = Count(load_default=None, allow_none=True)
     offset = Count(load_default=None, allow_none=True)
-    sort_by = List(fields.Nested(SortTerm), load_default=None, allow_none=True)
+    sort_by = SortTerms()
 
 
 class FileContentBody(ProjectBody):

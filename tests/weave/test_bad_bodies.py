@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -71,3 +72,39 @@ def test_bodies_of_another_shape_are_refused(service: Service, path: str) -> Non
         answer = service.send("POST", path, body)
         assert answer.status in (400, 422), body
         assert answer.json["detail"]
+
+
+MISFITS: dict[str, list[dict[str, Any]]] = {
+    "a row that is no object": [{"append": {"row": "text"}}],
+    "an insert of no object": [{"insert": {"index": 0, "row": [1]}}],
+    "an index beyond 64 bits": [{"insert": {"index": 2**70, "row": {}}}],
+    "a pop beyond 64 bits": [{"pop": {"index": 2**70}}],
+    "a pop of nothing": [{"pop": {"index": 1}}],
+    "too many inserts": [{"insert": {"index": 0, "row": {}}}] * 1_001,
+}
+
+
+@pytest.mark.parametrize("updates", MISFITS.values(), ids=list(MISFITS))
+def test_an_update_that_does_not_fit_a_table_is_refused(
+    service: Service, updates: list[dict[str, Any]]
+) -> None:
+    place = {"project_id": f"acme/{uuid4().hex}"}
+    made = service.post("/table/create", {"table": {**place, "rows": [{"a": 1}]}}).json
+    body = {**place, "base_digest": made["digest"], "updates": updates}
+    answer = service.post("/table/update", body)
+    assert (answer.status, answer.json["detail"][0]["loc"]) == (422, ["body", "updates"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/table/query", "/objs/query", "/calls/stream_query", "/feedback/query", "/cost/query"],
+)
+def test_sort_orders_of_another_shape_are_refused(service: Service, path: str) -> None:
+    body = {"project_id": f"acme/{uuid4().hex}", "digest": "d"}
+    order = {"field": "created_at", "direction": "asc"}
+    for sort_by, loc in (
+        ([None], ["body", "sort_by", 0]),
+        ([order] * 11, ["body", "sort_by"]),
+    ):
+        answer = service.post(path, {**body, "sort_by": sort_by})
+        assert (answer.status, answer.json["detail"][0]["loc"]) == (422, loc)
