@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin
@@ -119,6 +120,8 @@ class Client(ServiceClient):
         place = f"{quote(entity, safe='')}/{quote(name, safe='')}"
         self.project_url = f"{url}/v2/{place}"
         self.scores_url = f"{self.project_url}/scores"
+        self.predictions_url = f"{self.project_url}/predictions"
+        self.runs_url = f"{self.project_url}/evaluation_runs"
         self.lists_url = f"{url}/v1/{place}"
 
     def lines(self, filters: Mapping[str, str], limit: int | None) -> Iterator[bytes]:
@@ -174,11 +177,8 @@ class Client(ServiceClient):
 
         Raises ServiceError for an id that no URL can name.
         """
-        quoted = quote(prediction_id, safe="")
-        is_nameless = prediction_id in ("", ".", "..") or prediction_id.endswith("/finish")
-        if is_nameless or len(quoted) > MAX_ID:
-            raise ServiceError(f"404 Prediction {prediction_id} not found", 404, is_missing=True)
-        text = self._send("GET", f"{self.project_url}/predictions/{quoted}").data
+        url = f"{self.predictions_url}/{_quoted('Prediction', prediction_id)}"
+        text = self._send("GET", url).data
         return text, read_object(text, "prediction_id", "inputs", "output", "evaluation_run_id")
 
     def delete_run(self, run_id: str) -> dict[str, int]:
@@ -229,6 +229,25 @@ class Client(ServiceClient):
         content = self._send_lines(f"{self.scores_url}/batch?partial=true", lines)
         return read_object(content, "results", "num_replayed")
 
+    def add_predictions(self, lines: Sequence[bytes]) -> dict[str, Any]:
+        """Send lines of predictions as `add` sends those of scores."""
+        content = self._send_lines(f"{self.predictions_url}/batch?partial=true", lines)
+        return read_object(content, "results", "num_replayed")
+
+    def create_run(self, run: Mapping[str, Any], if_exists: str | None) -> str:
+        """Create a run, and return its id."""
+        query = urlencode({"if_exists": if_exists} if if_exists else {})
+        body = json.dumps(run).encode()
+        # A retry of a lost response is the same call, and no second run.
+        headers = {**JSON, "Idempotency-Key": secrets.token_hex(16)}
+        text = self._send("POST", f"{self.runs_url}?{query}", body=body, headers=headers).data
+        return str(read_object(text, "evaluation_run_id")["evaluation_run_id"])
+
+    def finish_run(self, run_id: str) -> None:
+        """Finish a run."""
+        url = f"{self.runs_url}/{_quoted('Evaluation run', run_id)}/finish"
+        read_object(self._send("POST", url).data, "success")
+
     def import_scores(self, lines: Sequence[bytes]) -> dict[str, Any]:
         """Send lines of an export of scores; return the result of each."""
         content = self._send_lines(f"{self.scores_url}/import", lines)
@@ -257,6 +276,15 @@ class Client(ServiceClient):
             yield from response.stream(CHUNK_BYTES)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ServiceUnreachable(f"the export broke off: {_cause(error)}") from error
+
+
+def _quoted(what: str, document_id: str) -> str:
+    """Return an id for a path. Raises ServiceError for one that no URL can name."""
+    quoted = quote(document_id, safe="")
+    is_nameless = document_id in ("", ".", "..") or document_id.endswith("/finish")
+    if is_nameless or len(quoted) > MAX_ID:
+        raise ServiceError(f"404 {what} {document_id} not found", 404, is_missing=True)
+    return quoted
 
 
 def _with_limit(url: str, limit: int) -> str:

@@ -51,7 +51,7 @@ class Case:
 
 @click.command(
     cls=Command,
-    epilog="Exit codes: 0 passed; 1 failed; 2 no result; 3 try again; 4 inconclusive.",
+    epilog="Exit codes: 0 passed; 1 failed; 2 no result; 4 inconclusive.",
 )
 @project_options
 @click.option("--run", required=True, help="The evaluation run to check.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from app.cli.adding import Kind, add_file, file_options
 from app.cli.base import Group, fail, note, table, write
 from app.cli.client import Client, Filters, ServiceClient, read_object
 from app.cli.project import list_options, project_options, service_options
@@ -21,6 +22,13 @@ PROJECT_COLUMNS = (
 )
 PREDICTION_COLUMNS = (
     *("prediction_id", "example_id", "trial", "model", "created_at", "error", "num_scores"),
+)
+PREDICTIONS = Kind(
+    ("model", "inputs"),
+    {
+        *("model", "inputs", "output", "evaluation_run_id", "prediction_id", "example_id"),
+        *("trial", "error", "started_at", "finished_at", "usage", "metadata"),
+    },
 )
 SCORER_COLUMNS = ("scorer_name", "created_at", "scores", "references", "leaves")
 
@@ -114,7 +122,25 @@ def scorers_list(client: Client, run: str | None, limit: int | None, *, as_json:
 
 @click.group(cls=Group)
 def predictions() -> None:
-    """List the predictions of a run of a running service."""
+    """Add predictions to a running service, and list those of a run."""
+
+
+@predictions.command("add")
+@project_options
+@file_options
+def predictions_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> None:
+    """Add the predictions in a file of JSON lines, and report why each rejected line was rejected.
+
+    Each line is one JSON object with model, inputs, output and optionally prediction_id,
+    evaluation_run_id, example_id, trial, error, started_at, finished_at, usage and metadata. Give
+    them ids of your own, which scores name.
+
+    Adding a file again stores nothing twice, as for `scoreline scores add`.
+
+    Example: scoreline predictions add --project acme/demo --file predictions.jsonl
+    """
+    target = client.predictions_url
+    add_file(file, batch_size, client.add_predictions, target, PREDICTIONS, as_json=as_json)
 
 
 @predictions.command("list")

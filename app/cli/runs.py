@@ -1,4 +1,4 @@
-"""`scoreline runs`: list, show, name, describe, archive and delete runs of a running service."""
+"""`scoreline runs`: create, finish, list, change and delete runs of a running service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COLUMNS = (
 
 @click.group(cls=Group)
 def runs() -> None:
-    """List, show, name, describe, archive and delete evaluation runs of a running service.
+    """Create, finish, list, change and delete evaluation runs of a running service.
 
     Runs that only scores or predictions name are listed too.
     """
@@ -81,6 +81,53 @@ def runs_show(client: Client, run: str, *, as_json: bool) -> None:
     if text is None:
         _fail_without(client, run)
     _show(text, json.loads(text), as_json=as_json)
+
+
+@runs.command("create")
+@project_options
+@click.option("--evaluation", required=True, help="The evaluation that it is a run of.")
+@click.option("--model", required=True, help="The model.")
+@click.option("--dataset", help="The dataset.")
+@click.option("--name", help="A name for people.")
+@click.option("--expected", type=click.IntRange(min=0), help="How many predictions it shall have.")
+@click.option("--attribute", multiple=True, help="KEY=VALUE, such as branch=main; repeatable.")
+@click.option(
+    "--if-exists",
+    type=click.Choice(["append", "replace"]),
+    help="Add to a run with this id, or delete it first. Default: refuse.",
+)
+@click.argument("run")
+def runs_create(
+    client: Client, run: str, attribute: tuple[str, ...], if_exists: str | None, **given: Any
+) -> None:
+    """Create a run, before its predictions and scores are added.
+
+    A gate waits until it is finished, and has as many predictions as expected.
+
+    Example: scoreline runs create --project acme/demo --evaluation faq --model bot --expected 100
+    pr-7-4f1c2ab
+    """
+    body = {name: value for name, value in given.items() if value is not None}
+    if attribute:
+        body["attributes"] = dict(map(_attribute, attribute))
+    click.echo(printable(client.create_run({**body, "evaluation_run_id": run}, if_exists)))
+
+
+@runs.command("finish")
+@project_options
+@click.argument("run")
+def runs_finish(client: Client, run: str) -> None:
+    """Say that all predictions and scores of a run were added.
+
+    Example: scoreline runs finish --project acme/demo pr-7-4f1c2ab
+    """
+    try:
+        client.finish_run(run)
+    except ServiceError as error:
+        if not error.is_missing:
+            raise
+        _fail_without(client, run)
+    note(f"finished {run}")
 
 
 @runs.command("rename")
@@ -168,6 +215,13 @@ def runs_delete(client: Client, run_ids: tuple[str, ...], *, yes: bool, as_json:
             note(f"{totals['num_pending']} of them are still being removed, but hidden")
     if totals["num_deleted"] < len(ids):
         sys.exit(1)
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        fail(f"--attribute must be KEY=VALUE, not {text!r}", 2)
+    return key, value
 
 
 def _change(client: Client, run: str, changes: dict[str, Any], *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from app.cli.adding import Kind, add_file, file_options
 from app.cli.base import (
     Group,
     ServiceError,
@@ -30,20 +31,18 @@ from app.cli.base import (
     write_json,
 )
 from app.cli.client import MAX_IDS_PER_DELETE, MAX_WAIT, Client, read_object
-from app.cli.files import BATCH_BYTES, InputFile, Line
+from app.cli.files import InputFile
 from app.cli.listing import cell_text, show_list
 from app.cli.project import filter_options, project_options, report_no_scores, why_no_scores
-from app.cli.sending import Journal, LineKeys, reject, report, send
-from app.parts import in_parts
 
 COLUMNS = ("score_id", "created_at", "scorer", "prediction_id", "evaluation_run_id", "value")
-FIELDS = {
-    *("prediction_id", "scorer", "value", "evaluation_run_id"),
-    *("reason", "error", "metadata", "annotator"),
-}
-"""The fields of a score in a file; others are ignored."""
-
-KEY = "idempotency_key"
+SCORES = Kind(
+    ("prediction_id", "scorer"),
+    {
+        *("prediction_id", "scorer", "value", "evaluation_run_id"),
+        *("reason", "error", "metadata", "annotator"),
+    },
+)
 
 PAUSE_SECONDS = 1.0
 """How long `follow` waits before it retries a service that does not respond."""
@@ -179,15 +178,7 @@ def scores_delete(client: Client, score_ids: tuple[str, ...], *, yes: bool, as_j
 
 @scores.command("add")
 @project_options
-@click.option("--file", required=True, help="A file in UTF-8; `-` is standard input.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 10_000),
-    default=1_000,
-    show_default=True,
-    help="How many lines to send in one request.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON document.")
+@file_options
 def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> None:
     """Add the scores in a file of JSON lines, and report why each rejected line was rejected.
 
@@ -204,51 +195,7 @@ def scores_add(client: Client, file: str, batch_size: int, *, as_json: bool) -> 
 
     Example: scoreline scores add --project acme/demo --file scores.jsonl
     """
-    source = InputFile(file)
-    source.reject_other_lines("prediction_id", "scorer")
-    adding = _Adding()
-    journal = Journal(source, client.scores_url, adding.keyed)
-    progress = journal.progress
-    with (
-        interruptible(journal.after_interruption),
-        source,
-        bar(source.size, "adding") as advance,
-    ):
-        advance(progress.offset)
-        lines = source.lines(progress.lines)
-        for batch in in_parts(lines, batch_size, lambda line: len(line.raw), BATCH_BYTES):
-            keyed = []
-            for line in batch:
-                if line.error is not None:
-                    reject(f"{line.position}, {line.error}", progress)
-                elif not line.is_blank:
-                    keyed.append((line.position, adding.keyed(line)))
-            send(client.add, "num_replayed", keyed, progress)
-            journal.sent([line.raw for line in batch])
-            advance(sum(len(line.raw) for line in batch))
-        journal.finish()
-    if not progress.lines:
-        note(f"{source.name} is empty")
-    report(progress, adding.ignored, as_json=as_json)
-
-
-class _Adding:
-    """The idempotency keys of the lines read so far, and the names of ignored fields."""
-
-    def __init__(self) -> None:
-        self._keys = LineKeys()
-        self.ignored: set[str] = set()
-
-    def keyed(self, line: Line) -> bytes:
-        """Return the line to send, with an idempotency key unless it has one of its own."""
-        if not isinstance(line.content, dict):
-            return line.text
-        self.ignored |= line.content.keys() - FIELDS - {KEY}
-        if KEY in line.content:
-            return line.text
-        key = self._keys.key_of(line.content)
-        comma = b"," if line.content else b""
-        return b'{"%b":"%b"%b%b' % (KEY.encode(), key.encode(), comma, line.text[1:])
+    add_file(file, batch_size, client.add, client.scores_url, SCORES, as_json=as_json)
 
 
 @scores.command("follow")

@@ -16,7 +16,7 @@ from app.cli.client import Client
 from app.cli.files import BATCH_BYTES, FIRST_LINES, InputFile, Line, is_foreign
 from app.cli.project import filter_options, project_options, why_no_scores
 from app.cli.rows import Missing, NotRows, Origin, Row, Unmappable, is_lines, read_rows
-from app.cli.scores import FIELDS
+from app.cli.scores import SCORES
 from app.cli.sending import Journal, Outgoing, Progress, reject, report, send
 from app.cli.sources import SOURCES
 from app.datetimes import InvalidDatetime, parse_datetime
@@ -158,7 +158,7 @@ def _with_progress(chunks: Iterator[bytes], received: int) -> Iterator[Iterator[
 
 
 OWN = "scoreline"
-OWN_FIELDS = FIELDS | {"score_id", "created_at", "wb_user_id"}
+OWN_FIELDS = SCORES.fields | {"score_id", "created_at", "wb_user_id"}
 """The fields of a line in Scoreline's own export of scores."""
 
 DOCUMENT_FIELDS = {"kind", "created_at", "sort_id", "wb_user_id", "started_at", "finished_at"}

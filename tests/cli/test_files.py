@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from app.cli.adding import KEY
 from app.cli.files import read_line
-from app.cli.scores import FIELDS, KEY
+from app.cli.listing import PREDICTIONS
+from app.cli.scores import SCORES
 from app.cli.transfers import OWN_FIELDS
+from app.schemas.predictions import PredictionBatchLine
 from app.schemas.scores import ScoreBatchLine
 from app.schemas.transfers import ScoreImportLine
 from tests.cli.test_exports import run as run_any
@@ -246,7 +249,8 @@ def test_a_journal_that_cannot_be_written_is_reported_once(
 
 
 def test_the_fields_that_are_sent_are_those_of_the_service() -> None:
-    assert FIELDS | {KEY} == set(ScoreBatchLine().fields)
+    assert SCORES.fields | {KEY} == set(ScoreBatchLine().fields)
+    assert PREDICTIONS.fields | {KEY} == set(PredictionBatchLine().fields)
     assert OWN_FIELDS - {"wb_user_id"} == set(ScoreImportLine().fields)
 
 

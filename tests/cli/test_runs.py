@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.cli.test_exports import run
-from tests.cli.test_scores import SCORE, path_of
+from tests.cli.test_scores import SCORE, path_of, write_lines
 from tests.cli.test_scores import project as project  # noqa: PLC0414 - a fixture.
 from tests.processes import Service
 
@@ -153,3 +154,50 @@ def test_predictions_and_what_a_run_lacks_are_listed(service: Service, project: 
     ended = run(service, "predictions", "list", "--run", "nobody", "--project", project)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Evaluation run nobody not found" in ended.stderr
+
+
+def test_a_run_is_created_filled_and_finished(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    given = ["--evaluation", "faq", "--model", "m", "--expected", "2", "--attribute", "branch=a=b"]
+    assert on(service, project, "runs", "create", "a/1", *given) == "a/1\n"
+    lines = [
+        {"prediction_id": f"p{place}", "evaluation_run_id": "a/1", "model": "m", "inputs": {}}
+        for place in range(2)
+    ]
+    file = write_lines(tmp_path / "predictions.jsonl", [{**each, "output": 1} for each in lines])
+    for expected in ("new 2, already there 0, refused 0", "new 0, already there 2, refused 0"):
+        ended = run(service, "predictions", "add", "--project", project, "--file", str(file))
+        assert (ended.returncode, ended.stderr.strip()) == (0, expected)
+    gate = ["gate", "--project", project, "--run", "a/1", "--scorer", "s", "--min", "1"]
+    add(service, project, "a/1")
+    assert run(service, *gate).returncode == 4
+    assert run(service, "runs", "finish", "a/1", "--project", project).returncode == 0
+    assert run(service, *gate).returncode == 0
+    shown = json.loads(on(service, project, "runs", "show", "a/1", "--json"))
+    assert (shown["status"], shown["attributes"]) == ("completed", {"branch": "a=b"})
+
+
+def test_a_run_whose_id_is_taken_is_not_pooled(service: Service, project: str) -> None:
+    given = ["runs", "create", "r", "--project", project, "--evaluation", "e", "--model", "m"]
+    assert run(service, *given).returncode == 0
+    add(service, project, "r")
+    refused = run(service, *given)
+    assert refused.returncode == 1
+    assert "422 body.evaluation_run_id: " in refused.stderr
+    assert run(service, *given, "--if-exists", "append").returncode == 0
+    assert run(service, *given, "--if-exists", "replace").returncode == 0
+    assert run(service, "scores", "list", "--project", project, "--run", "r").returncode == 1
+
+
+def test_what_cannot_be_created_or_finished_is_one_line(
+    service: Service, project: str, tmp_path: Path
+) -> None:
+    absent = run(service, "runs", "finish", "nobody", "--project", project)
+    assert (absent.returncode, absent.stderr) == (1, f"scoreline: no run nobody in {project}\n")
+    given = ["runs", "create", "r", "--project", project, "--evaluation", "e", "--model", "m"]
+    assert run(service, *given, "--attribute", "branch").returncode == 2
+    file = write_lines(tmp_path / "p.jsonl", [{"model": "m", "inputs": {}, "output": 1}, {}])
+    ended = run(service, "predictions", "add", "--project", project, "--file", str(file))
+    assert ended.returncode == 1
+    assert "line 2: model: Field required" in ended.stderr
