@@ -60,9 +60,7 @@ def count_or_prune(
     with bar(runs, "deleting" if delete else "counting") as advance:
         old = Retention(store, moment, archived, advance)
         for place in projects:
-            part = old.prune(*place, COMMAND_LINE) if delete else old.count(*place)
-            found.add(part.runs, part.predictions, part.scores)
-            found.kept_archived += part.kept_archived
+            found.add(old.prune(*place, COMMAND_LINE) if delete else old.count(*place))
             if unused is not None:
                 unused.add(prune_unused(store, *place, moment, COMMAND_LINE, delete=delete))
     return found, unused
@@ -72,10 +70,11 @@ def amount(found: Pruned, unused: Unused | None) -> str:
     """Return how much is deleted as text: "2 runs, 1 prediction and 3 scores"."""
     predictions, scores = counted(found.predictions, "prediction"), counted(found.scores, "score")
     text = f"{counted(found.runs, 'run')}, {predictions} and {scores}"
-    if unused is None:
-        return text
-    others = [counted(number, name.removesuffix("s")) for name, number in vars(unused).items()]
-    return f"{text}, with {', '.join(others)}"
+    loose = [f"{counted(found.calls, 'call')} of no run", f"{found.feedback} feedback of no call"]
+    others = loose if found.calls or found.feedback else []
+    if unused is not None:
+        others += [counted(number, name.removesuffix("s")) for name, number in vars(unused).items()]
+    return f"{text}, with {', '.join(others)}" if others else text
 
 
 CACHED = (

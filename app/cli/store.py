@@ -170,8 +170,8 @@ def prune(
     """Delete what is older than a retention period, also while the service runs.
 
     Works on the store of SCORELINE_STORE. A run is deleted with its predictions and scores if the
-    newest of all these is older. Predictions and scores of no run are deleted by their own age.
-    Archived runs are kept unless --archived is given.
+    newest of all these is older. Predictions, scores, calls and feedback of no run are deleted by
+    their own age. Archived runs are kept unless --archived is given.
 
     With --objects, objects, tables, rows and files that Weave's SDK sent are deleted too, if they
     are older and nothing that remains refers to them. All that remains is read for that. The SDK

@@ -9,6 +9,13 @@ from datetime import datetime
 
 from app.ids import first_id_at, new_id, utc_text
 from app.services.audit import audited
+from app.services.call_deletions import (
+    count_calls,
+    delete_calls,
+    delete_loose_feedback,
+    read_loose_calls,
+    read_loose_feedback,
+)
 from app.services.clearing import PAGE, clear
 from app.stores.base import DocumentQuery, Store
 from app.stores.model import ApiKey, EvaluationRun
@@ -29,14 +36,17 @@ class Pruned:
     """Stored predictions, with those of no run."""
     scores: int = 0
     """Scores, with those of no run."""
+    calls: int = 0
+    """Calls of no run."""
+    feedback: int = 0
+    """Feedback that is neither about a call nor about anything in a run."""
     kept_archived: int = 0
     """How many archived runs are as old, but were kept."""
 
-    def add(self, runs: int, predictions: int, scores: int) -> None:
-        """Add what a run holds, or what has no run."""
-        self.runs += runs
-        self.predictions += predictions
-        self.scores += scores
+    def add(self, other: Pruned) -> None:
+        """Add what a run or another project holds, or what has no run."""
+        for name, number in vars(other).items():
+            setattr(self, name, getattr(self, name) + number)
 
 
 def projects_of(store: Store) -> list[tuple[str, str]]:
@@ -53,8 +63,8 @@ class Retention:
     """Counts and deletes what is older than `moment` in a store.
 
     A run is as old as its last activity: the newest of it, its predictions and scores, by the times
-    in their ids, and its end. Predictions and scores of no run go by their own times. Archived runs
-    are kept unless `archived`.
+    in their ids, and its end. Predictions, scores, calls and feedback of no run go by their own
+    times; a call below another one goes with it or later. Archived runs are kept unless `archived`.
     """
 
     store: Store
@@ -68,9 +78,13 @@ class Retention:
         for run_id in self._old_runs(entity, project, found):
             extent = self.store.measure_run(entity, project, run_id)
             if extent.is_below(before):
-                found.add(1, extent.predictions, extent.scores)
+                found.add(Pruned(1, extent.predictions, extent.scores))
             self.progress(1)
-        found.add(0, *self.store.count_unassigned(entity, project, before))
+        for call_ids in read_loose_calls(self.store, entity, project, before):
+            found.calls += count_calls(self.store, entity, project, call_ids, before)
+        for feedback in read_loose_feedback(self.store, entity, project, before):
+            found.feedback += len(feedback)
+        found.add(Pruned(0, *self.store.count_unassigned(entity, project, before)))
         return found
 
     def prune(self, entity: str, project: str, caller: ApiKey) -> Pruned:
@@ -82,15 +96,24 @@ class Retention:
             for run_id in self._old_runs(entity, project, found):
                 for each in begin(entity, project, [run_id], caller.key_id, before):
                     clear(self.store, each, math.inf, worker)
-                    found.add(1, each.predictions, each.scores)
+                    found.add(Pruned(1, each.predictions, each.scores))
                 self.progress(1)
+            self._prune_loose_calls(entity, project, found)
             is_whole = False
             while not is_whole:
                 deleted = self.store.delete_unassigned(entity, project, before, PAGE)
-                found.add(0, deleted.predictions, deleted.scores)
+                found.add(Pruned(0, deleted.predictions, deleted.scores))
                 is_whole = deleted.is_whole
             results.update(asdict(found))
         return found
+
+    def _prune_loose_calls(self, entity: str, project: str, found: Pruned) -> None:
+        """Delete the old calls and feedback of no run."""
+        store, before = self.store, first_id_at(self.moment)
+        for call_ids in read_loose_calls(store, entity, project, before):
+            found.calls += delete_calls(store, entity, project, call_ids, before=before) or 0
+        for feedback in read_loose_feedback(store, entity, project, before):
+            found.feedback += delete_loose_feedback(store, entity, project, feedback, before)
 
     def _old_runs(self, entity: str, project: str, found: Pruned) -> Iterator[str]:
         """Yield the ids of the runs that began and ended before `moment`, if they may go."""

@@ -16,7 +16,7 @@ from app.ids import first_id_at
 from app.stores.base import DocumentQuery, ScoreQuery
 from app.stores.model import EvaluationRun
 from app.stores.sqlite.store import SqliteStore
-from app.stores.weave import Content, ObjectVersion
+from app.stores.weave import Call, Content, Feedback, ObjectVersion
 from tests.cli.commands import run_command
 from tests.processes import environment
 from tests.stores.test_contract import a_score
@@ -99,6 +99,7 @@ def test_runs_go_whole_by_their_last_activity_and_the_rest_by_its_own(
     tmp_path: Path, store: SqliteStore
 ) -> None:
     expected = {"num_runs": 2, "num_predictions": 2, "num_scores": 3, "num_kept_archived": 1}
+    expected |= {"num_calls": 0, "num_feedback": 0}
     project = ("--project", "acme/demo")
     before = runs_left(store)
     assert counts(tmp_path, *project, "--dry-run") == {"dry_run": True, **expected}
@@ -114,6 +115,8 @@ def test_runs_go_whole_by_their_last_activity_and_the_rest_by_its_own(
         "num_runs": 1,  # Of the other project.
         "num_predictions": 0,
         "num_scores": 1,
+        "num_calls": 0,
+        "num_feedback": 0,
         "num_kept_archived": 1,
     }
 
@@ -159,6 +162,16 @@ def test_no_store_is_created(tmp_path: Path) -> None:
     done = prune(tmp_path, "--older-than", "90d", "--yes")
     assert (done.returncode, list(tmp_path.glob("*.db"))) == (2, [])
     assert "no store at" in done.stderr
+
+
+def test_calls_and_feedback_of_no_run_are_counted(tmp_path: Path, store: SqliteStore) -> None:
+    place: dict[str, Any] = {"entity": "acme", "project": "sdk", "body_hash": ""}
+    store.add_documents([Call(**place, id="c", sort_id=an_id(OLD))])
+    about = {"weave_ref": "r", "feedback_type": "wandb.note.1", "body_json": "{}"}
+    store.add_documents([Feedback(**place, id="f", sort_id=an_id(OLD), **about)])
+    done = prune(tmp_path, "--older-than", "90d", "--project", "acme/sdk", "--yes")
+    expected = "0 scores, with 1 call of no run, 1 feedback of no call from before"
+    assert f"deleted 0 runs, 0 predictions and {expected}" in done.stderr
 
 
 def test_unused_objects_go_on_request_and_the_cache_of_the_sdk_is_named(
