@@ -13,6 +13,7 @@ from app.analysis.categories import changes_of_texts
 from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
 from app.analysis.metrics import Declared, declared_of, metrics_of
 from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
+from app.analysis.passes import passes_of
 from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import leaf_summary
 from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
@@ -222,7 +223,7 @@ class Comparison:
 
     def response(self) -> dict[str, Any]:
         """Return the comparison as a ComparisonRes."""
-        counts = self.counts()
+        counts, k = self.counts(), self._wanted["k"]
         verdict = self.verdict
         return {
             "candidate": self._runs["candidate"].run_id,
@@ -230,7 +231,10 @@ class Comparison:
             "verdict": verdict.word,
             "reason": verdict.reason,
             "summaries": {
-                name: leaf_summary(run, self.metric, histograms=self._wanted["histograms"])
+                name: {
+                    **leaf_summary(run, self.metric, histograms=self._wanted["histograms"]),
+                    **({} if k is None else {"passes": passes_of(run, self.metric, self._wanted)}),
+                }
                 for name, run in self._runs.items()
             },
             "pairs": counts,

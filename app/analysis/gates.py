@@ -12,6 +12,7 @@ from app.analysis.gate_checks import Check, Compared, Figures, checks_of
 from app.analysis.gate_slices import check_slices
 from app.analysis.metrics import Declared
 from app.analysis.pairs import ComparedMetric, Pairs
+from app.analysis.passes import ESTIMATORS, check_passes
 from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.protected import ProtectedExamples
 from app.analysis.run_figures import leaf_summary, mean_and_interval
@@ -30,7 +31,11 @@ from app.stores.model import EvaluationRun, Metric
 LIMITS = (
     *("min", "max", "max_drop", "max_rise", "not_worse_by"),
     *("min_coverage", "max_failed", "slice", "protected"),
+    *("min_pass_at_k", "min_pass_hat_k"),
 )
+OF_RATES = ("protected", "min_pass_at_k", "min_pass_hat_k")
+"""The limits of values that are true or false."""
+
 RELATIVE = ("max_drop", "max_rise", "not_worse_by", "slice")
 """The limits that need a baseline."""
 
@@ -128,6 +133,9 @@ def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
     limits = [name for name in LIMITS if gate[name] is not None]
     if not limits:
         raise InvalidParameter("min", None, f"give at least one of {', '.join(LIMITS)}")
+    if (gate["k"] is None) == any(name in ESTIMATORS for name in limits):
+        message = f"{' and '.join(ESTIMATORS)} need k, and the other limits have none"
+        raise InvalidParameter("k", gate["k"], message)
     if gate["baseline"] is None and any(name in RELATIVE for name in limits):
         raise InvalidParameter("baseline", None, f"{' and '.join(RELATIVE)} need a baseline")
     return gate
@@ -190,7 +198,7 @@ class Gate:
         baseline: RunScores | None,
         metrics: Mapping[MetricKey, Metric],
     ) -> None:
-        """Find the metric. Raises InvalidParameter if there is no such leaf, or no direction."""
+        """Find the metric. Raises InvalidParameter if the limits do not fit the leaf."""
         self._limits = limits
         self._run = run
         self._baseline = baseline
@@ -203,6 +211,10 @@ class Gate:
         if directed and self._metric.direction is None:
             message = f"{directed[0]} needs a direction: declare the metric, or say what is better"
             raise InvalidParameter("direction", None, message)
+        of_rates = [name for name in OF_RATES if limits[name] is not None]
+        if of_rates and not self._metric.is_rate:
+            message = f"{of_rates[0]} needs values that are true or false: declare true_when"
+            raise InvalidParameter(of_rates[0], limits[of_rates[0]], message)
         self.slices: Sequence[Slice] = ()
         """The slices that were compared."""
         self._regressions: list[dict[str, Any]] = []
@@ -236,6 +248,7 @@ class Gate:
             compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"))
             self._regressions = self._worst_of(pairs, worst)
         yield from checks_of(self._limits, self._figures(), compared)
+        yield from check_passes(self._limits, self._run, self._metric)
         if self._limits["slice"] is not None:
             yield check_slices(self.slices, self._limits["min_compared"])
         if self._limits["protected"]:

@@ -73,12 +73,9 @@ class ProtectedExamples:
     ) -> Check:
         """Check that every trial of the named examples is true: none failed, and none is missing.
 
-        Examples that only the baseline has count too. Raises InvalidParameter for values that are
-        no rates, and for a tag that no prediction has.
+        Examples that only the baseline has count too. Raises InvalidParameter for a tag that no
+        prediction has.
         """
-        if not metric.is_rate:
-            message = "protected needs values that are true or false: declare true_when"
-            raise InvalidParameter("protected", None, message)
         shown = self._find(names, metric.scorer, [run] if baseline is None else [run, baseline])
         trials = self._trials(shown, metric, run)
         failing = [

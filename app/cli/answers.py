@@ -87,6 +87,7 @@ def summary(
 )
 @click.option("--max-unpaired", type=float, help="The part of the baseline that may be missing.")
 @click.option("--slice-by", help="Compare slices too: inputs.PATH, metadata.PATH or leaf:PATH.")
+@click.option("--k", type=int, help="Say how often one of k trials is true, or all of them.")
 @click.option("--effect", type=float, help="Say how many pairs show such a difference.")
 @click.option("--worst", type=int, help="How many regressions to list with --json. Default: 10.")
 @click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
@@ -177,6 +178,11 @@ def _show_comparisons(form: Format, result: Mapping[str, Any]) -> None:
                 if form == "markdown"
                 else colored(reason, COLORS.get(shown["verdict"]))
             )
+        for run, figures in each["summaries"].items():
+            if figures.get("passes"):
+                name = " ".join(filter(None, (each["scorer"], each["leaf"], "in the", run)))
+                reason = printable(f"{name}: {figures['passes']['reason']}")
+                click.echo(f"- {reason}" if form == "markdown" else reason)
 
 
 def _sliced_rows(comparison: Mapping[str, Any]) -> list[list[str]]:

@@ -81,8 +81,11 @@ class Case:
     "--confidence",
     is_flag=True,
     default=None,
-    help="Hold --min and --max against all of the mean's 95 % interval.",
+    help="Hold --min, --max and --min-pass-… against all of the figure's 95 % interval.",
 )
+@click.option("--k", type=int, help="The number of trials that --min-pass-… are about.")
+@click.option("--min-pass-at-k", type=float, help="How often one of k trials must be true.")
+@click.option("--min-pass-hat-k", type=float, help="How often all of k trials must be true.")
 @click.option("--max-drop", type=float, help="How far it may fall below the baseline.")
 @click.option("--max-rise", type=float, help="How far it may rise above the baseline.")
 @click.option(

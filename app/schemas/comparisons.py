@@ -40,7 +40,7 @@ MAX_NAMES = 100
 
 FAILURES = ("exclude", "worst", "as_false")
 
-NOT_OF_RUN = ("baseline", "candidate", "slice_by")
+NOT_OF_RUN = ("baseline", "candidate", "slice_by", "k")
 """The parameters that do not go with `run`."""
 
 BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
@@ -52,6 +52,8 @@ VERDICTS = (
 )
 """The verdicts in the order of the comparisons in a response; texts have none."""
 MAX_REGRESSIONS = 1_000
+MAX_TRIALS = 1_000
+"""The greatest k of pass@k."""
 
 
 def superseded_res() -> fields.Dict:
@@ -125,6 +127,13 @@ class CompareQuery(Query):
         SLICE_BY,
         load_default=None,
     )
+    k = WholeNumber(
+        "Say of rates how often at least one of this many trials of an example is true, and how "
+        "often all of them are.",
+        least=1,
+        most=MAX_TRIALS,
+        load_default=None,
+    )
     worst = WholeNumber(
         "How many regressions and how many improvements to list, the largest first.",
         least=0,
@@ -144,6 +153,44 @@ class CompareQuery(Query):
             raise ValidationError({"run": [ONE_RUN]})
 
 
+class PassRate(Shape):
+    """The probability that k trials of an example pass, as a mean over the examples."""
+
+    rate = Float("The probability; null if no example has k trials.", allow_none=True)
+    interval = fields.Nested(Interval, required=True, allow_none=True)
+
+
+class FlakyExample(Shape):
+    """An example whose trials disagree."""
+
+    trials = Count("Its trials with a value.", required=True)
+    passes = Count("Those of them that are true.", required=True)
+    passing_prediction_id = Text("The newest trial that is true.", required=True)
+    failing_prediction_id = Text("The newest trial that is not.", required=True)
+
+
+class PassesRes(Shape):
+    """How often one of k trials of an example passes, or all, by unbiased estimates."""
+
+    k = Count("The number of trials.", required=True)
+    reason = Text("The figures in one sentence.", required=True)
+    examples = Count("The examples with at least k trials, which count.", required=True)
+    left_out = Count("The examples with fewer trials.", required=True)
+    failed_trials = Count("Trials without a value.", required=True)
+    pass_at_k = fields.Nested(
+        PassRate, required=True, metadata={"description": "That at least one of k trials passes."}
+    )
+    pass_hat_k = fields.Nested(
+        PassRate, required=True, metadata={"description": "That all of k trials pass."}
+    )
+    num_flaky = Count("The examples of which some trials pass and some do not.", required=True)
+    flaky = List(
+        "Up to `worst` of these, those first whose trials disagree most.",
+        fields.Nested(FlakyExample),
+        required=True,
+    )
+
+
 class LeafSummary(LeafCounts):
     """The figures of one leaf in one run."""
 
@@ -151,6 +198,11 @@ class LeafSummary(LeafCounts):
     number = fields.Nested(NumberSummary, allow_none=True)
     boolean = fields.Nested(BooleanSummary, allow_none=True)
     text = fields.Nested(TextSummary, allow_none=True)
+    passes = fields.Nested(
+        PassesRes,
+        allow_none=True,
+        metadata={"description": "With `k`, of a comparison; null if the values are no rates."},
+    )
 
 
 class BothSummaries(Shape):

@@ -6,6 +6,7 @@ from marshmallow import ValidationError, fields
 
 from app.schemas.comparisons import (
     MAX_REGRESSIONS,
+    MAX_TRIALS,
     PAIR_BY,
     SLICE_BY,
     Change,
@@ -67,8 +68,28 @@ class Limits(Query):
     )
     min = Number("The least allowed mean, or rate of true.", load_default=None)
     max = Number("The greatest allowed mean, or rate of true.", load_default=None)
+    k = WholeNumber(
+        "How many trials of an example `min_pass_at_k` and `min_pass_hat_k` are about.",
+        least=1,
+        most=MAX_TRIALS,
+        load_default=None,
+    )
+    min_pass_at_k = Number(
+        "The least allowed probability that at least one of k trials of an example is true.",
+        least=0,
+        most=1,
+        load_default=None,
+    )
+    min_pass_hat_k = Number(
+        "The least allowed probability that all of k trials of an example are true.",
+        least=0,
+        most=1,
+        load_default=None,
+    )
     confidence = Flag(
-        "Whether `min` and `max` hold for all of the mean's 95 % interval.", load_default=False
+        "Whether `min`, `max`, `min_pass_at_k` and `min_pass_hat_k` hold for all of the figure's "
+        "95 % interval.",
+        load_default=False,
     )
     max_drop = Number("The greatest allowed drop below the baseline.", least=0, load_default=None)
     max_rise = Number("The greatest allowed rise above the baseline.", least=0, load_default=None)

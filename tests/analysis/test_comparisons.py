@@ -31,6 +31,7 @@ WANTED: dict[str, Any] = {
     "effect": None,
     "histograms": False,
     "slice_by": None,
+    "k": None,
     "worst": 10,
 }
 

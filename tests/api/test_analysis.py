@@ -202,6 +202,8 @@ def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) ->
             "slice_by",
         ),
         ([("run", "A"), ("run", "B"), ("slice_by", "leaf:f1")], "value_error", "slice_by"),
+        ([("run", "A"), ("run", "B"), ("k", "2")], "value_error", "k"),
+        ([("baseline", "A"), ("candidate", "B"), ("k", "0")], "greater_than_equal", "k"),
         ([("baseline", "A"), ("candidate", "B"), ("colour", "1")], "extra_forbidden", "colour"),
         ([("baseline", "A"), *[("candidate", "B")] * 21], "too_long", "candidate"),
     ],
@@ -227,6 +229,9 @@ RUN = (("run", "B"), ("scorer", "s"))
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], "passed"),
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], "failed"),
         ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], "inconclusive"),
+        ([("leaf", "ok"), ("k", "1"), ("min_pass_at_k", "0.5")], "passed"),
+        ([("leaf", "ok"), ("k", "1"), ("min_pass_hat_k", "0.51")], "failed"),
+        ([("leaf", "ok"), ("k", "2"), ("min_pass_hat_k", "0.5")], "inconclusive"),
         ([("leaf", "ok"), ("protected", "p2"), ("protected", "p3")], "passed"),
         ([("leaf", "ok"), ("protected", "p2"), ("protected", "p1")], "failed"),
         (
@@ -254,6 +259,7 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
         "gates": [
             {"scorer": "s", "leaf": "f1", "min": 0.5},
             {"scorer": "s", "leaf": "ok", "max_drop": 1, "protected": ["p2"]},
+            {"scorer": "s", "leaf": "ok", "k": 1, "min_pass_at_k": 0, "baseline": "A"},
         ],
     }
     answer = any_service.post(f"{scores}/gate", body)
@@ -261,8 +267,9 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
     assert [(each["leaf"], each["name"]) for each in answer.json["checks"]] == [
         *(("f1", "min"), ("f1", "min_compared")),
         *(("ok", "max_drop"), ("ok", "min_compared"), ("ok", "protected")),
+        *(("ok", "min_compared"), ("ok", "min_pass_at_k")),
     ]
-    assert [gate["leaf"] for gate in answer.json["gates"]] == ["f1", "ok"]
+    assert [gate["leaf"] for gate in answer.json["gates"]] == ["f1", "ok", "ok"]
     assert json.loads(json.dumps(GatesRes().dump(answer.json))) == answer.json
 
 
@@ -325,6 +332,8 @@ def test_a_run_with_only_nulls_does_not_pass_its_gate(any_service: Service) -> N
         ([("leaf", "ok"), ("protected", "tag:x")], "value_error", "protected"),
         ([("leaf", "f1"), ("protected", "p1")], "value_error", "protected"),
         ([("leaf", "ok"), ("slice", "lang")], "string_pattern_mismatch", "slice"),
+        ([("leaf", "ok"), ("min_pass_at_k", "0.5")], "value_error", "k"),
+        ([("leaf", "f1"), ("k", "1"), ("min_pass_at_k", "0.5")], "value_error", "min_pass_at_k"),
     ],
 )
 def test_an_invalid_gate_is_refused(
@@ -366,7 +375,7 @@ def test_both_engines_compare_the_same_slices(service: Service, mongodb_service:
                 assert each.post(f"{project}/predictions", prediction).status == 200
                 assert each.post(f"{project}/scores", score).status == 200
         runs = (("baseline", "A"), ("candidate", "B"), ("slice_by", "inputs.lang"))
-        answer = get(each, f"{project}/scores/compare", *runs, ("worst", "0"))
+        answer = get(each, f"{project}/scores/compare", *runs, ("worst", "0"), ("k", "1"))
         assert answer.status == 200, answer.body
         assert json.loads(json.dumps(CompareRes().dump(answer.json))) == answer.json
         answers.append(answer.json)

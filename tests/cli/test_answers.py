@@ -56,6 +56,15 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
 COMPARE = ("compare", "--baseline", "old", "--candidate", "new")
 
 
+def test_passes_have_a_sentence_for_each_run(filled: Service) -> None:
+    given = ("--scorer", "Exact", "--scorer", "=cmd|x", "--k", "1")
+    shown = [line for line in lines(run(filled, *COMPARE, *given)) if " in the " in line]
+    assert [line.split(" with a")[0] for line in shown] == [
+        "Exact in the baseline: One or more of 1 trials pass",
+        "Exact in the candidate: One or more of 1 trials pass",
+    ]
+
+
 def test_slices_have_rows_and_those_that_differ_sentences(filled: Service) -> None:
     given = ("--scorer", "Exact", "--slice-by", "leaf:", "--higher-is-better", "")
     shown = lines(run(filled, *COMPARE, *given))
