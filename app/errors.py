@@ -113,6 +113,10 @@ class ClientGone(ScorelineError):
     """The client has disconnected, so that nobody would read the response."""
 
 
+class Repeated(ScorelineError):
+    """Scores that were read as the only ones of their kind are not."""
+
+
 class StoreUnavailable(ScorelineError):
     """The store does not answer in time; the same call may succeed later."""
 

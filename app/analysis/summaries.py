@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from app.analysis.attempts import failed_attempts, key_of
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
-from app.errors import InvalidParameter, StoreDamaged
+from app.analysis.summary_clusters import NOUNS, Clusters, Examples, fields_of_repeats
+from app.errors import InvalidParameter, Repeated, StoreDamaged
 from app.services.lists import ClientCheck, make_query, no_client_check
-from app.stores.base import Key, ScoreQuery, Store
+from app.stores.base import Key, ScoreQuery, Store, Tally
 from app.stores.model import Leaf, Leaves
 
 MAX_GROUPS = 20_000
@@ -43,66 +46,107 @@ def summarize(
     `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are more than MAX_GROUPS
     groups or MAX_GROUP_LEAVES leaves, and whatever `check_client` raises.
     """
-    group_by = wanted["group_by"]
-    groups = _read_groups(store, make_query(entity, project, wanted), group_by, check_client)
+    query = store.as_of_now(make_query(entity, project, wanted))
+    reading = Reading(store, query, wanted["group_by"], wanted["cluster"], check_client)
+    groups, clusters = reading.read()
+    fields = reading.fields
     return {
-        "group_by": group_by,
+        "group_by": wanted["group_by"],
         "repeats": wanted["repeats"],
+        "cluster": wanted["cluster"],
         "superseded": sum(group.superseded for group in groups.values()),
         "groups": [
-            {**dict(zip(_score_fields(group_by), key, strict=True)), **figures}
+            {**dict(zip(fields, key, strict=True)), **figures}
             for key, group in sorted(groups.items(), key=_sort_key)
             if group.attempted
-            for figures in _group_figures(group, group_by, histograms=wanted["histograms"])
+            for figures in _group_figures(key, group, clusters, wanted)
         ],
     }
 
 
-def _read_groups(
-    store: Store, query: ScoreQuery, group_by: Sequence[str], check_client: ClientCheck
-) -> Mapping[Key, ScoreGroup]:
-    """Read the scores into groups, within the limits. Raises InvalidParameter."""
-    fields, is_whole = _score_fields(group_by), "leaf" not in group_by
-    groups: defaultdict[Key, ScoreGroup] = defaultdict(WholeScoreGroup if is_whole else ScoreGroup)
-    add_scores = _add_whole_scores if is_whole else _add_leaves
-    unchecked, query = 0, store.as_of_now(query)
-    for num_values in add_scores(store, query, fields, groups):
-        check_client()
-        unchecked += num_values
-        if unchecked > CHECK_EVERY or len(groups) > MAX_GROUPS:
-            _enforce_limits(groups, group_by)
-            unchecked = 0
-    for attempt in failed_attempts(store, query, check_client):
-        groups[key_of(attempt, fields)].attempted += 1
-    _enforce_limits(groups, group_by)
-    return groups
+Groups = defaultdict[Key, "ScoreGroup"]
 
 
-def _score_fields(group_by: Sequence[str]) -> list[str]:
-    """Return the fields of a score in `group_by`: all of it but the leaf."""
-    return [name for name in group_by if name != "leaf"]
+class Reading:
+    """One reading of a query's scores into groups, within the limits."""
+
+    def __init__(
+        self,
+        store: Store,
+        query: ScoreQuery,
+        group_by: Sequence[str],
+        cluster: str,
+        check_client: ClientCheck,
+    ) -> None:
+        self._store = store
+        self._query = query
+        self._group_by = group_by
+        self._cluster = cluster
+        self._check_client = check_client
+        self._is_whole = "leaf" not in group_by
+        self.fields = [name for name in group_by if name != "leaf"]
+        """The fields of a score that are grouped by: all but the leaf."""
+
+    def read(self) -> tuple[Groups, Clusters | None]:
+        """Return the groups, and their clusters if there are any. Raises InvalidParameter."""
+        examples = Examples()
+        if self._cluster == "example" and self._query.prediction_id is None:
+            by_run = "evaluation_run_id" in self.fields
+            examples.read(self._store, self._query, self._check_client, by_run=by_run)
+        if not (self._is_whole or examples.are_repeated):
+            with suppress(Repeated):
+                return self._fill(self._add_singles), None
+        if self._cluster == "none":
+            add_all = partial(self._add_scores, None) if self._is_whole else self._add_leaves
+            return self._fill(add_all), None
+        clusters = Clusters(NOUNS[self._cluster], examples)
+        return self._fill(partial(self._add_scores, clusters)), clusters
+
+    def _fill(self, add_scores: Callable[[Groups], Iterator[int]]) -> Groups:
+        groups: Groups = defaultdict(WholeScoreGroup if self._is_whole else ScoreGroup)
+        unchecked = 0
+        for num_values in add_scores(groups):
+            self._check_client()
+            unchecked += num_values
+            if unchecked > CHECK_EVERY or len(groups) > MAX_GROUPS:
+                _enforce_limits(groups, self._group_by)
+                unchecked = 0
+        for attempt in failed_attempts(self._store, self._query, self._check_client):
+            groups[key_of(attempt, self.fields)].attempted += 1
+        _enforce_limits(groups, self._group_by)
+        return groups
+
+    def _add_singles(self, groups: Groups) -> Iterator[int]:
+        """Add scores of which no two are of one prediction. Raises Repeated."""
+        by = fields_of_repeats(self.fields)
+        return _add_tallies(self._store.tally_single(self._query, self.fields, by), groups)
+
+    def _add_leaves(self, groups: Groups) -> Iterator[int]:
+        """Add the scores leaf by leaf."""
+        return _add_tallies(self._store.tally_leaves(self._query, self.fields), groups)
+
+    def _add_scores(self, clusters: Clusters | None, groups: Groups) -> Iterator[int]:
+        """Add the scores one by one; yield the number of values in each step."""
+        for keys, page, superseded in self._store.read_leaves(
+            self._query, (*self.fields, "prediction_id")
+        ):
+            for key, number in superseded.items():
+                groups[key[:-1]].superseded += number
+            for (*names, prediction_id), leaves in zip(keys, page, strict=True):
+                key = tuple(names)
+                groups[key].add(leaves)
+                if clusters:
+                    at_root = [{**leaf, "path": ""} for leaf in leaves]
+                    clusters.add(key, prediction_id, at_root if self._is_whole else leaves)
+            yield sum(map(len, page))
 
 
-def _add_leaves(
-    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
-) -> Iterator[int]:
-    """Add the scores to the groups, leaf by leaf; yield the number of values in each step."""
-    for tally in store.tally_leaves(query, fields):
+def _add_tallies(tallies: Iterable[Tally], groups: Groups) -> Iterator[int]:
+    """Add tallies to the groups; yield the number of values in each."""
+    for tally in tallies:
         groups[tally.key].add_counted(tally.scores, tally.leaves, tally.counts)
         groups[tally.key].superseded += tally.superseded
         yield sum(tally.counts)
-
-
-def _add_whole_scores(
-    store: Store, query: ScoreQuery, fields: Sequence[str], groups: defaultdict[Key, ScoreGroup]
-) -> Iterator[int]:
-    """Add the scores to the groups, one by one; yield the number of values in each step."""
-    for keys, page, superseded in store.read_leaves(query, fields):
-        for key, number in superseded.items():
-            groups[key].superseded += number
-        for key, leaves in zip(keys, page, strict=True):
-            groups[key].add(leaves)
-        yield sum(map(len, page))
 
 
 def _enforce_limits(groups: Mapping[Key, ScoreGroup], group_by: Sequence[str]) -> None:
@@ -124,13 +168,18 @@ def _refuse(group_by: Sequence[str], limit: str) -> NoReturn:
 
 
 def _group_figures(
-    group: ScoreGroup, group_by: Sequence[str], *, histograms: bool
+    key: Key, group: ScoreGroup, clusters: Clusters | None, wanted: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
+    group_by = wanted["group_by"]
     # Only a run has a number of its own: a score may be superseded by one of another group.
     of_run = {"superseded": group.superseded} if "evaluation_run_id" in group_by else {}
     for path in group.paths():
         leaf = {"leaf": path} if "leaf" in group_by else {}
-        yield {**leaf, **group.figures(path, histograms=histograms), **of_run}
+        figures = group.figures(path, histograms=wanted["histograms"])
+        if clusters:
+            for kind in {"number", "boolean"} & figures.keys():
+                clusters.correct(key, path, kind, figures[kind])
+        yield {**leaf, **figures, **of_run}
 
 
 def _sort_key(item: tuple[Key, ScoreGroup]) -> list[tuple[bool, str]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.schemas.fields import Count, Float, List, Plain, Shape, Text
+from app.schemas.fields import Choice, Count, Float, List, Plain, Shape, Text
 from app.schemas.query_fields import ChoiceList, Flag
 from app.schemas.scores import ScoreFilters, repeats, repeats_res
+
+CLUSTER = ("example", "prediction_id", "none")
 
 GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
 
@@ -20,6 +22,13 @@ class SummaryQuery(ScoreFilters):
         load_default=["scorer", "leaf"],
     )
     repeats = repeats()
+    cluster = Choice(
+        "Which values of a group are not independent of each other: those of one `example` (the "
+        "default; of one prediction where the example is not known), of one `prediction_id`, or "
+        "`none`. Intervals are corrected for it.",
+        CLUSTER,
+        load_default=CLUSTER[0],
+    )
     histograms = Flag("Whether summaries of numbers have histograms.", load_default=False)
 
 
@@ -48,6 +57,14 @@ class Histogram(Shape):
     counts = List("The numbers in each bin.", Count(), required=True)
 
 
+def clusters() -> Count:
+    """Return the field with the number of clusters."""
+    return Count(
+        "How many examples or predictions the values are of, where several are of one; the "
+        "interval is that of as many clusters."
+    )
+
+
 class NumberSummary(Shape):
     """The numbers of a group; only `n` and `beyond_double` when none of them fits a double."""
 
@@ -57,6 +74,7 @@ class NumberSummary(Shape):
         required=True,
     )
     mean = Float("The mean.")
+    clusters = clusters()
     interval = fields.Nested(Interval, allow_none=True)
     standard_deviation = Float("The sample standard deviation (by n - 1).", allow_none=True)
     note = Text("A warning about the interval, if one is due.", allow_none=True)
@@ -78,7 +96,9 @@ class BooleanSummary(Shape):
     true = Count("How many are true.", required=True)
     false = Count("How many are false.", required=True)
     rate = Float("The part that is true: `true / n`.", required=True)
-    interval = fields.Nested(Interval, required=True)
+    clusters = clusters()
+    interval = fields.Nested(Interval, required=True, allow_none=True)
+    note = Text("Why there is no interval, if so.")
 
 
 class TextShare(Shape):
@@ -140,5 +160,6 @@ class SummaryRes(Plain):
 
     group_by = List("The fields that the scores are grouped by.", Text(), required=True)
     repeats = repeats_res()
+    cluster = Text("Which values count as not independent of each other.", required=True)
     superseded = Count("Superseded scores that are left out, in all groups.", required=True)
     groups = List("Sorted by the fields of `group_by`.", fields.Nested(GroupSummary), required=True)

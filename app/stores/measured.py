@@ -146,6 +146,11 @@ class MeasuredStore:
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         return self._timed_items("tally_leaves", self._store.tally_leaves(query, fields))
 
+    def tally_single(
+        self, query: ScoreQuery, fields: Sequence[str], by: Sequence[str]
+    ) -> Iterator[Tally]:
+        return self._timed_items("tally_single", self._store.tally_single(query, fields, by))
+
     def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:
         with self._timed("score_revision"):
             return self._store.score_revision(entity, project, evaluation_run_id)

@@ -32,6 +32,7 @@ WANTED: dict[str, Any] = {
     "created_before": None,
     "group_by": ["scorer", "leaf"],
     "histograms": False,
+    "cluster": "example",
 }
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import jsontext
-from app.errors import StoreDamaged
+from app.errors import Repeated, StoreDamaged
 from app.leaves import leaves
 from app.stores.base import FIELDS, Key, ScoreQuery, Store, Tally
 from app.stores.model import Leaf
@@ -96,6 +96,41 @@ def test_counted_leaves_are_the_same_as_read_ones(store: Store, fields: tuple[st
             seen.update(map(text, found))
             expected[key] = (scores + 1, seen)
     assert counted(store.tally_leaves(ALL, fields)) == expected
+
+
+@pytest.mark.parametrize("only_current", [True, False])
+def test_leaves_of_single_scores_are_counted_the_same(store: Store, only_current: bool) -> None:
+    fill(store, VALUES * 3)
+    query = replace(ALL, only_current=only_current)
+    for asked in (query, replace(query, scorer="s0"), replace(query, evaluation_run_id="run")):
+        found = counted(store.tally_single(asked, ("scorer",), ("prediction_id",)))
+        assert found == counted(store.tally_leaves(asked, ("scorer",)))
+
+
+@pytest.mark.parametrize("repeat", [2, 25])
+def test_scores_that_are_not_single_are_refused(store: Store, repeat: int) -> None:
+    fill(store, [1] * 30)
+    store.add_score(a_score(prediction_id=f"p{repeat}", scorer_name="another"))
+    by_scorer = ("prediction_id", "scorer_name")
+    assert sum(each.scores for each in store.tally_single(ALL, (), by_scorer)) == 31
+    with pytest.raises(Repeated):
+        list(store.tally_single(ALL, (), ("prediction_id",)))
+
+
+def test_a_score_that_another_filter_hides_still_supersedes(store: Store) -> None:
+    store.add_score(a_score(scorer="s:v0", scorer_name="s"))
+    store.add_score(a_score(scorer="s:v1", scorer_name="s"))
+    query = replace(ALL, scorer="s:v0", only_current=True)
+    (tally,) = store.tally_single(query, (), ("prediction_id",))
+    assert (tally.scores, tally.superseded) == (0, 1)
+
+
+def test_a_missing_run_is_the_same_as_an_empty_one(store: Store) -> None:
+    store.add_score(a_score(evaluation_run_id=None))
+    store.add_score(a_score(evaluation_run_id=""))
+    query = replace(ALL, only_current=True)
+    with pytest.raises(Repeated):
+        list(store.tally_single(query, (), ("prediction_id", "evaluation_run_id")))
 
 
 def test_only_leaves_that_match_the_query_are_read(store: Store) -> None:

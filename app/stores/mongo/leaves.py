@@ -17,6 +17,7 @@ from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_fo
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_of
+from app.stores.singles import Singles
 
 PAGE = 1_000
 """How many scores are read at a time."""
@@ -38,11 +39,7 @@ class MongoLeaves(MongoDeletions):
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         self._prepare_once()
         for current, superseded in self._read_pages(query, _fields_to_read(fields)):
-            yield LeafPage(
-                [_key(document, fields) for document in current],
-                [document["leaves"] for document in current],
-                Counter(_key(document, fields) for document in superseded),
-            )
+            yield _to_page(current, superseded, fields)
 
     def _read_pages(
         self, query: ScoreQuery, names: Sequence[str]
@@ -74,16 +71,45 @@ class MongoLeaves(MongoDeletions):
             [each for each, current in zip(documents, is_current, strict=True) if not current],
         )
 
+    def tally_single(
+        self, query: ScoreQuery, fields: Sequence[str], by: Sequence[str]
+    ) -> Iterator[Tally]:
+        self._prepare_once()
+        query, singles = self.as_of_now(query), Singles()
+        if not query.has_part_of_slots:  # Then a superseded score is a repeated one.
+            query = replace(query, only_current=False)
+        for current, superseded in self._read_pages(query, _fields_to_read((*by, *fields))):
+            singles.add([[document[name] for document in current] for name in by])
+            yield from _tallies(_to_page(current, superseded, fields))
+        singles.check()
+
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        for keys, page, superseded in self.read_leaves(query, fields):
-            for key, number in superseded.items():
-                yield Tally(key, 0, [], [], number)
-            together = defaultdict(list)
-            for key, leaves in zip(keys, page, strict=True):
-                together[key].append(leaves)
-            for key, some in together.items():
-                leaves = list(chain.from_iterable(some))
-                yield Tally(key, len(some), leaves, [1] * len(leaves))
+        for page in self.read_leaves(query, fields):
+            yield from _tallies(page)
+
+
+def _to_page(
+    current: Sequence[Mapping[str, Any]],
+    superseded: Sequence[Mapping[str, Any]],
+    fields: Sequence[str],
+) -> LeafPage:
+    return LeafPage(
+        [_key(document, fields) for document in current],
+        [document["leaves"] for document in current],
+        Counter(_key(document, fields) for document in superseded),
+    )
+
+
+def _tallies(page: LeafPage) -> Iterator[Tally]:
+    """Yield a tally of each key of a page."""
+    for key, number in page.superseded.items():
+        yield Tally(key, 0, [], [], number)
+    together = defaultdict(list)
+    for key, leaves in zip(page.keys, page.leaves, strict=True):
+        together[key].append(leaves)
+    for key, some in together.items():
+        leaves = list(chain.from_iterable(some))
+        yield Tally(key, len(some), leaves, [1] * len(leaves))
 
 
 _READ: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
