@@ -89,7 +89,7 @@ def views_in(place: Place) -> Views:
 @body(CallsQueryBody)
 def calls_stream_query(body: dict[str, Any]) -> Response:
     """Return the calls of a query as JSON lines."""
-    query = call_query(body)
+    query, store = call_query(body), state().store
     limit = body["limit"] or None  # As on Weave's server, 0 is no limit.
     ids = selected(query=query, offset=body["offset"], limit=limit)
     columns = [name.partition(".")[0].removesuffix("_dump") for name in body["columns"] or ()]
@@ -99,7 +99,7 @@ def calls_stream_query(body: dict[str, Any]) -> Response:
         for calls in found:
             views = [CallView(query.project_id, row_of(call)) for call in calls]
             if body["include_feedback"]:
-                add_feedback(state().store, query.place, views)
+                add_feedback(store, query.place, views)
             for view in views:
                 shown = view.answer(columns or None)
                 if body["return_expanded_column_values"]:

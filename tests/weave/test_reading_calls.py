@@ -101,6 +101,13 @@ def test_a_page_is_a_part_of_the_whole(recorded: Project) -> None:
     assert recorded.ask("/calls/query_stats", {})["count"] == len(whole) == len(set(whole))
 
 
+def test_every_call_of_a_long_answer_has_its_feedback(recorded: Project) -> None:
+    calls = recorded.ask("/calls/stream_query", {"include_feedback": True})
+    found = [each["id"] for call in calls for each in call["summary"]["weave"].get("feedback", ())]
+    sent = recorded.ask("/feedback/query", {})["result"]
+    assert sorted(found) == sorted(each["id"] for each in sent)
+
+
 def test_columns_that_are_not_wanted_are_empty(recorded: Project) -> None:
     request = {"filter": {"op_names": [EVALUATE]}, "limit": 1}
     (whole,) = recorded.ask("/calls/stream_query", request)
