@@ -158,10 +158,10 @@ def _check_limits(run: RunScores, runs: Sequence[RunScores], parameter: str) -> 
 
 def _values(leaves: Leaves) -> dict[str, Value]:
     """Return the values by path; all scores share one string per path, to save memory."""
-    return {intern(leaf["path"]): _value(leaf) for leaf in leaves}
+    return {intern(leaf["path"]): value_of(leaf) for leaf in leaves}
 
 
-def _value(leaf: Leaf) -> Value:
+def value_of(leaf: Leaf) -> Value:
     """Return the value of a leaf: None for null, and for an integer too large for a double."""
     if leaf["kind"] == "boolean":
         return bool(leaf["number"])

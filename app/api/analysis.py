@@ -1,4 +1,4 @@
-"""Analysis: `GET /v2/{entity}/{project}/scores/summary`, `compare`, `trend` and `gate`."""
+"""Analysis: `GET /v2/{entity}/{project}/scores/summary`, `compare`, `gate` and others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.api.inputs import body, query
 from app.api.limits import client_check, limit_concurrency, one_at_a_time
 from app.api.state import state
 from app.errors import NotFound
+from app.schemas.agreement import AgreementQuery, AgreementRes
 from app.schemas.comparisons import CompareQuery, CompareRes
 from app.schemas.gates import GateBody, GateQuery, GateRes, GatesRes
 from app.schemas.summaries import SummaryQuery, SummaryRes
@@ -62,6 +63,20 @@ def score_trend(entity: str, project: str, query: dict[str, Any]) -> Any:
     from app.analysis.trends import trend_of
 
     return trend_of(state().store, entity, project, query, client_check(), state().prices)
+
+
+@blueprint.get("/agreement")
+@allow("read")
+@limit_concurrency
+@response(AgreementRes)
+@raises(NotFound)
+@query(AgreementQuery)
+@one_at_a_time
+def score_agreement(entity: str, project: str, query: dict[str, Any]) -> Any:
+    """Say how far two judges agree on the same predictions, and where they do not."""
+    from app.analysis.agreements import agreement_of
+
+    return agreement_of(state().store, entity, project, query, client_check())
 
 
 @blueprint.get("/gate")

@@ -23,6 +23,7 @@ Exit codes:
 """
 
 COMMANDS = {
+    "agreement": ("app.cli.agreement:agreement", "Say how far two judges agree."),
     "compare": ("app.cli.answers:compare", "Say whether a run is better than another."),
     "doctor": ("app.cli.doctor:doctor", "Check settings, store and keys."),
     "export": ("app.cli.transfers:export", "Export scores as JSON lines, CSV or Parquet."),

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app.schemas.agreement import AgreementRes
 from app.schemas.comparisons import CompareRes
 from app.schemas.gates import GateRes, GatesRes
 from app.schemas.summaries import SummaryRes
@@ -119,6 +120,31 @@ def test_a_trend_refuses_what_is_not_there(
     any_service: Service, scores: str, query: tuple[tuple[str, str], ...], parameter: str
 ) -> None:
     assert only_error(get(any_service, f"{scores}/trend", *query))["loc"] == ["query", parameter]
+
+
+def test_agreement_matches_its_schema(any_service: Service, scores: str) -> None:
+    query = (("first", "s"), ("second", "s"), ("leaf", "f1"), ("second_leaf", "ok"))
+    assert only_error(get(any_service, f"{scores}/agreement", *query))["loc"] == ["query", "second"]
+    items = [
+        {
+            "prediction_id": f"p{place}",
+            "scorer": "t",
+            "value": {"f1": 0.5},
+            "evaluation_run_id": "A",
+            "reason": "half",
+        }
+        for place in range(4)
+    ]
+    assert any_service.post(f"{scores}/batch", {"scores": items}).status == 200
+    query = (("first", "s"), ("second", "t"), ("leaf", "f1"), ("run", "A"))
+    answer = get(any_service, f"{scores}/agreement", *query)
+    assert answer.status == 200, answer.body
+    assert answer.json["predictions"]["compared"] == 3
+    assert answer.json["table"]["counts"] == [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+    worst = answer.json["disagreements"][0]
+    assert (worst["prediction_id"], worst["second_reason"]) == ("p2", "half")
+    assert json.loads(json.dumps(AgreementRes().dump(answer.json))) == answer.json
+    assert get(any_service, f"{scores}/agreement", *query, ("run", "none")).status == 404
 
 
 def test_a_comparison_says_how_it_counted(any_service: Service) -> None:

@@ -151,6 +151,9 @@ ROWS = {
     ("GET", f"{SCORES}/compare"): Row(
         401, ("read", "write", "admin"), 200, 404, query="baseline=run&candidate=run"
     ),
+    ("GET", f"{SCORES}/agreement"): Row(
+        401, ("read", "write", "admin"), 200, 422, query="first=s&second=s&second_annotator="
+    ),
     ("GET", f"{SCORES}/trend"): Row(401, ("read", "write", "admin"), 200, 422, query="scorer=s"),
     ("GET", f"{SCORES}/gate"): Row(
         401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"

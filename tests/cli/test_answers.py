@@ -1,4 +1,4 @@
-"""`scoreline summary`, `compare` and `trend`: tables, Markdown, CSV, JSON and exit codes."""
+"""Summary, compare, trend and agreement on the command line: formats and exit codes."""
 
 from __future__ import annotations
 
@@ -178,6 +178,42 @@ def test_intervals_are_drawn_on_one_scale() -> None:
     assert draw([{"mean": 1.0, "interval": None}]) == ["*"]
 
 
+AGREEMENT = ("agreement", "--first", "Exact", "--second", "label", "--run", "old")
+
+
+def test_agreement_is_figures_a_table_disagreements_and_a_sentence(filled: Service) -> None:
+    items = [
+        {
+            "prediction_id": f"p{place}",
+            "scorer": "Human",
+            "value": place < 15,
+            "evaluation_run_id": "old",
+        }
+        for place in range(40)
+    ]
+    answer = filled.post(f"/v2/{PROJECT}/scores/batch", {"scores": items})
+    assert answer.status == 200, answer.body
+    judges = ("agreement", "--first", "Exact", "--second", "Human", "--worst", "2")
+    shown = lines(run(filled, *judges))
+    assert shown[0].split() == ["figure", "value", "low", "high", "why"]
+    assert [line.split()[:2] for line in shown[1:3]] == [["agreement", "0.875"], ["kappa", "0.75"]]
+    assert [line.split() for line in shown[8:10]] == [["False", "20", "0"], ["True", "5", "15"]]
+    assert [line.split()[:3] for line in shown[12:14]] == [
+        ["p15", "True", "False"],
+        ["p16", "True", "False"],
+    ]
+    assert shown[-1].startswith(
+        "Exact and Human give the same value to 87.5 % of 40 predictions; by chance it "
+        "would be 50 %"
+    )
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines(run(filled, *judges, "--csv"))))))
+    assert [row["figure"] for row in rows] == [
+        *("agreement", "kappa", "weighted_kappa", "alpha", "spearman")
+    ]
+    assert lines(run(filled, *judges, "--markdown"))[0] == "| figure | value | low | high | why |"
+    assert json.loads(run(filled, *judges, "--json").stdout)["kind"] == "boolean"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
@@ -188,6 +224,11 @@ def test_intervals_are_drawn_on_one_scale() -> None:
         ([*COMPARE, "--leaf", "f1"], 1, "has the leaf 'f1'"),
         ([*COMPARE, "--run", "old"], 1, "baseline"),
         (["trend"], 2, "--scorer"),
+        (AGREEMENT, 1, "declare which values are true"),
+        ([*AGREEMENT, "--leaf", "f1"], 1, "has the leaf 'f1'"),
+        ([*AGREEMENT, "--first-annotator", "bob"], 1, "the annotator 'bob'"),
+        (["agreement", "--first", "Exact"], 2, "--second"),
+        (["agreement", "--first", "Exact", "--second", "Exact"], 1, "two different judges"),
         (["trend", "--scorer", "exact"], 1, "no score is by the scorer 'exact'; there is 'Exact'"),
         ([*TREND, "--leaf", "f1"], 1, "has the leaf 'f1'"),
         ([*TREND, "--limit", "201"], 1, "limit"),

@@ -20,7 +20,7 @@ MIN_EXAMPLES = 10
 """Samples of fewer examples resemble each other too much for an interval."""
 
 REPEATS = 2_000
-WORK = 20_000_000
+WORK = 5_000_000
 """How many samples the bootstrap draws, and at most how many examples in all of them."""
 
 FEWEST_REPEATS = 200
@@ -93,7 +93,8 @@ def krippendorff_alpha(
     counts = np.ones(len(sizes)) if weights is None else weights
     repeats = counts[units]
     total = float(repeats.sum())
-    if len(np.unique(codes[repeats > 0])) < 2:
+    drawn = codes[repeats > 0]
+    if not len(drawn) or drawn.min() == drawn.max():
         return None
     if metric == "nominal":
         sums, all_pairs = _unequal_pairs(units, codes, repeats, sizes)
