@@ -18,6 +18,7 @@ from app.cli.formats import (
     print_table,
     text_cell,
 )
+from app.cli.listing import cell_text
 from app.cli.project import project_options, why_no_scores
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
@@ -88,8 +89,12 @@ def summary(
 @click.option("--max-unpaired", type=float, help="The part of the baseline that may be missing.")
 @click.option("--slice-by", help="Compare slices too: inputs.PATH, metadata.PATH or leaf:PATH.")
 @click.option("--k", type=int, help="Say how often one of k trials is true, or all of them.")
-@click.option("--effect", type=float, help="Say how many pairs show such a difference.")
-@click.option("--worst", type=int, help="How many regressions to list with --json. Default: 10.")
+@click.option("--effect", type=float, help="Say how many examples show such a difference.")
+@click.option(
+    "--worst",
+    type=int,
+    help="List so many of the examples that got worse, and that got better, of each metric.",
+)
 @click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
 @format_options
 def compare(client: Client, form: Format, **given: Any) -> None:
@@ -106,6 +111,9 @@ def compare(client: Client, form: Format, **given: Any) -> None:
         _show_rankings(form, result["rankings"])
     else:
         _show_comparisons(form, result)
+        if form != "csv":
+            _show_needed(result["comparisons"], given["effect"])
+            _show_changes(form, result["comparisons"] if given["worst"] else ())
 
 
 def repeated(given: Mapping[str, Any]) -> Query:
@@ -215,6 +223,49 @@ def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:
         *map(figure_cell, numbers),
         comparison["verdict"] or "-",
     ]
+
+
+def _show_needed(comparisons: Sequence[Mapping[str, Any]], effect: float | None) -> None:
+    """Say how many examples a difference of `effect` needs, if it was given."""
+    for each in comparisons:
+        needed = (each["difference"] or {}).get("pairs_needed")
+        if needed is not None:
+            metric = printable(f"{each['scorer']} {each['leaf']}".rstrip())
+            found = each["pairs"]["compared"]
+            click.echo(
+                f"- Some {needed:,} examples show with a probability of 80 % "
+                f"that {metric} differs by {effect:g}; here are {found:,}."
+            )
+
+
+CHANGES = {
+    "regressions": "worse",
+    "improvements": "better",
+    "falls": "lower",
+    "rises": "higher",
+}
+
+CHANGED = (
+    *("scorer", "leaf", "change", "baseline_value", "candidate_value"),
+    *("prediction_id", "candidate_prediction_id", "candidate_score_id"),
+)
+
+
+def _show_changes(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+    """Print the examples that changed most, with ids for `predictions get` and `scores get`."""
+    rows = [
+        [
+            *(text_cell(each["scorer"]), text_cell(each["leaf"]), word),
+            *(cell_text(change[name]) for name in ("baseline_value", "candidate_value")),
+            *(text_cell(change[name]) for name in CHANGED[-3:]),
+        ]
+        for each in comparisons
+        for name, word in CHANGES.items()
+        for change in each.get(name, ())
+    ]
+    if rows:
+        click.echo()
+        print_table(form, CHANGED, rows)
 
 
 RANKED = ("scorer", "leaf", "run", "mean", "low", "high", "ranks")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app.cli.adding import Kind, add_file, file_options
-from app.cli.base import Group, fail, note, table, write
+from app.cli.base import Group, ServiceError, fail, note, printable, table, write
 from app.cli.client import Client, Filters, ServiceClient, read_object
 from app.cli.project import list_options, project_options, service_options
 
@@ -122,7 +122,7 @@ def scorers_list(client: Client, run: str | None, limit: int | None, *, as_json:
 
 @click.group(cls=Group)
 def predictions() -> None:
-    """Add predictions to a running service, and list those of a run."""
+    """Add predictions to a running service, show one, and list those of a run."""
 
 
 @predictions.command("add")
@@ -141,6 +141,28 @@ def predictions_add(client: Client, file: str, batch_size: int, *, as_json: bool
     """
     target = client.predictions_url
     add_file(file, batch_size, client.add_predictions, target, PREDICTIONS, as_json=as_json)
+
+
+@predictions.command("get")
+@project_options
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
+@click.argument("prediction_id")
+def predictions_get(client: Client, prediction_id: str, *, as_json: bool) -> None:
+    """Show one prediction, with its inputs and output.
+
+    Example: scoreline predictions get --project acme/demo run-1/7
+    """
+    try:
+        text, prediction = client.read_prediction(prediction_id)
+    except ServiceError as error:
+        if not error.is_missing:
+            raise
+        fail(f"no prediction {prediction_id} is stored in {client.project}", 1)
+    if as_json:
+        write(text + b"\n")
+        return
+    for name, value in prediction.items():
+        click.echo(f"{name}: {printable(cell_text(value))}")
 
 
 @predictions.command("list")

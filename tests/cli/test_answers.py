@@ -248,3 +248,32 @@ def test_a_key_that_may_not_read_exits_with_code_1(filled: Service) -> None:
     done = run(filled, *COMPARE, key="sl_nobody")
     assert (done.returncode, done.stdout) == (1, "")
     assert "401" in done.stderr
+
+
+def test_a_comparison_lists_the_examples_that_changed_most_on_request(filled: Service) -> None:
+    arguments = (*COMPARE, "--higher-is-better", "", "--scorer", "Exact")
+    assert "prediction_id" not in run(filled, *arguments).stdout
+    header, *rows = [line.split() for line in lines(run(filled, *arguments, "--worst", "2"))[-3:]]
+    assert header[:5] == ["scorer", "leaf", "change", "baseline_value", "candidate_value"]
+    assert [row[:6] for row in rows] == [
+        ["Exact", "better", "false", "true", f"p{place}", f"p{place}"] for place in (20, 21)
+    ]
+    back = ("compare", "--baseline", "new", "--candidate", "old", "--scorer", "Exact")
+    (fell,) = lines(run(filled, *back, "--worst", "1"))[-1:]
+    assert fell.split()[1:4] == ["lower", "true", "false"]
+    score = filled.send("GET", f"/v2/{PROJECT}/scores/{fell.split()[-1]}").json
+    assert (score["prediction_id"], score["evaluation_run_id"]) == (fell.split()[-2], "old")
+
+
+def test_a_comparison_says_how_many_examples_an_effect_needs(filled: Service) -> None:
+    arguments = ("compare", "--baseline", "old", "--candidate", "same", "--scorer", "=cmd|x")
+    shown = lines(run(filled, *COMPARE, "--scorer", "Exact", "--effect", "0.1"))[-1]
+    (comparison,) = json.loads(
+        run(filled, *COMPARE, "--scorer", "Exact", "--effect", "0.1", "--json").stdout
+    )["comparisons"]
+    needed = comparison["difference"]["pairs_needed"]
+    assert shown == (
+        f"- Some {needed:,} examples show with a probability of 80 % that Exact differs by 0.1; "
+        "here are 40."
+    )
+    assert "probability of" not in run(filled, *arguments).stdout

@@ -201,3 +201,17 @@ def test_what_cannot_be_created_or_finished_is_one_line(
     ended = run(service, "predictions", "add", "--project", project, "--file", str(file))
     assert ended.returncode == 1
     assert "line 2: model: Field required" in ended.stderr
+
+
+def test_a_prediction_is_shown_with_its_inputs_and_output(service: Service, project: str) -> None:
+    body = {"model": "m", "inputs": {"q": "ü"}, "output": "a\x1b", "prediction_id": "r/1"}
+    service.post(f"/v2/{quote(project)}/predictions", body)
+    shown = on(service, project, "predictions", "get", "r/1").splitlines()
+    assert shown[:4] == ["prediction_id: r/1", "model: m", 'inputs: {"q": "ü"}', "output: a\\x1b"]
+    assert json.loads(on(service, project, "predictions", "get", "r/1", "--json"))["output"] == (
+        "a\x1b"
+    )
+    for nobody in ("r/2", "..", "r/finish"):
+        absent = run(service, "predictions", "get", nobody, "--project", project)
+        assert (absent.returncode, absent.stdout) == (1, "")
+        assert f"no prediction {nobody} is stored in {project}" in absent.stderr
