@@ -112,7 +112,7 @@ def _checks(result: Json) -> Iterator[str]:
         cells = (
             _code(check_title(check), NAME),
             figure(check["wanted"]),
-            figure(check["found"]),
+            "-" if check["found"] is None else f"{check['found']:.6g}",
             _interval(check["interval"]),
             outcome if outcome == "passed" else f"<b>{outcome}</b>",
             _code(check["why"], REASON) if check["why"] else "",
