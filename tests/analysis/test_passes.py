@@ -141,6 +141,7 @@ def test_a_gate_claims_nothing_that_failures_and_missing_trials_could_change(sto
     assert found["why"] == ("2 of 11 examples have fewer than 4 trials and 1 trial has no value")
     assert outcome(store, k=4, min_pass_hat_k=0.6) == "passed"  # 7 of 11
     assert outcome(store, k=4, min_pass_hat_k=0.9) == "failed"  # 9 of 11
+    assert outcome(store, k=1, min_pass_hat_k=0.85) == "inconclusive"  # .84 to .86
 
 
 def test_without_enough_trials_a_gate_is_inconclusive(store: Store) -> None:

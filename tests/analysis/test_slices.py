@@ -151,12 +151,12 @@ def test_a_leaf_of_the_score_makes_slices(store: Store) -> None:
 def test_an_example_has_the_labels_of_the_candidate_where_the_baseline_has_none(
     store: Store,
 ) -> None:
-    add(store, "A", {"p": 1.0})
-    store.add_documents(
-        [a_prediction(id="p", evaluation_run_id="B", metadata_json='{"topic": "new"}')]
-    )
-    add(store, "B", {"p": 1.0, "q": 1.0})
-    found = slices(store)
+    for run, metadata in (("A", "{}"), ("B", '{"topic": "new"}')):
+        example = {"example_id": "e", "example_key": "e", "evaluation_run_id": run}
+        store.add_documents([a_prediction(id=run, **example, metadata_json=metadata)])
+        add(store, run, {run: 1.0})
+    add(store, "B", {"q": 1.0})
+    found = slices(store, pair_by="example")
     assert found["new"]["pairs"]["compared"] == 1
     assert found[None]["pairs"]["only_in_candidate"] == 1
 
