@@ -20,7 +20,7 @@ from app.services.lists import ClientCheck
 from app.stores.base import ScoreQuery, Store
 from app.stores.model import Leaves
 
-MAX_JUDGED = 100_000
+MAX_JUDGED = 30_000
 """How many predictions one judge may have judged: the intervals draw samples of them."""
 
 MAX_PATHS = 1_000
