@@ -25,6 +25,7 @@ from app.schemas.comparisons import VERDICTS
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
+from app.services.run_references import RunFinder
 from app.stores.base import ScoreQuery, Store
 
 MAX_SLICED = 5_000
@@ -44,17 +45,18 @@ def compare_runs(
 ) -> dict[str, Any]:
     """Compare each candidate run with the baseline, metric by metric, the worst first.
 
-    `wanted` is a loaded CompareQuery. Raises NotFound if a run has neither scores nor attempts,
-    InvalidParameter as `read_runs` and `read_attribute` do, if no score has a leaf that is named,
-    and for too many slices, and whatever `check_client` raises.
+    `wanted` is a loaded CompareQuery. Raises NotFound if a run does not exist or has neither scores
+    nor attempts, InvalidParameter as `RunFinder.find`, `read_runs` and `read_attribute` do, if no
+    score has a leaf that is named, and for too many slices, and whatever `check_client` raises.
     """
-    candidates = list(dict.fromkeys(wanted["candidate"]))
-    run_ids = [wanted["baseline"], *candidates]
+    finder = RunFinder(store, entity, project, check_client)
+    candidates = find_candidates(finder, "candidate", wanted["candidate"])
+    run_ids = [finder.find("baseline", wanted["baseline"], besides=candidates).run_id, *candidates]
     read = read_compared(
         store, entity, project, run_ids, wanted, check_client, prices, parameter="candidate"
     )
     by_id = {run.run_id: run for run in read.runs}
-    baseline = by_id[wanted["baseline"]]
+    baseline = by_id[run_ids[0]]
     comparisons = []
     for run_id in candidates:
         runs = [baseline, by_id[run_id]]
@@ -78,6 +80,11 @@ def compare_runs(
         **({} if wanted["slice_by"] is None else {"slice_by": wanted["slice_by"]}),
         "comparisons": [comparison.response() for comparison in comparisons],
     }
+
+
+def find_candidates(finder: RunFinder, parameter: str, given: Sequence[str]) -> list[str]:
+    """Return the ids of the different runs that a parameter means. Raises what `find` raises."""
+    return list(dict.fromkeys(finder.find(parameter, each).run_id for each in given))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from app.schemas.gates import OUTCOMES
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import MetricKey, read_metrics
+from app.services.run_references import RunFinder
 from app.stores.base import ScoreQuery, Store
 from app.stores.model import EvaluationRun, Metric
 
@@ -55,9 +56,9 @@ def gate_leaf(
 ) -> dict[str, Any]:
     """Check one leaf of a run against its limits, and return a GateRes.
 
-    `wanted` is a loaded GateQuery. Raises InvalidParameter if there is no limit, if a limit lacks
-    the baseline or the direction that it needs, or if none of the scores has the leaf, and whatever
-    `check_client` raises.
+    `wanted` is a loaded GateQuery. Raises NotFound and InvalidParameter as `RunFinder.find` does,
+    InvalidParameter if there is no limit, if a limit lacks the baseline or the direction that it
+    needs, or if none of the scores has the leaf, and whatever `check_client` raises.
     """
     result = _gate(store, entity, project, wanted, [wanted], check_client, prices)
     (gated,) = result.pop("gates")
@@ -93,21 +94,23 @@ def _gate(
     prices: Prices,
 ) -> dict[str, Any]:
     gates = [_checked(gate, wanted.get("baseline")) for gate in gates]
+    finder = RunFinder(store, entity, project, check_client)
+    run_id = finder.find("run", wanted["run"]).run_id
+    gates = _with_run_ids(finder, gates, run_id)
     query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
     baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
-    scorers, run_ids = list(dict.fromkeys(gate["scorer"] for gate in gates)), [wanted["run"]]
-    run_ids += baselines
+    scorers = list(dict.fromkeys(gate["scorer"] for gate in gates))
     usage = prices if is_wanted(scorers, ()) else None
+    run_ids = [run_id, *baselines]
     runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     by_id = {run.run_id: run for run in runs}
     metrics = read_metrics(store, entity, project)
-    run = by_id[wanted["run"]]
-    gated = [Gate(gate, run, by_id.get(gate["baseline"]), metrics) for gate in gates]
+    gated = [Gate(gate, by_id[run_id], by_id.get(gate["baseline"]), metrics) for gate in gates]
     place = (store, entity, project, runs)
     _slice(gated, place, gates, check_client)
     protected = _read_protected(place, gates, check_client)
-    checks = [check.response() for check in _checks_of_run(store, entity, project, wanted["run"])]
+    checks = [check.response() for check in _checks_of_run(store, entity, project, run_id)]
     for gate in gated:
         check_client()
         checks += [
@@ -117,8 +120,8 @@ def _gate(
     return {
         "outcome": outcome,
         "passed": outcome == "passed",
-        "reason": _reason(wanted["run"], outcome, checks),
-        "run": wanted["run"],
+        "reason": _reason(run_id, outcome, checks),
+        "run": run_id,
         "pair_by": pair_by,
         "repeats": wanted["repeats"],
         "superseded": {run.run_id: run.superseded for run in runs},
@@ -139,6 +142,15 @@ def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
     if gate["baseline"] is None and any(name in RELATIVE for name in limits):
         raise InvalidParameter("baseline", None, f"{' and '.join(RELATIVE)} need a baseline")
     return gate
+
+
+def _with_run_ids(
+    finder: RunFinder, gates: Sequence[Mapping[str, Any]], run_id: str
+) -> list[Mapping[str, Any]]:
+    """Return gates with the ids of the baselines that they mean, each found once."""
+    given = dict.fromkeys(gate["baseline"] for gate in gates if gate["baseline"] is not None)
+    found = {each: finder.find("baseline", each, besides=[run_id]).run_id for each in given}
+    return [{**gate, "baseline": found.get(gate["baseline"])} for gate in gates]
 
 
 def _slice(
@@ -339,13 +351,17 @@ def _reason(run_id: str, outcome: str, checks: Sequence[Mapping[str, Any]]) -> s
     if outcome == "passed":
         return f"{run_id} passed all {len(checks)} checks."
     found = [check for check in checks if check["outcome"] == outcome]
-    shown = "; ".join(map(_described, found[:SHOWN]))
+    several = len({check["baseline"] for check in checks if check.get("baseline")}) > 1
+    shown = "; ".join(_described(check, several=several) for check in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"{run_id}: {len(found)} of {len(checks)} checks {VERBS[outcome]}: {shown}{more}."
 
 
-def _described(check: Mapping[str, Any]) -> str:
+def _described(check: Mapping[str, Any], *, several: bool) -> str:
+    """Return a check with its figures, and with its baseline if there are several."""
     name = " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
+    if several and check["name"] in (*RELATIVE, "min_compared"):
+        name = f"{name} against {check['baseline']}"
     if check["why"]:
         return f"{name} ({check['why']})"
     return f"{name} (found {check['found']:.4g}, wanted {check['wanted']:.4g})"

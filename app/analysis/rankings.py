@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from app.analysis.comparisons import Comparison, adjust_p_values, read_compared
+from app.analysis.comparisons import (
+    Comparison,
+    adjust_p_values,
+    find_candidates,
+    read_compared,
+)
 from app.analysis.metrics import metrics_of
 from app.analysis.pairs import ComparedMetric
 from app.analysis.prices import NO_PRICES, Prices
@@ -18,7 +23,9 @@ from app.analysis.statistics.ranking import rank_ranges
 from app.analysis.statistics.significance import ALPHA
 from app.analysis.summaries import ScoreGroup
 from app.analysis.verdicts import name_of
+from app.errors import InvalidParameter
 from app.services.lists import ClientCheck, no_client_check
+from app.services.run_references import RunFinder
 from app.stores.base import Store
 
 FIRST_IS_BETTER = {"better": False, "higher": False, "worse": True, "lower": True}
@@ -38,7 +45,11 @@ def rank_runs(
     `wanted` is a loaded CompareQuery with `run`. All pairs of all metrics are one family of tests.
     Raises what `compare_runs` raises.
     """
-    run_ids = list(dict.fromkeys(wanted["run"]))
+    finder = RunFinder(store, entity, project, check_client)
+    run_ids = find_candidates(finder, "run", wanted["run"])
+    if len(run_ids) < 2:
+        message = f"all of these are the same run, {run_ids[0]}: give at least two different runs"
+        raise InvalidParameter("run", wanted["run"], message)
     read = read_compared(
         store, entity, project, run_ids, wanted, check_client, prices, parameter="run"
     )

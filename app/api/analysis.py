@@ -83,6 +83,7 @@ def score_agreement(entity: str, project: str, query: dict[str, Any]) -> Any:
 @allow("read")
 @limit_concurrency
 @response(GateRes)
+@raises(NotFound)
 @query(GateQuery)
 @one_at_a_time
 def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
@@ -96,6 +97,7 @@ def score_gate(entity: str, project: str, query: dict[str, Any]) -> Any:
 @allow("read")
 @limit_concurrency
 @response(GatesRes)
+@raises(NotFound)
 @body(GateBody)
 @one_at_a_time
 def scores_gate(entity: str, project: str, body: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from app.cli.formats import (
     text_cell,
 )
 from app.cli.listing import cell_text
-from app.cli.project import project_options, why_no_scores
+from app.cli.project import BASELINE, project_options, why_no_scores
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
 """The colours of verdicts; the others have none."""
@@ -73,7 +73,7 @@ def summary(
 
 @click.command(cls=Command)
 @project_options
-@click.option("--baseline", help="The run to compare with.")
+@click.option("--baseline", help=BASELINE)
 @click.option("--candidate", multiple=True, help="A run to compare with it; repeatable.")
 @click.option("--run", multiple=True, help="In place of these: a run to rank; 2 to 20 of them.")
 @click.option("--scorer", multiple=True, help="Only this scorer; repeatable.")

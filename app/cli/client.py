@@ -135,6 +135,12 @@ class Client(ServiceClient):
         text = self._send("PATCH", url, body=body, headers=JSON).data
         return text, read_object(text, "evaluation_run_id")
 
+    def approve_run(self, run: str, reason: str) -> tuple[bytes, dict[str, Any]]:
+        """Approve a run; return the approval, as the service sends it and parsed."""
+        body = json.dumps({"run": run, "reason": reason}).encode()
+        text = self._send("POST", f"{self.lists_url}/runs/approvals", body=body, headers=JSON).data
+        return text, read_object(text, "approval_id")
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return the declared metrics."""
         return _metrics(self._send("GET", f"{self.lists_url}/metrics").data)

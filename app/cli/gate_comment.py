@@ -8,7 +8,7 @@ of it; a line of it never begins a line of the comment, which might be a command
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,9 @@ ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\t": "&#9;"}
 
 RANKS = {"failed": 0, "inconclusive": 1, "passed": 2}
 """The order of checks and metrics."""
+
+RELATIVE = ("not_worse_by", "max_drop", "max_rise", "slice", "min_compared")
+"""The checks against a baseline."""
 
 COLUMNS = ("check", "wanted", "found", "interval", "outcome", "why")
 
@@ -60,9 +63,20 @@ def comment_without_result(project: str, why: str) -> str:
     return "\n".join([*_head(project, "no result", why), ""])
 
 
-def check_title(check: Json) -> str:
-    """Return the scorer, the leaf and the name of a check."""
-    return " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
+def check_title(check: Json, baselines: Collection[str]) -> str:
+    """Return the scorer, the leaf and the name of a check, and which of several baselines it has.
+
+    `baselines` are those of `several_baselines`.
+    """
+    title = " ".join(filter(None, (check.get("scorer"), check.get("leaf"), check["name"])))
+    is_named = check["name"] in RELATIVE and check.get("baseline") in baselines
+    return f"{title} against {check['baseline']}" if is_named else title
+
+
+def several_baselines(result: Json) -> Collection[str]:
+    """Return the baselines of a gate if there are several, otherwise none."""
+    found = {check["baseline"] for check in result["checks"] if check.get("baseline")}
+    return found if len(found) > 1 else ()
 
 
 def figure(number: float | None) -> str:
@@ -104,13 +118,14 @@ def _head(project: str, outcome: str, reason: str) -> list[str]:
 
 def _checks(result: Json) -> Iterator[str]:
     """Yield the table of checks, those that did not pass first."""
+    baselines = several_baselines(result)
     checks = sorted(result["checks"], key=lambda check: RANKS[check["outcome"]])
     yield "<table>"
     yield f"<tr>{''.join(f'<th>{name}</th>' for name in COLUMNS)}</tr>"
     for check in checks[:MAX_CHECKS]:
         outcome = check["outcome"]
         cells = (
-            _code(check_title(check), NAME),
+            _code(check_title(check, baselines), NAME),
             figure(check["wanted"]),
             "-" if check["found"] is None else f"{check['found']:.6g}",
             _interval(check["interval"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,15 @@ from app.cli.base import (
     write,
 )
 from app.cli.client import Client, not_scoreline
-from app.cli.gate_comment import WORST, check_title, comment, comment_without_result, figure
-from app.cli.project import project_options, why_no_scores
+from app.cli.gate_comment import (
+    WORST,
+    check_title,
+    comment,
+    comment_without_result,
+    figure,
+    several_baselines,
+)
+from app.cli.project import BASELINE, project_options, why_no_scores
 from app.cli.project_file import read_tables
 
 HEADER = ("check", "wanted", "found", "outcome", "why")
@@ -54,7 +61,7 @@ class Case:
     epilog="Exit codes: 0 passed; 1 failed; 2 no result; 4 inconclusive.",
 )
 @project_options
-@click.option("--run", required=True, help="The evaluation run to check.")
+@click.option("--run", required=True, help="The evaluation run to check: its id or its name.")
 @click.option("--scorer", help="The scorer: its name, or a reference to any version.")
 @click.option("--leaf", help="The path inside the value; leave it out for a scalar.")
 @click.option(
@@ -63,7 +70,7 @@ class Case:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file such as scoreline.toml, whose [[gate]] tables name metrics and their limits.",
 )
-@click.option("--baseline", help="The run to compare with.")
+@click.option("--baseline", help=BASELINE)
 @click.option("--pair-by", help="What the predictions of a pair have in common.")
 @click.option(
     "--repeats",
@@ -203,7 +210,8 @@ def _rows(result: dict[str, Any]) -> list[list[str]]:
     """Return a table row for each check. Raises ServiceError for a response of another program."""
     several = len(result.get("gates", ())) > 1
     try:
-        rows = [_row(check, several=several) for check in result["checks"]]
+        baselines = several_baselines(result)
+        rows = [_row(check, baselines, several=several) for check in result["checks"]]
         is_known = result["outcome"] in EXIT_CODES and isinstance(result["reason"], str)
     except (TypeError, KeyError, ValueError):
         raise not_scoreline(200) from None
@@ -220,10 +228,10 @@ def _missing(client: Client, result: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(why for run in runs if (why := why_no_scores(client, run))))
 
 
-def _row(check: dict[str, Any], *, several: bool) -> list[str]:
+def _row(check: dict[str, Any], baselines: Collection[str], *, several: bool) -> list[str]:
     outcome = check["outcome"]
     return [
-        check_title(check) if several else check["name"],
+        check_title(check, baselines) if several else check["name"],
         figure(check["wanted"]),
         figure(check["found"]),
         outcome if outcome == "passed" else outcome.upper(),

@@ -26,9 +26,11 @@ from app.cli.listing import show_list
 from app.cli.project import list_options, project_options
 
 COLUMNS = (
-    *("evaluation_run_id", "name", "status", "model", "created_at"),
+    *("evaluation_run_id", "name", "status", "model", "created_at", "approved"),
     *("predictions", "scores", "superseded", "scorers"),
 )
+
+APPROVAL_COLUMNS = ("approval_id", "created_at", "evaluation_run_id", "wb_user_id", "reason")
 
 
 @click.group(cls=Group)
@@ -154,6 +156,35 @@ def runs_describe(client: Client, run: str, text: str, *, as_json: bool) -> None
     Example: scoreline runs describe --project acme/demo nightly-1 "Before the release"
     """
     _change(client, run, {"description": text or None}, as_json=as_json)
+
+
+@runs.command("approve")
+@project_options
+@click.option("--reason", required=True, help="Why it is approved, for those who read it later.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's response.")
+@click.argument("run")
+def runs_approve(client: Client, run: str, reason: str, *, as_json: bool) -> None:
+    """Approve a run: from now on, the baseline `approved` means it.
+
+    RUN is the run's id or its name, or latest:KEY=VALUE.
+
+    Example: scoreline runs approve --project acme/demo nightly-1 --reason "Released as 1.4"
+    """
+    text, approval = client.approve_run(run, reason)
+    _show(text, approval, as_json=as_json)
+
+
+@runs.command("approvals")
+@project_options
+@list_options
+def runs_approvals(client: Client, limit: int | None, *, as_json: bool) -> None:
+    """List who approved which run, when and why, newest first; the first one counts.
+
+    Example: scoreline runs approvals --project acme/demo
+    """
+    url = f"{client.lists_url}/runs/approvals"
+    if not show_list(client, url, APPROVAL_COLUMNS, limit=limit, as_json=as_json):
+        fail(f"no run in {client.project} is approved", 1)
 
 
 @runs.command("archive")

@@ -105,6 +105,30 @@ class RunChangeBody(Shape):
             raise ValidationError(NOTHING_TO_CHANGE)
 
 
+class ApprovalBody(Shape):
+    """The body that approves a run."""
+
+    class Meta(Shape.Meta):
+        """marshmallow's options."""
+
+        unknown = RAISE
+
+    error_messages = {"unknown": UNKNOWN}
+
+    run = Text("The run: its id or its name, or `latest:KEY=VALUE`.", required=True)
+    reason = Identifier("Why it is approved.", required=True)
+
+
+class ApprovalRes(Shape):
+    """Who approved a run, when and why."""
+
+    approval_id = Text("The id of the approval.", required=True, attribute="id")
+    evaluation_run_id = Text("The id of the run.", required=True)
+    reason = Text("Why it was approved.", required=True)
+    wb_user_id = Text("The owner of the API key that approved it.", required=True)
+    created_at = UtcText("When it was approved, in UTC.", required=True)
+
+
 class RunRes(Shape):
     """An evaluation run with its counts; what a run that is only named does not have is null."""
 
@@ -129,6 +153,7 @@ class RunRes(Shape):
     )
     attributes = JsonObject("The attributes, as sent.", required=True, allow_none=True)
     archived = Boolean("Whether lists leave it out by default.", required=True)
+    approved = Boolean("Whether it is the run that was approved last.", required=True)
     wb_user_id = Text("The owner of the API key that created it.", required=True, allow_none=True)
     predictions = Count(
         "How many predictions it has, stored or only named by scores.", required=True

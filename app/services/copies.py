@@ -18,14 +18,14 @@ from app.services.clearing import finish_all
 from app.services.lists import up_to
 from app.stores.base import DocumentQuery, Kept, ScoreQuery, Store
 from app.stores.documents import characters
-from app.stores.model import DOCUMENTS, ApiKey, Document, Item, Metric, Score
+from app.stores.model import DOCUMENTS, ApiKey, Approval, Document, Item, Metric, Score
 from app.stores.weave import SENT_DOCUMENTS
 
 Result = TypeVar("Result")
 
 Kind = type[Score] | type[Document]
 
-KINDS = (*DOCUMENTS, *SENT_DOCUMENTS, Metric)
+KINDS = (*DOCUMENTS, *SENT_DOCUMENTS, Metric, Approval)
 
 PART = 500
 """How many scores or documents are written to the target at a time."""

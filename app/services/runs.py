@@ -18,7 +18,7 @@ from app.services.lists import ClientCheck, Page, no_client_check
 from app.services.revisions import run_revision
 from app.services.scores import hash_of
 from app.stores.base import DocumentQuery, Store
-from app.stores.model import ApiKey, EvaluationRun
+from app.stores.model import ApiKey, Approval, EvaluationRun
 
 MAX_EXAMINED = 10_000
 """How many runs one call compares with its filters; its page may have fewer than its limit."""
@@ -64,7 +64,7 @@ def list_runs(
     whatever `check_client` raises.
     """
     if wanted["run"] is not None:
-        run = _find(store, entity, project, wanted["run"])
+        run = find_run(store, entity, project, wanted["run"])
         run_ids = [run.run_id] if run and _passes(run, wanted) else []
         return Page(_described(store, entity, project, run_ids), None)
     run_ids, after = [], None
@@ -98,7 +98,7 @@ def newest_runs(
 
 def check_run(store: Store, entity: str, project: str, run_id: str) -> Run:
     """Return a run, stored or only named by others. Raises NotFound."""
-    found = _find(store, entity, project, run_id)
+    found = find_run(store, entity, project, run_id)
     if found is None:
         raise not_found(EvaluationRun, run_id)
     return found
@@ -126,7 +126,8 @@ def change_run(
     with audited("evaluation_runs.change", caller, target):
         if not store.change_document(EvaluationRun, entity, project, run_id, **changes):
             _store_named_run(store, entity, project, run_id, changes, caller.owner)
-    return _describe(store, entity, project, check_run(store, entity, project, run_id))
+    run = check_run(store, entity, project, run_id)
+    return _describe(store, entity, project, run, newest_approval(store, entity, project))
 
 
 def _store_named_run(
@@ -153,7 +154,8 @@ def _store_named_run(
         raise not_found(EvaluationRun, run_id)
 
 
-def _find(store: Store, entity: str, project: str, run_id: str) -> Run | None:
+def find_run(store: Store, entity: str, project: str, run_id: str) -> Run | None:
+    """Return a run, stored or only named by others, or None."""
     document = store.find_document(EvaluationRun, entity, project, run_id)
     if document:
         return Run(run_id, document.sort_id, document)
@@ -173,7 +175,7 @@ def _newest_first(
     size = PAGE if _has_filters(wanted) else wanted["limit"] + 1
     seen = set[str]()
     while True:
-        page = _read_page(store, entity, project, before, size)
+        page = read_newest_runs(store, entity, project, before, size)
         examined = 0
         for run in page:
             examined += 1
@@ -188,10 +190,22 @@ def _newest_first(
             return
 
 
-def _read_page(
+def newest_approval(store: Store, entity: str, project: str) -> Approval | None:
+    """Return the approval that counts, if a run of the project was ever approved."""
+    query = DocumentQuery(entity, project, limit=1, newest_first=True)
+    return next(iter(store.read_documents(Approval, query)), None)
+
+
+def is_approved(approval: Approval, run: Run) -> bool:
+    """Return whether a run is the one that was approved, and not a later one with its id."""
+    is_same = run.run_id == approval.evaluation_run_id
+    return is_same and id_time(run.first_id) <= approval.created_at
+
+
+def read_newest_runs(
     store: Store, entity: str, project: str, before: str | None, size: int
 ) -> Iterator[Run]:
-    """Return the next `size` runs, whose documents are read as they are needed."""
+    """Return the newest `size` runs below the id `before`, reading documents as needed."""
     query = DocumentQuery(entity, project, before=before, limit=size, newest_first=True)
     named = [
         Run(run.name, run.first_id, None)
@@ -220,12 +234,12 @@ def _passes(run: Run, wanted: Mapping[str, Any]) -> bool:
     name = (run.document and run.document.name) or run.run_id
     if wanted["name"] and wanted["name"].casefold() not in name.casefold():
         return False
-    return not wanted["attribute"] or _has_attributes(run, wanted["attribute"])
+    return not wanted["attribute"] or has_attributes(run.document, wanted["attribute"])
 
 
-def _has_attributes(run: Run, wanted: Sequence[str]) -> bool:
+def has_attributes(run: EvaluationRun | None, wanted: Sequence[str]) -> bool:
     """Return whether a run has all attributes, each written as KEY or KEY=VALUE."""
-    text = run.document.attributes_json if run.document else None
+    text = run.attributes_json if run else None
     attributes = json.loads(text) if text else {}
     return all(_has_attribute(attributes, *each.partition("=")) for each in wanted)
 
@@ -246,14 +260,17 @@ def _described(
     store: Store, entity: str, project: str, run_ids: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the runs that still exist, with their counts."""
+    approval = newest_approval(store, entity, project)
     for run_id in run_ids:
-        run = _find(store, entity, project, run_id)
+        run = find_run(store, entity, project, run_id)
         if run:
-            yield _describe(store, entity, project, run)
+            yield _describe(store, entity, project, run, approval)
 
 
-def _describe(store: Store, entity: str, project: str, run: Run) -> dict[str, Any]:
-    """Return the fields of a run and its counts, as in RunRes."""
+def _describe(
+    store: Store, entity: str, project: str, run: Run, approval: Approval | None
+) -> dict[str, Any]:
+    """Return the fields of a run and its counts, as in RunRes; `approval` is the newest one."""
     counts = store.count_run(entity, project, run.run_id)
     stored = {} if run.document is None else asdict(run.document)
     attributes = stored.get("attributes_json")
@@ -264,6 +281,7 @@ def _describe(store: Store, entity: str, project: str, run: Run) -> dict[str, An
         "created_at": id_time(run.first_id),
         "attributes": None if attributes is None else json.loads(attributes),
         "archived": stored.get("archived_at") is not None,
+        "approved": approval is not None and is_approved(approval, run),
         "predictions": counts.predictions,
         "scores": sum(counts.scorers.values()),
         "superseded": counts.superseded,

@@ -1,4 +1,4 @@
-"""What a store keeps: scores, predictions, evaluation runs, metrics and API keys."""
+"""What a store keeps: scores, predictions, evaluation runs, metrics, approvals and API keys."""
 
 from __future__ import annotations
 
@@ -199,6 +199,20 @@ class Metric(Document):
     is_primary: bool = False
     """Whether it is among those that decide."""
     declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval(Document):
+    """That `wb_user_id` approved an evaluation run, at its `created_at`, and why.
+
+    Approvals are kept for good, so that they tell the history; the newest one counts.
+    """
+
+    collection = "approvals"
+    changing = frozenset()
+
+    evaluation_run_id: str
+    reason: str
 
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)

@@ -13,9 +13,12 @@ from app.analysis import run_scores
 from app.analysis.comparisons import compare_runs
 from app.errors import InvalidParameter, NotFound
 from app.examples import example_key
+from app.services.keys import COMMAND_LINE
+from app.services.runs import change_run
 from app.services.scores import create_scores
 from app.stores.base import Store
-from tests.stores.test_documents import a_prediction
+from app.stores.model import EvaluationRun
+from tests.stores.test_documents import a_prediction, a_run
 
 WANTED: dict[str, Any] = {
     "baseline": "A",
@@ -279,8 +282,24 @@ def test_a_scorer_in_only_one_run_is_included(store: Store) -> None:
 
 def test_a_run_without_scores_is_not_found(store: Store) -> None:
     add(store, "A", numbered([1.0]))
+    with pytest.raises(NotFound, match="No evaluation run has the id or the name 'B'"):
+        compared(store)
+    store.add_documents([a_run(id="B")])
     with pytest.raises(NotFound, match="Evaluation run B has no scores"):
         compared(store)
+
+
+def test_runs_are_also_found_by_name_and_as_the_latest_one(store: Store) -> None:
+    for run in ("A", "B", "C"):
+        add(store, run, numbered([1.0, 2.0]))
+        body = {"name": f"name {run}", "attributes": {"branch": "main"}}
+        change_run(store, "acme", "demo", run, body, COMMAND_LINE)
+        store.change_document(EvaluationRun, "acme", "demo", run, status="completed")
+    found = answered(store, baseline="latest:branch=main", candidate=["name C", "C", "A"])
+    assert found["baseline"] == "B"
+    assert {each["candidate"] for each in found["comparisons"]} == {"A", "C"}
+    found = answered(store, baseline="A", candidate=["latest:branch=main"])
+    assert {each["candidate"] for each in found["comparisons"]} == {"C"}
 
 
 def test_a_scorer_that_a_run_does_not_have_is_named(store: Store) -> None:

@@ -10,8 +10,10 @@ import pytest
 from marshmallow import ValidationError
 
 from app.analysis.gates import gate_leaf, gate_run
-from app.errors import InvalidParameter
+from app.errors import InvalidParameter, NotFound
 from app.schemas.gates import GateBody, GateQuery
+from app.services.approvals import approve_run
+from app.services.keys import COMMAND_LINE
 from app.services.runs import change_run
 from app.stores.base import Store
 from app.stores.model import ApiKey
@@ -170,13 +172,72 @@ def test_a_leaf_without_a_value_is_inconclusive(store: Store, value: Any, leaf: 
     [
         (["a", "b"], "the run has texts at this leaf, which have no mean"),
         ([1.0, True], "the run has values of several kinds at this leaf: number, boolean"),
-        ([], "the run has no scores by this scorer"),
     ],
 )
 def test_what_has_no_mean_is_inconclusive(store: Store, values: list[Any], why: str) -> None:
     add(store, "B", numbered(values))
     found = check(store, "min", min=0.0)
     assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
+
+
+def test_a_run_without_scores_is_inconclusive(store: Store) -> None:
+    store.add_documents([a_run(id="B", status="completed")])
+    found = check(store, "min", min=0.0)
+    why = "the run has no scores by this scorer"
+    assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
+
+
+# Baselines
+
+
+MAIN = {"status": "completed", "attributes_json": '{"branch":"main"}'}
+
+
+def test_a_baseline_is_an_id_a_name_the_latest_or_the_approved_run(store: Store) -> None:
+    for run, mean in (("a", 0.1), ("b", 0.2), ("B", 0.3)):
+        store.add_documents([a_run(id=run, name=f"name {run}", **MAIN)])
+        add(store, run, numbered([mean, mean, mean + 0.01]))
+    approve_run(store, "acme", "demo", {"run": "a", "reason": "good"}, COMMAND_LINE)
+    for given, run in (
+        *(("a", "a"), ("name a", "a"), ("id:b", "b")),
+        *(("latest:branch=main", "b"), ("approved", "a")),
+    ):
+        found = gate(store, run="name B", baseline=given, max_rise=1)
+        assert (found["run"], found["baseline"]) == ("B", run)
+        assert {each["baseline"] for each in found["checks"] if each.get("scorer")} == {run}
+    with pytest.raises(NotFound, match="No evaluation run has the id or the name 'none'"):
+        gate(store, baseline="none", max_rise=1)
+
+
+def test_a_drift_by_small_steps_is_seen_against_the_approved_run(store: Store) -> None:
+    for number, run in enumerate(("first", "second", "B")):
+        store.add_documents([a_run(id=run, **MAIN)])
+        noise = normal(200, number)
+        values = [
+            one - 0.04 * number + 0.01 * two for one, two in zip(normal(200, 9), noise, strict=True)
+        ]
+        add(store, run, numbered(values))
+    approve_run(store, "acme", "demo", {"run": "first", "reason": "released"}, COMMAND_LINE)
+    limits = {"scorer": "s", "direction": "higher", "not_worse_by": 0.05}
+    baselines = ("latest:branch=main", "approved")
+    gates = [{**limits, "baseline": each} for each in baselines]
+    body = GateBody().load({"run": "B", "gates": gates})
+    found = gate_run(store, "acme", "demo", body)
+    held = [each for each in found["checks"] if each["name"] == "not_worse_by"]
+    assert [(each["baseline"], each["outcome"]) for each in held] == [
+        ("second", "passed"),
+        ("first", "failed"),
+    ]
+    assert found["reason"].startswith("B: 1 of 5 checks failed: s not_worse_by against first (")
+
+
+def test_an_ambiguous_baseline_of_a_body_is_named_in_the_body(store: Store) -> None:
+    store.add_documents([a_run(id=run, name="n") for run in ("a", "b")])
+    add(store, "B", numbered([1.0]))
+    body = GateBody().load({"run": "B", "baseline": "n", "gates": [{"scorer": "s", "min": 0}]})
+    with pytest.raises(InvalidParameter, match="several runs have this name") as error:
+        gate_run(store, "acme", "demo", body)
+    assert (error.value.place, error.value.name, error.value.given) == ("body", "baseline", "n")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +251,7 @@ def test_what_has_no_mean_is_inconclusive(store: Store, values: list[Any], why: 
 )
 def test_a_leaf_that_no_score_has_is_refused(store: Store, value: Any, leaf: str, why: str) -> None:
     add(store, "A", {"p": value, "q": None})
+    add(store, "B", {"p": 1}, "other")
     for run, baseline in (("A", "B"), ("B", "A")):
         with pytest.raises(InvalidParameter, match=why):
             gate(store, run=run, baseline=baseline, leaf=leaf, max_drop=0.0)
@@ -264,7 +326,7 @@ def test_a_wrong_number_of_regressions_is_refused(worst: Any) -> None:
 
 
 def test_several_metrics_are_checked_against_their_own_baselines(store: Store) -> None:
-    for run, value in (("main", 0.5), ("approved", 0.7), ("B", 0.6)):
+    for run, value in (("main", 0.5), ("released", 0.7), ("B", 0.6)):
         add(store, run, numbered([value] * 10))
         add(store, run, numbered([value > 0.5] * 10), "t")
     body = {
@@ -272,7 +334,7 @@ def test_several_metrics_are_checked_against_their_own_baselines(store: Store) -
         "baseline": "main",
         "gates": [
             {"scorer": "s", "max_drop": 0.05},
-            {"scorer": "s", "max_drop": 0.05, "baseline": "approved"},
+            {"scorer": "s", "max_drop": 0.05, "baseline": "released"},
             {"scorer": "t", "min": 1},
         ],
     }
@@ -282,10 +344,11 @@ def test_several_metrics_are_checked_against_their_own_baselines(store: Store) -
         for each in answer["checks"]
     }
     assert outcomes["s", "main", "max_drop"] == "passed"
-    assert outcomes["s", "approved", "max_drop"] == "failed"
+    assert outcomes["s", "released", "max_drop"] == "failed"
     assert outcomes["t", "main", "min"] == "passed"
     assert answer["outcome"] == "failed"
-    assert answer["reason"] == ("B: 1 of 6 checks failed: s max_drop (found 0.1, wanted 0.05).")
+    failed = "s max_drop against released (found 0.1, wanted 0.05)"
+    assert answer["reason"] == f"B: 1 of 6 checks failed: {failed}."
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 from marshmallow import ValidationError
 
 from app.analysis.rankings import rank_runs
+from app.errors import InvalidParameter
 from app.schemas.comparisons import CompareQuery
 from app.stores.base import Store
 from tests.analysis.test_comparisons import add, numbered
+from tests.stores.test_documents import a_run
 
 
 def ranked(store: Store, runs: str = "ABC", **given: Any) -> dict[str, Any]:
@@ -29,6 +31,12 @@ def add_shifted(store: Store, **shifts: float) -> None:
 
 def ranks(ranking: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return {each["run"]: (each["best_rank"], each["worst_rank"]) for each in ranking["runs"]}
+
+
+def test_one_run_under_two_names_is_no_ranking(store: Store) -> None:
+    store.add_documents([a_run(id="A", name="B")])
+    with pytest.raises(InvalidParameter, match="all of these are the same run, A"):
+        ranked(store, "AB")
 
 
 def test_runs_that_do_not_differ_share_their_ranks(store: Store) -> None:

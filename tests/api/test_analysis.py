@@ -198,10 +198,17 @@ def test_a_ranking_matches_its_schema(any_service: Service, scores: str) -> None
     assert (error["type"], error["loc"]) == ("value_error", ["query", "run"])
 
 
-def test_a_run_without_scores_is_not_found(any_service: Service, scores: str) -> None:
-    answer = get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C"))
-    assert answer.status == 404
-    assert answer.json == {"detail": "Not Found", "reason": "Evaluation run C has no scores"}
+UNKNOWN_RUN = "No evaluation run has the id or the name 'C'"
+
+
+def test_a_run_that_does_not_exist_is_not_found(any_service: Service, scores: str) -> None:
+    for answer in (
+        get(any_service, f"{scores}/compare", ("baseline", "A"), ("candidate", "C")),
+        get(any_service, f"{scores}/gate", *RUN, ("baseline", "C"), ("max_drop", "1")),
+        get(any_service, f"{scores}/gate", ("run", "C"), ("scorer", "s"), ("min", "1")),
+    ):
+        assert answer.status == 404
+        assert answer.json == {"detail": "Not Found", "reason": UNKNOWN_RUN}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +261,7 @@ RUN = (("run", "B"), ("scorer", "s"))
         ([("leaf", "f1"), ("baseline", "A"), ("max_drop", "1")], "passed"),
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.25")], "passed"),
         ([("leaf", "ok"), ("baseline", "A"), ("max_rise", "0.2")], "failed"),
-        ([("leaf", "f1"), ("baseline", "nothing"), ("max_drop", "1")], "inconclusive"),
+        ([("leaf", "f1"), ("min", "0.74"), ("confidence", "true")], "inconclusive"),
         ([("leaf", "ok"), ("k", "1"), ("min_pass_at_k", "0.5")], "passed"),
         ([("leaf", "ok"), ("k", "1"), ("min_pass_hat_k", "0.51")], "failed"),
         ([("leaf", "ok"), ("k", "2"), ("min_pass_hat_k", "0.5")], "inconclusive"),

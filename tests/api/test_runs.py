@@ -30,6 +30,7 @@ NAMED_ONLY: dict[str, Any] = {
     "expected": None,
     "attributes": None,
     "archived": False,
+    "approved": False,
     "wb_user_id": None,
 }
 """The fields of a run that only others name, without its id, time and counts."""
@@ -125,6 +126,7 @@ def test_a_run_is_listed_with_what_is_known_of_it_and_its_counts(
         "explicit": True,
         "status": "completed",
         "archived": False,
+        "approved": False,
         "wb_user_id": "admin",
         "predictions": 2,
         "scores": 3,
@@ -240,6 +242,56 @@ def test_a_wrong_query_is_refused(
 
 
 # Changes of a run
+
+
+def approve(service: Service, project: str, **body: Any) -> Answer:
+    return send(service, "POST", f"/v1/{project}/runs/approvals", body)
+
+
+def test_a_run_is_approved(any_service: Service, project: str) -> None:
+    assert listed(any_service, project, "runs/approvals") == []
+    add_run(any_service, project, "a", name="The first")
+    add_score(any_service, project, "b")
+    for run in ("The first", "b", "a"):
+        assert approve(any_service, project, run=run, reason=f"as {run} 😀").status == 200
+    approvals = listed(any_service, project, "runs/approvals")
+    assert [each["evaluation_run_id"] for each in approvals] == ["a", "b", "a"]
+    newest = approvals[0]
+    assert re.fullmatch(r"[0-9T:.Z-]+", newest.pop("created_at"))
+    assert re.fullmatch("[0-9a-f-]{36}", newest.pop("approval_id"))
+    assert newest == {
+        "evaluation_run_id": "a",
+        "reason": "as a 😀",
+        "wb_user_id": "admin",
+    }
+    pages = paged(any_service, f"/v1/{project}/runs/approvals", "limit=2")
+    assert [len(page) for page in pages] == [2, 1]
+    shown = {each["evaluation_run_id"]: each["approved"] for each in listed(any_service, project)}
+    assert shown == {"a": True, "b": False}
+    assert change(any_service, project, "a", description="d").json["approved"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "type_"),
+    [
+        ({"run": "a"}, 422, "missing"),
+        ({"run": "a", "reason": ""}, 422, "string_too_short"),
+        ({"run": "a", "reason": "r" * 1_001}, 422, "string_too_long"),
+        ({"run": "a", "reason": "r", "why": "r"}, 422, "extra_forbidden"),
+        ({"run": "latest:", "reason": "r"}, 422, "value_error"),
+        ({"run": "none", "reason": "r"}, 404, None),
+    ],
+)
+def test_what_cannot_be_approved_is_refused(
+    any_service: Service, project: str, body: dict[str, Any], status: int, type_: str | None
+) -> None:
+    add_run(any_service, project, "a")
+    answer = approve(any_service, project, **body)
+    assert answer.status == status
+    if type_:
+        (error,) = answer.json["detail"]
+        assert (error["type"], error["loc"][0]) == (type_, "body")
+    assert listed(any_service, project, "runs/approvals") == []
 
 
 def test_a_run_is_named_described_and_archived(any_service: Service, project: str) -> None:

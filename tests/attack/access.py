@@ -156,13 +156,13 @@ ROWS = {
     ),
     ("GET", f"{SCORES}/trend"): Row(401, ("read", "write", "admin"), 200, 422, query="scorer=s"),
     ("GET", f"{SCORES}/gate"): Row(
-        401, ("read", "write", "admin"), 200, 200, query="run=run&scorer=s&min=0"
+        401, ("read", "write", "admin"), 200, 404, query="run=run&scorer=s&min=0"
     ),
     ("POST", f"{SCORES}/gate"): Row(
         401,
         ("read", "write", "admin"),
         200,
-        200,
+        404,
         body={"run": "run", "gates": [{"scorer": "s", "min": 0}]},
     ),
     ("GET", f"{SCORES}/export"): Row(401, ("read", "write", "admin"), 200, 200, query="format=csv"),
@@ -208,6 +208,12 @@ ROWS = {
     ("GET", "/v1/<entity>/<project>/runs"): Row(401, ("read", "write", "admin"), 200, 200),
     ("PATCH", "/v1/<entity>/<project>/runs"): Row(
         401, ("write", "admin"), 200, 404, query="run=run", body={"name": "n"}
+    ),
+    ("GET", "/v1/<entity>/<project>/runs/approvals"): Row(
+        401, ("read", "write", "admin"), 200, 200
+    ),
+    ("POST", "/v1/<entity>/<project>/runs/approvals"): Row(
+        401, ("write", "admin"), 200, 404, body={"run": "run", "reason": "r"}
     ),
     ("GET", "/v1/<entity>/<project>/predictions"): Row(
         401, ("read", "write", "admin"), 200, 404, query="run=run"

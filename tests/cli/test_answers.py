@@ -220,7 +220,7 @@ def test_agreement_is_figures_a_table_disagreements_and_a_sentence(filled: Servi
         (["summary", "--run", "none"], 1, "no scores of run none"),
         (["summary", "--group-by", "colour"], 1, "group_by"),
         (["compare", "--baseline", "old"], 1, "candidate"),
-        (["compare", "--baseline", "old", "--candidate", "none"], 1, "has no scores"),
+        (["compare", "--baseline", "old", "--candidate", "none"], 1, "or the name 'none'"),
         ([*COMPARE, "--leaf", "f1"], 1, "has the leaf 'f1'"),
         ([*COMPARE, "--run", "old"], 1, "baseline"),
         (["trend"], 2, "--scorer"),

@@ -21,13 +21,18 @@ GATE = ("--project", PROJECT, "--scorer", "s")
 
 @pytest.fixture(scope="module")
 def filled(service: Service) -> Service:
-    """The service with runs: base has the mean 0.85, next 0.83, nulls no value, pass only true."""
+    """The service with runs: base has the mean 0.85, next 0.83, nulls no value, pass only true.
+
+    The run empty has no scores.
+    """
     runs: dict[str, list[float | None]]
     runs = {"base": [0.8, 0.9], "next": [0.86, 0.8], "nulls": [None, None], "pass": [True, True]}
     for run, values in runs.items():
         for place, value in enumerate(values):
             score = {"prediction_id": f"p{place}", "scorer": "s", "value": value}
             service.post(f"/v2/{PROJECT}/scores", {**score, "evaluation_run_id": run})
+    empty = {"evaluation": "e", "model": "m", "evaluation_run_id": "empty"}
+    service.post(f"/v2/{PROJECT}/evaluation_runs", empty)
     return service
 
 
@@ -48,7 +53,8 @@ def run(
         (["--run", "next", "--min-coverage", "1"], 0),
         (["--run", "nulls", "--min-coverage", "0.95"], 1),
         (["--run", "nulls", "--min", "-1"], 4),
-        (["--run", "no-such-run", "--min", "-1"], 4),
+        (["--run", "no-such-run", "--min", "-1"], 2),
+        (["--run", "empty", "--min", "-1"], 4),
         (["--run", "next", "--baseline", "nulls", "--max-drop", "1"], 4),
         (["--run", "next", "--min", "0.8", "--confidence"], 4),
         (["--run", "next", "--baseline", "base", "--not-worse-by", "9"], 2),
@@ -72,9 +78,10 @@ def run(
 def test_the_exit_code_is_the_verdict(filled: Service, arguments: list[str], code: int) -> None:
     done = run(filled, [*GATE, *arguments])
     assert done.returncode == code, done.stdout + done.stderr
-    is_unknown = "no-such-run" in arguments
-    assert bool(done.stderr) == (code == 2 or is_unknown)
-    assert is_unknown == ("no scores of run no-such-run in acme/gates" in done.stderr)
+    is_empty = "empty" in arguments
+    assert bool(done.stderr) == (code == 2 or is_empty)
+    assert is_empty == ("no scores of run empty in acme/gates" in done.stderr)
+    assert ("no-such-run" in arguments) == ("the name 'no-such-run'" in done.stderr)
 
 
 def test_the_checks_are_printed_as_a_table(filled: Service) -> None:
@@ -126,6 +133,21 @@ def test_a_file_has_the_limits_of_several_metrics(filled: Service, tmp_path: Pat
     assert "--min is given by the [[gate]] tables" in refused.stderr
 
 
+def test_several_baselines_are_named_in_the_table(filled: Service, tmp_path: Path) -> None:
+    file = tmp_path / "scoreline.toml"
+    gate = '[[gate]]\nscorer = "s"\nmax_drop = 1\nbaseline = "{}"\n'
+    file.write_text(gate.format("base") + gate.format("approved"))
+    arguments = ["--project", PROJECT, "--run", "next", "--file", str(file)]
+    filled.post(f"/v1/{PROJECT}/runs/approvals", {"run": "next", "reason": "r"})
+    done = run(filled, arguments)
+    assert done.returncode == 0, done.stdout
+    _, *rows, _ = done.stdout.splitlines()
+    assert [row.split("  ")[0] for row in rows] == [
+        *("s max_drop against base", "s min_compared against base"),
+        *("s max_drop against next", "s min_compared against next"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -169,6 +191,8 @@ def test_junit_has_a_case_for_each_check(filled: Service, tmp_path: Path) -> Non
 def test_junit_is_well_formed_whatever_the_names_are(filled: Service, tmp_path: Path) -> None:
     file = tmp_path / "gate.xml"
     arguments = ["--project", PROJECT, "--scorer", 'a<b>"&\x1b', "--run", "ü", "--min", "0"]
+    score = {"prediction_id": "p", "scorer": "other", "value": 1, "evaluation_run_id": "ü"}
+    filled.post(f"/v2/{PROJECT}/scores", score)
     assert run(filled, [*arguments, "--junit", str(file)]).returncode == 4
     (case,) = ET.parse(file).getroot()[0]
     assert case[0].tag == "error"

@@ -34,7 +34,7 @@ def test_runs_are_listed_in_a_table_or_as_json_lines(service: Service, project: 
     header, *rows = (line.split() for line in on(service, project, "runs", "list").splitlines())
     assert header[:3] == ["evaluation_run_id", "name", "status"]
     assert [row[:4] for row in rows] == [["b/1", "n", "running", "m"], ["a", "-", "-", "-"]]
-    assert rows[1][5:] == ["1", "1", "0", "s"]
+    assert rows[1][5:] == ["false", "1", "1", "0", "s"]
     shown = on(service, project, "runs", "list", "--json").encode()
     assert shown == service.send("GET", f"/v1/{quote(project)}/runs").body
     (line,) = on(service, project, "runs", "list", "--json", "--status", "running").splitlines()
@@ -66,6 +66,25 @@ def test_a_run_is_shown_renamed_described_and_archived(service: Service, project
     assert "archived: false\n" in on(service, project, "runs", "unarchive", "a/1")
     assert "name" not in on(service, project, "runs", "rename", "a/1", "").splitlines()[1]
     assert json.loads(on(service, project, "runs", "archive", "a/1", "--json"))["archived"] is True
+
+
+def test_a_run_is_approved_and_its_approvals_are_listed(service: Service, project: str) -> None:
+    assert run(service, "runs", "approvals", "--project", project).returncode == 1
+    add(service, project, "a")
+    on(service, project, "runs", "rename", "a", "The first")
+    approved = on(service, project, "runs", "approve", "The first", "--reason", "Released")
+    assert "evaluation_run_id: a\n" in approved
+    assert "reason: Released\n" in approved
+    assert "approved: true\n" in on(service, project, "runs", "show", "a")
+    listed = on(service, project, "runs", "approvals")
+    header, row = listed.splitlines()
+    assert header.split()[2:] == ["evaluation_run_id", "wb_user_id", "reason"]
+    assert row.split()[2:] == ["a", "admin", "Released"]
+    shown = on(service, project, "runs", "approvals", "--json").encode()
+    assert shown == service.send("GET", f"/v1/{quote(project)}/runs/approvals").body
+    refused = run(service, "runs", "approve", "--project", project, "b", "--reason", "r")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "No evaluation run has the id or the name 'b'" in refused.stderr
 
 
 @pytest.mark.parametrize(

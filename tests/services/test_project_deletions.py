@@ -9,6 +9,7 @@ from app.services.keys import COMMAND_LINE
 from app.services.project_deletions import delete_project
 from app.stores.base import DocumentQuery, ScoreQuery, Store
 from tests.stores import test_weave
+from tests.stores.test_approvals import an_approval
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run
 
@@ -17,6 +18,7 @@ def fill(store: Store, project: str) -> None:
     """Store a document of every kind, and scores of all sorts of runs."""
     for whole in test_weave.WHOLE.values():
         store.add_documents([replace(whole, project=project)])
+    store.add_documents([an_approval(project=project)])
     store.add_documents([a_run(id="r", project=project), a_run(id="empty", project=project)])
     runs = ("r", "named", None)
     predictions = [a_prediction(id=f"p{n}", project=project) for n in range(2)]

@@ -33,6 +33,7 @@ COMMANDS: list[dict[str, Any]] = [
         for kind in SENT_DOCUMENTS
     ),
     {"shardCollection": "scoreline.metrics", "key": {"entity": 1, "project": 1, "id": 1}},
+    {"shardCollection": "scoreline.approvals", "key": {"entity": 1, "project": 1, "id": 1}},
     {
         "shardCollection": "scoreline.unique_keys",
         "key": {"entity": 1, "project": 1, "kind": 1, "key": 1},

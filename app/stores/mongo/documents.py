@@ -84,6 +84,7 @@ UNKEYED_FILTERS: Mapping[str, Sequence[str]] = {
     "feedback": ("call_id",),
     "score_sources": ("prediction_id",),
     "metrics": (),
+    "approvals": (),
     "costs": (),
 }
 """The fields by which lists of documents without idempotency keys are filtered, by collection."""
@@ -126,7 +127,10 @@ DOCUMENT_INDEXES = {
             {"partialFilterExpression": {"error": IS_TEXT}},
         ),
     ),
-    "evaluation_runs": _document_indexes("evaluation_runs"),
+    "evaluation_runs": (
+        *_document_indexes("evaluation_runs"),
+        Index("evaluation_runs_by_name", ("entity", "project", "name", "_id")),
+    ),
     **{name: _unkeyed_indexes(name, *fields) for name, fields in UNKEYED_FILTERS.items()},
 }
 DOCUMENT_INDEXES["feedback"] += (
@@ -146,6 +150,7 @@ OWN_INDEXES = {
     "awaited_row": "awaited_row",
     "predict_and_score_call_id": "call",
     "id": "id",
+    "name": "name",
 }
 """The end of the index's name for filters whose index is used whatever else is filtered."""
 

@@ -41,14 +41,14 @@ log = logging.getLogger("scoreline.store")
 
 Documents = Collection[dict[str, Any]]
 
-SCHEMA = 14
+SCHEMA = 15
 """The version of the documents. 1: release 0.1.0, which writes no version. 2: new names of leaves.
 3: scores may have a reason, an error, metadata and an annotator. 4: predictions and evaluation
 runs. 5: scores have the name of their scorer. 6: predictions have the key of their example. 7: the
 id of a score is not its `_id`, and unique keys have a collection of their own. 8: what Weave's SDK
 sends. 9: metrics. 10: predictions that await a row. 11: tags, aliases and costs. 12: predictions
 are found by the call around the model's, and calls in their order. 13: large texts in parts. 14:
-feedback that awaits a call."""
+feedback that awaits a call. 15: approvals, and runs are found by their names."""
 
 LAST_CHANGE = 7
 """The last version that changed documents of earlier ones."""

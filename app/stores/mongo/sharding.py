@@ -10,7 +10,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from app.errors import StoreRefused
-from app.stores.model import Metric
+from app.stores.model import Approval, Metric
 from app.stores.mongo.parts import PARTS
 from app.stores.mongo.unique_keys import UNIQUE_KEYS
 from app.stores.weave import SENT_DOCUMENTS
@@ -24,7 +24,7 @@ SHARD_KEYS: Mapping[str, ShardKey] = {
     "predictions": ("entity", "project", "id"),
     "evaluation_runs": ("entity", "project", "id"),
     **{kind.collection: ("entity", "project", "id") for kind in SENT_DOCUMENTS},
-    Metric.collection: ("entity", "project", "id"),
+    **{kind.collection: ("entity", "project", "id") for kind in (Metric, Approval)},
     UNIQUE_KEYS: ("entity", "project", "kind", "key"),
     PARTS: ("entity", "project", "id"),
 }

@@ -205,6 +205,9 @@ WITH_METRICS = 13
 WITH_ALIASES = 15
 """The first schema version with aliases and costs."""
 
+WITH_APPROVALS = 18
+"""The first schema version with approvals."""
+
 _SCORER_NAMES_AND_SLOTS = (
     """
     CREATE TABLE scores_with_names (
@@ -398,6 +401,14 @@ _CALLS_AWAITED = (
     """,
 )
 
+_APPROVALS_AND_RUNS_BY_NAME = (
+    *_document_table("approvals", "evaluation_run_id TEXT NOT NULL, reason TEXT NOT NULL"),
+    """
+    CREATE INDEX evaluation_runs_by_name ON evaluation_runs (entity, project, name, _id)
+    WHERE name IS NOT NULL
+    """,
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -418,5 +429,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _TAGS_ALIASES_AND_COSTS,
     _PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS,
     _CALLS_AWAITED,
+    _APPROVALS_AND_RUNS_BY_NAME,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""

@@ -10,6 +10,7 @@ from app.errors import StoreRefused
 from app.stores.sqlite.migrations import (
     MIGRATIONS,
     WITH_ALIASES,
+    WITH_APPROVALS,
     WITH_DOCUMENTS,
     WITH_METRICS,
     WITH_SENT,
@@ -23,8 +24,9 @@ OTHERS = {
     **dict.fromkeys(SENT, WITH_SENT),
     "metrics": WITH_METRICS,
     **dict.fromkeys(("aliases", "costs"), WITH_ALIASES),
+    "approvals": WITH_APPROVALS,
 }
-"""The tables of what Weave's SDK sends and of metrics, with the first schema version of each."""
+"""The tables of what Weave's SDK sends, of metrics and approvals, with their first versions."""
 
 FIRST_PAGES = tuple(
     f"SELECT rowid FROM {table} NOT INDEXED LIMIT 1"
@@ -54,7 +56,7 @@ def count_all(connection: sqlite3.Connection, version: int) -> dict[str, int]:
 
 
 def count_others(connection: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Return how much of what Weave's SDK sends and how many metrics a file holds, by table."""
+    """Return how many rows each table of OTHERS has in a file of a schema version."""
     return _count(connection, [name for name, first in OTHERS.items() if version >= first])
 
 
