@@ -9,10 +9,10 @@ from app.schemas.comparisons import (
     MAX_TRIALS,
     PAIR_BY,
     SLICE_BY,
-    Change,
     LeafSummary,
     superseded_res,
 )
+from app.schemas.differences import Change
 from app.schemas.fields import (
     Boolean,
     Choice,
