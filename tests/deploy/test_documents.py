@@ -38,6 +38,14 @@ RUN_ELSEWHERE = {
 }
 """Commands that this test does not run, and where they are tested."""
 
+GATE = """
+[[gate]]
+scorer = "exact"
+baseline = "approved"
+direction = "higher"
+not_worse_by = 0.02
+"""
+
 MAY_FAIL = ("scoreline gate",)
 """Commands that may exit with 1, or 4."""
 
@@ -55,6 +63,7 @@ def workplace(tmp_path: Path, mongodb_uri: str) -> Iterator[tuple[Path, Service]
     """A directory with the files that the documents name, and a service with its store there."""
     (tmp_path / "srv" / "backups").mkdir(parents=True)
     (tmp_path / "scores.jsonl").write_text("".join(_scores()), "utf-8")
+    (tmp_path / "scoreline.toml").write_text(GATE, "utf-8")
     (tmp_path / "mongodb.url").write_text(mongodb_uri, "utf-8")
     store = f"sqlite:///{tmp_path}/srv/scoreline.db"
     with running(tmp_path, store, SCORELINE_ADMIN_KEY="") as service:
@@ -65,7 +74,7 @@ def workplace(tmp_path: Path, mongodb_uri: str) -> Iterator[tuple[Path, Service]
 def _scores() -> Iterator[str]:
     for run in ("main", "run-1", "run-2"):
         for number in range(20):
-            for scorer in ("exact", "weave:///acme/demo/object/Exact:v0"):
+            for scorer in ("exact", "Judge", "Human", "weave:///acme/demo/object/Exact:v0"):
                 score = {
                     "prediction_id": f"p-{number}",
                     "scorer": scorer,
