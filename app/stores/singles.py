@@ -5,8 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-import numpy as np
-
 from app.errors import Repeated
 
 MAX_VALUES = 8_000_000
@@ -39,6 +37,8 @@ class Singles:
 
     def check(self) -> None:
         """Raise Repeated if two values are equal; very rarely also if two hashes are."""
+        import numpy as np
+
         ordered = np.sort(np.array(self._hashes))
         if (ordered[1:] == ordered[:-1]).any():
             raise Repeated("a value is repeated")
