@@ -102,6 +102,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture
+def embedded_store(tmp_path: Path) -> Iterator[Store]:
+    """Return an empty, prepared embedded store, for what is the same on every engine."""
+    opened = SqliteStore(tmp_path / "scoreline.db")
+    opened.prepare()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run a service on the embedded store, which the tests of a session share."""

@@ -1,4 +1,4 @@
-"""Agreement of two judges: pairs, figures, disagreements and the sentence, on every engine."""
+"""Agreement of two judges: pairs, figures, disagreements and the sentence."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ from tests.services.test_metrics import OLGA, a_body
 from tests.stores.test_documents import a_prediction
 
 V0, V1 = (f"weave:///acme/demo/object/Judge:v{number}" for number in (0, 1))
+
+
+@pytest.fixture
+def store(embedded_store: Store) -> Store:
+    """Return an empty embedded store: what is tested here is the same on every engine."""
+    return embedded_store
 
 
 def agreed(

@@ -1,4 +1,4 @@
-"""Comparisons of runs, on every engine: pairs, tests, verdicts and limits."""
+"""Comparisons of runs: pairs, tests, verdicts and limits."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ WANTED: dict[str, Any] = {
     "k": None,
     "worst": 10,
 }
+
+
+@pytest.fixture
+def store(embedded_store: Store) -> Store:
+    """Return an empty embedded store: what is tested here is the same on every engine."""
+    return embedded_store
 
 
 def add(

@@ -1,4 +1,4 @@
-"""Gates, on every engine: their three outcomes, and what each of the limits claims."""
+"""Gates: their three outcomes, and what each of the limits claims."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from app.stores.base import Store
 from app.stores.model import ApiKey
 from tests.analysis.test_comparisons import add, numbered, predict
 from tests.stores.test_documents import a_run
+
+
+@pytest.fixture
+def store(embedded_store: Store) -> Store:
+    """Return an empty embedded store: what is tested here is the same on every engine."""
+    return embedded_store
 
 
 def gate(store: Store, **given: Any) -> dict[str, Any]:

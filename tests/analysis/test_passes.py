@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.errors import InvalidParameter
 from app.stores.base import Store
-from app.stores.sqlite.store import SqliteStore
 from tests.analysis.test_comparisons import add, compared, predict
 from tests.analysis.test_gates import check, gate, outcome
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(embedded_store: Store) -> Store:
     """Return an empty embedded store: what is tested here is the same on every engine."""
-    opened = SqliteStore(tmp_path / "scoreline.db")
-    opened.prepare()
-    yield opened
-    opened.close()
+    return embedded_store
 
 
 def add_trials(store: Store, outcomes: Mapping[str, list[Any]], run: str = "B") -> None:

@@ -16,6 +16,12 @@ from tests.analysis.test_comparisons import add, numbered
 from tests.stores.test_documents import a_run
 
 
+@pytest.fixture
+def store(embedded_store: Store) -> Store:
+    """Return an empty embedded store: what is tested here is the same on every engine."""
+    return embedded_store
+
+
 def ranked(store: Store, runs: str = "ABC", **given: Any) -> dict[str, Any]:
     wanted = CompareQuery().load({"run": list(runs), **given})
     (ranking,) = rank_runs(store, "acme", "demo", wanted)["rankings"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from app.analysis.gates import gate_run
 from app.errors import InvalidParameter
 from app.schemas.gates import GateBody
 from app.stores.base import Store
-from app.stores.sqlite.store import SqliteStore
 from tests.analysis.test_comparisons import add, answered, compared
 from tests.analysis.test_gates import check, gate, outcome
 from tests.stores.test_documents import a_prediction
@@ -24,12 +22,9 @@ Outcomes = dict[Any, tuple[list[Any], list[Any]]]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(embedded_store: Store) -> Store:
     """Return an empty embedded store: what is tested here is the same on every engine."""
-    opened = SqliteStore(tmp_path / "scoreline.db")
-    opened.prepare()
-    yield opened
-    opened.close()
+    return embedded_store
 
 
 def add_sliced(

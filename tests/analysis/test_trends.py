@@ -1,4 +1,4 @@
-"""Trends: the runs, their figures, and what is shown of the newest, on every engine."""
+"""Trends: the runs, their figures, and what is shown of the newest."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from tests.analysis.test_comparisons import add, numbered
 from tests.analysis.test_usage import predict
 from tests.services.test_metrics import OLGA, a_body
 from tests.stores.test_documents import a_prediction
+
+
+@pytest.fixture
+def store(embedded_store: Store) -> Store:
+    """Return an empty embedded store: what is tested here is the same on every engine."""
+    return embedded_store
 
 
 def shown(store: Store, **given: Any) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +13,13 @@ from app.errors import InvalidParameter
 from app.services.metrics import declare_metrics
 from app.stores.base import Store
 from app.stores.model import ApiKey
-from app.stores.sqlite.store import SqliteStore
 from tests.analysis.test_comparisons import add, answered, compared, numbered
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(embedded_store: Store) -> Store:
     """Return an empty embedded store: what is tested here is the same on every engine."""
-    opened = SqliteStore(tmp_path / "scoreline.db")
-    opened.prepare()
-    yield opened
-    opened.close()
+    return embedded_store
 
 
 def only(store: Store, **wanted: Any) -> dict[str, Any]:
