@@ -342,3 +342,9 @@ class UtcText(Text):
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> str | None:
         return utc_text(value) if value else None
+
+
+class Nested(fields.Nested):
+    """An object in a body, which null is not."""
+
+    default_error_messages = {"required": MISSING, "null": NOT_AN_OBJECT, "type": NOT_AN_OBJECT}

@@ -18,6 +18,7 @@ from app.schemas.fields import (
     Choice,
     Float,
     List,
+    Nested,
     Pattern,
     Plain,
     Query,
@@ -162,7 +163,7 @@ class GateBody(Query):
     worst = _worst()
     gates = List(
         f"The metrics with their limits, at most {MAX_GATES}.",
-        fields.Nested(Limits),
+        Nested(Limits),
         required=True,
         validate=[_check_not_empty, MaxLength(MAX_GATES)],
     )

@@ -23,6 +23,7 @@ from app.schemas.fields import (
     JsonObject,
     List,
     MaxCharacters,
+    Nested,
     Plain,
     Query,
     Reason,
@@ -134,7 +135,7 @@ class MetricsBody(Shape):
 
     error_messages = {**Shape.error_messages, "unknown": UNKNOWN}
 
-    metrics = List(f"At most {MAX_DECLARED:,} metrics.", fields.Nested(MetricBody), required=True)
+    metrics = List(f"At most {MAX_DECLARED:,} metrics.", Nested(MetricBody), required=True)
 
     @validates_schema
     def _check(self, loaded: dict[str, Any], **_: Any) -> None:

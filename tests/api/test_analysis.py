@@ -318,6 +318,7 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
         (None, "missing", ["body", "gates"]),
         (5, "list_type", ["body", "gates"]),
         ([5], "model_attributes_type", ["body", "gates", 0]),
+        ([None], "model_attributes_type", ["body", "gates", 0]),
     ],
 )
 def test_an_invalid_gate_of_several_metrics_is_refused(
