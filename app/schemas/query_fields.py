@@ -76,6 +76,8 @@ class WholeNumber(Described, fields.Integer):
 class Number(Described, fields.Float):
     """A finite number, of JSON or parsed as pydantic does."""
 
+    default_error_messages = {"null": NOT_A_NUMBER}
+
     def __init__(
         self,
         description: str,
@@ -112,7 +114,7 @@ class Flag(Described, fields.Boolean):
 
     truthy = {True, "1", "true", "t", "yes", "y", "on"}
     falsy = {False, "0", "false", "f", "no", "n", "off"}
-    default_error_messages = {"invalid": NOT_A_BOOLEAN}
+    default_error_messages = {"null": NOT_A_BOOLEAN, "invalid": NOT_A_BOOLEAN}
 
     def __init__(self, description: str, **options: Any) -> None:
         super().__init__(description, pre_load=_lower, **options)
