@@ -56,6 +56,8 @@ def bounds(least: float | None, most: float | None) -> list[validate.Range]:
 class WholeNumber(Described, fields.Integer):
     """An integer, of JSON or parsed as pydantic does: ` +1_000.0 ` is a thousand."""
 
+    default_error_messages = {"null": NOT_AN_INTEGER}
+
     def __init__(
         self, description: str, least: int, most: int | None = None, **options: Any
     ) -> None:

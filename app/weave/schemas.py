@@ -77,7 +77,7 @@ class ObjectToCreate(ProjectBody):
     """A version of a named object."""
 
     object_id = Name(required=True)
-    val = Anything(required=True)
+    val = Anything(required=True, allow_none=True)
 
 
 class ObjectCreateBody(Shape):

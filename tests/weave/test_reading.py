@@ -123,6 +123,11 @@ def test_the_latest_version_is_the_one_that_was_published_last(
     ]
 
 
+def test_an_object_of_null_is_kept(any_service: Service, project: str) -> None:
+    digest = publish(any_service, project, "o", None)
+    assert read(any_service, project, "o", digest).json["obj"]["val"] is None
+
+
 def test_a_deleted_version_is_gone_and_the_others_keep_their_numbers(
     any_service: Service, project: str
 ) -> None:
