@@ -19,7 +19,7 @@ from app.analysis.pairs import ComparedMetric
 from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import mean_and_interval
 from app.analysis.run_scores import RunScores
-from app.analysis.statistics.ranking import rank_ranges
+from app.analysis.statistics.ranking import is_order_shown, rank_ranges
 from app.analysis.statistics.significance import ALPHA
 from app.analysis.summaries import ScoreGroup
 from app.analysis.verdicts import name_of
@@ -128,13 +128,13 @@ class Ranking:
         order = f"By {name_of(self.metric)}, {_undeclared(self.metric)}"
         if not is_better.any():
             return f"{order}the order is no evidence: no two of these runs are shown to differ."
+        if is_order_shown(is_better, list(range(len(names)))):
+            return f"{order}the order {', '.join(names)} is shown."
         unclear = [
             f"{names[one]} and {names[two]}"
             for one, two in pairwise(range(len(names)))
             if not is_better[one, two]
         ]
-        if not unclear:
-            return f"{order}the order {', '.join(names)} is shown."
         best, worst = ranks[0]
         rank = f"rank {best}" if best == worst else f"rank {best} to {worst}"
         return (

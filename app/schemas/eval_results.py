@@ -9,7 +9,6 @@ from marshmallow import RAISE, ValidationError, fields, post_load, validate
 
 from app import jsontext
 from app.schemas.fields import (
-    MISSING,
     NOT_AN_OBJECT,
     UNKNOWN,
     Anything,
@@ -19,6 +18,7 @@ from app.schemas.fields import (
     Float,
     JsonObject,
     List,
+    Nested,
     Reason,
     Shape,
     Text,
@@ -55,12 +55,6 @@ class _MaxLength(validate.Length):
         return too_long(self.max or 0, len(value))
 
 
-class Part(fields.Nested):
-    """An object in the query."""
-
-    default_error_messages = {"required": MISSING, "null": NOT_AN_OBJECT, "type": NOT_AN_OBJECT}
-
-
 class Strict(Shape):
     """A part of the query that rejects unknown keys: one may be a misspelt bound."""
 
@@ -87,7 +81,7 @@ class FilterQuery(Strict):
 class EvalResultsFilter(Strict):
     """A filter of rows."""
 
-    query = Part(FilterQuery, required=True)
+    query = Nested(FilterQuery, required=True)
     evaluation_call_id = Text(
         "Only the trials of this evaluation run count.", load_default=None, allow_none=True
     )
@@ -130,12 +124,14 @@ class EvalResultsBody(Shape):
     include_predict_and_score_children = _boolean("Return ids of predictions and scores.", True)
     include_costs = _boolean("Accepted; costs are not known.", False)
     filters = BoundedList(
-        f"Rows must pass all of them; at most {MAX_FILTERS}.", Part(EvalResultsFilter), MAX_FILTERS
+        f"Rows must pass all of them; at most {MAX_FILTERS}.",
+        Nested(EvalResultsFilter),
+        MAX_FILTERS,
     )
     filter_logic_operator = Choice(
         "Whether all evaluation runs or any must pass a filter.", ("and", "or"), load_default="or"
     )
-    sort_by = BoundedList("Default: by `row_digest`.", Part(EvalResultsSort), MAX_SORTS)
+    sort_by = BoundedList("Default: by `row_digest`.", Nested(EvalResultsSort), MAX_SORTS)
     limit = Count("The most rows to return.", load_default=None, allow_none=True)
     offset = Count("How many rows to skip.", load_default=0)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.schemas.fields import Boolean, Count, JsonObject, Text
+from app.schemas.fields import Boolean, Count, JsonObject, Nested, Text
 from app.weave.reading_schemas import SortTerms, Strict, Texts
-from app.weave.schemas import List, Nested, ProjectBody
+from app.weave.schemas import List, ProjectBody
 
 
 class CallsFilter(Strict):

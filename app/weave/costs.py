@@ -24,6 +24,7 @@ from app.schemas.fields import (
     NOT_A_DICTIONARY,
     Datetime,
     Described,
+    Nested,
     Reason,
     Shape,
     Text,
@@ -36,7 +37,7 @@ from app.weave.call_reading_schemas import FeedbackQueryBody
 from app.weave.change_routes import IdsQueryBody, ids_in
 from app.weave.contents import Place
 from app.weave.queries import Sort, compile_condition, compile_order, invalid, select
-from app.weave.schemas import Nested, ProjectBody
+from app.weave.schemas import ProjectBody
 
 blueprint = sdk_blueprint("Weave costs")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from marshmallow import RAISE, ValidationError
 
-from app.schemas.fields import UNKNOWN, Boolean, Choice, Count, Shape, Text
+from app.schemas.fields import UNKNOWN, Boolean, Choice, Count, Nested, Shape, Text
 from app.schemas.query_fields import too_long
-from app.weave.schemas import List, Nested, ProjectBody
+from app.weave.schemas import List, ProjectBody
 
 MAX_REFERENCES = 1_000
 MAX_DELETED = 100

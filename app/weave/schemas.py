@@ -14,6 +14,7 @@ from app.schemas.fields import (
     NOT_AN_OBJECT,
     Anything,
     JsonObject,
+    Nested,
     Reason,
     Shape,
     Text,
@@ -23,12 +24,6 @@ MAX_ITEMS = 1_000_000
 """How many rows or digests a body may have."""
 
 NOT_A_LIST = Reason("list_type", "Input should be a valid list")
-
-
-class Nested(fields.Nested):
-    """An object within an object."""
-
-    default_error_messages = {"required": MISSING, "null": NOT_AN_OBJECT}
 
 
 class List(fields.List[Any]):

@@ -28,18 +28,13 @@ MOST_UNDEFINED = 0.05
 """The part of the samples that may have no figure, before the interval has none."""
 
 
-def coded(values: NDArray[Any]) -> tuple[NDArray[Any], Codes]:
-    """Return the distinct values, ascending, and the place of each value among them."""
-    scale, codes = np.unique(values, return_inverse=True)
-    return scale, codes
-
-
 def confusion_table(
     first: Codes, second: Codes, categories: int, weights: Values | None = None
 ) -> Values:
     """Return how many pairs have which two categories, the first judgement's in rows.
 
-    Categories are `coded`, both sides together; `weights` counts each pair as often as it says.
+    A category is its place in a scale that both sides share; `weights` counts each pair as often as
+    it says.
     """
     cells = np.bincount(first * categories + second, weights, minlength=categories**2)
     return cells.astype(float).reshape(categories, categories)

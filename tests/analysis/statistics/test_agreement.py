@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,7 +12,6 @@ from scipy import stats
 from app.analysis.statistics.agreement import (
     Metric,
     bootstrap_interval,
-    coded,
     confusion_table,
     kappa,
     krippendorff_alpha,
@@ -35,6 +36,12 @@ RELIABILITY = np.array(
 """Krippendorff (2011), example C: four observers of twelve units."""
 
 UNITS, OBSERVED = np.nonzero(~np.isnan(RELIABILITY.T))[0], RELIABILITY.T[~np.isnan(RELIABILITY.T)]
+
+
+def coded(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distinct values, ascending, and the place of each value among them."""
+    scale, codes = np.unique(values, return_inverse=True)
+    return scale, codes
 
 
 def test_a_confusion_table_counts_each_pair_once() -> None:
