@@ -16,6 +16,7 @@ from app.analysis.run_scores import RunScores, Value, read_examples
 from app.errors import InvalidParameter
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
+from app.services.run_references import RunFinder
 from app.stores.base import Store
 
 MAX_RUNS = 1_000
@@ -49,10 +50,12 @@ def agreement_of(
 ) -> dict[str, Any]:
     """Return how far two judges agree on the predictions that both have judged.
 
-    `wanted` is a loaded AgreementQuery. Raises what `read_judge` raises, and InvalidParameter for
-    values that cannot be equal and for more than MAX_RUNS runs.
+    `wanted` is a loaded AgreementQuery. Raises what `RunFinder.find` and `read_judge` raise, and
+    InvalidParameter for values that cannot be equal and for more than MAX_RUNS runs.
     """
     place = (entity, project)
+    finder = RunFinder(store, *place, check_client)
+    wanted = {**wanted, "run": finder.find_all("run", wanted["run"])}
     first, second = (
         read_judge(store, *place, wanted, side, check_client) for side in ("first", "second")
     )
@@ -64,6 +67,7 @@ def agreement_of(
     return {
         "first": first.response(),
         "second": second.response(),
+        "runs": wanted["run"],
         "kind": kind,
         "reason": figures.reason(first.name, second.name),
         "predictions": {"compared": len(compared), "examples": len(set(examples)), **counts},

@@ -50,7 +50,7 @@ def compare_runs(
     score has a leaf that is named, and for too many slices, and whatever `check_client` raises.
     """
     finder = RunFinder(store, entity, project, check_client)
-    candidates = find_candidates(finder, "candidate", wanted["candidate"])
+    candidates = finder.find_all("candidate", wanted["candidate"])
     run_ids = [finder.find("baseline", wanted["baseline"], besides=candidates).run_id, *candidates]
     read = read_compared(
         store, entity, project, run_ids, wanted, check_client, prices, parameter="candidate"
@@ -80,11 +80,6 @@ def compare_runs(
         **({} if wanted["slice_by"] is None else {"slice_by": wanted["slice_by"]}),
         "comparisons": [comparison.response() for comparison in comparisons],
     }
-
-
-def find_candidates(finder: RunFinder, parameter: str, given: Sequence[str]) -> list[str]:
-    """Return the ids of the different runs that a parameter means. Raises what `find` raises."""
-    return list(dict.fromkeys(finder.find(parameter, each).run_id for each in given))
 
 
 @dataclass(frozen=True)

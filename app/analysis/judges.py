@@ -147,7 +147,7 @@ def read_judge(
         only_current=is_name,
     )
     annotators = set[str]()
-    for run_id in dict.fromkeys(wanted["run"]) or [None]:
+    for run_id in wanted["run"] or [None]:
         seen = _read_run(store, replace(query, evaluation_run_id=run_id), judge, check_client)
         if not seen:
             refuse_unknown_scorer(store, entity, project, side, scorer)

@@ -11,7 +11,6 @@ import numpy as np
 from app.analysis.comparisons import (
     Comparison,
     adjust_p_values,
-    find_candidates,
     read_compared,
 )
 from app.analysis.metrics import metrics_of
@@ -46,7 +45,7 @@ def rank_runs(
     Raises what `compare_runs` raises.
     """
     finder = RunFinder(store, entity, project, check_client)
-    run_ids = find_candidates(finder, "run", wanted["run"])
+    run_ids = finder.find_all("run", wanted["run"])
     if len(run_ids) < 2:
         message = f"all of these are the same run, {run_ids[0]}: give at least two different runs"
         raise InvalidParameter("run", wanted["run"], message)

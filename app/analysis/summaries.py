@@ -14,6 +14,7 @@ from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shri
 from app.analysis.summary_clusters import NOUNS, Clusters, Examples, fields_of_repeats
 from app.errors import InvalidParameter, Repeated, StoreDamaged
 from app.services.lists import ClientCheck, make_query, no_client_check
+from app.services.run_references import RunFinder
 from app.stores.base import Key, ScoreQuery, Store, Tally
 from app.stores.model import Leaf, Leaves
 
@@ -43,15 +44,22 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the figures of each group of the current scores that pass all filters.
 
-    `wanted` is a loaded SummaryQuery. Raises InvalidParameter when there are more than MAX_GROUPS
-    groups or MAX_GROUP_LEAVES leaves, and whatever `check_client` raises.
+    `wanted` is a loaded SummaryQuery. Raises NotFound and InvalidParameter as `RunFinder.find`
+    does, InvalidParameter when there are more than MAX_GROUPS groups or MAX_GROUP_LEAVES leaves,
+    and whatever `check_client` raises.
     """
+    found: dict[str, str] = {}
+    if wanted["run"] is not None:
+        run = RunFinder(store, entity, project, check_client).find("run", wanted["run"])
+        found = {"run": run.run_id}
+        wanted = {**wanted, "evaluation_run_id": run.run_id}
     query = store.as_of_now(make_query(entity, project, wanted))
     reading = Reading(store, query, wanted["group_by"], wanted["cluster"], check_client)
     groups, clusters = reading.read()
     fields = reading.fields
     return {
         "group_by": wanted["group_by"],
+        **found,
         "repeats": wanted["repeats"],
         "cluster": wanted["cluster"],
         "superseded": sum(group.superseded for group in groups.values()),

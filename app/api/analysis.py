@@ -25,6 +25,7 @@ blueprint = Blueprint("Analysis", __name__)
 @allow("read")
 @limit_concurrency
 @response(SummaryRes)
+@raises(NotFound)
 @query(SummaryQuery)
 @one_at_a_time
 def score_summary(entity: str, project: str, query: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from app.cli.answers import repeated
 from app.cli.base import Command, printable, write
 from app.cli.client import Client
 from app.cli.formats import Format, figure_cell, format_options, print_table, text_cell
-from app.cli.project import project_options
+from app.cli.project import MEANT, project_options
 
 FIGURES = ("agreement", "kappa", "weighted_kappa", "alpha", "spearman")
 HEADER = ("figure", "value", "low", "high", "why")
@@ -30,7 +30,7 @@ MAX_COLUMNS = 10
 @click.option("--second-annotator", help="Only scores of the second by this annotator.")
 @click.option("--leaf", help="The leaf of their values. Default: the whole value.")
 @click.option("--second-leaf", help="That of the second, if it is another one.")
-@click.option("--run", multiple=True, help="Only scores of this run; repeatable.")
+@click.option("--run", multiple=True, help=f"Only scores of this run, repeatable: {MEANT}")
 @click.option("--worst", type=int, help="How many disagreements to list. Default: 10.")
 @format_options
 def agreement(client: Client, form: Format, **given: Any) -> None:

@@ -15,11 +15,13 @@ from app.cli.formats import (
     colored,
     figure_cell,
     format_options,
+    percent_cell,
     print_table,
     text_cell,
 )
 from app.cli.listing import cell_text
-from app.cli.project import BASELINE, project_options, why_no_scores
+from app.cli.project import BASELINE, MEANT, project_options, why_no_scores
+from app.scorers import scorer_name
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
 """The colours of verdicts; the others have none."""
@@ -31,11 +33,16 @@ GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
 
 Query = list[tuple[str, str]]
 
+HISTOGRAMS = click.option(
+    "--histograms", is_flag=True, default=None, help="Add histograms of numbers to --json."
+)
+
 
 @click.command(cls=Command)
 @project_options
-@click.option("--run", help="Only scores of this evaluation run.")
-@click.option("--scorer", help="Only scores by the scorer with this name.")
+@click.option("--run", help=f"Only scores of this run: {MEANT}")
+@click.option("--prediction", "prediction_id", help="Only scores of this prediction.")
+@click.option("--scorer", help="Only scores by this scorer: its name, or one version's reference.")
 @click.option(
     "--group-by",
     default="scorer_name,leaf",
@@ -44,29 +51,38 @@ Query = list[tuple[str, str]]
 )
 @click.option("--created-at-from", help="Only scores created at or after this time.")
 @click.option("--created-at-to", help="Only scores created before this time.")
+@click.option("--created-after", help="Only scores created after this time.")
+@click.option("--created-before", help="Only scores created before this time.")
 @click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
+@click.option(
+    "--cluster",
+    type=click.Choice(["example", "prediction_id", "none"]),
+    help="Which values are not independent of each other: those of one example (the default), of "
+    "one prediction, or none.",
+)
+@HISTOGRAMS
 @format_options
-def summary(
-    client: Client, form: Format, run: str | None, scorer: str | None, **given: Any
-) -> None:
+def summary(client: Client, form: Format, scorer: str | None, **given: Any) -> None:
     """Show means and rates with their 95 % intervals, by scorer and leaf.
 
     Example: scoreline summary --project acme/demo --run nightly-1
     """
-    query = [(name, value) for name, value in given.items() if value is not None]
-    query += [("evaluation_run_id", run)] if run is not None else []
-    query += [("scorer_name", scorer)] if scorer is not None else []
+    query = repeated(given)
+    if scorer is not None:
+        query.append(("scorer_name" if scorer_name(scorer) == scorer else "scorer", scorer))
+    _check_histograms(form, given)
     text, result = client.analyse("summary", query, "groups", "group_by")
     if form == "json":
         write(text + b"\n")
         return
     groups = result["groups"]
     if not groups:
-        fail(why_no_scores(client, run) or "no scores match", 1)
+        fail(why_no_scores(client, result.get("run")) or "no scores match", 1)
     fields = result["group_by"]
-    header = (*fields, "kind", "attempted", "scored", "coverage", "mean", "low", "high")
-    rows = [row for group in groups for row in _summary_rows(group, fields)]
-    print_table(form, header, rows)
+    rows = [row for group in groups for row in _summary_rows(group, fields, form)]
+    print_table(form, (*fields, *SUMMARIZED), rows)
+    if form != "csv":
+        click.echo(f"\n{EXPLAINED}")
     for warning in dict.fromkeys(_warnings(groups)):
         note(warning)
 
@@ -96,6 +112,7 @@ def summary(
     help="List so many of the examples that got worse, and that got better, of each metric.",
 )
 @click.option("--repeats", type=click.Choice(["current", "all"]), help="Default: current.")
+@HISTOGRAMS
 @format_options
 def compare(client: Client, form: Format, **given: Any) -> None:
     """Say whether a run is better than its baseline, or rank several runs.
@@ -104,6 +121,7 @@ def compare(client: Client, form: Format, **given: Any) -> None:
 
     Example: scoreline compare --project acme/demo --baseline run-1 --candidate run-2
     """
+    _check_histograms(form, given)
     text, result = client.analyse("compare", repeated(given), "pair_by")
     if form == "json":
         write(text + b"\n")
@@ -113,7 +131,13 @@ def compare(client: Client, form: Format, **given: Any) -> None:
         _show_comparisons(form, result)
         if form != "csv":
             _show_needed(result["comparisons"], given["effect"])
-            _show_changes(form, result["comparisons"] if given["worst"] else ())
+            show_changes(form, result["comparisons"] if given["worst"] else ())
+
+
+def _check_histograms(form: Format, given: Mapping[str, Any]) -> None:
+    """Exit if histograms are asked for in a format that does not show them."""
+    if given["histograms"] and form != "json":
+        fail("--histograms needs --json", 2)
 
 
 def repeated(given: Mapping[str, Any]) -> Query:
@@ -129,7 +153,15 @@ def repeated(given: Mapping[str, Any]) -> Query:
 # Summaries
 
 
-def _summary_rows(group: Mapping[str, Any], fields: Sequence[str]) -> list[list[str]]:
+SUMMARIZED = ("kind", "attempted", "scored", "coverage", "figure", "value", "low", "high")
+
+EXPLAINED = (
+    "A rate is the part of the values that is true (of numbers that are all 0 or 1, the part of "
+    "1), a mean that of all numbers; low and high are the ends of its 95 % interval."
+)
+
+
+def _summary_rows(group: Mapping[str, Any], fields: Sequence[str], form: Format) -> list[list[str]]:
     """Return a row for each kind of values in a group, or one if it has no values."""
     names = [text_cell(group.get(name)) for name in fields]
     counts = [
@@ -138,13 +170,22 @@ def _summary_rows(group: Mapping[str, Any], fields: Sequence[str]) -> list[list[
         figure_cell(group["coverage"]),
     ]
     kinds = [kind for kind in ("number", "boolean", "text") if group.get(kind)] or ["-"]
-    return [[*names, kind, *counts, *_mean(group.get(kind) or {})] for kind in kinds]
+    return [[*names, kind, *counts, *_figure(group.get(kind) or {}, form)] for kind in kinds]
 
 
-def _mean(figures: Mapping[str, Any]) -> list[str]:
-    mean = figures.get("mean", figures.get("rate"))
+def _figure(figures: Mapping[str, Any], form: Format) -> list[str]:
+    """Return whether there is a rate or a mean, and it with its interval.
+
+    Rates are in percent, but plain in CSV; the method of an interval says which numbers are rates.
+    """
+    value = figures.get("mean", figures.get("rate"))
+    if value is None:
+        return ["-"] * 4
     interval = figures.get("interval") or {}
-    return [figure_cell(each) for each in (mean, interval.get("low"), interval.get("high"))]
+    is_rate = "rate" in figures or "wilson" in interval.get("method", "")
+    cell = percent_cell if is_rate and form != "csv" else figure_cell
+    cells = [cell(each) for each in (value, interval.get("low"), interval.get("high"))]
+    return ["rate" if is_rate else "mean", *cells]
 
 
 def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -251,7 +292,7 @@ CHANGED = (
 )
 
 
-def _show_changes(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+def show_changes(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
     """Print the examples that changed most, with ids for `predictions get` and `scores get`."""
     rows = [
         [

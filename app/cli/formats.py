@@ -89,6 +89,11 @@ def figure_cell(number: float | None) -> str:
     return "-" if number is None else f"{number:.6g}"
 
 
+def percent_cell(part: float | None) -> str:
+    """Return a cell with a part of 1 in percent, or a dash without one."""
+    return "-" if part is None else f"{100 * part:.4g} %"
+
+
 def colored(text: str, color: str | None) -> str:
     """Return a text in a colour if stdout is a terminal that has colours."""
     is_plain = color is None or "NO_COLOR" in os.environ or not sys.stdout.isatty()

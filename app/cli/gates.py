@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import click
 
+from app.cli.answers import show_changes
 from app.cli.base import (
     Command,
     ServiceError,
@@ -32,7 +33,7 @@ from app.cli.gate_comment import (
     figure,
     several_baselines,
 )
-from app.cli.project import BASELINE, project_options, why_no_scores
+from app.cli.project import BASELINE, MEANT, project_options, why_no_scores
 from app.cli.project_file import read_tables
 
 HEADER = ("check", "wanted", "found", "outcome", "why")
@@ -61,7 +62,7 @@ class Case:
     epilog="Exit codes: 0 passed; 1 failed; 2 no result; 4 inconclusive.",
 )
 @project_options
-@click.option("--run", required=True, help="The evaluation run to check: its id or its name.")
+@click.option("--run", required=True, help=f"The evaluation run to check: {MEANT}")
 @click.option("--scorer", help="The scorer: its name, or a reference to any version.")
 @click.option("--leaf", help="The path inside the value; leave it out for a scalar.")
 @click.option(
@@ -123,6 +124,11 @@ class Case:
     callback=lambda _context, _option, values: list(values) or None,
     help="Examples that may not fail at all: tag:NAME, or an id; repeatable.",
 )
+@click.option(
+    "--worst",
+    type=int,
+    help=f"How many regressions of each metric to list. Default: 0, with --markdown {WORST}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON response.")
 @click.option(
     "--junit",
@@ -155,7 +161,7 @@ def gate(
     if as_json and markdown == "-":
         fail("give only one of --json and --markdown -", 2)
     if markdown is not None:
-        wanted["worst"] = WORST
+        wanted.setdefault("worst", WORST)
     try:
         text, result = _ask(client, wanted)
         rows = _rows(result)
@@ -174,6 +180,7 @@ def gate(
     elif markdown != "-":
         table(HEADER, rows)
         click.echo(printable(result["reason"]))
+        show_changes("table", result.get("gates", [result]) if given["worst"] else ())
     sys.exit(EXIT_CODES[result["outcome"]])
 
 
@@ -189,7 +196,7 @@ def _wanted(config: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _for_file(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the options that a file may be combined with, or exit for any other."""
-    for name in wanted.keys() - {"run", "baseline", "pair_by", "repeats"}:
+    for name in wanted.keys() - {"run", "baseline", "pair_by", "repeats", "worst"}:
         fail(f"--{name.replace('_', '-')} is given by the [[gate]] tables of --file", 2)
     return wanted
 

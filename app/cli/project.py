@@ -22,10 +22,13 @@ DOTS = {".", ".."}
 LOCAL = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?(/.*)?", re.IGNORECASE)
 """Addresses that need no scheme, because the key does not leave the machine."""
 
-BASELINE = (
-    "The run to compare with: its id or its name; latest:KEY=VALUE, the newest completed run with "
-    "this attribute, such as latest:branch=main; or approved, the run that was approved last."
+MEANT = (
+    "its id or its name; latest:KEY=VALUE, the newest completed run with this attribute, such as "
+    "latest:branch=main; or approved, the run that was approved last."
 )
+"""How a run is named."""
+
+BASELINE = f"The run to compare with: {MEANT}"
 
 SERVICE_OPTIONS = (
     click.option(

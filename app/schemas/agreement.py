@@ -33,7 +33,8 @@ class AgreementQuery(Query):
     leaf = Text("The path of the leaf in the values.", load_default="")
     second_leaf = Text("That of the second scorer. Default: `leaf`.", load_default=None)
     run = TextList(
-        f"Only scores of this evaluation run; repeatable, at most {MAX_NAMES}.",
+        "Only scores of this evaluation run: its id or its name, or which run is meant, as in a "
+        f"comparison; repeatable, at most {MAX_NAMES}.",
         most=MAX_NAMES,
         load_default=list,
     )
@@ -110,6 +111,7 @@ class AgreementRes(Plain):
 
     first = fields.Nested(JudgeRes, required=True)
     second = fields.Nested(JudgeRes, required=True)
+    runs = List("The ids of the runs that `run` means, if it was given.", Text(), required=True)
     kind = Text(
         "What the values are compared as; `boolean` where those of both are rates.",
         required=True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from typing import Any
 
-from app.schemas.fields import Choice, Count, Float, List, Plain, Shape, Text
+from marshmallow import ValidationError, fields, validates_schema
+
+from app.schemas.fields import Choice, Count, Float, List, Plain, Reason, Shape, Text
 from app.schemas.query_fields import ChoiceList, Flag
 from app.schemas.scores import ScoreFilters, repeats, repeats_res
 
@@ -12,10 +14,19 @@ CLUSTER = ("example", "prediction_id", "none")
 
 GROUP_BY = ("scorer", "scorer_name", "evaluation_run_id", "leaf", "day", "hour")
 
+RUN_TWICE = Reason(
+    "value_error", "Value error, give either evaluation_run_id or this", {"error": {}}
+)
+
 
 class SummaryQuery(ScoreFilters):
     """The scores to summarise, and how to group them."""
 
+    run = Text(
+        "Only scores of this evaluation run: its id or its name, or which run is meant, as in a "
+        "comparison.",
+        load_default=None,
+    )
     group_by = ChoiceList(
         "What to group by: repeated, or separated by commas.",
         GROUP_BY,
@@ -30,6 +41,11 @@ class SummaryQuery(ScoreFilters):
         load_default=CLUSTER[0],
     )
     histograms = Flag("Whether summaries of numbers have histograms.", load_default=False)
+
+    @validates_schema
+    def _check_run(self, loaded: dict[str, Any], **_: Any) -> None:
+        if loaded["run"] is not None and loaded["evaluation_run_id"]:
+            raise ValidationError({"run": [RUN_TWICE]})
 
 
 class Interval(Shape):
@@ -159,6 +175,7 @@ class SummaryRes(Plain):
     """The figures of each group."""
 
     group_by = List("The fields that the scores are grouped by.", Text(), required=True)
+    run = Text("The id of the run that `run` means, if it was given.")
     repeats = repeats_res()
     cluster = Text("Which values count as not independent of each other.", required=True)
     superseded = Count("Superseded scores that are left out, in all groups.", required=True)

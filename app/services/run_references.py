@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -63,6 +63,10 @@ class RunFinder:
         if run is None and given.startswith(BY_ID):
             raise NotFound(f"No evaluation run has the id '{run_id}'")
         return run or self._find_named(parameter, given)
+
+    def find_all(self, parameter: str, given: Sequence[str]) -> list[str]:
+        """Return the ids of the different runs that a parameter means. Raises what `find` does."""
+        return list(dict.fromkeys(self.find(parameter, each).run_id for each in given))
 
     def _find_approved(self) -> Run:
         approval = newest_approval(self.store, self.entity, self.project)

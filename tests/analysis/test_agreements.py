@@ -244,6 +244,7 @@ def test_leaves_are_named_and_unknown_ones_refused(store: Store) -> None:
     with pytest.raises(InvalidParameter, match="there is 'Human'") as refused:
         agreed(store, second="human", leaf="ok")
     assert refused.value.name == "second"
+    add(store, "other", numbered([True]), scorer="Other")
     with pytest.raises(NotFound, match="run other has no scores by Judge"):
         agreed(store, leaf="ok", second_leaf="label", run=["run", "other"])
 

@@ -33,6 +33,7 @@ WANTED: dict[str, Any] = {
     "group_by": ["scorer", "leaf"],
     "histograms": False,
     "cluster": "example",
+    "run": None,
 }
 
 

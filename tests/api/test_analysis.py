@@ -74,6 +74,25 @@ def test_a_summary_takes_the_filters_of_the_list(any_service: Service, scores: s
     assert [each["attempted"] for each in only_a] == [4, 4]
 
 
+def test_a_run_of_a_summary_or_an_agreement_is_looked_for(
+    any_service: Service, scores: str
+) -> None:
+    for path, given in (
+        ("summary", ()),
+        ("agreement", (("first", "s"), ("second", "s"), ("second_leaf", "x"))),
+    ):
+        answer = get(any_service, f"{scores}/{path}", *given, ("run", "nobody"))
+        assert answer.status == 404
+        assert answer.json["reason"].startswith("No evaluation run has the id or the name 'nobody'")
+        answer = get(any_service, f"{scores}/{path}", *given, ("run", "approved"))
+        assert answer.json["reason"] == "No evaluation run of this project is approved"
+    found = get(any_service, f"{scores}/summary", ("run", "A")).json
+    assert found["run"] == "A"
+    assert [each["attempted"] for each in found["groups"]] == [4, 4]
+    twice = get(any_service, f"{scores}/summary", ("run", "A"), ("evaluation_run_id", "A"))
+    assert only_error(twice)["loc"] == ["query", "run"]
+
+
 def test_an_unknown_group_by_is_refused(any_service: Service, scores: str) -> None:
     error = only_error(get(any_service, f"{scores}/summary", ("group_by", "scorer,colour")))
     assert error["type"] == "literal_error"

@@ -9,9 +9,17 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import pytest
 
+from app.cli.root import scoreline
 from app.cli.trends import draw
+from app.schemas.agreement import AgreementQuery
+from app.schemas.comparisons import CompareQuery
+from app.schemas.fields import Query
+from app.schemas.gates import GateQuery
+from app.schemas.summaries import SummaryQuery
+from app.schemas.trends import TrendQuery
 from tests.cli.commands import run_command
 from tests.processes import ADMIN_KEY, Service, environment
 
@@ -124,12 +132,104 @@ def test_several_runs_are_ranked(filled: Service) -> None:
 def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None:
     shown = lines(run(filled, "summary", "--run", "new"))
     assert shown[0].split() == [
-        *("scorer_name", "leaf", "kind", "attempted", "scored", "coverage", "mean", "low", "high")
+        *("scorer_name", "leaf", "kind", "attempted", "scored", "coverage"),
+        *("figure", "value", "low", "high"),
     ]
-    (exact,) = [line.split() for line in shown if line.startswith("Exact")]
-    assert exact[1:6] == ["boolean", "40", "40", "1", "0.95"]
+    (exact,) = [line.split("  ") for line in shown if line.startswith("Exact")]
+    exact = [cell.strip() for cell in exact if cell]
+    assert exact[1:] == ["boolean", "40", "40", "1", "rate", "95 %", "83.5 %", "98.62 %"]
     (label,) = [line.split() for line in shown if line.startswith("label")]
-    assert label[1:] == ["text", "40", "40", "1", "-", "-", "-"]
+    assert label[1:] == ["text", "40", "40", "1", "-", "-", "-", "-"]
+    (number,) = [line.split() for line in shown if line.startswith("=cmd|x")]
+    assert number[5:7] == ["mean", "0.4875"]
+    assert "A rate is the part" in shown[-1]
+
+
+def test_a_summary_in_csv_has_plain_numbers(filled: Service) -> None:
+    shown = lines(run(filled, "summary", "--run", "new", "--scorer", "Exact", "--csv"))
+    (row,) = csv.DictReader(io.StringIO("\n".join(shown)))
+    assert (row["figure"], row["value"], row["low"]) == ("rate", "0.95", "0.834961")
+
+
+def test_a_summary_says_which_numbers_are_a_rate(service: Service) -> None:
+    scores = [{"prediction_id": f"p{n}", "scorer": "s", "value": n % 2} for n in range(10)]
+    service.post("/v2/acme/rates/scores/batch", {"scores": scores})
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+    arguments = ("summary", "--project", "acme/rates")
+    done = run_command(*arguments, cwd=service.log.parent, env=env)
+    assert "number  10         10      1         rate    50 %" in lines(done)[1]
+
+
+def test_a_run_of_a_summary_or_an_agreement_is_an_id_a_name_or_a_word(service: Service) -> None:
+    project = "acme/named"
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+
+    def asked(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        given = (*name.split(), "--project", project, *arguments)
+        return run_command(*given, cwd=service.log.parent, env=env)
+
+    for place, name in enumerate(("one", "two")):
+        options = ("--evaluation", "e", "--model", "m", "--name", name, f"r{place}")
+        created = asked("runs create", *options)
+        assert created.returncode == 0, created.stderr
+        scores = [
+            {"prediction_id": f"p{n}", "scorer": scorer, "value": n < 10 + place}
+            for n in range(20)
+            for scorer in ("Judge", "Human")
+        ]
+        scores = [{**each, "evaluation_run_id": f"r{place}"} for each in scores]
+        assert service.post(f"/v2/{project}/scores/batch", {"scores": scores}).status == 200
+    assert asked("runs approve", "--reason", "released", "r0").returncode == 0
+    for given, found in (("r0", "r0"), ("two", "r1"), ("approved", "r0"), ("id:r1", "r1")):
+        answer = json.loads(asked("summary", "--run", given, "--json").stdout)
+        assert answer["run"] == found
+        assert {group["boolean"]["n"] for group in answer["groups"]} == {20}
+        judges = ("--first", "Judge", "--second", "Human", "--run", given)
+        assert json.loads(asked("agreement", *judges, "--json").stdout)["runs"] == [found]
+    near = asked("summary", "--run", "tow")
+    assert near.returncode == 1
+    assert "No evaluation run has the id or the name 'tow'; there is 'two'" in near.stderr
+
+
+def test_histograms_are_in_the_json_only(filled: Service) -> None:
+    for given in (("summary",), COMPARE):
+        answer = run(filled, *given, "--scorer", "=cmd|x", "--histograms", "--json")
+        assert '"histogram"' in answer.stdout
+        done = run(filled, *given, "--histograms")
+        assert (done.returncode, done.stderr) == (2, "scoreline: --histograms needs --json\n")
+
+
+def test_a_summary_takes_a_version_of_a_scorer_and_a_cluster(filled: Service) -> None:
+    version = f"weave:///{PROJECT}/object/Exact:v0"
+    done = run(filled, "summary", "--scorer", version)
+    assert done.returncode == 1
+    answer = json.loads(run(filled, "summary", "--cluster", "none", "--json").stdout)
+    assert answer["cluster"] == "none"
+    given = ("--prediction", "p0", "--run", "new", "--scorer", "Exact", "--json")
+    (group,) = json.loads(run(filled, "summary", *given).stdout)["groups"]
+    assert group["scored"] == 1
+
+
+QUESTIONS: list[tuple[str, type[Query]]] = [
+    ("summary", SummaryQuery),
+    ("compare", CompareQuery),
+    ("trend", TrendQuery),
+    ("agreement", AgreementQuery),
+    ("gate", GateQuery),
+]
+OTHERWISE = {"summary": {"scorer_name": "--scorer", "evaluation_run_id": "--run"}}
+"""Parameters that an option of another name gives."""
+
+
+@pytest.mark.parametrize(("name", "schema"), QUESTIONS)
+def test_every_parameter_has_an_option(name: str, schema: type[Query]) -> None:
+    command = scoreline.get_command(click.Context(scoreline), name)
+    assert command is not None
+    options = {option for parameter in command.params for option in parameter.opts}
+    named = OTHERWISE.get(name, {})
+    wanted = {each: named.get(each, f"--{each.replace('_', '-')}") for each in schema().fields}
+    wanted |= {"prediction_id": "--prediction"} if "prediction_id" in wanted else {}
+    assert {each for each, option in wanted.items() if option not in options} == set()
 
 
 TREND = ("trend", "--scorer", "Exact")
@@ -217,7 +317,7 @@ def test_agreement_is_figures_a_table_disagreements_and_a_sentence(filled: Servi
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (["summary", "--run", "none"], 1, "no scores of run none"),
+        (["summary", "--run", "none"], 1, "or the name 'none'"),
         (["summary", "--group-by", "colour"], 1, "group_by"),
         (["compare", "--baseline", "old"], 1, "candidate"),
         (["compare", "--baseline", "old", "--candidate", "none"], 1, "or the name 'none'"),

@@ -133,6 +133,18 @@ def test_a_file_has_the_limits_of_several_metrics(filled: Service, tmp_path: Pat
     assert "--min is given by the [[gate]] tables" in refused.stderr
 
 
+def test_regressions_are_listed_when_asked_for(filled: Service, tmp_path: Path) -> None:
+    limits = ("--run", "next", "--baseline", "base", "--max-drop", "1")
+    file = tmp_path / "scoreline.toml"
+    file.write_text('[[gate]]\nscorer = "s"\nmax_drop = 1\nbaseline = "base"\n')
+    of_file = ["--project", PROJECT, "--file", str(file), "--run", "next"]
+    for given in ([*GATE, *limits], of_file):
+        assert "worse" not in run(filled, given).stdout
+        *_, header, row = run(filled, [*given, "--worst", "1"]).stdout.splitlines()
+        assert header.split()[:3] == ["scorer", "leaf", "change"]
+        assert row.split()[:4] == ["s", "worse", "0.9", "0.8"]
+
+
 def test_several_baselines_are_named_in_the_table(filled: Service, tmp_path: Path) -> None:
     file = tmp_path / "scoreline.toml"
     gate = '[[gate]]\nscorer = "s"\nmax_drop = 1\nbaseline = "{}"\n'
