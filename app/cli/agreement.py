@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from app.cli.answers import repeated
-from app.cli.base import Command, printable, write
+from app.cli.base import Command, write
 from app.cli.client import Client
-from app.cli.formats import Format, figure_cell, format_options, print_table, text_cell
+from app.cli.formats import Format, figure_cell, format_options, print_table, say, text_cell
 from app.cli.project import MEANT, project_options
 
 FIGURES = ("agreement", "kappa", "weighted_kappa", "alpha", "spearman")
@@ -53,7 +53,7 @@ def agreement(client: Client, form: Format, **given: Any) -> None:
             click.echo()
             print_table(form, header, rows)
     click.echo()
-    click.echo(printable(result["reason"]))
+    say(form, result["reason"])
 
 
 def _row(name: str, figure: Mapping[str, Any]) -> list[str]:

@@ -12,11 +12,11 @@ from app.cli.base import Command, fail, note, printable, write
 from app.cli.client import Client
 from app.cli.formats import (
     Format,
-    colored,
     figure_cell,
     format_options,
     percent_cell,
     print_table,
+    say,
     text_cell,
 )
 from app.cli.listing import cell_text
@@ -130,7 +130,7 @@ def compare(client: Client, form: Format, **given: Any) -> None:
     else:
         _show_comparisons(form, result)
         if form != "csv":
-            _show_needed(result["comparisons"], given["effect"])
+            _show_needed(form, result["comparisons"], given["effect"])
             show_changes(form, result["comparisons"] if given["worst"] else ())
 
 
@@ -221,17 +221,11 @@ def _show_comparisons(form: Format, result: Mapping[str, Any]) -> None:
     for each in comparisons:
         slices = [part for part in each.get("slices", ()) if part["verdict"] in SHOWN]
         for shown in (each, *slices):
-            reason = printable(shown["reason"])
-            click.echo(
-                f"- {reason}"
-                if form == "markdown"
-                else colored(reason, COLORS.get(shown["verdict"]))
-            )
+            say(form, shown["reason"], COLORS.get(shown["verdict"]))
         for run, figures in each["summaries"].items():
             if figures.get("passes"):
                 name = " ".join(filter(None, (each["scorer"], each["leaf"], "in the", run)))
-                reason = printable(f"{name}: {figures['passes']['reason']}")
-                click.echo(f"- {reason}" if form == "markdown" else reason)
+                say(form, f"{name}: {figures['passes']['reason']}")
 
 
 def _sliced_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
@@ -266,16 +260,19 @@ def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _show_needed(comparisons: Sequence[Mapping[str, Any]], effect: float | None) -> None:
+def _show_needed(
+    form: Format, comparisons: Sequence[Mapping[str, Any]], effect: float | None
+) -> None:
     """Say how many examples a difference of `effect` needs, if it was given."""
     for each in comparisons:
         needed = (each["difference"] or {}).get("pairs_needed")
         if needed is not None:
-            metric = printable(f"{each['scorer']} {each['leaf']}".rstrip())
+            metric = f"{each['scorer']} {each['leaf']}".rstrip()
             found = each["pairs"]["compared"]
-            click.echo(
-                f"- Some {needed:,} examples show with a probability of 80 % "
-                f"that {metric} differs by {effect:g}; here are {found:,}."
+            say(
+                form,
+                f"Some {needed:,} examples show with a probability of 80 % that {metric} differs "
+                f"by {effect:g}; here are {found:,}.",
             )
 
 
@@ -319,8 +316,7 @@ def _show_rankings(form: Format, rankings: Sequence[Mapping[str, Any]]) -> None:
         return
     click.echo()
     for ranking in rankings:
-        reason = printable(ranking["reason"])
-        click.echo(f"- {reason}" if form == "markdown" else reason)
+        say(form, ranking["reason"])
 
 
 def _ranked_row(ranking: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:

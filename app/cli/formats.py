@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -14,6 +15,13 @@ import click
 
 from app.cli.base import fail, printable, table, write
 from app.spreadsheets import cell_of
+
+_MARKUP = re.compile(
+    r"[\\`*\[\]#!|<>~@&$^]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|%[\w\"]"
+    r"|://|www\.|\bgh-[0-9]|^[-+=/][^0-9]|^[0-9]+[.)] ",
+    re.IGNORECASE,
+)
+"""What may be markup, a link, a mention or a command in Markdown of GitHub or GitLab."""
 
 Format = Literal["table", "json", "markdown", "csv"]
 
@@ -66,17 +74,38 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a table of GitHub's Markdown, in which nothing of a cell is markup."""
     lines = [
-        list(header),
+        [_markdown_cell(cell) for cell in header],
         ["---"] * len(header),
-        *([markdown(cell) for cell in row] for row in rows),
+        *([_markdown_cell(cell) for cell in row] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _markdown_cell(text: str) -> str:
+    """Return a text as a cell, where a backslash keeps a pipe from ending it, also in code."""
+    return re.sub(r"(\\*)\|", r"\1\1\|", markdown(text))
+
+
 def markdown(text: str) -> str:
-    """Return a text in which Markdown and HTML mean nothing, on one line."""
-    escaped = "".join(f"\\{each}" if each in "\\`*_{}[]()#+!|<>~@" else each for each in text)
-    return " ".join(escaped.replace("&", "&amp;").split())
+    """Return a text on one line in which nothing is markup, a link or a mention.
+
+    One that might be is code: a platform makes links and mentions of escaped characters too.
+    """
+    line = " ".join(text.split())
+    if not _MARKUP.search(line):
+        return line
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if line[0] in "` " or line[-1] in "` " else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def say(form: Format, sentence: str, color: str | None = None) -> None:
+    """Print a sentence below a table: in a colour on a terminal, in Markdown as a list item."""
+    if form == "markdown":
+        click.echo(f"- {markdown(printable(sentence))}")
+    else:
+        click.echo(colored(printable(sentence), color))
 
 
 def text_cell(value: Any) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from app.cli.answers import COLORS, repeated
-from app.cli.base import Command, printable, write
+from app.cli.base import Command, write
 from app.cli.client import Client
 from app.cli.formats import (
     Format,
-    colored,
     figure_cell,
     format_options,
     print_table,
+    say,
     text_cell,
 )
 from app.cli.project import project_options
@@ -105,10 +105,7 @@ def _show_reasons(form: Format, result: Mapping[str, Any]) -> None:
     """Print the sentence of the trend, and those of its comparisons."""
     if result["runs"]:
         click.echo()
-    bullet = "- " if form == "markdown" else ""
-    click.echo(f"{bullet}{printable(result['reason'])}")
+    say(form, result["reason"])
     for each in result["comparisons"]:
-        line = printable(f"{each['candidate']} against {each['baseline']}: {each['reason']}")
-        click.echo(
-            f"- {line}" if form == "markdown" else colored(line, COLORS.get(each["verdict"]))
-        )
+        line = f"{each['candidate']} against {each['baseline']}: {each['reason']}"
+        say(form, line, COLORS.get(each["verdict"]))

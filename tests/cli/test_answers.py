@@ -102,7 +102,7 @@ def test_a_comparison_in_markdown_has_nothing_of_a_name_as_markup(filled: Servic
     shown = lines(run(filled, *COMPARE, "--markdown"))
     assert shown[0].startswith("| candidate | scorer | leaf |")
     assert shown[1].startswith("| --- | --- |")
-    assert any(line.startswith(r"| new | =cmd\|x |") for line in shown)
+    assert any(line.startswith(r"| new | `=cmd\|x` |") for line in shown)
     assert any(line.startswith("- Exact rose from 50 % to 95 %") for line in shown)
 
 
@@ -373,7 +373,7 @@ def test_a_comparison_says_how_many_examples_an_effect_needs(filled: Service) ->
     )["comparisons"]
     needed = comparison["difference"]["pairs_needed"]
     assert shown == (
-        f"- Some {needed:,} examples show with a probability of 80 % that Exact differs by 0.1; "
+        f"Some {needed:,} examples show with a probability of 80 % that Exact differs by 0.1; "
         "here are 40."
     )
     assert "probability of" not in run(filled, *arguments).stdout
