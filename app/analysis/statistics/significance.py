@@ -57,7 +57,7 @@ def of_pairs(differences: NDArray[np.float64], reach: float | None = None) -> Di
     """Test paired numbers, given their differences, by Student's paired t test.
 
     When all differences are equal, the t statistic is undefined and the exact permutation test of
-    their signs is used. Then an interval needs `reach`, the range of the values.
+    their signs is used. Then an interval needs `reach`, the range of the values, if they have one.
     """
     moments = moments_of(differences)
     mean, deviation, n = _finite(moments.mean), moments.deviation, moments.n
@@ -83,13 +83,17 @@ def _equal_interval(
     """Return bounds of a mean difference, where all that were seen are equal.
 
     With the confidence `level`, at most a part of `1 - a ** (1 / n)` of all pairs differ otherwise
-    (the rule of three), and each by `reach` at most.
+    (the rule of three), and by `reach` at most. Against what was seen, they are only as large as
+    what was seen: the test assumes so too, and the interval must not deny what it shows.
     Source: Jovanovic and Levy (1997), American Statistician 51, 137-139.
     """
-    if reach is None:
+    if not reach:
         return None
     others = -math.expm1(math.log((1 - level) / 2) / n)
-    low, high = mean - others * (reach + mean), mean + others * (reach - mean)
+    farthest = max(reach, abs(mean))  # Rounding may make it less.
+    least = -mean if mean > 0 else -farthest
+    most = -mean if mean < 0 else farthest
+    low, high = mean + others * (least - mean), mean + others * (most - mean)
     return finite_interval("rule_of_three", low, high, level)
 
 

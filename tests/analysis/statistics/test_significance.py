@@ -14,6 +14,7 @@ from scipy import stats
 from app.analysis.statistics.paired_rates import tango_interval
 from app.analysis.statistics.power import detectable_rate
 from app.analysis.statistics.significance import (
+    ALPHA,
     Difference,
     holm,
     holm_of_possible,
@@ -118,6 +119,24 @@ def test_equal_differences_are_tested_by_exact_permutation_and_their_interval_is
     # By hand: 1 - 0.025 ** (1 / 100) = 0.03622, times 0.5.
     assert bounded.interval["low"] == pytest.approx(-0.01811, abs=1e-5)
     assert bounded.interval["high"] == pytest.approx(0.01811, abs=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("n", range(2, 13))
+def test_the_interval_of_equal_differences_excludes_0_where_their_test_does(
+    n: int, sign: int
+) -> None:
+    result = of_pairs(np.full(n, 0.1 * sign), reach=5.0)
+    assert result.interval is not None
+    assert result.p_value is not None
+    low, high = result.interval["low"], result.interval["high"]
+    assert low < 0.1 * sign < high
+    assert (low * high > 0) == (result.p_value < ALPHA)
+
+
+def test_constants_that_stay_have_no_interval_of_zero_width() -> None:
+    result = of_pairs(np.zeros(100), reach=0.0)
+    assert (result.p_value, result.interval, result.one_sided) == (1.0, None, None)
 
 
 def test_zero_differences_have_a_p_value_of_one() -> None:
