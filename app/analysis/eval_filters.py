@@ -7,7 +7,13 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from app.analysis.expressions import Expression, compile_expression, look_up, to_number
+from app.analysis.expressions import (
+    Expression,
+    JsonField,
+    compile_expression,
+    look_up,
+    to_number,
+)
 from app.errors import InvalidParameter
 
 MAX_FIELD_CHARACTERS = 1_000
@@ -64,10 +70,10 @@ def compile_filter(expression: Any) -> Filter:
     """Return the filter of one of Weave's expressions. Raises InvalidParameter."""
     prefixes: set[str] = set()
 
-    def field(name: Any) -> Field:
+    def field(name: Any) -> JsonField:
         found = compile_field("filters", name)
         prefixes.add(found.prefix)
-        return found
+        return JsonField(found)
 
     return Filter(compile_expression(expression, field, "filters"), prefixes)
 

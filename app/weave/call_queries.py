@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from app.analysis.expressions import Expression, look_up
+from app.analysis.expressions import Expression, JsonField, look_up
 from app.parts import in_parts
 from app.stores.base import DocumentQuery, Store
 from app.stores.weave import Call, Feedback
@@ -43,6 +43,9 @@ IN_ROW = {
 }
 """The field of each filter by values."""
 
+NONE_IF_EMPTY = ("thread_ids", "turn_ids")
+"""The filters that find nothing if they are empty, as on Weave's server; others then find all."""
+
 OBJECTS = ("inputs", "output", "attributes", "summary")
 """The fields with paths in them."""
 
@@ -55,6 +58,9 @@ BY_START = ({"field": "started_at", "direction": "asc"},)
 ANY_VERSION = ":*"
 PART = 200
 """How many values an index is asked for together."""
+
+MANY = frozenset({"wandb.reaction.1", "wandb.note.1"})
+"""The types of feedback of which a condition looks at each, not at the first."""
 
 _FEEDBACK = re.compile(r"feedback\.\[(.+?)\]\.(payload|runnable_ref|trigger_ref)(?:\.(.+))?")
 
@@ -73,7 +79,11 @@ class CallQuery:
         self._counts = counts
         self._needs_content = self._needs_feedback = False
         given = wanted["filter"] or {}
-        self._filter = {name: value for name, value in given.items() if value}
+        self._filter = {
+            name: value
+            for name, value in given.items()
+            if value or (value == [] and name in NONE_IF_EMPTY)
+        }
         self._query = wanted["query"]
         self._condition = compile_condition(self._query, self._field, TIMES)
         self.order = self._compile_order(wanted.get("sort_by") or BY_START)
@@ -98,12 +108,14 @@ class CallQuery:
             return self._feedback_field(name)
         if name.startswith("summary.weave."):
             return _derived_field(name)
-        if first in OBJECTS or (first in {*OTHERS, *IN_ROW.values()} and not parts):
-            return lambda view: look_up(self.expansion.apply(view.shown)[first], parts)
+        if first in OBJECTS:
+            return JsonField(lambda view: look_up(self.expansion.apply(view.shown)[first], parts))
+        if first in {*OTHERS, *IN_ROW.values()} and not parts:
+            return lambda view: view.shown[first]
         raise invalid("query", f"calls have no field {name!r}", name)
 
     def _feedback_field(self, name: str) -> Expression:
-        """Return what the first feedback of a type says, "" without any, as on Weave's server."""
+        """Return what feedback of a type says: the first, all reactions or notes, or of `*` any."""
         match = _FEEDBACK.fullmatch(name)
         if match is None:
             raise invalid("query", "a field of feedback is `feedback.[TYPE].payload.…`", name)
@@ -111,15 +123,19 @@ class CallQuery:
         kind, first, rest = match.groups()
         parts = [first, *(split_field(rest) if rest else ())]
 
-        def field(view: CallView) -> Any:
-            for feedback in view.feedback or ():
-                if kind in ("*", feedback["feedback_type"]):
-                    value = look_up(feedback, parts)
-                    if value is not None or kind != "*":
-                        return "" if value is None else value
-            return ""
+        def said(view: CallView) -> tuple[Any, ...]:
+            of_kind = (each for each in view.feedback or () if kind in ("*", each["feedback_type"]))
+            return tuple(look_up(each, parts) for each in of_kind)
 
-        return field
+        if kind in MANY:
+            return JsonField(
+                lambda view: tuple(each for each in said(view) if each is not None), True
+            )
+        if kind == "*":
+            return JsonField(
+                lambda view: next((each for each in said(view) if each is not None), None)
+            )
+        return JsonField(lambda view: next(iter(said(view)), None))
 
     # Filters
 

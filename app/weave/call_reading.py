@@ -21,8 +21,8 @@ from app.weave.blueprints import place_of, sdk_blueprint
 from app.weave.call_queries import CallQuery, add_feedback
 from app.weave.call_reading_schemas import (
     CallReadBody,
-    CallsBody,
     CallsQueryBody,
+    CallsStatsBody,
     FeedbackQueryBody,
 )
 from app.weave.call_views import CallView, Shown, row_of, without_defaults
@@ -112,7 +112,7 @@ def calls_stream_query(body: dict[str, Any]) -> Response:
 @blueprint.post("/calls/query_stats")
 @allow_in_body("read")
 @limit_concurrency
-@body(CallsBody)
+@body(CallsStatsBody)
 def calls_query_stats(body: dict[str, Any]) -> Response:
     """Return how many calls a query finds, at most its limit."""
     query, limit = call_query(body), body["limit"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.schemas.fields import Boolean, Count, JsonObject, Nested, Text
+from app.schemas.query_fields import bounds
 from app.weave.reading_schemas import SortTerms, Strict, Texts
 from app.weave.schemas import List, ProjectBody
 
@@ -30,6 +31,12 @@ class CallsBody(ProjectBody):
     query = JsonObject(load_default=None, allow_none=True)
     limit = Count(load_default=None, allow_none=True)
     expand_columns = Texts()
+
+
+class CallsStatsBody(CallsBody):
+    """The calls to count."""
+
+    limit = Count(validate=bounds(1, None), load_default=None, allow_none=True)
 
 
 class CallsQueryBody(CallsBody):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from app.analysis.expressions import Expression, look_up, to_text
+from app.analysis.expressions import Expression, JsonField, look_up, to_text
 from app.parts import in_parts
 from app.stores.base import DocumentQuery, Store
 from app.stores.weave import Feedback
@@ -50,6 +50,8 @@ def compile_field(name: Any) -> Expression:
     first, *parts = split_field(name)
     if first not in FEEDBACK_FIELDS:
         raise invalid("query", f"feedback has no field {name!r}", name)
+    if first == "payload":
+        return JsonField(lambda view: look_up(view.shown[first], parts))
     return lambda view: look_up(view.shown[first], parts)
 
 

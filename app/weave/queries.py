@@ -10,8 +10,7 @@ from datetime import UTC
 from functools import total_ordering
 from typing import Any, Protocol, TypeVar
 
-from app import jsontext
-from app.analysis.expressions import Expression, compile_expression
+from app.analysis.expressions import Expression, compile_expression, number_in, to_text
 from app.datetimes import InvalidDatetime, parse_datetime
 from app.errors import InvalidParameter
 from app.services.lists import ClientCheck
@@ -95,7 +94,7 @@ def _field_in(operand: Any) -> Any:
 
 
 def _with_times(operand: Any) -> Any:
-    """Return an operand whose literals are times as views have them."""
+    """Return an operand whose literals are times as views have them. Raises InvalidParameter."""
     if isinstance(operand, list):
         return [_with_times(each) for each in operand]
     literal = operand.get("$literal") if isinstance(operand, dict) else None
@@ -104,7 +103,7 @@ def _with_times(operand: Any) -> Any:
     try:
         return {"$literal": time_text(parse_datetime(str(literal)).astimezone(UTC))}
     except (InvalidDatetime, OverflowError):
-        return operand
+        raise invalid("query", "a time is a datetime or a Unix timestamp", literal) from None
 
 
 def equal_texts(query: dict[str, Any] | None, name: str) -> list[str] | None:
@@ -161,16 +160,20 @@ class Sort:
     plain: bool
 
     def key(self, view: Any) -> Any:
-        """Return what a view is sorted by: numbers, then texts, then those that have nothing."""
+        """Return what a view is sorted by: numbers, then texts, then those that have nothing.
+
+        A text that is a number is sorted as one, and of several values the first counts.
+        """
         value = self.field(view)
         if self.plain:
             return _Descending(value) if self.descending else value
+        if isinstance(value, tuple):
+            value = next(iter(value), None)
         if value is None:
             return (2,)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number and not isinstance(value, str):
-            value = jsontext.write(value)
-        return (0 if is_number else 1, _Descending(value) if self.descending else value)
+        number = number_in(value)
+        rank, key = (1, to_text(value)) if number is None else (0, number)
+        return (rank, _Descending(key) if self.descending else key)
 
 
 def compile_order(
