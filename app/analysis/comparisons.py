@@ -17,6 +17,7 @@ from app.analysis.passes import passes_of
 from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.run_figures import leaf_summary
 from app.analysis.run_scores import RunScores, check_not_empty, pair_runs, read_runs
+from app.analysis.scorers import refuse_unknown_scorer
 from app.analysis.statistics.significance import ALPHA, Difference, holm_of_possible, sign_test
 from app.analysis.usage import is_wanted
 from app.analysis.verdicts import Evidence, Verdict
@@ -113,6 +114,8 @@ def read_compared(
     runs = read_runs(
         store, query, scorers, run_ids, check_client, parameter=parameter, prices=usage
     )
+    for scorer in set(scorers).difference(*(run.groups for run in runs)):
+        refuse_unknown_scorer(store, entity, project, "scorer", scorer)
     check_not_empty(runs, scorers)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     declared = declared_of(metrics, runs, wanted)

@@ -17,6 +17,7 @@ from app.analysis.prices import NO_PRICES, Prices
 from app.analysis.protected import ProtectedExamples
 from app.analysis.run_figures import leaf_summary, mean_and_interval
 from app.analysis.run_scores import RunScores, pair_runs, read_runs
+from app.analysis.scorers import has_scores, refuse_unknown_scorer
 from app.analysis.summaries import LeafValues, ScoreGroup, ancestors
 from app.analysis.usage import is_wanted
 from app.errors import InvalidParameter
@@ -58,7 +59,7 @@ def gate_leaf(
 
     `wanted` is a loaded GateQuery. Raises NotFound and InvalidParameter as `RunFinder.find` does,
     InvalidParameter if there is no limit, if a limit lacks the baseline or the direction that it
-    needs, or if none of the scores has the leaf, and whatever `check_client` raises.
+    needs, or if no score is by the scorer or has the leaf, and whatever `check_client` raises.
     """
     result = _gate(store, entity, project, wanted, [wanted], check_client, prices)
     (gated,) = result.pop("gates")
@@ -103,6 +104,9 @@ def _gate(
     usage = prices if is_wanted(scorers, ()) else None
     run_ids = [run_id, *baselines]
     runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
+    if has_scores(store, entity, project):
+        for scorer in set(scorers).difference(*(run.groups for run in runs)):
+            refuse_unknown_scorer(store, entity, project, "scorer", scorer)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     by_id = {run.run_id: run for run in runs}
     metrics = read_metrics(store, entity, project)

@@ -133,3 +133,8 @@ def refuse_unknown_scorer(
     hint = f"; there is {' and '.join(map(repr, shown))}" if shown else ""
     message = f"no score is by the scorer '{given}'{hint}"
     raise InvalidParameter(parameter, given, message)
+
+
+def has_scores(store: Store, entity: str, project: str) -> bool:
+    """Return whether a project has any score, so that a scorer can be an unknown one."""
+    return any(True for _ in store.list_scorers(entity, project))

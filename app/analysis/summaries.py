@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from app.analysis.attempts import failed_attempts, key_of
+from app.analysis.scorers import has_scores, refuse_unknown_scorer
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
 from app.analysis.summary_clusters import NOUNS, Clusters, Examples, fields_of_repeats
 from app.errors import InvalidParameter, Repeated, StoreDamaged
@@ -56,6 +57,10 @@ def summarize(
     query = store.as_of_now(make_query(entity, project, wanted))
     reading = Reading(store, query, wanted["group_by"], wanted["cluster"], check_client)
     groups, clusters = reading.read()
+    if not groups and has_scores(store, entity, project):
+        for parameter in ("scorer", "scorer_name"):
+            if wanted[parameter]:
+                refuse_unknown_scorer(store, entity, project, parameter, wanted[parameter])
     fields = reading.fields
     return {
         "group_by": wanted["group_by"],

@@ -311,8 +311,17 @@ def test_runs_are_also_found_by_name_and_as_the_latest_one(store: Store) -> None
 def test_a_scorer_that_a_run_does_not_have_is_named(store: Store) -> None:
     for run in ("A", "B"):
         add(store, run, numbered([1.0]))
+    add(store, "C", numbered([1.0]), scorer="another")
     with pytest.raises(NotFound, match="Evaluation run A has no scores by another"):
-        compared(store, scorer=["another"])
+        compared(store, scorer=["another"], candidate=["C"])
+
+
+def test_a_scorer_that_is_not_there_is_refused(store: Store) -> None:
+    for run in ("A", "B"):
+        add(store, run, numbered([1.0]))
+    for scorers in (["ss"], ["s", "ss"]):
+        with pytest.raises(InvalidParameter, match="'ss'; there is 's'"):
+            compared(store, scorer=scorers)
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,12 @@ def test_a_run_without_scores_is_inconclusive(store: Store) -> None:
     assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
 
 
+def test_a_scorer_that_is_not_there_is_refused(store: Store) -> None:
+    add(store, "B", numbered([True]))
+    with pytest.raises(InvalidParameter, match="'ss'; there is 's'"):
+        gate(store, scorer="ss", min=0.0)
+
+
 # Baselines
 
 

@@ -208,6 +208,15 @@ def test_only_scores_that_pass_the_filters_are_summarised(store: Store) -> None:
     assert groups(store, prediction_id="nothing") == []
 
 
+@pytest.mark.parametrize("parameter", ["scorer", "scorer_name"])
+def test_a_scorer_that_is_not_there_is_refused(store: Store, parameter: str) -> None:
+    assert groups(store, **{parameter: "S"}) == []
+    add(store, [1], scorer="Judge")
+    with pytest.raises(InvalidParameter, match="'Judg'; there is 'Judge'"):
+        groups(store, **{parameter: "Judg"})
+    assert groups(store, **{parameter: "Judge"}, evaluation_run_id="another") == []
+
+
 def test_more_scores_than_one_page_are_summarised(store: Store) -> None:
     add(store, [number / 1000 for number in range(1_101)])
     (group,) = groups(store)

@@ -203,8 +203,9 @@ def test_junit_has_a_case_for_each_check(filled: Service, tmp_path: Path) -> Non
 def test_junit_is_well_formed_whatever_the_names_are(filled: Service, tmp_path: Path) -> None:
     file = tmp_path / "gate.xml"
     arguments = ["--project", PROJECT, "--scorer", 'a<b>"&\x1b', "--run", "ü", "--min", "0"]
-    score = {"prediction_id": "p", "scorer": "other", "value": 1, "evaluation_run_id": "ü"}
-    filled.post(f"/v2/{PROJECT}/scores", score)
+    for name, run_id in (("other", "ü"), ('a<b>"&\x1b', "another")):
+        score = {"prediction_id": "p", "scorer": name, "value": 1, "evaluation_run_id": run_id}
+        filled.post(f"/v2/{PROJECT}/scores", score)
     assert run(filled, [*arguments, "--junit", str(file)]).returncode == 4
     (case,) = ET.parse(file).getroot()[0]
     assert case[0].tag == "error"
