@@ -28,7 +28,7 @@ from app.stores.base import Kept, Outcome, ScoreQuery
 from app.stores.model import UNASSIGNED, ApiKey, Prediction, Score
 from app.stores.mongo import driver
 from app.stores.mongo.changes import read_changes
-from app.stores.mongo.documents import SCORE_INDEXES, score_document
+from app.stores.mongo.documents import SCORE_INDEXES, SLOT_FIELDS, score_document
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.keys import key_document
 from app.stores.mongo.parts import MAY_BE_IN_PARTS, smallest
@@ -180,6 +180,33 @@ def test_pages_are_read_whole_and_miss_and_repeat_nothing(
     for _ in range(8):
         assert read(store, ids) == ids
         ids.append(store.add_score(a_score()).id)
+
+
+@pytest.mark.parametrize(
+    ("only_current", "sent"),
+    [
+        (False, {"score_id", "leaves", "scorer"}),
+        (True, {"score_id", "leaves", "scorer", *SLOT_FIELDS}),
+    ],
+)
+def test_a_page_of_leaves_has_only_the_fields_that_are_read(
+    monkeypatch: pytest.MonkeyPatch, only_current: bool, sent: set[str]
+) -> None:
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
+    store.add_score(a_score(annotator="olga"))
+    find, projections = store._scores.find, []
+
+    def noting(wanted: Any, shown: Any, *more: Any, **options: Any) -> Any:
+        projections.append({name for name, is_shown in shown.items() if is_shown})
+        assert shown["_id"] == 0
+        return find(wanted, shown, *more, **options)
+
+    query = store.as_of_now(ScoreQuery("acme", "demo", only_current=only_current))
+    monkeypatch.setattr(store._scores, "find", noting)
+    (page,) = store.read_leaves(query, ["scorer"])
+    assert page.keys == [(a_score().scorer,)]
+    assert projections[0] == sent
 
 
 LARGE_LEAF = {"path": "x" * 200, "kind": "text", "text": "x" * 800}

@@ -38,24 +38,23 @@ class MongoLeaves(MongoDeletions):
 
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         self._prepare_once()
-        for current, superseded in self._read_pages(query, _fields_to_read(fields)):
+        for current, superseded in self._read_pages(query, fields):
             yield _to_page(current, superseded, fields)
 
     def _read_pages(
-        self, query: ScoreQuery, names: Sequence[str]
+        self, query: ScoreQuery, fields: Sequence[str]
     ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         """Yield pages of a query's documents: those to read, and those to leave out."""
-        query, is_whole, fields = self.as_of_now(query), False, projection(names)
+        query, is_whole, shown = self.as_of_now(query), False, _projection(query, fields)
         while not is_whole:
             place = {"entity": query.entity, "project": query.project}
             visible = self._visible("scores", **place)
             wanted, order = {**ids_filter(query), **visible}, [("score_id", order_of(query))]
-            find = partial(find_in_order, self._scores, wanted, order, index_for(query), fields)
+            find = partial(find_in_order, self._scores, wanted, order, index_for(query), shown)
             documents, is_whole = read_whole_page(self._scores, find, PAGE)
             if documents:
-                shown = {**place, **visible, "score_id": {"$lte": query.as_of}}
-                among = shown if query.only_current else None
-                yield self._separated(documents, among)
+                among = {**place, **visible, "score_id": {"$lte": query.as_of}}
+                yield self._separated(documents, among if query.only_current else None)
                 query = behind(query, documents[-1]["score_id"])
 
     def _separated(
@@ -78,8 +77,8 @@ class MongoLeaves(MongoDeletions):
         query, singles = self.as_of_now(query), Singles()
         if not query.has_part_of_slots:  # Then a superseded score is a repeated one.
             query = replace(query, only_current=False)
-        for current, superseded in self._read_pages(query, _fields_to_read((*by, *fields))):
-            singles.add([[document[name] for document in current] for name in by])
+        for current, superseded in self._read_pages(query, (*by, *fields)):
+            singles.add(list(zip(*(_key(document, by) for document in current), strict=True)))
             yield from _tallies(_to_page(current, superseded, fields))
         singles.check()
 
@@ -120,10 +119,16 @@ _READ: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
 """Functions that return a field that a document does not have under the same name."""
 
 
-def _fields_to_read(fields: Sequence[str]) -> list[str]:
-    """Return the fields of a document that are read for `fields` of a score, leaves and slot."""
-    names = {"day": "created_at", "hour": "created_at"}
-    return [*(names.get(field, field) for field in fields), "leaves", *SLOT_FIELDS]
+def _projection(query: ScoreQuery, fields: Sequence[str]) -> dict[str, int]:
+    """Return the projection of `fields` of a score, its leaves, and what the pages of a query need.
+
+    Each field that is not sent saves time: a document has few bytes else.
+    """
+    stored = {"day": "created_at", "hour": "created_at"}
+    names = [stored.get(field, field) for field in fields]
+    of_slots = SLOT_FIELDS if query.only_current else ("score_id",)
+    shown = projection([*names, "leaves", *of_slots])
+    return shown if "value_json" in names else {**shown, "_id": 0}
 
 
 def _key(document: Mapping[str, Any], fields: Sequence[str]) -> Key:
