@@ -58,6 +58,8 @@ class ValueSchema:
         """Compile a schema. Raises InvalidSchema."""
         from jsonschema_rs import ReferencingError, RegexOptions, ValidationError, validator_for
 
+        if not jsontext.is_finite(schema):
+            raise InvalidSchema("a schema has only finite numbers")
         if len(jsontext.write(schema)) > MAX_SCHEMA_CHARACTERS:
             raise InvalidSchema(f"a schema has at most {MAX_SCHEMA_CHARACTERS:,} characters")
         self._parts = _Parts(schema).count

@@ -107,6 +107,8 @@ def nested(schema: dict[str, Any], levels: int) -> dict[str, Any]:
         ({"pattern": "(a{1000}){1000}"}, "regex"),
         ({"type": "nonsense"}, "at #/type"),
         ({"type": "\ud800"}, "surrogate"),
+        ({"minimum": float("nan")}, "finite"),
+        ({"$defs": {"a": {"enum": [float("inf")]}}}, "finite"),
         ({"minimum": "a"}, "at #/minimum"),
         ({"properties": 5}, "at #/properties"),
     ],

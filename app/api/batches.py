@@ -26,6 +26,7 @@ from app.api.inputs import (
     read_content,
     too_many_errors,
     validation_error,
+    writable,
 )
 from app.errors import Encoded, Invalid, Unreadable
 from app.schemas.fields import MISSING, NOT_A_LIST, NOT_AN_OBJECT, Choice, Reason
@@ -278,6 +279,19 @@ def _lines(choose: Choose) -> Iterator[Element]:
 def _listed(choose: Choose, name: str) -> Iterator[Element]:
     """Yield the elements of the list in the body. Raises Invalid and NotFinite."""
     content, finite = read_content()
+    try:
+        elements = _list_in(content, name)
+    except Invalid as error:
+        raise error if finite else writable(error, content, ("body",)) from None
+    if not finite and jsontext.is_finite(elements):
+        raise jsontext.NotFinite(content)  # The number is outside of the list.
+    for number, element in enumerate(elements):
+        place = ("body", name, number)
+        yield _checked(choose, element, place, finite or jsontext.is_finite(element))
+
+
+def _list_in(content: Any, name: str) -> list[Any]:
+    """Return the list that is the field `name` of a body. Raises Invalid."""
     if content is None:
         raise Invalid([validation_error(MISSING, ("body",), None)])
     if not isinstance(content, dict):
@@ -291,10 +305,7 @@ def _listed(choose: Choose, name: str) -> Iterator[Element]:
         raise Invalid([validation_error(NOT_A_LIST, loc, elements)])
     if len(elements) > MAX_BATCH:
         raise Invalid([validation_error(too_long(MAX_BATCH, len(elements)), loc, elements)])
-    if not finite and jsontext.is_finite(elements):
-        raise jsontext.NotFinite(content)  # The number is outside of the list.
-    for number, element in enumerate(elements):
-        yield _checked(choose, element, (*loc, number), finite or jsontext.is_finite(element))
+    return elements
 
 
 def _line(choose: Choose, text: bytes, loc: Loc) -> Element:

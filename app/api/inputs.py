@@ -188,12 +188,18 @@ def load_object(loader: Schema, content: Any, loc: Loc, *, finite: bool) -> Any:
     try:
         loaded = _load_fields(loader, content, loc)
     except Invalid as error:
-        if finite or jsontext.is_finite(error.errors):
-            raise
-        raise jsontext.NotFinite(content, loc) from None
+        raise error if finite else writable(error, content, loc) from None
     if not finite:
         raise jsontext.NotFinite(content, loc)
     return loaded
+
+
+def writable(error: Invalid, content: Any, loc: Loc) -> Invalid:
+    """Return the errors of `content`, which has a number that is not finite, or NotFinite.
+
+    The latter is in place of errors that echo the number, because no response could.
+    """
+    return error if jsontext.is_finite(error.errors) else jsontext.NotFinite(content, loc)
 
 
 def _load_fields(loader: Schema, content: Any, loc: Loc) -> Any:

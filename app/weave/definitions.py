@@ -15,6 +15,7 @@ from app.schemas.documents import time_text
 from app.stores.base import Store
 from app.weave import versions
 from app.weave.contents import Place, add_file, add_table, read_file
+from app.weave.facts import text_of
 from app.weave.projection import project_rows
 from app.weave.versions import Found, Version
 
@@ -158,7 +159,7 @@ def _describe_op(store: Store, place: Place, _object_id: str, value: Value) -> V
 def _source(store: Store, place: Place, value: Value) -> str:
     """Return the code of an op or a model; none if its file was never sent here."""
     files = value.get("files")
-    digest = files.get(SOURCE) if isinstance(files, dict) else None
+    digest = text_of(files.get(SOURCE)) if isinstance(files, dict) else None
     try:
         return read_file(store, place, digest).decode("utf-8", "replace") if digest else ""
     except NotFound:

@@ -44,8 +44,11 @@ class Reference(NamedTuple):
 
 
 def parse_reference(text: str) -> Reference:
-    """Return a reference to an object or an op. Raises InvalidParameter."""
-    match = _REFERENCE.fullmatch(text)
+    """Return a reference to an object or an op. Raises InvalidParameter.
+
+    Names are stored without lone surrogates, with which no store could be asked for them.
+    """
+    match = _REFERENCE.fullmatch(jsontext.without_surrogates(text))
     parts = [unquote(each) for each in match[5].split("/")[1:]] if match else []
     steps = tuple(zip(parts[::2], parts[1::2], strict=False))
     if match is None or len(parts) % 2 or not STEPS.issuperset(step for step, _ in steps):

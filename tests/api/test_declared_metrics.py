@@ -123,6 +123,16 @@ def test_a_wrong_value_is_refused_at_its_place_and_nothing_is_stored(
     assert listed(service, path) == []
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e400"])
+@pytest.mark.parametrize("schema", ['{"minimum": %s}', '{"enum": [%s]}', "%s"])
+def test_a_number_that_is_not_finite_is_refused(
+    service: Service, path: str, schema: str, number: str
+) -> None:
+    body = f'{{"metrics": [{{"scorer": "s", "schema": {schema % number}}}]}}'
+    ((kind, loc),) = errors(service.send("PUT", path, body.encode()))
+    assert (kind, loc[:4]) == ("finite_number", ["body", "metrics", 0, "schema"])
+
+
 def test_the_same_leaf_twice_in_a_body_is_refused(service: Service, path: str) -> None:
     reference = "weave:///acme/demo/object/Judge:v1"
     answer = declare(service, path, {"scorer": "Judge"}, {"scorer": "s"}, {"scorer": reference})

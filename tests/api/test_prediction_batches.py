@@ -166,6 +166,8 @@ def test_a_batch_is_bounded_and_checked(service: Service, project: str) -> None:
     ):
         answer = service.post(path, body)
         assert (answer.status, errors(answer)) == (422, [(loc, kind)])
+    endless = service.send("POST", path, b'{"predictions": NaN}')
+    assert errors(endless) == [(["body", "predictions"], "finite_number")]
     unknown = send(service, project, [made()], "?unknown=1")
     assert (unknown.status, errors(unknown)) == (422, [(["query", "unknown"], "extra_forbidden")])
     ignored = send(service, project, [made(a=1), made(b=2, a=3)])

@@ -513,6 +513,11 @@ def test_an_invalid_line_fails_alone(
         (b'{"scores": null}', "list_type", ["body", "scores"]),
         (b'{"scores": [{]}', "json_invalid", ["body", 13]),
         (b'{"scores": [], "x": NaN}', "finite_number", ["body", "x"]),
+        (b'{"scores": NaN}', "finite_number", ["body", "scores"]),
+        (b'{"score": 1e400}', "finite_number", ["body", "score"]),
+        (b"[NaN]", "finite_number", ["body", 0]),
+        (b"-Infinity", "finite_number", ["body"]),
+        (b'{"scores": [%s 1]}' % (b"NaN," * 10_000), "finite_number", ["body", "scores", 0]),
     ],
 )
 def test_a_body_that_is_not_a_batch_is_refused(

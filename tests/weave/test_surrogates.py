@@ -124,6 +124,32 @@ def test_an_object_is_never_refused(any_service: Service, project: str) -> None:
     assert [each["val"] for each in rows] == [{LONE: LONE}]
 
 
+def test_what_has_such_a_reference_or_digest_is_read_back(
+    any_service: Service, project: str
+) -> None:
+    place = {"project_id": f"acme/{project}"}
+    values = {
+        "f": {"_type": "CustomWeaveType", "weave_type": {"type": "Op"}, "files": {"obj.py": LONE}},
+        "m": {"_class_name": "Model", "_bases": ["Object", "BaseModel"], "files": {"obj.py": LONE}},
+    }
+    for name, value in values.items():
+        sent = {**place, "object_id": name, "val": value}
+        send(any_service, "/obj/create", {"obj": sent})
+    base = f"/v2/acme/{project}"
+    assert [each["code"] for each in listed(any_service, f"{base}/ops")] == [""]
+    assert [each["source_code"] for each in listed(any_service, f"{base}/models")] == [""]
+    ref = f"weave:///acme/{project}/object/{LONE}:{LONE}"
+    _, outer, *_ = evaluation(project)
+    outer["inputs"]["example"] = {"object": f"{ref}/attr/x", "row": f"{ref}/attr/rows/id/{LONE}"}
+    outer["output"] = {"output": ref, "scores": {}}
+    send(any_service, f"{base}/calls/complete", {"batch": [outer]})
+    (prediction,) = listed(any_service, f"{base}/predictions")
+    assert prediction["inputs"] == outer["inputs"]["example"]
+    query = {**place, "expand_columns": ["inputs.example.object", "output.output"]}
+    (line,) = any_service.post("/calls/stream_query", query).body.splitlines()
+    assert json.loads(line)["output"] == outer["output"]
+
+
 NAMED: dict[str, dict[str, Any]] = {
     "/table/create_from_digests": {"row_digests": [LONE]},
     "/table/update": {"base_digest": LONE, "updates": []},
