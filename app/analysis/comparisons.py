@@ -10,7 +10,13 @@ from typing import Any
 from app.analysis import verdicts
 from app.analysis.attributes import Attribute, Label, read_attribute
 from app.analysis.categories import changes_of_texts
-from app.analysis.differences import MIN_PAIRS, difference_of, pairs_needed, why_not_comparable
+from app.analysis.differences import (
+    MIN_BOOLEANS,
+    MIN_PAIRS,
+    difference_of,
+    pairs_needed,
+    why_not_comparable,
+)
 from app.analysis.metrics import Declared, declared_of, metrics_of
 from app.analysis.pairs import UNCOMPARED, ComparedMetric, Pairs
 from app.analysis.passes import passes_of
@@ -199,19 +205,21 @@ class Comparison:
         why = why_not_comparable(self.pairs, tested, wanted["failures"], wanted["max_unpaired"])
         if why:
             return verdicts.not_comparable(self.metric, why)
-        if tested.difference is None or (self.p_adjusted is None and tested.n < MIN_PAIRS):
-            return verdicts.not_enough(self.metric, tested.n, MIN_PAIRS)
+        needed = MIN_BOOLEANS if self.pairs.has_single_booleans else MIN_PAIRS
+        if tested.difference is None or (self.p_adjusted is None and tested.n < needed):
+            return verdicts.not_enough(self.metric, tested.n, needed)
         difference = tested.difference
         return verdicts.of_difference(
             self.metric,
             Evidence(
-                tested.n,
+                tested.examples,
                 *tested.means,
                 difference.mean,
                 difference.interval,
                 self.p_adjusted,
                 self.family,
                 difference.detectable,
+                tested.bounds,
                 self.metric.unit,
             ),
         )

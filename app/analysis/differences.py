@@ -17,6 +17,9 @@ from app.analysis.statistics.significance import ALPHA, Difference
 MIN_PAIRS = 6
 """With fewer pairs, no exact test could show a difference."""
 
+MIN_BOOLEANS = 5
+"""The same of booleans: five that all change are shown by McNemar's mid-p test."""
+
 MIN_PAIRED_PART = 0.1
 """Below this part of the smaller run's values, pairs are too few to compare only them."""
 
@@ -42,6 +45,16 @@ class Tested:
     notes: tuple[str, ...] = ()
     overlap: Difference | None = None
     """The difference by all values, where some of them are not paired."""
+    sizes: tuple[int, int] | None = None
+    """Of two samples, the number of examples in the baseline and in the candidate."""
+
+    @property
+    def examples(self) -> str:
+        """How many examples were compared, for a sentence."""
+        if self.sizes is None:
+            return _examples(self.n)
+        before, after = self.sizes
+        return f"{_examples(before)} and {after} others"
 
 
 def difference_of(pairs: Pairs, failures: Failures) -> Tested:
@@ -119,7 +132,8 @@ def _of_samples(pairs: Pairs, n: int, smaller: int) -> Tested:
         difference = significance.of_samples(before, after)
     note = f"too few pairs ({n}): compared as two samples"
     means = (_mean_of(before), _mean_of(after))
-    return Tested(difference, smaller, means, paired=False, notes=(note,))
+    sizes = len(before), len(after)
+    return Tested(difference, smaller, means, paired=False, notes=(note,), sizes=sizes)
 
 
 def _overlap(pairs: Pairs) -> Difference:

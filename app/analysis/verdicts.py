@@ -31,8 +31,8 @@ class Verdict:
 class Evidence:
     """What a verdict follows from: figures of the compared examples, and the test of them."""
 
-    n: int
-    """How many examples were compared, of two samples those of the smaller run."""
+    examples: str
+    """How many were compared, such as `100 examples`."""
     baseline: float | None
     candidate: float | None
     """The means or rates of the compared examples."""
@@ -45,6 +45,8 @@ class Evidence:
     """How many comparisons the p-value is corrected for."""
     detectable: float | None
     """The smallest difference that these data would have shown with a probability of 80 %."""
+    bounds: tuple[float, float] | None = None
+    """The difference with all failures at their worst and best; the interval is about both."""
     unit: str = ""
 
 
@@ -97,8 +99,9 @@ def _none_shown(metric: ComparedMetric, evidence: Evidence) -> str:
     if evidence.p_adjusted is not None and evidence.p_adjusted >= ALPHA and _excludes_0(evidence):
         sentence += f"; among {evidence.family} comparisons this can be chance"
     elif evidence.detectable is not None:
-        smallest = _figure(metric, evidence.detectable, evidence.unit)
-        sentence += f"; a difference of {smallest} or more would probably have been found"
+        smallest = _size(metric, evidence.detectable, evidence.unit)
+        alone = " in a comparison by itself" if evidence.family > 1 else ""
+        sentence += f"; a difference of {smallest} or more would probably have been found{alone}"
     return f"{sentence}."
 
 
@@ -115,18 +118,29 @@ def _from_to(metric: ComparedMetric, evidence: Evidence) -> str:
         if number is not None
     ]
     sentence = f"from {texts[0]} to {texts[1]}" if len(texts) == 2 else "by an unknown amount"
-    interval = evidence.interval
-    if interval is not None and evidence.difference is not None:
-        numbers = (evidence.difference, interval["low"], interval["high"])
-        change, low, high = (_change(metric, number) for number in numbers)
-        sentence += f" ({change}, 95 % interval {low} to {high})"
-    return f"{sentence} over {evidence.n} examples"
+    interval, difference = evidence.interval, evidence.difference
+    if interval is None or difference is None:
+        return f"{sentence} over {evidence.examples}"
+    low, high = (_change(metric, interval[end]) for end in ("low", "high"))
+    ends = f"95 % interval {low} to {high}"
+    if evidence.bounds is None:
+        return f"{sentence} ({_change(metric, difference)}, {ends}) over {evidence.examples}"
+    least, most = (_change(metric, bound) for bound in evidence.bounds)
+    return (
+        f"{sentence} over {evidence.examples}; whatever the failures would have been, the "
+        f"difference is {least} to {most} ({ends})"
+    )
 
 
 def _figure(metric: ComparedMetric, number: float, unit: str) -> str:
     if metric.is_rate:
         return f"{100 * number:.3g} %"
     return f"{number:.4g} {unit}".strip()
+
+
+def _size(metric: ComparedMetric, number: float, unit: str) -> str:
+    """Return the size of a difference; of rates in points, since 10 % of 50 % is something else."""
+    return f"{100 * number:.3g} points" if metric.is_rate else _figure(metric, number, unit)
 
 
 def _change(metric: ComparedMetric, number: float) -> str:

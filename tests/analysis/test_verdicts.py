@@ -307,6 +307,53 @@ def test_the_reason_of_a_verdict_has_its_figures(store: Store) -> None:
     assert row["reason"].endswith(" over 100 examples.")
 
 
+def test_the_reason_of_two_samples_has_the_size_of_both(store: Store) -> None:
+    add(store, "A", numbered([True] * 30 + [False] * 10, "a"))
+    add(store, "B", numbered([True] * 8 + [False] * 22, "b"))
+    assert only(store)["reason"].startswith("s fell from 75 % to 26.7 % (-48.3 points, 95 % ")
+    assert "over 40 examples and 30 others;" in only(store)["reason"]
+
+
+def test_the_reason_of_failures_at_their_worst_has_their_bounds(store: Store) -> None:
+    add(store, "A", numbered([True] * 60 + [False] * 40))
+    add(store, "B", numbered([None] * 30 + [True] * 30 + [False] * 30 + [True] * 10))
+    assert only(store, failures="worst")["reason"] == (
+        "No difference shown: s went from 42.9 % to 57.1 % over 70 examples; whatever the failures "
+        "would have been, the difference is -20 points to +10 points (95 % interval -31.7 points "
+        "to +17.4 points)."
+    )
+
+
+def test_the_smallest_difference_of_rates_is_in_points_and_that_of_one_comparison(
+    store: Store,
+) -> None:
+    for run, true in (("A", 50), ("B", 52)):
+        add(store, run, numbered([place < true for place in range(100)]))
+    found = " points or more would probably have been found"
+    assert only(store)["reason"].endswith(f"{found}.")
+    for run, true in (("A", 30), ("B", 39)):
+        add(store, run, numbered([place < true for place in range(100)]), "t")
+    row = compared(store)[-1]
+    assert (row["verdict"], row["difference"]["family"]) == ("no difference shown", 1)
+    add(store, "A", numbered([place < 50 for place in range(100)]), "u")
+    add(store, "B", numbered([place < 38 or place >= 93 for place in range(100)]), "u")
+    row = compared(store, scorer=["t", "u"])[-1]
+    assert (row["verdict"], row["difference"]["family"]) == ("no difference shown", 2)
+    assert row["reason"].endswith(f"{found} in a comparison by itself.")
+
+
+def test_five_booleans_that_all_could_change_are_enough(store: Store) -> None:
+    add(store, "A", numbered([True] * 5))
+    add(store, "B", numbered([False] * 4 + [True]))
+    assert only(store)["verdict"] == "no difference shown"
+    add(store, "A", numbered([True] * 4), "t")
+    add(store, "B", numbered([False] * 4), "t")
+    row = only(store, scorer=["t"])
+    assert row["reason"].endswith("could not show any difference; at least 5 are needed.")
+    add(store, "B", {"p4": False})
+    assert only(store, scorer=["s"])["verdict"] == "lower"
+
+
 # What is left out
 
 
