@@ -17,6 +17,8 @@ from app.analysis.statistics.decisions import (
     not_worse_by,
 )
 
+BEYOND = "has integers too large for a double"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -65,6 +67,8 @@ class Compared:
     metric: ComparedMetric
     pairs: Pairs
     tested: Tested
+    is_broken: bool = False
+    """Whether the baseline has values beyond all limits."""
 
     @property
     def share(self) -> float:
@@ -74,6 +78,8 @@ class Compared:
 
     def why_not(self, min_compared: float) -> str | None:
         """Return why nothing follows from it; None if something does."""
+        if self.is_broken:
+            return f"the baseline {BEYOND}"
         if not self.pairs.known[0]:
             return "the baseline has no values at this leaf"
         if self.share < min_compared:
@@ -90,7 +96,7 @@ def checks_of(
     """Yield the outcome of each limit of a loaded Limits."""
     yield from _checks_of_run(limits, figures)
     if compared is not None:
-        yield from _checks_against_baseline(limits, compared)
+        yield from _checks_against_baseline(limits, figures, compared)
 
 
 def _checks_of_run(limits: Mapping[str, Any], figures: Figures) -> Iterator[Check]:
@@ -103,13 +109,20 @@ def _checks_of_run(limits: Mapping[str, Any], figures: Figures) -> Iterator[Chec
         yield _check_failed(limits["max_failed"], figures)
 
 
-def _checks_against_baseline(limits: Mapping[str, Any], compared: Compared) -> Iterator[Check]:
+def _checks_against_baseline(
+    limits: Mapping[str, Any], figures: Figures, compared: Compared
+) -> Iterator[Check]:
     why = compared.why_not(limits["min_compared"])
-    for name in ("max_drop", "max_rise"):
-        if limits[name] is not None:
-            yield _check_change(name, limits[name], compared, why)
-    if limits["not_worse_by"] is not None:
-        yield _check_not_worse(limits["not_worse_by"], compared, why)
+    for name in ("max_drop", "max_rise", "not_worse_by"):
+        limit = limits[name]
+        if limit is None:
+            continue
+        if figures.is_broken:
+            yield Check(name, limit, "failed", why=figures.why)
+        elif name == "not_worse_by":
+            yield _check_not_worse(limit, compared, why)
+        else:
+            yield _check_change(name, limit, compared, why)
     outcome: Outcome = "inconclusive" if compared.share < limits["min_compared"] else "passed"
     found, shown = compared.share, why if outcome == "inconclusive" else None
     yield Check("min_compared", limits["min_compared"], outcome, found, why=shown)
@@ -151,10 +164,14 @@ def _check_change(name: str, limit: float, compared: Compared, why: str | None) 
     difference = compared.tested.difference
     if why or difference is None or difference.mean is None:
         return Check(name, limit, "inconclusive", why=why or "the difference overflows")
-    found = -difference.mean if name == "max_drop" else difference.mean
+    found, interval = difference.mean, difference.interval
+    if name == "max_drop":
+        found = -found
+        if interval is not None:
+            interval = {**interval, "low": -interval["high"], "high": -interval["low"]}
     operands = [mean for mean in compared.tested.means if mean is not None]
     outcome: Outcome = "failed" if is_above(found, limit, *operands) else "passed"
-    return Check(name, limit, outcome, found, difference.interval)
+    return Check(name, limit, outcome, found, interval)
 
 
 def _check_not_worse(limit: float, compared: Compared, why: str | None) -> Check:

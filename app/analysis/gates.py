@@ -8,7 +8,7 @@ from typing import Any
 from app.analysis.attributes import Attribute, read_attribute
 from app.analysis.comparisons import Comparison, Slice, adjust_p_values
 from app.analysis.differences import difference_of
-from app.analysis.gate_checks import Check, Compared, Figures, checks_of
+from app.analysis.gate_checks import BEYOND, Check, Compared, Figures, checks_of
 from app.analysis.gate_slices import check_slices
 from app.analysis.metrics import Declared
 from app.analysis.pairs import ComparedMetric, Pairs
@@ -261,7 +261,9 @@ class Gate:
         compared = None
         if self._baseline is not None:
             pairs = Pairs(self._metric, self._baseline, self._run)
-            compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"))
+            known = self._values(self._baseline)
+            is_broken = known is not None and known.numbers.beyond > 0
+            compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"), is_broken)
             self._regressions = self._worst_of(pairs, worst)
         yield from checks_of(self._limits, self._figures(), compared)
         yield from check_passes(self._limits, self._run, self._metric)
@@ -332,7 +334,7 @@ class Gate:
         if len(kinds) > 1:
             return f"the run has values of several kinds at this leaf: {', '.join(kinds)}"
         if is_broken:
-            return "the run has integers too large for a double"
+            return f"the run {BEYOND}"
         return (
             "the run has texts at this leaf, which have no mean" if self._metric.is_text else None
         )
@@ -353,7 +355,9 @@ def _refuse_unknown(runs: Collection[RunScores], scorer: str, leaf: str) -> None
 def _reason(run_id: str, outcome: str, checks: Sequence[Mapping[str, Any]]) -> str:
     """Return the outcome in one sentence, with the checks that it follows from."""
     if outcome == "passed":
-        return f"{run_id} passed all {len(checks)} checks."
+        return (
+            f"{run_id} passed {'its check' if len(checks) == 1 else f'all {len(checks)} checks'}."
+        )
     found = [check for check in checks if check["outcome"] == outcome]
     several = len({check["baseline"] for check in checks if check.get("baseline")}) > 1
     shown = "; ".join(_described(check, several=several) for check in found[:SHOWN])
@@ -368,4 +372,29 @@ def _described(check: Mapping[str, Any], *, several: bool) -> str:
         name = f"{name} against {check['baseline']}"
     if check["why"]:
         return f"{name} ({check['why']})"
-    return f"{name} (found {check['found']:.4g}, wanted {check['wanted']:.4g})"
+    if check["name"] == "not_worse_by":
+        return f"{name} ({_worse(check)})"
+    found, wanted = _apart(check["found"], check["wanted"])
+    return f"{name} (found {found}, wanted {wanted})"
+
+
+def _worse(check: Mapping[str, Any]) -> str:
+    """Return by how much a run is shown to be worse, and what is allowed."""
+    falls = check["interval"]["high"] < 0
+    bound, end = ("at most", "high") if falls else ("at least", "low")
+    shown, allowed = _apart(
+        check["interval"][end], 0.0 - check["wanted"] if falls else check["wanted"]
+    )
+    return (
+        f"a difference of {check['found']:.4g}, with 95 % confidence {bound} {shown}, "
+        f"where {allowed} is allowed"
+    )
+
+
+def _apart(one: float, other: float) -> list[str]:
+    """Return two different numbers with so many digits that they look different."""
+    for digits in (4, 8, 12, 17):
+        texts = [f"{number:.{digits}g}" for number in (one, other)]
+        if texts[0] != texts[1]:
+            break
+    return texts

@@ -177,7 +177,12 @@ class GateCheck(Shape):
     baseline = Text("The run that was compared with, if there was one.", allow_none=True)
     name = Text("The name of the limit.", required=True)
     wanted = Float("The limit.", required=True, allow_none=True)
-    found = Float("The figure that was checked; null without data.", required=True, allow_none=True)
+    found = Float(
+        "The figure that was checked: the mean or rate, or the candidate's less the baseline's; of "
+        "`max_drop` the drop. Null without data.",
+        required=True,
+        allow_none=True,
+    )
     interval = fields.Nested(Interval, required=True, allow_none=True)
     outcome = Text(
         "Whether it is within the limit.", required=True, metadata={"enum": list(OUTCOMES)}

@@ -124,6 +124,51 @@ def test_a_drop_is_that_of_the_paired_examples(store: Store) -> None:
     assert outcome(store, baseline="A", max_drop=0.0) == "passed"
 
 
+def test_the_interval_of_a_drop_is_that_of_the_drop(store: Store) -> None:
+    add_changed(store, -0.2)
+    found = check(store, "max_drop", baseline="A", max_drop=0.1)
+    assert found["outcome"] == "failed"
+    assert found["interval"]["low"] < found["found"] < found["interval"]["high"]
+
+
+@pytest.mark.parametrize(
+    ("shift", "direction", "figures"),
+    [(-0.2, "higher", "at most -0.1"), (0.2, "lower", "at least 0.1")],
+)
+def test_a_failed_margin_says_what_was_shown_and_what_is_allowed(
+    store: Store, shift: float, direction: str, figures: str
+) -> None:
+    add_changed(store, shift)
+    reason = gate(store, baseline="A", not_worse_by=0.05, direction=direction)["reason"]
+    assert f", with 95 % confidence {figures}" in reason
+    assert f", where {shift / 4:g} is allowed)." in reason
+
+
+def test_figures_that_differ_look_different(store: Store) -> None:
+    add(store, "B", numbered([True] * 84 + [False] * 16))
+    reason = gate(store, min=0.84 + 1e-9)["reason"]
+    assert reason == "B: 1 of 1 checks failed: s min (found 0.84, wanted 0.840000001)."
+    assert gate(store, min=0.84)["reason"] == "B passed its check."
+
+
+@pytest.mark.parametrize("limit", ["max_drop", "max_rise", "not_worse_by"])
+def test_an_integer_beyond_a_double_fails_a_limit_against_a_baseline(
+    store: Store, limit: str
+) -> None:
+    add(store, "A", numbered([1] * 19 + [2]))
+    add(store, "B", numbered([1] * 19 + [10**400]))
+    found = check(store, limit, baseline="A", direction="lower", **{limit: 5.0})
+    assert (found["outcome"], found["why"]) == (
+        "failed",
+        "the run has integers too large for a double",
+    )
+    found = check(store, limit, run="A", baseline="B", direction="lower", **{limit: 5.0})
+    assert (found["outcome"], found["why"]) == (
+        "inconclusive",
+        "the baseline has integers too large for a double",
+    )
+
+
 # The mean of the run
 
 
