@@ -185,6 +185,13 @@ def test_indexes_of_an_earlier_release_are_replaced(old_uri: str, opened: Opened
         assert all(is_as_declared(index, found[index.name]) for index in indexes)
 
 
+@pytest.mark.parametrize("name", INDEXES)
+def test_every_index_of_a_collection_has_fields_of_its_own(name: str) -> None:
+    """Before MongoDB 5.0, a server refuses an index with the fields of another (SERVER-25023)."""
+    fields = [index.fields for index in INDEXES[name]]
+    assert len(set(fields)) == len(fields)
+
+
 def test_an_interrupted_migration_continues_where_it_stopped(
     old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,11 @@ from app.stores.model import AnyDocument, Document, Score
 
 @dataclass(frozen=True)
 class Index:
-    """One index: its fields, ascending, and pymongo's options for it."""
+    """One index: its fields, ascending, and pymongo's options for it.
+
+    No other index of its collection has the same fields: before MongoDB 5.0, options such as a
+    condition do not tell two indexes apart.
+    """
 
     name: str
     fields: tuple[str, ...]
@@ -34,7 +38,7 @@ HAS_PARTS = {IN_PARTS: {"$exists": True}}
 
 def _in_parts_index(name: str) -> Index:
     options = {"partialFilterExpression": HAS_PARTS}
-    return Index(f"{name}_in_parts", ("entity", "project", "_id"), options)
+    return Index(f"{name}_in_parts", ("entity", "project", id_field(name), "_id"), options)
 
 
 def id_field(collection: str) -> str:
@@ -118,7 +122,7 @@ DOCUMENT_INDEXES = {
         ),
         Index(
             "failed_predictions_by_project",
-            ("entity", "project", "_id"),
+            ("entity", "project", "_id", "id"),
             {"partialFilterExpression": {"error": IS_TEXT}},
         ),
         Index(
