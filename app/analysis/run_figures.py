@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.analysis.pairs import KIND_TYPES, ComparedMetric
+from app.analysis.pairs import KIND_TYPES, ComparedMetric, Floats
 from app.analysis.run_scores import RunScores
 from app.analysis.statistics.clusters import mean_of_clusters
-from app.analysis.statistics.estimates import mean_interval, moments_of, rate_interval
+from app.analysis.statistics.estimates import (
+    mean_interval,
+    means_of_rows,
+    moments_of,
+    rate_interval,
+)
 from app.analysis.summaries import ScoreGroup
 
 Interval = dict[str, Any]
@@ -44,17 +51,24 @@ def mean_and_interval(
     if all(len(values) == 1 for values in clusters):
         return _of_singles(np.array([values[0] for values in clusters], float), metric)
     sizes = np.array([len(values) for values in clusters])
-    means = np.array([moments_of(np.array(values, float)).mean for values in clusters])
-    clustered = mean_of_clusters(means, sizes)
+    clustered = mean_of_clusters(_means(clusters, sizes), sizes)
     if clustered is None:
         return None, None
     interval = clustered.rate_interval() if metric.is_rate else clustered.interval()
     return clustered.mean, interval
 
 
-def _of_singles(
-    values: np.ndarray[Any, np.dtype[np.float64]], metric: ComparedMetric
-) -> tuple[float | None, Interval | None]:
+def _means(clusters: Sequence[Sequence[Any]], sizes: NDArray[np.int64]) -> Floats:
+    """Return the mean of each cluster; those of one size are computed together."""
+    means = np.empty(len(clusters))
+    for size in np.unique(sizes):
+        places = np.flatnonzero(sizes == size)
+        alike = [clusters[place] for place in places.tolist()]
+        means[places] = means_of_rows(np.array(alike, float))
+    return means
+
+
+def _of_singles(values: Floats, metric: ComparedMetric) -> tuple[float | None, Interval | None]:
     moments = moments_of(values)
     if metric.is_rate:
         return moments.mean, rate_interval(int(values.sum()), len(values))

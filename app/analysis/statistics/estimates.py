@@ -125,6 +125,18 @@ def moments_of(values: NDArray[np.float64]) -> Moments:
     )
 
 
+def means_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each row, with the same digits as `moments_of` of the row."""
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    _, exponents = np.frexp(np.maximum(abs(low), abs(high)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.ldexp(rows, -exponents[:, None])
+        means = np.clip(scaled.mean(axis=1), scaled.min(axis=1), scaled.max(axis=1))
+        means += (scaled - means[:, None]).mean(axis=1)
+    exact: NDArray[np.float64] = np.clip(np.ldexp(means, exponents), low, high)
+    return exact
+
+
 def exponent_of(*numbers: float) -> int:
     """Return the exponent of the power of two just above all the magnitudes, 0 for infinity."""
     return math.frexp(max(map(abs, numbers)))[1]

@@ -10,7 +10,13 @@ import pytest
 from scipy import stats
 
 from app.analysis.statistics.distributions import Numbers
-from app.analysis.statistics.estimates import Moments, mean_interval, moments_of, rate_interval
+from app.analysis.statistics.estimates import (
+    Moments,
+    mean_interval,
+    means_of_rows,
+    moments_of,
+    rate_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +186,12 @@ def test_skewness_is_the_adjusted_one_of_scipy() -> None:
 
 def test_a_deviation_that_overflows_is_none() -> None:
     assert moments_of(np.array([1.7e308, -1.7e308])).deviation is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 9, 300])
+@pytest.mark.parametrize("scale", [1.0, 1e-320, 1e306])
+def test_means_of_rows_have_the_digits_of_the_moments_of_each_row(size: int, scale: float) -> None:
+    rows = scale * np.random.default_rng(1).normal(size=(50, size))
+    rows[0] = 0.1
+    expected = [moments_of(row.copy()).mean for row in rows]
+    assert means_of_rows(rows).tolist() == expected
