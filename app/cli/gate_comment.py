@@ -44,12 +44,14 @@ NO_INPUTS = "Only scores name this prediction in the run: its inputs and output 
 Json = Mapping[str, Any]
 
 
-def comment(client: Client, result: Json) -> str:
+def comment(client: Client, result: Json, title: str | None = None) -> str:
     """Return the comment for the response of a gate that lists regressions.
 
-    Raises ServiceError and ServiceUnreachable.
+    The title tells it from those of other gates of the project. Raises ServiceError and
+    ServiceUnreachable.
     """
-    lines = [*_head(client.project, result["outcome"], result["reason"]), *_checks(result)]
+    head = _head(client.project, title, result["outcome"], result["reason"])
+    lines = [*head, *_checks(result)]
     found = worst_examples(result)
     if found:
         lines.append("<h4>Worst regressions</h4>")
@@ -58,9 +60,9 @@ def comment(client: Client, result: Json) -> str:
     return "\n".join([*lines, ""])
 
 
-def comment_without_result(project: str, why: str) -> str:
+def comment_without_result(project: str, title: str | None, why: str) -> str:
     """Return the comment for a gate without a result, which replaces that of an earlier push."""
-    return "\n".join([*_head(project, "no result", why), ""])
+    return "\n".join([*_head(project, title, "no result", why), ""])
 
 
 def check_title(check: Json, baselines: Collection[str]) -> str:
@@ -108,10 +110,13 @@ def _rank(gate: Json, checks: Sequence[Json]) -> int:
     return min((RANKS[each["outcome"]] for each in own), default=len(RANKS))
 
 
-def _head(project: str, outcome: str, reason: str) -> list[str]:
+def _head(project: str, title: str | None, outcome: str, reason: str) -> list[str]:
+    """Return the head, whose first line is the same for each push, and for this gate alone."""
+    marker = " ".join(quote(each) for each in (project, title) if each)
+    name = f" {_code(title, NAME)}" if title else ""
     return [
-        f"<!-- scoreline gate {quote(project)} -->",
-        f"<h3>Scoreline gate: {outcome}</h3>",
+        f"<!-- scoreline gate {marker} -->",
+        f"<h3>Scoreline gate{name}: {outcome}</h3>",
         f"<p>{_code(reason, SENTENCE)}</p>",
     ]
 

@@ -140,6 +140,11 @@ class Case:
     help="A file for one comment on a pull request, with the checks and the worst regressions; "
     "`-` prints it in place of the table.",
 )
+@click.option(
+    "--title",
+    help="The title of that comment. Two gates of a project on one pull request need different "
+    "ones, for each to replace its own.",
+)
 def gate(
     client: Client,
     *,
@@ -147,6 +152,7 @@ def gate(
     as_json: bool,
     junit: Path | None,
     markdown: str | None,
+    title: str | None,
     **given: str | float | bool | list[str] | None,
 ) -> None:
     """Check metrics of a run against limits: passed, failed, or not enough is known to say.
@@ -157,7 +163,9 @@ def gate(
     --direction higher --not-worse-by 0.02
     """
     wanted = _wanted(config, given)
-    title = " ".join(str(wanted[name]) for name in ("run", "scorer", "leaf") if name in wanted)
+    metric = " ".join(str(wanted[name]) for name in ("run", "scorer", "leaf") if name in wanted)
+    if title is not None and markdown is None:
+        fail("--title is that of --markdown", 2)
     if as_json and markdown == "-":
         fail("give only one of --json and --markdown -", 2)
     if markdown is not None:
@@ -166,12 +174,12 @@ def gate(
         text, result = _ask(client, wanted)
         rows = _rows(result)
         missing = [] if result["outcome"] == "passed" else _missing(client, result)
-        shown = None if markdown is None else comment(client, result)
+        shown = None if markdown is None else comment(client, result, title)
     except (ServiceError, ServiceUnreachable) as error:
-        _write_junit(junit, [Case(title, "gate", "error", str(error))])
-        _write_comment(markdown, comment_without_result(client.project, str(error)))
+        _write_junit(junit, [Case(metric, "gate", "error", str(error))])
+        _write_comment(markdown, comment_without_result(client.project, title, str(error)))
         fail(str(error), 2)
-    _write_junit(junit, [_case(title, check) for check in result["checks"]])
+    _write_junit(junit, [_case(metric, check) for check in result["checks"]])
     _write_comment(markdown, shown)
     for why in missing:
         note(why)

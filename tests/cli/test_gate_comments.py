@@ -175,6 +175,17 @@ def test_a_comment_without_a_result_replaces_an_earlier_one(
     assert f"no answer from {url}" in why
 
 
+def test_a_title_tells_the_comments_of_two_gates_apart(filled: Service) -> None:
+    arguments = [*GATE, *LIMITS, "--markdown", "-"]
+    for title, shown in (("nightly set", "nightly%20set"), ("a --> @b", "a%20--%3E%20%40b")):
+        first, second, *_ = run(filled, [*arguments, "--title", title]).stdout.splitlines()
+        assert first == f"<!-- scoreline gate acme/comments {shown} -->"
+        escaped = title.replace(">", "&gt;")
+        assert second == f"<h3>Scoreline gate <code>{escaped}</code>: failed</h3>"
+    done = run(filled, [*GATE, *LIMITS, "--title", "x"])
+    assert (done.returncode, done.stderr) == (2, "scoreline: --title is that of --markdown\n")
+
+
 def test_a_comment_on_stdout_stands_alone(filled: Service) -> None:
     done = run(filled, [*GATE, *LIMITS, "--json", "--markdown", "-"])
     assert (done.returncode, done.stdout) == (2, "")

@@ -46,6 +46,8 @@ direction = "higher"
 not_worse_by = 0.02
 """
 
+SCORERS = ("exact", "Judge", "Human", "weave:///acme/demo/object/Exact:v0")
+
 MAY_FAIL = ("scoreline gate",)
 """Commands that may exit with 1, or 4."""
 
@@ -72,9 +74,9 @@ def workplace(tmp_path: Path, mongodb_uri: str) -> Iterator[tuple[Path, Service]
 
 
 def _scores() -> Iterator[str]:
-    for run in ("main", "run-1", "run-2"):
+    for run in ("main", "run-1", "run-2", "main-1"):
         for number in range(20):
-            for scorer in ("exact", "Judge", "Human", "weave:///acme/demo/object/Exact:v0"):
+            for scorer in SCORERS if run != "main-1" else SCORERS[:1]:
                 score = {
                     "prediction_id": f"p-{number}",
                     "scorer": scorer,
@@ -117,8 +119,14 @@ def test_every_command_of_a_document_runs(document: Path, workplace: tuple[Path,
 
 
 def _add_scores(folder: Path, environ: dict[str, str]) -> None:
-    command = "scoreline scores add --project acme/demo --file scores.jsonl"
-    subprocess.run(["sh", "-c", command], check=True, cwd=folder, env=environ)
+    """Add the scores, those of the run main-1 to a finished run of the branch main."""
+    place = "--project acme/demo"
+    for command in (
+        f"scoreline runs create {place} --evaluation e --model m --attribute branch=main main-1",
+        f"scoreline scores add {place} --file scores.jsonl",
+        f"scoreline runs finish {place} main-1",
+    ):
+        subprocess.run(["sh", "-c", command], check=True, cwd=folder, env=environ)
 
 
 def _here(line: str, folder: Path, service: Service) -> str:
