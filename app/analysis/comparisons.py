@@ -38,6 +38,9 @@ from app.stores.base import ScoreQuery, Store
 MAX_SLICED = 5_000
 """How many slices one answer has, over all comparisons."""
 
+WORST = 10
+"""How many regressions of a comparison are listed by default, and twice as many in all."""
+
 SHORT = ("mean", "interval", "method", "paired", "p_value", "p_adjusted", "family")
 """The figures of a difference in a ranking."""
 
@@ -64,12 +67,19 @@ def compare_runs(
     )
     by_id = {run.run_id: run for run in read.runs}
     baseline = by_id[run_ids[0]]
+    pairs = [
+        (metric, by_id[run_id])
+        for run_id in candidates
+        for metric in metrics_of(
+            [baseline, by_id[run_id]], read.declared, read.pair_by, wanted["leaf"]
+        )
+    ]
+    if wanted["worst"] is None:
+        wanted = {**wanted, "worst": min(WORST, 2 * WORST // max(len(pairs), 1))}
     comparisons = []
-    for run_id in candidates:
-        runs = [baseline, by_id[run_id]]
-        for metric in metrics_of(runs, read.declared, read.pair_by, wanted["leaf"]):
-            check_client()
-            comparisons.append(Comparison(metric, baseline, by_id[run_id], wanted))
+    for metric, candidate in pairs:
+        check_client()
+        comparisons.append(Comparison(metric, baseline, candidate, wanted))
     if wanted["slice_by"] is not None:
         by = (store, entity, project, read.runs, wanted["slice_by"], check_client)
         slice_comparisons(comparisons, read_attribute(*by, parameter="slice_by"), check_client)
@@ -205,7 +215,8 @@ class Comparison:
         why = why_not_comparable(self.pairs, tested, wanted["failures"], wanted["max_unpaired"])
         if why:
             return verdicts.not_comparable(self.metric, why)
-        needed = MIN_BOOLEANS if self.pairs.has_single_booleans else MIN_PAIRS
+        are_enough = self.pairs.has_single_booleans and not self.family  # Beside others, 6 are.
+        needed = MIN_BOOLEANS if are_enough else MIN_PAIRS
         if tested.difference is None or (self.p_adjusted is None and tested.n < needed):
             return verdicts.not_enough(self.metric, tested.n, needed)
         difference = tested.difference

@@ -47,7 +47,7 @@ MAX_NAMES = 100
 
 FAILURES = ("exclude", "worst", "as_false")
 
-NOT_OF_RUN = ("baseline", "candidate", "slice_by", "k")
+NOT_OF_RUN = ("baseline", "candidate", "slice_by", "k", "effect", "worst", "histograms")
 """The parameters that do not go with `run`."""
 
 BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
@@ -142,10 +142,11 @@ class CompareQuery(Query):
         load_default=None,
     )
     worst = WholeNumber(
-        "How many regressions and how many improvements to list, the largest first.",
+        "How many regressions and how many improvements of each metric to list, the largest first. "
+        "Default: 10, and fewer of more than two metrics, 20 in all.",
         least=0,
         most=MAX_REGRESSIONS,
-        load_default=10,
+        load_default=None,
     )
 
     @validates_schema

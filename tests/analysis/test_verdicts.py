@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime
 from typing import Any
@@ -355,6 +356,22 @@ def test_five_booleans_that_all_could_change_are_enough(store: Store) -> None:
 
 
 # What is left out
+
+
+def test_the_more_metrics_are_compared_the_fewer_changes_of_each_are_listed(store: Store) -> None:
+    for run in "AB":
+        values = [dict.fromkeys(map(str, range(20)), one) for one in normal(50, seed=ord(run))]
+        add(store, run, numbered(values))
+    given = {"higher_is_better": [str(leaf) for leaf in range(20)], "worst": None}
+    whole = answered(store, **given)
+    assert {len(row["regressions"]) for row in whole["comparisons"]} == {1}
+    assert len(json.dumps(whole)) < 60_000
+    assert len(only(store, leaf=["3"], **given)["regressions"]) == 10
+    assert [len(row["falls"]) for row in compared(store, leaf=["3", "4", "5"], worst=None)] == [
+        6,
+        6,
+        6,
+    ]
 
 
 def test_histograms_are_left_out_unless_asked_for(store: Store) -> None:
