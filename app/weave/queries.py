@@ -75,7 +75,10 @@ def compile_condition(
 
     def prepare(operands: list[Any]) -> list[Any]:
         if any(_field_in(operand) in times for operand in operands):
-            return [_with_times(operand) for operand in operands]
+            return [
+                list(map(_with_time, operand)) if isinstance(operand, list) else _with_time(operand)
+                for operand in operands
+            ]
         return operands
 
     return compile_expression(query["$expr"], field, "query", prepare)
@@ -93,10 +96,8 @@ def _field_in(operand: Any) -> Any:
     return name if isinstance(name, str) else None
 
 
-def _with_times(operand: Any) -> Any:
-    """Return an operand whose literals are times as views have them. Raises InvalidParameter."""
-    if isinstance(operand, list):
-        return [_with_times(each) for each in operand]
+def _with_time(operand: Any) -> Any:
+    """Return an operand whose literal is a time as views have it. Raises InvalidParameter."""
     literal = operand.get("$literal") if isinstance(operand, dict) else None
     if isinstance(literal, bool) or not isinstance(literal, str | int | float):
         return operand

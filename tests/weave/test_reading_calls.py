@@ -174,6 +174,24 @@ def test_a_query_that_cannot_be_answered_is_refused(
     assert json.loads(answer.body)["detail"][0]["loc"][:2] == ["body", loc]
 
 
+@pytest.mark.parametrize("operator", ["$eq", "$in"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/calls/stream_query", "started_at"),
+        ("/feedback/query", "created_at"),
+        ("/cost/query", "effective_date"),
+    ],
+)
+def test_a_deep_operand_is_refused(service: Service, path: str, name: str, operator: str) -> None:
+    operand: Any = []
+    for _ in range(900):
+        operand = [operand]
+    query = {"$expr": {operator: [{"$getField": name}, operand]}}
+    answer = service.post(path, {"project_id": "acme/none", "query": query})
+    assert (answer.status, answer.json["detail"][0]["loc"]) == (422, ["body", "query"])
+
+
 def test_a_query_looks_at_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(queries.LIMITS, "documents", 2)
     counts = queries.Counts(no_client_check)
