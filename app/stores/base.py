@@ -351,7 +351,7 @@ class Store(Deletions, Keys, Listing, Protocol):
         """
 
     def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
-        """Add scores and change their sources, in one transaction.
+        """Add scores in the order given and change their sources, in one transaction.
 
         The feedback of one project that was `heard` awaits no call any more, unless it has changed.
         Returns False, and stores nothing, if a stored source is not the one that is known. Raises

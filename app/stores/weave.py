@@ -48,7 +48,7 @@ class Feedback(Document):
     changing = frozenset(
         {
             *("body_hash", "call_id", "awaited_call"),
-            *("weave_ref", "feedback_type", "body_json"),
+            *("weave_ref", "feedback_type", "body_json", "sender_role"),
         }
     )
 
@@ -59,6 +59,8 @@ class Feedback(Document):
     weave_ref: str
     feedback_type: str
     body_json: str
+    sender_role: str | None = None
+    """The role of the key that sent it, if that may change what keys of other owners wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +146,16 @@ class ScoreSource(Document):
     """
 
     collection = "score_sources"
-    changing = frozenset({"body_hash", "evaluation_run_id", "prediction_id", "score_id"})
+    changing = frozenset(
+        {"body_hash", "evaluation_run_id", "prediction_id", "score_id", "judgements_json"}
+    )
 
     evaluation_run_id: str | None = None
     prediction_id: str
     score_id: str
+    judgements_json: str | None = None
+    """The hashes of the values of several judgements that made its scores, by the id of the call
+    or feedback, and that of the newest under an empty id, as JSON text."""
 
 
 SENT_DOCUMENTS: tuple[type[Document], ...] = (
@@ -167,7 +174,7 @@ The `body_hash` of what it returns differs from that of the stored document if a
 class Projected(NamedTuple):
     """A score to add, its source, and the `body_hash` of the stored source if there is one.
 
-    The store sets the `score_id` of the source.
+    The store sets the `score_id` of the source, the one of its last score if it has several.
     """
 
     score: Score

@@ -38,4 +38,4 @@ def place_of(project_id: str, part: str = "body") -> Place:
 
 def callers_place(entity: str, project: str) -> Place:
     """Return a project, as a place to which the caller may write."""
-    return Place(entity, project, caller().owner, may_change=caller().role != "create")
+    return Place(entity, project, caller().owner, caller().role)

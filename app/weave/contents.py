@@ -22,13 +22,17 @@ MAX_MOVES = 1_000
 
 
 class Place(NamedTuple):
-    """A project, and the owner of the API key that writes to it."""
+    """A project, and the owner and the role of the API key that writes to it."""
 
     entity: str
     project: str
     owner: str | None = None
-    may_change: bool = True
-    """Whether the key may change what other owners' keys wrote."""
+    role: str = "admin"
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the key may change what other owners' keys wrote."""
+        return self.role != "create"
 
 
 def add_table(store: Store, place: Place, rows: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:

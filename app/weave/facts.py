@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 from app import jsontext
 from app.scorers import scorer_name
 from app.stores.weave import Call, Feedback
+from app.weave.judgements import Judgement, has_text_of_object, judgements_of
 from app.weave.lazy_json import LazyObject, read_object
 
 EVALUATE = "Evaluation.evaluate"
@@ -133,20 +135,6 @@ def is_of_evaluation(call: Call) -> bool:
     return op_of(call) == EVALUATE or op_of(call) in PREDICT_AND_SCORE
 
 
-@dataclass(frozen=True)
-class ScoreFacts:
-    """A score as a source gives it: a value, or an error with a null value."""
-
-    name: str
-    scorer: str
-    value: Any
-    error: str | None = None
-    reason: str | None = None
-    annotator: str | None = None
-    call_id: str | None = None
-    """The id of the scorer's call."""
-
-
 @dataclass
 class PredictionFacts:
     """A call that predicts and scores, its children, and the feedback on all of them."""
@@ -156,7 +144,7 @@ class PredictionFacts:
     feedback: list[Feedback] = field(default_factory=list)
     row_json: str | None = None
     """The example's row, if the example is a row that has arrived."""
-    judgements: list[Feedback] | None = None
+    meant_feedback: list[Feedback] | None = None
     """The feedback with meanings in place of references, if it is not the same."""
     missing_row: str | None = None
     """The digest of a row that has not arrived, to which its outputs have references."""
@@ -220,7 +208,12 @@ class PredictionFacts:
         return self._model_among(own, may_guess) or self._model_among(others, may_guess)
 
     def _model_among(self, children: Sequence[CallFacts], may_guess: bool) -> CallFacts | None:
-        judged = {each.call_id for each in self.feedback if _is_runnable(each)}
+        owner = self.call.call.wb_user_id
+        judged = {
+            each.call_id
+            for each in self.feedback
+            if _is(each, RUNNABLE) and each.wb_user_id == owner
+        }
         for child in children:
             if self._is_of_model(child) or child.call.id in judged:
                 return child
@@ -267,20 +260,33 @@ class PredictionFacts:
             return self.call.error or "the model failed"
         return self.call.error
 
-    def scores(self) -> dict[tuple[str, str], ScoreFacts]:
-        """Return the scores by name and annotator.
-
-        Feedback wins over a scorer's call, and that over the output of this one.
-        """
-        heard = self.feedback if self.judgements is None else self.judgements
-        found = {
-            (name, ""): ScoreFacts(name, name, value)
+    def scores(self) -> dict[tuple[str, str], list[Judgement]]:
+        """Return the judgements that count by the scorer's name and annotator, in order."""
+        owner = self.call.call.wb_user_id
+        calls = by_scorer(self._scores_of_calls())
+        told = by_scorer(
+            each
+            for each in scores_of(self.meant_feedback or self.feedback)
+            if each.id not in self.unclear
+        )
+        outputs = {
+            (name, ""): Judgement(name, name, value, owner=owner)
             for name, value in self._output_scores.items()
             if name not in self._renamed
         }
-        found |= {(each.name, ""): each for each in self._scores_of_calls()}
-        found |= {(each.name, each.annotator or ""): each for each in scores_of(heard)}
-        return found
+        return {
+            key: judgements_of(owner, calls.get(key, []), told.get(key, []), outputs.get(key))
+            for key in {**outputs, **calls, **told}
+        }
+
+    @cached_property
+    def unclear(self) -> set[str]:
+        """The ids of feedback with texts of objects, whose calls have these and may still end."""
+        if self.has_ended:
+            return set()
+        ended = {child.call.id for child in self.children if child.call.ended_at}
+        found = (each for each in scores_of(self.feedback) if each.call_id not in ended)
+        return {each.id for each in found if each.call_id and has_text_of_object(each.value)}
 
     @cached_property
     def _renamed(self) -> set[str]:
@@ -292,7 +298,7 @@ class PredictionFacts:
         functions = ((scorer_name(child.call.op_name or ""), child) for child in self.children)
         return {name for name, child in functions if scorer_of_call(child)[0] != name}
 
-    def _scores_of_calls(self) -> list[ScoreFacts]:
+    def _scores_of_calls(self) -> list[Judgement]:
         first = self._find_model(may_guess=self.has_ended)
         if first is None:
             return []
@@ -303,10 +309,19 @@ class PredictionFacts:
         ]
 
 
-def _score_of_call(child: CallFacts) -> ScoreFacts:
+def _score_of_call(child: CallFacts) -> Judgement:
     name, scorer = scorer_of_call(child)
     error = child.error
-    return ScoreFacts(name, scorer, None if error else child.output, error, call_id=child.call.id)
+    return Judgement(
+        name,
+        scorer,
+        None if error else child.output,
+        error,
+        call_id=child.call.id,
+        id=child.call.id,
+        owner=child.call.wb_user_id,
+        arrived=child.call.sort_id,
+    )
 
 
 def scorer_of_call(child: CallFacts) -> tuple[str, str]:
@@ -317,33 +332,41 @@ def scorer_of_call(child: CallFacts) -> tuple[str, str]:
     return scorer_name(scorer), scorer
 
 
-def scores_of(feedback: Iterable[Feedback]) -> Iterator[ScoreFacts]:
+def by_scorer(judgements: Iterable[Judgement]) -> dict[tuple[str, str], list[Judgement]]:
+    """Return judgements by the scorer's name and annotator."""
+    found: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
+    for each in judgements:
+        found[each.name, each.annotator or ""].append(each)
+    return found
+
+
+def scores_of(feedback: Iterable[Feedback]) -> Iterator[Judgement]:
     """Yield the scores that feedback is."""
     yield from filter(None, map(score_of, feedback))
 
 
-def score_of(feedback: Feedback) -> ScoreFacts | None:
+def score_of(feedback: Feedback) -> Judgement | None:
     """Return the score in feedback, or None if it is a reaction, a note or something else."""
+    kind = next((each for each in (RUNNABLE, ANNOTATION) if _is(feedback, each)), None)
+    if kind is None:
+        return None
     sent = parse(feedback.body_json)
     payload = sent.get("payload")
     content = payload if isinstance(payload, dict) else {}
-    if _is_runnable(feedback):
-        name = unquote(feedback.feedback_type.removeprefix(RUNNABLE))
-        return ScoreFacts(
-            name,
-            text_of(sent.get("runnable_ref")) or name,
-            content.get("output"),
-            call_id=_tail(sent.get("call_ref")),
-        )
-    if feedback.feedback_type.startswith(ANNOTATION):
-        name = unquote(feedback.feedback_type.removeprefix(ANNOTATION))
-        return ScoreFacts(
-            name,
-            text_of(sent.get("annotation_ref")) or name,
-            content.get("value"),
-            annotator=text_of(sent.get("creator")) or feedback.wb_user_id or "unknown",
-        )
-    return None
+    name = unquote(feedback.feedback_type.removeprefix(kind))
+    said = Judgement(
+        name,
+        text_of(sent.get("runnable_ref" if kind == RUNNABLE else "annotation_ref")) or name,
+        content.get("output" if kind == RUNNABLE else "value"),
+        id=feedback.id,
+        owner=feedback.wb_user_id,
+        may_change=feedback.sender_role is not None,
+        arrived=feedback.sort_id,
+    )
+    if kind == RUNNABLE:
+        return replace(said, call_id=_tail(sent.get("call_ref")))
+    annotator = text_of(sent.get("creator")) or feedback.wb_user_id or "unknown"
+    return replace(said, annotator=annotator)
 
 
 def is_score(feedback_type: str) -> bool:
@@ -351,8 +374,8 @@ def is_score(feedback_type: str) -> bool:
     return feedback_type.startswith((RUNNABLE, ANNOTATION))
 
 
-def _is_runnable(feedback: Feedback) -> bool:
-    return feedback.feedback_type.startswith(RUNNABLE)
+def _is(feedback: Feedback, kind: str) -> bool:
+    return feedback.feedback_type.startswith(kind)
 
 
 def _tail(ref: Any) -> str | None:

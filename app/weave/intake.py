@@ -225,6 +225,7 @@ def feedback_of(place: Place, raw: msgspec.Raw) -> Feedback:
         weave_ref=sent.weave_ref,
         feedback_type=sent.feedback_type,
         body_json=data.decode(),
+        sender_role=place.role if place.may_change else None,
     )
 
 

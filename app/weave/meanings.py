@@ -90,7 +90,7 @@ def _fields(facts: PredictionFacts) -> Iterator[tuple[LazyObject, str]]:
 def _change(facts: PredictionFacts, put: _Change) -> None:
     for each, name in _fields(facts):
         each.replace(name, msgspec.Raw(_TEXT.sub(put, memoryview(each.parts[name]))))
-    facts.judgements = [
+    facts.meant_feedback = [
         replace(each, body_json=_TEXT.sub(put, each.body_json.encode()).decode())
         for each in facts.feedback
     ]

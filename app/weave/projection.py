@@ -8,7 +8,7 @@ still the one that was read; and whoever has stored something looks whether it h
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -27,11 +27,12 @@ from app.weave.facts import (
     PREDICT_AND_SCORE,
     CallFacts,
     PredictionFacts,
-    ScoreFacts,
+    by_scorer,
     op_of,
     scores_of,
     text_of,
 )
+from app.weave.judgements import Judgement, hash_of_value, judgements_of
 from app.weave.sent import (
     PART,
     read_all,
@@ -72,7 +73,8 @@ def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
         store.upsert_documents([_run(place, CallFacts(call)) for call in runs], _replace_run)
         if _store_facts(store, place, facts) and _store_outside(store, place, outside):
             # Others may have stored more, and projected it before the older state was stored here.
-            seen = versions_of({call.id: [call] for call in runs}) | versions_of(outside)
+            seen = versions_of({call.id: [call] for call in runs})
+            seen |= versions_of({name: [call, *told] for name, (call, told) in outside.items()})
             seen |= versions_of({each.id: each.documents for each in facts})
             now = read_versions(
                 store, place, [call.id for call in runs], list(outside), [each.id for each in facts]
@@ -168,9 +170,9 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
         store,
         place,
         [
-            (source_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, score)
+            (source_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, said)
             for each in ready
-            for (name, annotator), score in scores[each.id].items()
+            for (name, annotator), said in scores[each.id].items()
         ],
         [feedback for each in ready for feedback in each.feedback],
     )
@@ -237,14 +239,14 @@ def _prediction(place: Place, facts: PredictionFacts, prediction_id: str) -> Pre
 
 # Scores
 
-Wanted = tuple[str, str, str | None, ScoreFacts]
-"""The key of a score's source, the id of its prediction, that of its run, and the score."""
+Wanted = tuple[str, str, str | None, Sequence[Judgement]]
+"""The key of a source, the ids of its prediction and of the run, and the judgements in order."""
 
 
 def _add_scores(
     store: Store, place: Place, wanted: Sequence[Wanted], heard: Sequence[Feedback]
 ) -> bool:
-    """Add the scores that are new or differ from the newest of their source.
+    """Add the scores of judgements that have made none yet.
 
     What was `heard` for them waits no more. Returns False if others have changed a source.
     """
@@ -254,47 +256,76 @@ def _add_scores(
         for each in store.find_documents(ScoreSource, place.entity, place.project, keys)
     }
     new = []
-    for key, prediction_id, run_id, score in wanted:
-        source = ScoreSource(
-            entity=place.entity,
-            project=place.project,
-            id=key,
-            body_hash=hash_of(json.dumps([score.value, score.error], sort_keys=True)),
-            evaluation_run_id=run_id,
-            prediction_id=prediction_id,
-            score_id="",
-        )
+    for key, prediction_id, run_id, judgements in wanted:
         known = stored.get(key)
-        if known is None or known.body_hash != source.body_hash:
-            made = _score(place, prediction_id, run_id, score)
+        for judgement in _news(judgements, known):
+            value_hash = hash_of_value(judgement.value, judgement.error)
+            source = ScoreSource(
+                entity=place.entity,
+                project=place.project,
+                id=key,
+                body_hash=value_hash,
+                evaluation_run_id=run_id,
+                prediction_id=prediction_id,
+                score_id="",
+            )
+            if len(judgements) > 1:
+                source = _with_judgements(source, judgements)
+            made = _score(place, prediction_id, run_id, judgement)
             new.append(Projected(made, source, known.body_hash if known else None))
     return store.add_projected(new, [each for each in heard if each.awaited_call])
 
 
-def _score(place: Place, prediction_id: str, run_id: str | None, score: ScoreFacts) -> Score:
+def _news(judgements: Sequence[Judgement], source: ScoreSource | None) -> list[Judgement]:
+    """Return the judgements that have made no score and differ from the one before."""
+    known: dict[str | None, str] = {}
+    newest = source.body_hash if source else ""
+    if source and source.judgements_json:
+        known = jsontext.read(source.judgements_json.encode())
+        newest = known.pop("")
+    elif first := next((each for each in judgements if newest in each.hashes), None):
+        known = {first.id: newest}
+    news = []
+    for each in judgements:
+        is_known = any(known.get(name) in each.hashes for name in (each.id, each.call_id))
+        if not is_known and newest not in each.hashes:
+            news.append(each)
+            newest = hash_of_value(each.value, each.error)
+    return news
+
+
+def _with_judgements(source: ScoreSource, judgements: Sequence[Judgement]) -> ScoreSource:
+    """Return a source that knows several judgements, with a hash that changes with each."""
+    hashes = {each.id: hash_of_value(each.value, each.error) for each in judgements}
+    judgements_json = jsontext.write({**hashes, "": source.body_hash})
+    return replace(source, body_hash=hash_of(judgements_json), judgements_json=judgements_json)
+
+
+def _score(place: Place, prediction_id: str, run_id: str | None, judgement: Judgement) -> Score:
     body = {
         "prediction_id": prediction_id,
-        "scorer": score.scorer,
-        "value": score.value,
+        "scorer": judgement.scorer,
+        "value": judgement.value,
         "evaluation_run_id": run_id,
-        "reason": score.reason,
-        "error": score.error,
-        "annotator": score.annotator,
+        "reason": judgement.reason,
+        "error": judgement.error,
+        "annotator": judgement.annotator,
     }
-    made = new_score(place.entity, place.project, place.owner, body, NO_RETRY)
-    return replace(made, scorer_name=score.name, retry_hash=FROM_CALLS)
+    made = new_score(place.entity, place.project, judgement.owner, body, NO_RETRY)
+    return replace(made, scorer_name=judgement.name, retry_hash=FROM_CALLS)
 
 
 def _store_outside(
-    store: Store, place: Place, outside: Mapping[str, Sequence[Call | Feedback]]
+    store: Store, place: Place, outside: Mapping[str, tuple[Call, list[Feedback]]]
 ) -> bool:
     """Add the scores that feedback says of calls outside of evaluations."""
-    wanted: dict[str, Wanted] = {}
+    wanted: list[Wanted] = []
     heard: list[Feedback] = []
-    for call_id, documents in outside.items():
-        feedback = [each for each in documents if isinstance(each, Feedback)]
+    for call_id, (call, feedback) in outside.items():
         heard += feedback
-        for score in scores_of(feedback):
-            key = source_key(call_id, score.name, score.annotator or "", score.call_id or "")
-            wanted[key] = (key, call_id, None, score)
-    return _add_scores(store, place, list(wanted.values()), heard)
+        for (name, annotator), said in by_scorer(scores_of(feedback)).items():
+            by_source = defaultdict(list)
+            for each in judgements_of(call.wb_user_id, [], said, None):
+                by_source[source_key(call_id, name, annotator, each.call_id or "")].append(each)
+            wanted += [(key, call_id, None, each) for key, each in by_source.items()]
+    return _add_scores(store, place, wanted, heard)

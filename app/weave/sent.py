@@ -70,7 +70,7 @@ def read_predictions(store: Store, place: Place, calls: Sequence[Call]) -> list[
 
 def read_outside(
     store: Store, place: Place, calls: Sequence[Call]
-) -> dict[str, list[Call | Feedback]]:
+) -> dict[str, tuple[Call, list[Feedback]]]:
     """Return the calls outside of evaluations, each with its feedback, by id.
 
     A call whose parent has not arrived may be part of an evaluation, so its feedback waits.
@@ -82,15 +82,15 @@ def read_outside(
         for each in (*calls, *store.find_documents(Call, place.entity, place.project, parents))
         if each.start_json and op_of(each) not in PREDICT_AND_SCORE
     }
-    found: dict[str, list[Call | Feedback]] = {
-        call.id: [call]
+    found: dict[str, tuple[Call, list[Feedback]]] = {
+        call.id: (call, [])
         for call in calls
         if call.start_json
         and op_of(call) not in PREDICT_AND_SCORE
         and (call.parent_id is None or call.parent_id in started)
     }
     for feedback in read_all(store, place, Feedback, "call_id", list(found)):
-        found[feedback.call_id or ""].append(feedback)
+        found[feedback.call_id or ""][1].append(feedback)
     return found
 
 

@@ -76,9 +76,15 @@ WHOLE: dict[type[Document], Document] = {
         weave_ref="w",
         feedback_type=ODD,
         body_json="{}",
+        sender_role="write",
     ),
     ScoreSource: ScoreSource(
-        **COMMON, id="p/n", evaluation_run_id="r", prediction_id=ODD, score_id="s"
+        **COMMON,
+        id="p/n",
+        evaluation_run_id="r",
+        prediction_id=ODD,
+        score_id="s",
+        judgements_json="{}",
     ),
 }
 
@@ -216,6 +222,24 @@ def test_a_score_and_its_source_are_stored_together(store: Store) -> None:
     assert newer.score_id > score_id
 
 
+@pytest.mark.parametrize("known_hash", [None, "h"])
+def test_several_scores_of_a_source_are_added_in_order(
+    store: Store, known_hash: str | None
+) -> None:
+    if known_hash:
+        store.add_projected([Projected(a_score(0), a_source(known_hash), None)])
+    sources = [a_source("i"), B_SOURCE, a_source("k"), a_source("l")]
+    known = [known_hash, None, known_hash, known_hash]
+    scores = map(a_score, range(1, 5))
+    assert store.add_projected(list(map(Projected, scores, sources, known)))
+    query = ScoreQuery("acme", "demo")
+    found = list(store.read_scores("acme", "demo", store.list_score_ids(query)))
+    assert [each.value_json for each in found][-4:] == ["1", "2", "3", "4"]
+    source = store.find_document(ScoreSource, "acme", "demo", "p&s/s")
+    assert source
+    assert (source.score_id, source.body_hash) == (found[-1].score_id, "l")
+
+
 @pytest.mark.parametrize("known_hash", [None, "old"])
 def test_a_score_whose_source_has_changed_is_not_stored(
     store: Store, known_hash: str | None
@@ -246,7 +270,11 @@ def test_a_score_whose_source_another_one_takes_meanwhile_is_removed(
     database: Any = mongomock.MongoClient(tz_aware=True)["scoreline"]
     store = MongoStore(lambda: database)  # It has no transactions.
     first = [Projected(a_score(1), a_source("h"), None)]
-    others = [Projected(a_score(2), a_source("i"), None), Projected(a_score(3), B_SOURCE, None)]
+    others = [
+        Projected(a_score(2), a_source("i"), None),
+        Projected(a_score(3), B_SOURCE, None),
+        Projected(a_score(4), a_source("k"), None),
+    ]
 
     def add_after_another(*values: Any, **options: Any) -> Any:
         monkeypatch.undo()

@@ -5,7 +5,7 @@ started there, and is sent ODD; written beside this file are schema-N.db (the em
 schema-N.jsonl (its list of all scores, as it answered) and schema-N.key (its administrator's key),
 where N is the schema's version; from schema 7 on also schema-N.documents.jsonl (its lists of
 evaluation runs and of predictions). They are made once, before a migration is added: schema 1 of
-commit 234912b, schema 2 of commit a9723d1, schema 3 of commit 9e2c246, schemas 4 to 18 when they
+commit 234912b, schema 2 of commit a9723d1, schema 3 of commit 9e2c246, schemas 4 to 19 when they
 were new.
 """
 

@@ -188,7 +188,7 @@ def test_a_request_that_broke_off_is_completed_by_a_later_one(
     assert scores(store)["s", None] == 1
 
 
-EVE = Place("acme", "demo", "eve")
+EVE = Place("acme", "demo", "eve", "create")
 
 
 def part_of(call: dict[str, Any], *names: str) -> dict[str, Any]:

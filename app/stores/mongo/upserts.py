@@ -83,7 +83,9 @@ class MongoUpserts(MongoDocuments):
                 outcomes = add_one_by_one(self._scores, made, partial=False)
                 return self._put_sources_one_by_one(with_score_ids(projected, outcomes), stored)
             outcomes = add_new_scores(self._scores, scores, made, session, partial=False)
-            put_sources(collection, with_score_ids(projected, outcomes), stored, session)
+            put_sources(
+                collection, last_of_each(with_score_ids(projected, outcomes)), stored, session
+            )
             return True
 
         with our_errors():
@@ -92,13 +94,20 @@ class MongoUpserts(MongoDocuments):
     def _put_sources_one_by_one(
         self, sources: Sequence[ScoreSource], stored: Mapping[Key, Bson]
     ) -> bool:
-        """Store sources; of those that others have changed, delete the score and return False."""
+        """Store sources; of those that others have changed, delete the scores and return False."""
         collection = self._collection(ScoreSource)
-        lost = [each for each in sources if not _put_source(collection, each, stored)]
-        for each in lost:
-            place = {"entity": each.entity, "project": each.project}
-            delete_with_keys(self._scores, {**place, "score_id": each.score_id}, None)
+        lasts = last_of_each(sources)
+        lost = {id_key(each) for each in lasts if not _put_source(collection, each, stored)}
+        for each in sources:
+            if id_key(each) in lost:
+                place = {"entity": each.entity, "project": each.project}
+                delete_with_keys(self._scores, {**place, "score_id": each.score_id}, None)
         return not lost
+
+
+def last_of_each(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
+    """Return the sources without those that are named again later."""
+    return list({id_key(each): each for each in sources}.values())
 
 
 def upsert(

@@ -409,6 +409,11 @@ _APPROVALS_AND_RUNS_BY_NAME = (
     """,
 )
 
+_JUDGEMENTS_AND_ROLES_OF_SENDERS = (
+    "ALTER TABLE score_sources ADD COLUMN judgements_json TEXT",
+    "ALTER TABLE feedback ADD COLUMN sender_role TEXT",
+)
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 MIGRATIONS: tuple[tuple[Step, ...], ...] = (
@@ -430,5 +435,6 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     _PREDICTIONS_BY_CALL_AND_ORDER_OF_CALLS,
     _CALLS_AWAITED,
     _APPROVALS_AND_RUNS_BY_NAME,
+    _JUDGEMENTS_AND_ROLES_OF_SENDERS,
 )
 """The steps from schema version i to i + 1 (PRAGMA user_version)."""

@@ -1,0 +1,137 @@
+"""Decide which judgements of a prediction by a scorer count, and which value each of them has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.services.scores import hash_of
+
+MAX_DEPTH = 50
+"""How deep values are compared; a text of an object in a deeper value is another value."""
+
+_TEXT_OF_OBJECT = re.compile(r"[^\W\d][\w.]*\(.*\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judgement as a call, feedback or an output says it: a value, or an error with null."""
+
+    name: str
+    scorer: str
+    value: Any
+    error: str | None = None
+    reason: str | None = None
+    annotator: str | None = None
+    call_id: str | None = None
+    """The id of the scorer's call."""
+    id: str = ""
+    """The id of what says it, empty for an output."""
+    owner: str | None = None
+    may_change: bool = False
+    """Whether it may supersede what other owners say."""
+    arrived: str = ""
+    """A text that sorts in the order of arrival."""
+    other_forms: tuple[Any, ...] = ()
+    """The same value as other sources say it."""
+
+    @property
+    def hashes(self) -> set[str]:
+        """The hashes of the value in all its forms."""
+        return {hash_of_value(value, self.error) for value in (self.value, *self.other_forms)}
+
+
+def hash_of_value(value: Any, error: str | None) -> str:
+    """Return the hash of a value and its error, whatever the order of keys."""
+    return hash_of(json.dumps([value, error], sort_keys=True))
+
+
+def judgements_of(
+    owner: str | None,
+    calls: Sequence[Judgement],
+    feedback: Sequence[Judgement],
+    output: Judgement | None,
+) -> list[Judgement]:
+    """Return the judgements of one scorer that count, in the order in which they were made.
+
+    `calls` are in the order in which they began. Feedback wins over the call that it names, or over
+    all calls if it names none of them; the output only counts alone. `owner` is that of the
+    prediction.
+    """
+    everything = [*calls, *feedback, *([output] if output else [])]
+    said = [each for each in feedback if _counts(each, owner, everything)]
+    made = {each.id: each for each in calls if _counts(each, owner, everything)}
+    named = {each.call_id for each in said}
+    others = [each for each in made.values() if each.id not in named] if named <= {*made} else []
+    found = [_in_best_form(each, made.get(each.call_id or "")) for each in said] + others
+    if not found:
+        return [output] if output else []
+    if len(found) == 1 and output:
+        found = [_in_best_form(found[0], output)]
+    places = {call_id: place for place, call_id in enumerate(made)}
+    return sorted(
+        found, key=lambda each: (places.get(each.call_id or "", len(places)), each.arrived)
+    )
+
+
+def _counts(each: Judgement, owner: str | None, everything: Sequence[Judgement]) -> bool:
+    """Return whether a judgement counts beside those of other owners.
+
+    One owner decides: that of the prediction, if it judges at all, otherwise the first one.
+    """
+    if any(other.owner == owner for other in everything):
+        first = owner
+    else:
+        first = min(everything, key=lambda other: other.arrived).owner
+    return each.may_change or each.owner == first
+
+
+def _in_best_form(said: Judgement, source: Judgement | None) -> Judgement:
+    """Return a judgement with the objects of its source in place of texts of them.
+
+    Of an object that a scorer returns, the SDK sends the fields in the call and `repr` in the
+    feedback.
+    """
+    if source is None or source.error or said.value == source.value:
+        return said
+    if not _is_text_of(said.value, source.value):
+        return said
+    forms = (*said.other_forms, said.value, *source.other_forms)
+    return replace(said, value=source.value, other_forms=forms)
+
+
+def _is_text_of(said: Any, value: Any, depth: int = 0) -> bool:
+    """Return whether one value is another one, apart from texts in place of objects."""
+    if depth > MAX_DEPTH:
+        return False
+    if isinstance(said, str) and _is_object(value):
+        return True
+    if isinstance(said, dict) and isinstance(value, dict):
+        pairs = [(said[name], value[name]) for name in said.keys() & value.keys()]
+        is_same = len(pairs) == len(said) == len(value)
+    elif isinstance(said, list) and isinstance(value, list):
+        pairs = list(zip(said, value, strict=False))
+        is_same = len(said) == len(value)
+    else:
+        return type(said) is type(value) and bool(said == value)
+    return is_same and all(_is_text_of(*pair, depth + 1) for pair in pairs)
+
+
+def has_text_of_object(value: Any, depth: int = 0) -> bool:
+    """Return whether a value has a text such as `Verdict(passed=True)`."""
+    if isinstance(value, str):
+        return _TEXT_OF_OBJECT.fullmatch(value) is not None
+    parts = value.values() if isinstance(value, dict) else value
+    if depth > MAX_DEPTH or not isinstance(value, dict | list):
+        return False
+    return any(has_text_of_object(part, depth + 1) for part in parts)
+
+
+def _is_object(value: Any) -> bool:
+    """Return whether a value is an object of a class, or a reference to one."""
+    if isinstance(value, dict):
+        return "_type" in value
+    return isinstance(value, str) and value.startswith("weave:///")
