@@ -23,7 +23,15 @@ class ForeignPage(ScorelineError):
 
 
 class NotFound(ScorelineError):
-    """The requested object does not exist."""
+    """The requested object does not exist. `details` are further fields of the response."""
+
+    def __init__(self, message: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class Deleted(NotFound):
+    """The requested version of an object was deleted."""
 
 
 class Invalid(ScorelineError):

@@ -20,6 +20,7 @@ from app.errors import (
     ClientGone,
     Conflict,
     CursorExpired,
+    Deleted,
     Encoded,
     Forbidden,
     ForeignPage,
@@ -56,7 +57,7 @@ STATUSES: dict[type[ScorelineError], tuple[int, str | None]] = {
     NotAuthenticated: (401, "Not authenticated"),
     Forbidden: (403, "Forbidden"),
     ForeignPage: (403, None),
-    NotFound: (404, "Not Found"),
+    **dict.fromkeys((NotFound, Deleted), (404, "Not Found")),
     CursorExpired: (410, None),
     Conflict: (409, None),
     Invalid: (422, None),
@@ -98,7 +99,8 @@ def _scoreline_error(error: ScorelineError) -> Response:
     if status == 422:
         return _detail(422, _value_errors(error))
     if isinstance(error, NotFound | Forbidden):
-        return json_response({"detail": sentence, "reason": str(error)}, status)
+        details = error.details if isinstance(error, NotFound) else {}
+        return json_response({"detail": sentence, "reason": str(error), **details}, status)
     response = _detail(status, sentence or str(error))
     if status == 401:
         response.headers.add("WWW-Authenticate", 'Basic realm="scoreline"')

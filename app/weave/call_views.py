@@ -21,6 +21,9 @@ CALL_FIELDS = (
     *("output", "summary", "wb_user_id", "wb_run_id", "wb_run_step", "wb_run_step_end"),
     *("deleted_at", "expire_at", "storage_size_bytes", "total_storage_size_bytes"),
 )
+WITH_SUMMARY = ("ended_at", "exception", "display_name")
+"""What a call has besides if its summary is wanted, as on Weave's server."""
+
 REQUIRED_FIELDS = frozenset({"id", "trace_id", "project_id", "op_name", "started_at", "summary"})
 """What a call has even if only other columns are asked for."""
 
@@ -146,9 +149,11 @@ class CallView:
         summary = {**found["summary"], "weave": weave}
         if columns is None:
             return found | {"summary": summary}
-        if "summary" not in columns:
-            summary = {"weave": weave}
         kept = REQUIRED_FIELDS.union(columns)
+        if "summary" in columns:
+            kept = kept.union(WITH_SUMMARY)
+        else:
+            summary = {"weave": weave}
         empty: Shown = {name: {} if name in OBJECTS else None for name in CALL_FIELDS}
         return {name: found[name] if name in kept else empty[name] for name in CALL_FIELDS} | {
             "summary": summary

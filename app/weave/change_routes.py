@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+import msgspec
+from flask import Response, request
 from marshmallow import fields
 
 from app.api.auth import allow_in_body, caller
+from app.api.bodies import read_bytes
 from app.api.contract import json_response
 from app.api.inputs import body
 from app.api.limits import limit_concurrency
 from app.api.state import state
 from app.errors import InvalidParameter
 from app.schemas.fields import JsonObject, Text
-from app.weave import changes
+from app.weave import changes, intake
 from app.weave.blueprints import place_of, sdk_blueprint
+from app.weave.calls import answer, keep_feedback, project_of
 from app.weave.queries import equal_texts
 from app.weave.schemas import List, ProjectBody
 
@@ -29,7 +32,7 @@ class CallUpdateBody(ProjectBody):
     """The body that renames a call."""
 
     call_id = Text(required=True)
-    display_name = Text(load_default=None, allow_none=True)
+    display_name = Text(required=True)
 
 
 class CallsDeleteBody(ProjectBody):
@@ -77,6 +80,25 @@ def feedback_purge(body: dict[str, Any]) -> Response:
     return json_response({})
 
 
+class Replacement(msgspec.Struct):
+    """The feedback to replace."""
+
+    feedback_id: str
+
+
+@blueprint.post("/feedback/replace")
+@allow_in_body("delete")
+def feedback_replace() -> Response:
+    """Store feedback in place of other."""
+    raw = msgspec.Raw(read_bytes(request))
+    place = place_of(project_of(raw))
+    replaced = intake.decode(bytes(raw), Replacement).feedback_id
+    (stored,) = keep_feedback(place, [raw])
+    if stored.id != replaced:
+        changes.delete_feedback(state().store, place, [replaced], caller())
+    return json_response(answer(stored))
+
+
 def ids_in(body: dict[str, Any]) -> list[str]:
     """Return the ids of a loaded IdsQueryBody. Raises InvalidParameter."""
     ids = ids_of(body["query"])
@@ -90,7 +112,7 @@ def ids_of(query: dict[str, Any]) -> list[str] | None:
     """Return the ids of a query that compares nothing else, joined by `$or` or not."""
     expression = query.get("$expr")
     parts = expression.get("$or", [expression]) if isinstance(expression, dict) else None
-    if not isinstance(parts, list):
+    if not isinstance(parts, list) or not parts:
         return None
     try:
         found = [equal_texts({"$expr": part}, "id") for part in parts if len(part) == 1]

@@ -59,7 +59,7 @@ def add_table_of(store: Store, place: Place, digests: Sequence[str]) -> str:
 def update_table(
     store: Store, place: Place, base_digest: str, updates: Sequence[dict[str, Any]]
 ) -> tuple[str, list[str]]:
-    """Store the table that results from updates; return its digest and those of the new rows.
+    """Store the table that results from updates; return its digest and the row of each update.
 
     An update is {"append": {"row": …}}, {"insert": {"index": …, "row": …}} or
     {"pop": {"index": …}}. Raises NotFound and InvalidParameter.
@@ -68,32 +68,38 @@ def update_table(
         message = f"at most {MAX_MOVES} may insert or pop"
         raise InvalidParameter("updates", None, message, place="body")
     digests = read_table(store, place, base_digest)
-    new: list[dict[str, Any]] = []
-    new_digests: list[str] = []
+    new: dict[str, dict[str, Any]] = {}
+    updated = []
     for update in updates:
         try:
-            if "append" in update:
-                new.append(_row_in(update["append"]))
-                new_digests.append(row_digest(new[-1]))
-                digests.append(new_digests[-1])
-            elif "insert" in update:
-                new.append(_row_in(update["insert"]))
-                new_digests.append(row_digest(new[-1]))
-                digests.insert(update["insert"]["index"], new_digests[-1])
-            else:
-                digests.pop(update["pop"]["index"])
-        except (KeyError, TypeError, IndexError, OverflowError):
+            updated.append(_update(digests, new, update))
+        except (KeyError, TypeError, IndexError):
             message = "this is not an append, insert or pop that fits the table"
             raise InvalidParameter("updates", update, message, place="body") from None
-    _add_rows(store, place, new_digests, new)
-    return add_table_of(store, place, digests), new_digests
+    _add_rows(store, place, list(new), list(new.values()))
+    return add_table_of(store, place, digests), updated
 
 
-def _row_in(update: dict[str, Any]) -> dict[str, Any]:
-    row = update["row"]
+def _update(digests: list[str], new: dict[str, dict[str, Any]], update: dict[str, Any]) -> str:
+    """Change the digests of a table by one update, note a new row, and return its digest."""
+    if "pop" in update:
+        return digests.pop(_index_in(update["pop"], len(digests) - 1))
+    kind = "append" if "append" in update else "insert"
+    row = update[kind]["row"]
     if not isinstance(row, dict):
         raise TypeError("a row is an object")
-    return row
+    digest = row_digest(row)
+    end = len(digests)
+    digests.insert(end if kind == "append" else _index_in(update[kind], end), digest)
+    new[digest] = row
+    return digest
+
+
+def _index_in(update: dict[str, Any], last: int) -> int:
+    index = update["index"]
+    if type(index) is not int or not 0 <= index <= last:
+        raise IndexError(index)
+    return index
 
 
 def read_table(store: Store, place: Place, digest: str) -> list[str]:

@@ -86,7 +86,7 @@ class FeedbackQuery:
         if not self._columns:
             return view.shown
         return {
-            name: to_text(field(view)) if "." in name else field(view)
+            name: to_text(field(view)) or "" if "." in name else field(view)
             for name, field in self._columns.items()
         }
 

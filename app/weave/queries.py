@@ -70,8 +70,8 @@ def compile_condition(
     """
     if query is None:
         return None
-    if "$expr" not in query:
-        raise invalid("query", "a query is an object with `$expr`", query)
+    if query.keys() != {"$expr"}:
+        raise invalid("query", "a query is an object with `$expr` and nothing else", query)
 
     def prepare(operands: list[Any]) -> list[Any]:
         if any(_field_in(operand) in times for operand in operands):

@@ -22,12 +22,14 @@ from app.weave.contents import Place
 from app.weave.reading_schemas import (
     MAX_DELETED,
     MAX_REFERENCES,
+    MAX_TABLES,
     FileContentBody,
     ObjectDeleteBody,
     ObjectQueryBody,
     ObjectReadBody,
     ReferencesBody,
     TableQueryBody,
+    TablesStatsBody,
     TableStatsBody,
 )
 from app.weave.references import parse_reference, read_references
@@ -160,6 +162,25 @@ def table_query_stats(body: dict[str, Any]) -> Response:
     """Return how many rows a table has."""
     place = place_of(body["project_id"])
     return json_response({"count": tables.count_rows(state().store, place, body["digest"])})
+
+
+@blueprint.post("/table/query_stats_batch")
+@allow_in_body("read")
+@body(TablesStatsBody)
+def table_query_stats_batch(body: dict[str, Any]) -> Response:
+    """Return how many rows tables have, of those that exist."""
+    place, digests = place_of(body["project_id"]), body["digests"] or ()
+    if len(digests) > MAX_TABLES:
+        raise InvalidParameter("digests", None, f"at most {MAX_TABLES}", place="body")
+    counts = tables.count_rows_of(state().store, place, digests)
+    return json_response(
+        {
+            "tables": [
+                {"count": count, "digest": digest, "storage_size_bytes": None}
+                for digest, count in counts.items()
+            ]
+        }
+    )
 
 
 @blueprint.post("/file/content")

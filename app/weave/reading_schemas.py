@@ -6,12 +6,13 @@ from typing import Any
 
 from marshmallow import RAISE, ValidationError
 
-from app.schemas.fields import UNKNOWN, Boolean, Choice, Count, Nested, Shape, Text
+from app.schemas.fields import UNKNOWN, Boolean, Choice, Count, FullMatch, Nested, Shape, Text
 from app.schemas.query_fields import too_long
 from app.weave.schemas import List, ProjectBody
 
 MAX_REFERENCES = 1_000
 MAX_DELETED = 100
+MAX_TABLES = 1_000
 MAX_SORTS = 10
 
 
@@ -111,13 +112,25 @@ class TableStatsBody(ProjectBody):
     digest = Text(required=True)
 
 
+class TablesStatsBody(ProjectBody):
+    """The body that counts the rows of several tables."""
+
+    digests = List(Text(), load_default=(), allow_none=True)
+
+
+class RowSortTerm(SortTerm):
+    """A path in rows to sort by, and the direction."""
+
+    field = Text("", FullMatch(r"[^.]+(\.[^.]+)*"), required=True)
+
+
 class TableQueryBody(TableStatsBody):
     """The body that reads rows of a table."""
 
     filter = Nested(RowFilter, load_default=None, allow_none=True)
     limit = Count(load_default=None, allow_none=True)
     offset = Count(load_default=None, allow_none=True)
-    sort_by = SortTerms()
+    sort_by = SortTerms(RowSortTerm)
 
 
 class FileContentBody(ProjectBody):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from app import jsontext
-from app.errors import InvalidParameter, NotFound, TooLarge
+from app.errors import Deleted, InvalidParameter, NotFound, TooLarge
 from app.stores.base import Store
 from app.weave.contents import Place, read_rows
 from app.weave.versions import read_version
@@ -30,6 +30,11 @@ class Reference(NamedTuple):
     object_id: str
     digest: str
     steps: tuple[tuple[str, str], ...]
+
+    @property
+    def object_key(self) -> tuple[str, str, str]:
+        """The project, the name and the digest of the object."""
+        return self.project_id, self.object_id, self.digest
 
     @property
     def row_digest(self) -> str | None:
@@ -63,25 +68,46 @@ def read_references(
 ) -> list[str]:
     """Return what references of some projects mean as JSON texts.
 
-    `places` has the projects by their ids. Raises NotFound, and TooLarge for over `most` characters
-    in all.
+    `places` has the projects by their ids. What refers to a deleted object is null, as on Weave's
+    server. Raises NotFound, and TooLarge for over `most` characters in all.
     """
     rows = {
         project_id: read_rows(store, place, _row_digests(references, project_id))
         for project_id, place in places.items()
     }
-    objects: dict[tuple[str, str, str], Any] = {}
+    objects = _read_objects(store, places, references)
     texts, size = [], 0
     for each in references:
-        key = each[1:4]
-        if key not in objects:
-            found = read_version(store, places[each.project_id], each.object_id, each.digest)
-            objects[key] = jsontext.read(found.value_json.encode())
-        texts.append(jsontext.write(_part(each, objects[key], rows[each.project_id])))
+        value = objects[each.object_key]
+        part = None if value is None else _part(each, value, rows[each.project_id])
+        texts.append(jsontext.write(part))
         size += len(texts[-1])
         if size > most:
             raise TooLarge(f"The values have more than {most} characters; read fewer at a time")
     return texts
+
+
+def _read_objects(
+    store: Store, places: Mapping[str, Place], references: Sequence[Reference]
+) -> dict[tuple[str, str, str], Any]:
+    """Return objects by their keys, None for deleted ones. Raises NotFound, which names all."""
+    objects: dict[tuple[str, str, str], Any] = {}
+    missing = set()
+    for each in references:
+        if each.object_key in objects:
+            continue
+        try:
+            found = read_version(store, places[each.project_id], each.object_id, each.digest)
+            objects[each.object_key] = jsontext.read(found.value_json.encode())
+        except Deleted:
+            objects[each.object_key] = None
+        except NotFound as error:
+            objects[each.object_key] = None
+            missing.add((str(error), each.digest))
+    if missing:
+        message = "; ".join(sorted(text for text, _ in missing))
+        raise NotFound(message, missing_object_digests=sorted({digest for _, digest in missing}))
+    return objects
 
 
 def _row_digests(references: Sequence[Reference], project_id: str) -> list[str]:

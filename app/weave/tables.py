@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from app import jsontext
+from app.analysis.expressions import look_up
 from app.errors import NotFound
 from app.stores.base import Store
 from app.weave.contents import Place, read_rows, read_table
+from app.weave.queries import split_field
 
 PAGE = 100
 """How many rows are read at a time."""
@@ -36,6 +39,15 @@ Position = tuple[int, str]
 def count_rows(store: Store, place: Place, digest: str) -> int:
     """Return how many rows a table has; none if there is no such table, as in Weave."""
     return len(_digests(store, place, digest))
+
+
+def count_rows_of(store: Store, place: Place, digests: Sequence[str]) -> dict[str, int]:
+    """Return how many rows tables have, by the digests of those that exist."""
+    counts = {}
+    for digest in dict.fromkeys(digests):
+        with suppress(NotFound):
+            counts[digest] = len(read_table(store, place, digest))
+    return counts
 
 
 def query_rows(store: Store, place: Place, wanted: dict[str, Any]) -> Iterator[Row]:
@@ -72,7 +84,7 @@ def _sorted(
     store: Store, place: Place, positions: Sequence[Position], terms: Sequence[dict[str, str]]
 ) -> list[Position]:
     """Return positions in the order of some fields of their rows; only these are kept in memory."""
-    paths = [term["field"].split(".") for term in terms]
+    paths = [split_field(term["field"]) for term in terms]
     keyed = []
     for row in _read(store, place, positions):
         value = jsontext.read(row.text.encode())
@@ -82,10 +94,9 @@ def _sorted(
     return [position for position, _ in keyed]
 
 
-def _sort_key(value: Any, path: Sequence[str]) -> tuple[int, float, str]:
+def _sort_key(value: Any, path: list[str]) -> tuple[int, float, str]:
     """Return the key of a field of a row: null is first, then numbers, then all else as text."""
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
+    value = look_up(value, path)
     if value is None:
         return (0, 0, "")
     if isinstance(value, int | float):

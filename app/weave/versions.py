@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from app import jsontext
-from app.errors import NotFound
+from app.errors import Deleted, NotFound
 from app.examples import row_digest
 from app.ids import id_time
 from app.stores.base import DocumentQuery, Kept, Store
@@ -229,7 +229,8 @@ def find_version(store: Store, place: Place, object_id: str, digest: str) -> Ver
     if version is None:
         raise NotFound(f"Obj {object_id}:{digest} not found")
     if version.deleted_at is not None:
-        raise NotFound(f"{object_id}:v{version.number} was deleted at {version.deleted_at}")
+        message = f"{object_id}:v{version.number} was deleted at {version.deleted_at}"
+        raise Deleted(message, deleted_at=version.deleted_at)
     return version
 
 

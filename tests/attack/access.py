@@ -318,6 +318,9 @@ ROWS = {
         401, ROLES, 200, 200, body={"project_id": "{project_id}", "digest": "d"}
     ),
     ("POST", "/table/query_stats"): sdk_read({"project_id": "{project_id}", "digest": "d"}),
+    ("POST", "/table/query_stats_batch"): sdk_read(
+        {"project_id": "{project_id}", "digests": ["d"]}
+    ),
     ("POST", "/file/content"): Row(401, ("read", "write", "admin"), 404, 404, body=FILE),
     ("POST", "/files/content"): Row(401, ("read", "write", "admin"), 404, 404, body=FILE),
     ("POST", "/refs/read_batch"): Row(
@@ -346,6 +349,7 @@ ROWS = {
             "query": {"$expr": {"$eq": [{"$getField": "id"}, {"$literal": "none"}]}},
         }
     ),
+    ("POST", "/feedback/replace"): sdk_change({**FEEDBACK, "feedback_id": "none"}),
     ("POST", "/feedback/create"): sdk(FEEDBACK),
     ("POST", "/feedback/batch/create"): sdk({"batch": [FEEDBACK]}),
 }

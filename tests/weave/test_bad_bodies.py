@@ -80,6 +80,11 @@ MISFITS: dict[str, list[dict[str, Any]]] = {
     "an index beyond 64 bits": [{"insert": {"index": 2**70, "row": {}}}],
     "a pop beyond 64 bits": [{"pop": {"index": 2**70}}],
     "a pop of nothing": [{"pop": {"index": 1}}],
+    "a pop before the first": [{"pop": {"index": -1}}],
+    "an insert behind the end": [{"insert": {"index": 2, "row": {}}}],
+    "an insert before the first": [{"insert": {"index": -1, "row": {}}}],
+    "an index that is no number": [{"pop": {"index": "0"}}],
+    "an update of nothing": [{}],
     "too many inserts": [{"insert": {"index": 0, "row": {}}}] * 1_001,
 }
 

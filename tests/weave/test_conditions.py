@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -151,6 +152,31 @@ def test_a_condition_looks_at_every_reaction(any_service: Service) -> None:
     assert set(calls.find(query={"$expr": {"$eq": [emoji, lit(None)]}})) == ALL - {"whole", "half"}
 
 
+def test_feedback_is_replaced_with_its_score(any_service: Service) -> None:
+    calls = Calls(any_service)
+    judged: dict[str, Any] = {
+        "project_id": calls.project_id,
+        "weave_ref": f"weave:///{calls.project_id}/call/{calls.keys['half']}",
+        "feedback_type": "wandb.annotation.quality",
+    }
+    first = calls.post("/feedback/create", {**judged, "payload": {"value": 1}}).json
+    replacing = {**judged, "payload": {"value": 2}, "feedback_id": first["id"]}
+    second = calls.post("/feedback/replace", replacing).json
+    assert second["payload"] == {"value": 2}
+    query = {"project_id": calls.project_id, "fields": ["id", "payload.value", "payload.none"]}
+    found = calls.post("/feedback/query", query).json["result"]
+    assert found == [{"id": second["id"], "payload.value": "2", "payload.none": ""}]
+    scores = any_service.send("GET", f"/v2/{calls.project_id}/scores").body.decode().splitlines()
+    assert [json.loads(score)["value"] for score in scores] == [2]
+
+
+def test_a_call_with_its_summary_has_its_end_and_its_name(calls: Calls) -> None:
+    request = {"project_id": calls.project_id, "columns": ["summary"], "limit": 1}
+    call = calls.post("/calls/stream_query", request).json
+    assert call["ended_at"] == call["started_at"] == "2026-01-01T00:00:00.000000Z"
+    assert call["output"] is None
+
+
 def test_an_empty_list_of_threads_or_turns_finds_nothing(calls: Calls) -> None:
     assert calls.find(filter={"thread_ids": []}) == calls.find(filter={"turn_ids": []}) == []
     assert calls.find(filter={"thread_ids": ["t"]}) == ["whole"]
@@ -161,6 +187,10 @@ def test_an_empty_list_of_threads_or_turns_finds_nothing(calls: Calls) -> None:
     ("path", "request_"),
     [
         ("/calls/query_stats", {"limit": 0}),
+        ("/calls/stream_query", {"query": {"$expr": {"$eq": [A, lit(1)]}, "limit": 1}}),
+        ("/feedback/purge", {"query": {"$expr": {"$or": []}}}),
+        ("/call/update", {"call_id": "c"}),
+        ("/call/update", {"call_id": "c", "display_name": None}),
         ("/calls/stream_query", {"query": {"$expr": {"$and": []}}}),
         (
             "/calls/stream_query",
