@@ -24,7 +24,7 @@ from app.stores.model import DOCUMENTS, UNASSIGNED, Document, EvaluationRun, Pre
 from app.stores.mongo.documents import index_for_documents
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.sqlite.store import SqliteStore
-from tests.stores.test_mongo import Commands, plan_stages
+from tests.stores.test_mongo import Commands, plan_stages, repeats_condition
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 LATER = NOW + timedelta(seconds=1, microseconds=7)
@@ -601,4 +601,5 @@ def test_every_find_on_mongodb_uses_an_index(mongodb_uri: str, kind: type[Docume
     for command in asked:
         plan = database.command({"explain": command, "verbosity": "queryPlanner"})
         assert "COLLSCAN" not in plan_stages(plan["queryPlanner"]["winningPlan"]), command
+        assert repeats_condition(command), command
     client.close()

@@ -20,6 +20,7 @@ from app.stores.mongo.store import MongoStore
 from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction, a_run, add
+from tests.stores.test_mongo import repeats_condition
 
 PLACE = ("acme", "demo")
 _numbers = count(1)
@@ -336,6 +337,7 @@ def test_every_command_on_mongodb_uses_an_index(
     indexes = {name for each in BY_PROJECT for name in database[each].index_information()}
     for command in finds:
         assert command["hint"] in indexes, command
+        assert repeats_condition(command), command
     for command in asked.commands:
         if "distinct" in command and command["key"] != "entity":
             assert command["query"]["entity"] == "acme", command

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -21,7 +22,14 @@ from bson.errors import BSONError, InvalidDocument
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
-from app.errors import Conflict, StoreRefused, StoreUnavailable, TooLarge, Unsupported
+from app.errors import (
+    Conflict,
+    InvalidParameter,
+    StoreRefused,
+    StoreUnavailable,
+    TooLarge,
+    Unsupported,
+)
 from app.services.key_ring import KeyRing
 from app.stores import open_store
 from app.stores.base import Kept, Outcome, ScoreQuery
@@ -32,6 +40,7 @@ from app.stores.mongo.documents import SCORE_INDEXES, SLOT_FIELDS, score_documen
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.keys import key_document
 from app.stores.mongo.parts import MAY_BE_IN_PARTS, smallest
+from app.stores.mongo.schema import INDEXES
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.transactions import has_transactions
 from tests.processes import free_port
@@ -146,6 +155,31 @@ def test_a_reader_that_waits_at_the_close_gets_an_empty_page(
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read_changes, store._scores, ("acme", "demo"), now, 10, 30.0, closed)
         assert reading.result(20).scores == []
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "expected"),
+    [
+        (9, "FailedToParse", InvalidParameter),
+        (207, "InvalidUUID", InvalidParameter),
+        (50796, "Location50796", InvalidParameter),  # The token has no version.
+        (11601, "Interrupted", StoreUnavailable),
+    ],
+)
+def test_a_cursor_that_the_server_cannot_read_is_refused(
+    standalone: MongoStore,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    name: str,
+    expected: type[Exception],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise pymongo.errors.OperationFailure(name, code, {"code": code, "codeName": name})
+
+    monkeypatch.setattr(standalone._scores, "watch", refuse, raising=False)
+    cursor = base64.urlsafe_b64encode(b'{"token": {"_data": "8265000000"}}').decode().rstrip("=")
+    with pytest.raises(expected), our_errors():
+        read_changes(standalone._scores, ("acme", "demo"), cursor, 10, 0.0, threading.Event())
 
 
 Read = Callable[[MongoStore, list[str]], list[str]]
@@ -337,6 +371,24 @@ def test_every_find_of_a_write_and_of_a_retry_uses_an_index(mongodb_uri: str) ->
         stages = plan_stages(plan["queryPlanner"]["winningPlan"])
         assert "COLLSCAN" not in stages, command
     client.close()
+
+
+CONDITIONS: dict[str, dict[str, Any]] = {
+    index.name: index.options["partialFilterExpression"]
+    for indexes in INDEXES.values()
+    for index in indexes
+    if "partialFilterExpression" in index.options
+}
+
+
+def repeats_condition(command: Mapping[str, Any]) -> bool:
+    """Return whether a `find` or a count has the condition of the partial index in its hint.
+
+    Otherwise MongoDB would read the whole index, of all projects.
+    """
+    wanted = command["filter"] if "filter" in command else command["pipeline"][0]["$match"]
+    condition = CONDITIONS.get(command.get("hint", ""), {})
+    return all(each.items() <= wanted[name].items() for name, each in condition.items())
 
 
 def plan_stages(plan: Any) -> list[str]:

@@ -176,6 +176,21 @@ def test_documents_of_an_earlier_release_are_read_and_replayed(
     assert store.add_documents([other])[0].kept is Kept.CREATED
 
 
+def test_a_score_of_an_earlier_release_is_found_by_a_first_request(
+    old_uri: str, opened: Opened
+) -> None:
+    """The server may not have answered at the start."""
+    score = SCORES[5]
+    assert opened(old_uri).find_retried(score, "0") == score.score_id
+    assert opened(old_uri).find_score("acme", "demo", score.score_id)
+
+
+def test_a_score_of_an_earlier_release_is_read_by_a_first_request(
+    old_uri: str, opened: Opened
+) -> None:
+    assert opened(old_uri).find_score("acme", "demo", SCORES[5].score_id)
+
+
 def test_indexes_of_an_earlier_release_are_replaced(old_uri: str, opened: Opened) -> None:
     store = opened(old_uri)
     store.prepare()

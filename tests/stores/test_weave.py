@@ -11,6 +11,7 @@ from typing import Any
 
 import mongomock
 import pytest
+from pymongo import MongoClient
 
 from app.ids import new_id_at
 from app.services.scores import NO_RETRY, new_score
@@ -32,6 +33,7 @@ from app.stores.weave import (
     ScoreSource,
 )
 from tests.stores.test_documents import a_prediction
+from tests.stores.test_listing import Asked
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 ODD = 'a\0b$.é😀"\\\n'
@@ -143,6 +145,19 @@ def test_a_change_between_reading_and_merging_is_kept(store: Store) -> None:
     found = store.find_document(EvaluationRun, "acme", "demo", "r")
     assert found
     assert (found.status, found.name, found.description) == ("completed", "new", "d")
+
+
+def test_what_another_write_has_just_stored_is_durable_before_a_repeat_succeeds(
+    mongodb_uri: str,
+) -> None:
+    asked = Asked()
+    with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[asked]) as client:
+        store = MongoStore(client.get_default_database)
+        store.upsert_documents([a_call("c", start_json="1")], fill)
+        asked.commands.clear()
+        store.upsert_documents([a_call("c", start_json="1")], fill)  # Changes and writes nothing.
+    (read,) = (each for each in asked.commands if each.get("find") == "calls")
+    assert read["readConcern"] == {"level": "majority"}
 
 
 def test_the_same_call_twice_in_one_write_is_merged_in_order(store: Store) -> None:

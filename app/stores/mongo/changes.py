@@ -42,8 +42,11 @@ DRAIN_SECONDS = 0.5
 TOO_OLD = frozenset({136, 260, 280, 286})
 """CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
 
-MALFORMED = frozenset({9, 40647, 40648, 40649, 50811})
-"""The server's error codes for a resume token that it cannot read."""
+MALFORMED = frozenset({9, 207})
+"""FailedToParse and InvalidUUID."""
+
+UNNAMED = "Location"
+"""How the server names an error that has only a number, as most of a token that it cannot read."""
 
 NO_CURSOR = "this is not a cursor of this service"
 EXPIRED = (
@@ -159,9 +162,14 @@ def _watch(
     except OperationFailure as error:
         if error.code in TOO_OLD:
             raise CursorExpired(EXPIRED) from error
-        if token is not None and error.code in MALFORMED:
+        if token is not None and _is_malformed(error):
             raise InvalidParameter("cursor", None, NO_CURSOR) from error
         raise
+
+
+def _is_malformed(error: OperationFailure) -> bool:
+    name = str((error.details or {}).get("codeName", ""))
+    return error.code in MALFORMED or name.startswith(UNNAMED)
 
 
 def _encoded(cursor: Cursor) -> str:

@@ -210,7 +210,9 @@ def _find(
 ) -> Cursor[dict[str, Any]]:
     wanted = {**_filter(query), **visible}
     order = DESCENDING if query.newest_first else ASCENDING
-    found = collection.find(wanted, fields).sort(PRIMARY_KEY, order).skip(query.offset)
+    # Before MongoDB 6.0, a sort of more than 100 MB would fail: not every index has the order.
+    found = collection.find(wanted, fields, allow_disk_use=True)
+    found = found.sort(PRIMARY_KEY, order).skip(query.offset)
     if query.project is None:
         return found
     # Without a hint, a server may read all projects in the order of `_id`.

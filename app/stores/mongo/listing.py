@@ -25,7 +25,7 @@ from app.stores.listing import (
 )
 from app.stores.model import Document
 from app.stores.mongo.deletions import MongoDeletions
-from app.stores.mongo.documents import ORDER_FIELDS, SLOT_FIELDS
+from app.stores.mongo.documents import IS_TEXT, ORDER_FIELDS, SLOT_FIELDS
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
@@ -42,7 +42,7 @@ COUNTED = {name: f"{name}_by_project" for name in (*BY_RUN, "evaluation_runs")}
 BY_PROJECT = COUNTED | {name: f"{name}_by_project" for name in NAMING_PROJECTS}
 
 IS_NAME = {"$gt": ""}
-IS_TEXT = {"$gte": ""}
+ANY_TEXT = {"$gte": ""}
 
 
 class MongoListing(MongoDeletions):
@@ -224,12 +224,12 @@ class MongoListing(MongoDeletions):
         self._prepare_once()
         place = {"entity": entity, "project": project}
         with our_errors():
-            found = self._first_ids({"scores": "scores_by_scorer"}, "scorer", place, IS_TEXT)
+            found = self._first_ids({"scores": "scores_by_scorer"}, "scorer", place, ANY_TEXT)
         return [Named(name, first_id) for name, first_id in found.items()]
 
     def list_op_names(self, entity: str, project: str) -> list[str]:
         self._prepare_once()
-        wanted = {"entity": entity, "project": project, "op_name": IS_TEXT}
+        wanted = {"entity": entity, "project": project, "op_name": ANY_TEXT}
         with our_errors():
             return self._database["calls"].distinct("op_name", wanted)
 

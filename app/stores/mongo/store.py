@@ -191,6 +191,7 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         return replace(changes, scores=visible)
 
     def find_score(self, entity: str, project: str, score_id: str) -> Score | None:
+        self._prepare_once()  # An earlier release has no `score_id` in a document.
         found = find_by_ids(self._scores, entity, project, [score_id])
         score = to_score(found[0]) if found else None
         if score and score.evaluation_run_id is not None:
@@ -278,6 +279,7 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
         return digest.hexdigest()
 
     def find_retried(self, score: Score, after: str) -> str | None:
+        self._prepare_once()  # The index in the hint must exist.
         wanted = {
             **_place(score.entity, score.project),
             "prediction_id": score.prediction_id,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreUnavailable, TooLarge
 from app.ids import new_id
@@ -116,11 +117,13 @@ def upsert(
     """Add or merge documents of one kind. Raises StoreUnavailable and TooLarge.
 
     A document is only replaced if its `body_hash` is the one that was read; otherwise all is read
-    and merged once more, which changes nothing where it is merged already.
+    and merged once more, which changes nothing where it is merged already. So what is read must be
+    durable: another request may have written it just now.
     """
     made = with_ids(documents, new_id)
+    durable = collection.with_options(read_concern=ReadConcern("majority"))
     for _ in range(REPEATS):
-        stored = read_stored(collection, made)
+        stored = read_stored(durable, made)
         before = decoded(type(made[0]), stored)
         after = merged(made, before, merge)
         changed = [each for key, each in after.items() if each != before.get(key)]
