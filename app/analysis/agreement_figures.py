@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from app.analysis.statistics.agreement import (
     MIN_EXAMPLES,
-    bootstrap_interval,
+    Metric,
+    Statistic,
+    bootstrap_intervals,
     confusion_table,
     kappa,
     krippendorff_alpha,
@@ -50,20 +52,23 @@ class AgreementFigures:
         found = {each for pair in values for each in pair}
         self._scale = [False, True] if kind == "boolean" else sorted(found)
         code = {value: place for place, value in enumerate(self._scale)}
-        self._first, self._second = (
-            np.array([code[pair[side]] for pair in values], np.int64) for side in (0, 1)
-        )
+        pairs = [code[one] * len(code) + code[two] for one, two in values]
+        # Figures depend on how often each different pair of values occurs, and on nothing else.
+        cells, self._cells = np.unique(np.array(pairs, np.int64), return_inverse=True)
+        self._first, self._second = np.divmod(cells, max(len(code), 1))
         self._both = np.concatenate((self._first, self._second))
-        self._units = np.tile(np.arange(self._n), 2)
         number = {key: place for place, key in enumerate(dict.fromkeys(examples))}
         self._num_examples = len(number)
         self._examples = np.array([number[key] for key in examples], np.int64)
+        self._frequencies = self._weights(np.ones(self._num_examples))
         self.agreement = self._agreement()
-        self.kappa = self._figure(self._kappa, self._why_no_kappa())
         no_order = None if kind == "number" else NO_ORDER
-        self.weighted_kappa = self._figure(self._weighted_kappa, no_order or self._why_no_kappa())
-        self.alpha = self._figure(self._alpha)
-        self.spearman = self._figure(self._spearman, no_order)
+        self.kappa, self.weighted_kappa, self.alpha, self.spearman = self._figures(
+            (self._kappa, self._why_no_kappa()),
+            (self._weighted_kappa, no_order or self._why_no_kappa()),
+            (self._alpha(), None),
+            (self._spearman, no_order),
+        )
 
     def response(self) -> dict[str, Any]:
         """Return the figures of an AgreementRes."""
@@ -79,21 +84,40 @@ class AgreementFigures:
 
     # Figures
 
-    def _figure(
-        self, statistic: Callable[[Floats], float | None], why: str | None = None
-    ) -> Figure:
-        """Return a figure with its interval; `why` says why it has no sense, if it has none."""
-        why = why or (None if self._n else NOTHING)
-        value = None if why else statistic(np.ones(self._n))
-        if value is None:
-            return {"value": None, "interval": None, "why": why or NO_VARIATION}
+    def _weights(self, drawn: Floats) -> Floats:
+        """Return how often each pair of values occurs if each example does as `drawn` says."""
+        weights = np.bincount(self._cells, drawn[self._examples], len(self._first))
+        return weights.astype(float)
 
-        def of_sample(drawn: Floats) -> float | None:
+    def _figures(self, *wanted: tuple[Statistic, str | None]) -> Iterator[Figure]:
+        """Yield figures with their intervals, all from the same samples.
+
+        Each is a statistic of weights, and why it has no sense, if it has none.
+        """
+        found = [self._value(statistic, why) for statistic, why in wanted]
+        statistics = [
+            statistic
+            for (statistic, _), figure in zip(wanted, found, strict=True)
+            if figure["value"] is not None
+        ]
+
+        def of_sample(drawn: Floats) -> list[float | None]:
             self._check_client()
-            return statistic(drawn[self._examples])
+            weights = self._weights(drawn)
+            return [statistic(weights) for statistic in statistics]
 
-        interval = bootstrap_interval(of_sample, self._num_examples)
-        return {"value": value, "interval": interval, "why": self._why_no_interval(interval)}
+        intervals = iter(bootstrap_intervals(of_sample, len(statistics), self._num_examples))
+        for figure in found:
+            if figure["value"] is not None:
+                interval = next(intervals)
+                figure |= {"interval": interval, "why": self._why_no_interval(interval)}
+            yield figure
+
+    def _value(self, statistic: Statistic, why: str | None) -> Figure:
+        why = why or (None if self._n else NOTHING)
+        value = None if why else statistic(self._frequencies)
+        missing = None if value is not None else why or NO_VARIATION
+        return {"value": value, "interval": None, "why": missing}
 
     def _why_no_interval(self, interval: Any) -> str | None:
         if interval is not None:
@@ -105,7 +129,7 @@ class AgreementFigures:
     def _agreement(self) -> Figure:
         if not self._n:
             return {"value": None, "interval": None, "why": NOTHING}
-        equal = (self._first == self._second).astype(float)
+        equal = (self._first == self._second)[self._cells].astype(float)
         sizes = np.bincount(self._examples)
         clustered = mean_of_clusters(np.bincount(self._examples, equal) / sizes, sizes)
         interval = clustered and clustered.rate_interval()
@@ -118,7 +142,7 @@ class AgreementFigures:
     def _why_no_kappa(self) -> str | None:
         return TOO_MANY if len(self._scale) > MAX_CATEGORIES else None
 
-    def _counts(self, weights: Floats | None = None) -> Floats:
+    def _counts(self, weights: Floats) -> Floats:
         return confusion_table(self._first, self._second, len(self._scale), weights)
 
     def _kappa(self, weights: Floats) -> float | None:
@@ -129,15 +153,12 @@ class AgreementFigures:
         largest = np.abs(points).max()  # Without it, a square might overflow.
         return kappa(self._counts(weights), points / largest if largest else points, power=2)
 
-    def _alpha(self, weights: Floats) -> float | None:
+    def _alpha(self) -> Statistic:
+        units = np.tile(np.arange(len(self._first)), 2)
         is_number = self._kind == "number"
-        return krippendorff_alpha(
-            self._units,
-            np.array(self._scale if is_number else range(len(self._scale)), float),
-            self._both,
-            "interval" if is_number else "nominal",
-            weights,
-        )
+        scale = np.array(self._scale if is_number else (), float)
+        metric: Metric = "interval" if is_number else "nominal"
+        return krippendorff_alpha(units, scale, self._both, metric)
 
     def _spearman(self, weights: Floats) -> float | None:
         return spearman(self._first, self._second, weights)
@@ -147,14 +168,18 @@ class AgreementFigures:
             return None
         size = len(self._scale)
         parts = [
-            np.bincount(each, minlength=size) / self._n for each in (self._first, self._second)
+            np.bincount(each, self._frequencies, size) / self._n
+            for each in (self._first, self._second)
         ]
         return float(parts[0] @ parts[1])
 
     def _table(self) -> dict[str, Any] | None:
         if not self._n or self._why_no_kappa():
             return None
-        return {"categories": self._scale, "counts": self._counts().astype(int).tolist()}
+        return {
+            "categories": self._scale,
+            "counts": self._counts(self._frequencies).astype(int).tolist(),
+        }
 
     # The sentence
 
@@ -192,7 +217,7 @@ class AgreementFigures:
         return f"{said}: they reach {_percent(figure['value'])} of what chance leaves open"
 
     def _prevalence(self) -> str:
-        counts = np.bincount(self._both)
+        counts = np.bincount(self._both, np.tile(self._frequencies, 2))
         share = float(counts.max()) / (2 * self._n)
         if share < PREVALENT or share == 1:
             return ""

@@ -13,6 +13,7 @@ from scipy import stats
 
 from app.analysis import agreements, judges
 from app.analysis.agreements import agreement_of
+from app.analysis.statistics.agreement import confusion_table
 from app.errors import InvalidParameter, NotFound
 from app.schemas.agreement import AgreementQuery
 from app.services.metrics import declare_metrics
@@ -278,3 +279,19 @@ def test_agreement_takes_two_different_judges(given: dict[str, Any], field: str)
     with pytest.raises(ValidationError) as refused:
         AgreementQuery().load(given)
     assert list(refused.value.messages_dict) == [field]
+
+
+def test_equal_pairs_of_values_are_counted_once_in_each_sample(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(store, [True, True, False] * 20)
+    judge(store, [True, False, False] * 20, "Human")
+    seen = []
+
+    def table(first: Any, *rest: Any) -> Any:
+        seen.append(len(first))
+        return confusion_table(first, *rest)
+
+    monkeypatch.setattr("app.analysis.agreement_figures.confusion_table", table)
+    assert agreed(store)["kappa"]["interval"] is not None
+    assert set(seen) == {3}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from app.analysis.statistics.estimates import LEVEL, exponent_of, finite_interva
 
 Values = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Metric = Literal["nominal", "ordinal", "interval"]
+Metric = Literal["nominal", "interval"]
+Statistic = Callable[[Values], float | None]
 
 MIN_EXAMPLES = 10
 """Samples of fewer examples resemble each other too much for an interval."""
@@ -65,84 +66,98 @@ def spearman(first: Codes, second: Codes, weights: Values | None = None) -> floa
     counts = np.ones(len(first)) if weights is None else weights
     total = counts.sum()
     ranks = [_mean_ranks(each, counts) - (total + 1) / 2 for each in (first, second)]
-    spreads = [float(counts @ each**2) for each in ranks]
+    spreads = [_sum(counts, each**2) for each in ranks]
     if not all(spreads):
         return None
-    return float(counts @ (ranks[0] * ranks[1])) / math.sqrt(spreads[0]) / math.sqrt(spreads[1])
+    return _sum(counts, ranks[0] * ranks[1]) / math.sqrt(spreads[0]) / math.sqrt(spreads[1])
 
 
-def krippendorff_alpha(
-    units: Codes, scale: Values, codes: Codes, metric: Metric, weights: Values | None = None
-) -> float | None:
-    """Return Krippendorff's alpha of any number of judgements of each unit; None if undefined.
+def krippendorff_alpha(units: Codes, scale: Values, codes: Codes, metric: Metric) -> Statistic:
+    """Return the function of Krippendorff's alpha of any number of judgements of each unit.
 
     `units` says which unit each judgement is of, numbered from 0; a unit with one does not count.
-    The judgements are `coded`; only an interval metric needs the scale. `weights` counts each unit
-    as often as it says.
+    The judgements are `coded`; only an interval metric needs the scale. The function takes how
+    often each unit counts; it gives None if alpha is undefined.
     Source: Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
     """
     sizes: Values = np.bincount(units).astype(float)
     sizes[sizes < 2] = 0
     is_pairable = sizes[units] > 0
     units, codes = units[is_pairable], codes[is_pairable]
-    counts = np.ones(len(sizes)) if weights is None else weights
-    repeats = counts[units]
-    total = float(repeats.sum())
-    drawn = codes[repeats > 0]
-    if not len(drawn) or drawn.min() == drawn.max():
-        return None
-    if metric == "nominal":
-        sums, all_pairs = _unequal_pairs(units, codes, repeats, sizes)
+    points = _scaled(scale) if metric == "interval" and len(codes) else np.zeros(0)
+    if len(points):
+        unequal = _squared_distances(units, points[codes], sizes)
     else:
-        # The ordinal distance of Krippendorff is that of the mean ranks.
-        points = _mean_ranks(codes, repeats) if metric == "ordinal" else _scaled(scale)[codes]
-        centred = points - float(repeats @ points) / total
-        squares = sizes * np.bincount(units, centred**2, len(sizes))
-        sums = 2 * (squares - np.bincount(units, centred, len(sizes)) ** 2)
-        all_pairs = 2 * total * float(repeats @ centred**2)
-    observed = float((counts * sums / np.maximum(sizes - 1, 1)).sum())
-    return 1 - (total - 1) * observed / all_pairs if all_pairs else None
+        unequal = _unequal_pairs(units, codes, sizes)
+    unequal /= np.maximum(sizes - 1, 1)
+
+    def alpha(weights: Values) -> float | None:
+        of_code: Values = np.bincount(codes, weights[units], len(points)).astype(float)
+        if np.count_nonzero(of_code) < 2:
+            return None
+        total = float(of_code.sum())
+        if len(points):
+            mean = _sum(of_code, points) / total
+            all_pairs = 2 * total * _sum(of_code, (points - mean) ** 2)
+        else:
+            all_pairs = total**2 - float((of_code**2).sum())
+        return 1 - (total - 1) * _sum(weights, unequal) / all_pairs if all_pairs else None
+
+    return alpha
 
 
-def _unequal_pairs(
-    units: Codes, codes: Codes, repeats: Values, sizes: Values
-) -> tuple[Values, float]:
-    """Return the number of unequal pairs in each unit, and in all judgements together."""
-    categories = int(codes.max()) + 1
+def _unequal_pairs(units: Codes, codes: Codes, sizes: Values) -> Values:
+    """Return the number of unequal pairs in each unit."""
+    categories = int(codes.max(initial=0)) + 1
     cells, counts = np.unique(units * categories + codes, return_counts=True)
-    equal = np.bincount(cells // categories, counts.astype(float) ** 2, len(sizes))
-    of_code = np.bincount(codes, repeats)
-    return sizes**2 - equal, float(of_code.sum() ** 2 - (of_code**2).sum())
+    return sizes**2 - np.bincount(cells // categories, counts.astype(float) ** 2, len(sizes))
 
 
-def bootstrap_interval(
-    statistic: Callable[[Values], float | None],
+def _squared_distances(units: Codes, values: Values, sizes: Values) -> Values:
+    """Return the sum of the squared distances of all pairs in each unit."""
+    means = np.bincount(units, values, len(sizes)) / np.maximum(sizes, 1)
+    return 2 * sizes * np.bincount(units, (values - means[units]) ** 2, len(sizes))
+
+
+def bootstrap_intervals(
+    statistics: Callable[[Values], Sequence[float | None]],
+    number: int,
     examples: int,
     level: float = LEVEL,
     seed: int = 0,
-) -> dict[str, Any] | None:
-    """Return the interval of a statistic over examples by the expanded percentile bootstrap.
+) -> list[dict[str, Any] | None]:
+    """Return the intervals of statistics over examples by the expanded percentile bootstrap.
 
-    `statistic` computes the figure where each example counts as often as its argument says. The
-    same seed gives the same interval. None of fewer than MIN_EXAMPLES, where too many samples have
-    no figure, and where all have the same.
+    `statistics` computes this number of figures where each example counts as often as its argument
+    says. The same seed gives the same intervals. None of fewer than MIN_EXAMPLES, where too many
+    samples have no figure, and where all have the same.
     Source: Hesterberg (2015), American Statistician 69, 371-386.
     """
-    if examples < MIN_EXAMPLES:
-        return None
+    if examples < MIN_EXAMPLES or not number:
+        return [None] * number
     rng = np.random.default_rng(seed)
     repeats = min(REPEATS, max(FEWEST_REPEATS, WORK // examples))
-    found = []
+    samples = []
     for _ in range(repeats):
         drawn = np.bincount(rng.integers(0, examples, examples), minlength=examples)
-        figure = statistic(drawn.astype(float))
-        if figure is not None:
-            found.append(figure)
-    if len(found) < (1 - MOST_UNDEFINED) * repeats:
-        return None
+        samples.append(statistics(drawn.astype(float)))
     tail = float(ndtr(-math.sqrt(examples / (examples - 1)) * t_quantile(examples - 1, level)))
+    return [_interval_of(each, tail, level) for each in zip(*samples, strict=True)]
+
+
+def _interval_of(
+    figures: Sequence[float | None], tail: float, level: float
+) -> dict[str, Any] | None:
+    found = [each for each in figures if each is not None]
+    if len(found) < (1 - MOST_UNDEFINED) * len(figures):
+        return None
     low, high = np.quantile(found, [tail, 1 - tail]).tolist()
     return finite_interval("bootstrap", low, high, level) if low < high else None
+
+
+def _sum(weights: Values, values: Values) -> float:
+    """Return a weighted sum; `@` would start threads for it, which wait for busy processors."""
+    return float((weights * values).sum())
 
 
 def _mean_ranks(codes: Codes, counts: Values) -> Values:

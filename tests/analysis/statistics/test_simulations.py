@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from app.analysis.statistics import agreement
-from app.analysis.statistics.agreement import bootstrap_interval, confusion_table, kappa
+from app.analysis.statistics.agreement import bootstrap_intervals, confusion_table, kappa
 from app.analysis.statistics.categories import stuart_maxwell
 from app.analysis.statistics.clusters import mean_of_clusters
 from app.analysis.statistics.decisions import not_worse_by
@@ -321,8 +322,8 @@ def test_the_interval_of_kappa_covers_it(
     def covers() -> bool:
         first = rng.integers(0, 2, n)
         second = np.where(rng.random(n) < 0.8, first, 1 - first)
-        return contains(
-            bootstrap_interval(lambda w: kappa(confusion_table(first, second, 2, w)), n), 0.6
-        )
+        table = partial(confusion_table, first, second, 2)
+        (interval,) = bootstrap_intervals(lambda weights: [kappa(table(weights))], 1, n)
+        return contains(interval, 0.6)
 
     assert part_of(covers, samples) >= 0.94 - noise(0.94, samples)
