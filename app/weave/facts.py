@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from app import jsontext
 from app.scorers import scorer_name
 from app.stores.weave import Call, Feedback
-from app.weave.judgements import Judgement, has_text_of_object, judgements_of
+from app.weave.judgements import Judgement, has_text_of_object, judgements_of, with_objects
 from app.weave.lazy_json import LazyObject, read_object
 
 EVALUATE = "Evaluation.evaluate"
@@ -146,6 +146,8 @@ class PredictionFacts:
     """The example's row, if the example is a row that has arrived."""
     meant_feedback: list[Feedback] | None = None
     """The feedback with meanings in place of references, if it is not the same."""
+    objects: dict[str, Any] = field(default_factory=dict)
+    """The objects to which its outputs have references, by reference."""
     missing_row: str | None = None
     """The digest of a row that has not arrived, to which its outputs have references."""
 
@@ -263,14 +265,14 @@ class PredictionFacts:
     def scores(self) -> dict[tuple[str, str], list[Judgement]]:
         """Return the judgements that count by the scorer's name and annotator, in order."""
         owner = self.call.call.wb_user_id
-        calls = by_scorer(self._scores_of_calls())
+        calls = by_scorer(with_objects(each, self.objects) for each in self._scores_of_calls())
         told = by_scorer(
             each
             for each in scores_of(self.meant_feedback or self.feedback)
             if each.id not in self.unclear
         )
         outputs = {
-            (name, ""): Judgement(name, name, value, owner=owner)
+            (name, ""): with_objects(Judgement(name, name, value, owner=owner), self.objects)
             for name, value in self._output_scores.items()
             if name not in self._renamed
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,6 +89,24 @@ def _counts(each: Judgement, owner: str | None, everything: Sequence[Judgement])
     return each.may_change or each.owner == first
 
 
+def with_objects(judgement: Judgement, objects: Mapping[str, Any]) -> Judgement:
+    """Return a judgement with objects in place of the references to them."""
+    value = _with_objects(judgement.value, objects) if objects else judgement.value
+    if value == judgement.value:
+        return judgement
+    return replace(judgement, value=value, other_forms=(judgement.value,))
+
+
+def _with_objects(value: Any, objects: Mapping[str, Any], depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return objects.get(value, value)
+    if isinstance(value, dict) and depth < MAX_DEPTH:
+        return {name: _with_objects(part, objects, depth + 1) for name, part in value.items()}
+    if isinstance(value, list) and depth < MAX_DEPTH:
+        return [_with_objects(part, objects, depth + 1) for part in value]
+    return value
+
+
 def _in_best_form(said: Judgement, source: Judgement | None) -> Judgement:
     """Return a judgement with the objects of its source in place of texts of them.
 
@@ -97,7 +115,7 @@ def _in_best_form(said: Judgement, source: Judgement | None) -> Judgement:
     """
     if source is None or source.error or said.value == source.value:
         return said
-    if not _is_text_of(said.value, source.value):
+    if said.value not in source.other_forms and not _is_text_of(said.value, source.value):
         return said
     forms = (*said.other_forms, said.value, *source.other_forms)
     return replace(said, value=source.value, other_forms=forms)

@@ -2,6 +2,7 @@
 
 What a program takes from a row of a dataset or from an attribute of a scorer is a reference in its
 calls and the value itself in its feedback, so without this one judgement would be two scores.
+A whole object is only read for scores; in inputs and outputs its reference stays.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ _TEXT = re.compile(rb'"weave:///(?<!\\"weave:///)[^"\\]*+(?:\\.[^"\\]*+)*+"(?!\s
 It begins with plain characters and never goes back, so 10 MB without references take 20 ms.
 """
 
+_WHOLE_OBJECT = re.compile(r"weave:///[^/]+/[^/]+/object/[^/]+")
+
 _Change = Callable[["re.Match[bytes]"], bytes]
 
 
 def put_meanings(store: Store, place: Place, facts: PredictionFacts) -> None:
     """Replace references to parts in the example, the outputs and the feedback of a prediction.
 
-    Those whose row or object is not there stay, and `missing_row` is the first such row.
+    Those whose row or object is not there stay, and `missing_row` is the first such row. `objects`
+    has the whole objects to which there are references.
     """
     found = dict(islice(_references(place, facts), MAX_REFERENCES))
     if not found:
@@ -51,6 +55,9 @@ def put_meanings(store: Store, place: Place, facts: PredictionFacts) -> None:
     meanings, rows = _read_meanings(store, place, facts, found)
     digests = (reference.row_digest for reference in found.values())
     facts.missing_row = next((each for each in digests if each and each not in rows), None)
+    for text, reference in found.items():
+        if not reference.steps and text in meanings:
+            facts.objects[reference.text] = jsontext.read_leniently(meanings.pop(text).decode())
     left = MAX_BYTES
 
     def put(match: re.Match[bytes]) -> bytes:
@@ -65,7 +72,7 @@ def put_meanings(store: Store, place: Place, facts: PredictionFacts) -> None:
 
 
 def _references(place: Place, facts: PredictionFacts) -> Iterator[tuple[bytes, Reference]]:
-    """Yield the references to parts of what is in a project, each with its JSON."""
+    """Yield the references to objects and parts of what is in a project, each with its JSON."""
     project_id = f"{place.entity}/{place.project}"
     fields = (_TEXT.finditer(memoryview(each.parts[name])) for each, name in _fields(facts))
     feedback = (_TEXT.finditer(each.body_json.encode()) for each in facts.feedback)
@@ -74,7 +81,8 @@ def _references(place: Place, facts: PredictionFacts) -> Iterator[tuple[bytes, R
             reference = parse_reference(jsontext.read_leniently(match[0].decode()))
         except InvalidParameter:
             continue
-        if reference.steps and reference.project_id == project_id:
+        is_wanted = reference.steps or _WHOLE_OBJECT.fullmatch(reference.text)
+        if is_wanted and reference.project_id == project_id:
             yield match[0], reference
 
 
@@ -136,7 +144,8 @@ def _read_sources(
         yield (True, digest), text
     ids = [name for is_row, name in wanted if not is_row]
     for version in store.find_documents(ObjectVersion, place.entity, place.project, ids):
-        yield (False, version.id), version.value_json
+        if version.deleted_at is None:
+            yield (False, version.id), version.value_json
 
 
 def _part(value: Any, reference: Reference) -> bytes | None:

@@ -244,6 +244,19 @@ def test_values_of_fetched_rows_are_scored_once(
     assert all(each["output"] == {"q": each["inputs"]["q"]} for each in predictions)
 
 
+@pytest.mark.parametrize("version", PYTHONS)
+def test_objects_and_several_values_of_one_scorer_are_scored_once(
+    engine: Service, tmp_path: Path, version: str
+) -> None:
+    program = start(engine, tmp_path, f"acme/objects-{version}", version, module=".objects")
+    report = program.wait()
+    assert scores_of(engine, program.project) == counted(report)
+    assert len(report["scores"]) == 3 * (5 + 3 + 4)
+    answer = engine.send("GET", f"/v2/{program.project}/scores?scorer_name=again&current=true")
+    current = [json.loads(each)["value"] for each in answer.body.splitlines()]
+    assert current == [{"x": 3}] * 3
+
+
 # Interruptions
 
 

@@ -12,7 +12,7 @@ from app.stores.base import Store
 from app.stores.model import Prediction
 from app.weave import contents, meanings
 from app.weave.projection import project_rows
-from app.weave.versions import add_object
+from app.weave.versions import add_object, delete_versions
 from tests.weave.test_projection import (
     HERE,
     OBJECT,
@@ -111,12 +111,39 @@ def test_a_row_that_only_an_output_refers_to_is_awaited(store: Store) -> None:
     assert only(store, Prediction).awaited_row is None
 
 
+@pytest.mark.parametrize("value", [{"_type": "Verdict", "passed": True}, {"passed": True}])
+@pytest.mark.parametrize("in_list", [True, False])
+def test_an_object_that_a_scorer_returns_is_its_value(
+    store: Store, value: Any, in_list: bool
+) -> None:
+    ref = f"{OBJECT}/Verdict:{add_object(store, HERE, 'Verdict', value)}"
+    returned, score = ([ref, 1], [value, 1]) if in_list else (ref, value)
+    ended = outer_of(REF, {"output": "out", "scores": {"t": returned}})
+    send(store, predict(), ended, judge(returned))
+    assert scores(store) == {("s", None): score, ("t", None): score}
+    for said in (returned, score):
+        send(store, judged("s", said, id="f", call_ref="a/b/judge"))
+    assert len(all_scores(store)) == 2
+
+
+def test_the_reference_to_an_object_that_is_not_there_or_deleted_is_the_score(store: Store) -> None:
+    value = {"_type": "Verdict", "passed": True}
+    ref = f"{OBJECT}/Verdict:{row_digest(value)}"
+    send(store, predict(), outer_of(REF), judge(ref))
+    add_object(store, HERE, "Verdict", value)
+    send(store, judged("s", "Verdict(passed=True)", call_ref="a/b/judge"))
+    delete_versions(store, HERE, "Verdict", None)
+    send(store, judged("t", 1), predict())
+    assert scores(store) == {("s", None): ref, ("t", None): 1}
+
+
 def test_a_part_of_a_scorer_is_its_value(store: Store) -> None:
     digest = add_object(store, HERE, "Judge", {"_type": "Judge", "threshold": 0.25})
     ref = f"{OBJECT}/Judge:{digest}"
     send(store, outer_of(REF), predict(ref), judge({"t": f"{ref}/attr/threshold", "of": ref}))
-    send(store, judged("s", {"t": 0.25, "of": ref}))
-    assert [json.loads(each.value_json) for each in all_scores(store)] == [{"t": 0.25, "of": ref}]
+    send(store, judged("s", {"t": 0.25, "of": "Judge(threshold=0.25)"}, call_ref="a/b/judge"))
+    value = {"t": 0.25, "of": {"_type": "Judge", "threshold": 0.25}}
+    assert [json.loads(each.value_json) for each in all_scores(store)] == [value]
     assert json.loads(only(store, Prediction).output_json) == ref
 
 
