@@ -47,10 +47,16 @@ MAX_NAMES = 100
 
 FAILURES = ("exclude", "worst", "as_false")
 
-NOT_OF_RUN = ("baseline", "candidate", "slice_by", "k", "effect", "worst", "histograms")
-"""The parameters that do not go with `run`."""
+NOT_RANKED = ("slice_by", "k", "effect", "worst", "histograms")
+"""The parameters that a ranking has not."""
 
 BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
+ONLY_PAIRS = Reason(
+    "value_error",
+    "Value error, a ranking by run has no slices, passes, needed pairs, changed examples and "
+    "histograms: give a baseline and candidates",
+    {"error": {}},
+)
 ONE_RUN = Reason("value_error", "Value error, give at least two different runs", {"error": {}})
 
 VERDICTS = (
@@ -151,14 +157,16 @@ class CompareQuery(Query):
 
     @validates_schema
     def _check_runs(self, loaded: dict[str, Any], **_: Any) -> None:
+        roles = {name: loaded[name] for name in ("baseline", "candidate")}
         if not loaded["run"]:
-            missing = [name for name in ("baseline", "candidate") if not loaded[name]]
-            if missing:
-                raise ValidationError({name: [MISSING] for name in missing})
-        elif given := [name for name in NOT_OF_RUN if loaded[name]]:
-            raise ValidationError({name: [BESIDE_RUN] for name in given})
-        elif len(set(loaded["run"])) < 2:
-            raise ValidationError({"run": [ONE_RUN]})
+            errors = {name: [MISSING] for name, given in roles.items() if not given}
+        else:
+            errors = {name: [BESIDE_RUN] for name, given in roles.items() if given}
+            errors |= {name: [ONLY_PAIRS] for name in NOT_RANKED if loaded[name]}
+            if not errors and len(set(loaded["run"])) < 2:
+                errors = {"run": [ONE_RUN]}
+        if errors:
+            raise ValidationError(errors)
 
 
 class PassRate(Shape):

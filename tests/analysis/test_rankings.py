@@ -91,6 +91,11 @@ def test_a_run_that_is_not_comparable_keeps_all_ranks_and_one_without_values_is_
         ({"run": ["A", "A"]}, "run"),
         ({"run": ["A", "B"], "baseline": "A"}, "baseline"),
         ({"run": ["A", "B"], "candidate": ["A"]}, "candidate"),
+        ({"run": ["A", "B"], "slice_by": "inputs.lang"}, "slice_by"),
+        ({"run": ["A", "B"], "k": "3"}, "k"),
+        ({"run": ["A", "B"], "effect": "0.1"}, "effect"),
+        ({"run": ["A", "B"], "worst": "3"}, "worst"),
+        ({"run": ["A", "B"], "histograms": "true"}, "histograms"),
         ({"run": [str(number) for number in range(21)]}, "run"),
     ],
 )
