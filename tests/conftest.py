@@ -14,6 +14,7 @@ import mongomock
 import pytest
 from flask import Flask
 from hypothesis import settings
+from mongomock.aggregate import _Parser
 from mongomock.collection import BulkOperationBuilder, Collection
 
 from app import create_app
@@ -59,6 +60,18 @@ class Bulk(BulkOperationBuilder):
 
 
 mongomock.collection.BulkOperationBuilder = Bulk  # type: ignore[misc]
+
+
+class Expressions(_Parser):
+    """mongomock's expressions, and one that it does not know."""
+
+    def _handle_string_operator(self, operator: str, values: Any) -> Any:
+        if operator == "$strLenBytes":
+            return len(self.parse(values).encode())  # type: ignore[no-untyped-call]
+        return super()._handle_string_operator(operator, values)  # type: ignore[no-untyped-call]
+
+
+mongomock.aggregate._Parser = Expressions  # type: ignore[misc]
 
 
 def one_at_a_time(method: Callable[..., Any], lock: AbstractContextManager[Any]) -> Any:

@@ -287,7 +287,8 @@ class Store(Deletions, Keys, Listing, Protocol):
     ) -> Iterator[Tally]:
         """Yield the same tallies, faster, as long as no two scores have the same fields `by`.
 
-        These are fields of a slot, with the prediction. Raises Repeated at the first two.
+        These are fields of a slot, with the prediction; `value_json` is none of the others. Raises
+        Repeated at the first two.
         """
 
     def score_revision(self, entity: str, project: str, evaluation_run_id: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from app.errors import InvalidParameter, StoreDamaged
 from app.leaves import leaves
 from app.services.scores import create_scores
 from app.stores.base import Store
+from app.stores.sqlite.store import SqliteStore
 from tests.stores.test_contract import a_score
 from tests.test_jsontext import any_json
 
@@ -289,3 +293,45 @@ def test_counts_match_a_naive_computation(values: list[Any]) -> None:
             figures[kind]["n"] for kind in ("number", "boolean", "text") if kind in figures
         )
         assert counted >= figures["scored"]
+
+
+def a_value(chance: random.Random, place: int) -> Any:
+    """Return a value whose figures are easily wrong in the last digit, or of any shape."""
+    far = [1.7e308, -1.7e308, 1e15 + place / 8, 2**53 + place, 10**400, -0.0, 5e-324]
+    return chance.choice(
+        [
+            {"offset": 1e15 + chance.random(), "passed": chance.random() < 0.7, "why": f"{place}"},
+            {"offset": None, "verdict": chance.choice("abc"), "passed": None},
+            {"rating": chance.randrange(5), "far": chance.choice(far), "nested": [1, {"a": "é"}]},
+            chance.gauss(0.5, 1e-9),
+            chance.choice([True, "text", None, [], {}, far]),
+        ]
+    )
+
+
+@pytest.mark.parametrize("are_repeated", [False, True])
+def test_every_engine_gives_the_same_summary(
+    monkeypatch: pytest.MonkeyPatch, store: Store, tmp_path: Path, are_repeated: bool
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE", 60)
+    chance = random.Random(1)
+    scores = [
+        a_score(
+            prediction_id=f"p{place // (3 if are_repeated else 1)}",
+            evaluation_run_id=chance.choice([None, "A", "B"]),
+            scorer=f"weave:///acme/demo/object/Judge:v{place % 2}",
+            scorer_name="Judge",
+            leaves=leaves(a_value(chance, place)),
+            created_at=datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=place * 17),
+        )
+        for place in range(240)
+    ]
+    with closing(SqliteStore(tmp_path / "embedded.db")) as embedded:
+        for each in (store, embedded):
+            each.prepare()
+            each.add_missing(scores, partial=False)
+        for fields in (["scorer", "leaf"], ["day", "evaluation_run_id", "leaf"], ["scorer_name"]):
+            wanted = {**WANTED, "group_by": fields, "histograms": True}
+            found = summarize(store, "acme", "demo", wanted)
+            assert repr(found) == repr(summarize(embedded, "acme", "demo", wanted))
+            assert found["groups"]

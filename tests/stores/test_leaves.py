@@ -99,12 +99,35 @@ def test_counted_leaves_are_the_same_as_read_ones(store: Store, fields: tuple[st
 
 
 @pytest.mark.parametrize("only_current", [True, False])
-def test_leaves_of_single_scores_are_counted_the_same(store: Store, only_current: bool) -> None:
+@pytest.mark.parametrize("fields", [("scorer",), tuple(set(FIELDS) - {"value_json"})])
+def test_leaves_of_single_scores_are_counted_the_same(
+    monkeypatch: pytest.MonkeyPatch, store: Store, only_current: bool, fields: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE", 7)
     fill(store, VALUES * 3)
+    store.add_score(a_score(annotator="olga", leaves=leaves("x" * 300), value_json='"x"'))
     query = replace(ALL, only_current=only_current)
     for asked in (query, replace(query, scorer="s0"), replace(query, evaluation_run_id="run")):
-        found = counted(store.tally_single(asked, ("scorer",), ("prediction_id",)))
-        assert found == counted(store.tally_leaves(asked, ("scorer",)))
+        for by in (("prediction_id",), ("prediction_id", "evaluation_run_id", "scorer_name")):
+            found = counted(store.tally_single(asked, fields, by))
+            assert found == counted(store.tally_leaves(asked, fields))
+
+
+def test_numbers_are_counted_as_they_were_sent(store: Store) -> None:
+    numbers = [0.0, -0.0, 1.7e308, -1.7e308, 5e-324, 2**53 + 1, 1e15 + 0.125]
+    values = [*numbers, 10**400, 7]
+    store.add_missing(
+        [
+            a_score(prediction_id=f"p{place}", leaves=leaves([value, -0.0]))
+            for place, value in enumerate(values)
+        ],
+        partial=False,
+    )
+    found = Counter[str]()
+    for tally in store.tally_single(ALL, (), ("prediction_id",)):
+        for leaf, times in zip(tally.leaves, tally.counts, strict=True):
+            found[repr(leaf)] += times
+    assert found == Counter(repr(leaf) for value in values for leaf in leaves([value, -0.0]))
 
 
 @pytest.mark.parametrize("repeat", [2, 25])

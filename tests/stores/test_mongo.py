@@ -25,6 +25,7 @@ from pymongo.client_session import ClientSession
 from app.errors import (
     Conflict,
     InvalidParameter,
+    StoreDamaged,
     StoreRefused,
     StoreUnavailable,
     TooLarge,
@@ -41,6 +42,7 @@ from app.stores.mongo.driver import our_errors
 from app.stores.mongo.keys import key_document
 from app.stores.mongo.parts import MAY_BE_IN_PARTS, smallest
 from app.stores.mongo.schema import INDEXES
+from app.stores.mongo.shapes import LARGE_BYTES, gathering
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from app.stores.mongo.transactions import has_transactions
 from tests.processes import free_port
@@ -243,6 +245,55 @@ def test_a_page_of_leaves_has_only_the_fields_that_are_read(
     assert projections[0] == sent
 
 
+def test_a_large_page_of_counted_leaves_is_read_again_with_fewer_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE", 16)
+    monkeypatch.setattr("app.stores.mongo.leaves.PAGE_BYTES", 1_000)
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
+    for place in range(40):  # The last ten have many different paths.
+        path = "x" if place < 30 else f"{place}" * 100
+        leaf = {"path": path, "kind": "boolean", "number": 1.0}
+        store.add_score(a_score(prediction_id=f"p{place}", leaves=[leaf]))
+    aggregate, limits = store._scores.aggregate, []
+
+    def noting(pipeline: Any, **options: Any) -> Any:
+        limits.append(next(stage["$limit"] for stage in pipeline if "$limit" in stage))
+        return aggregate(pipeline, **options)
+
+    monkeypatch.setattr(store._scores, "aggregate", noting)
+    tallies = list(store.tally_single(ScoreQuery("acme", "demo"), (), ("prediction_id",)))
+    assert sum(tally.scores for tally in tallies) == 40
+    assert len({leaf["path"] for tally in tallies for leaf in tally.leaves}) == 11
+    assert max(limits) == 16
+    assert min(limits) < 16
+
+
+def test_scores_with_much_text_are_not_gathered_in_one_document() -> None:
+    database: Any = mongomock.MongoClient(tz_aware=True)["x"]
+    store = MongoStore(lambda: database)
+    many = {"leaves": [{"path": "x", "kind": "text", "text": "yes"}]}
+    for size in (10, 10, LARGE_BYTES, LARGE_BYTES):
+        text = f'"{"x" * size}"'
+        store.add_score(a_score(prediction_id=f"p{size}", value_json=text, **many))
+        store.add_score(a_score(prediction_id="p" * size, value_json='"x"', **many))
+    found = store._scores.aggregate([gathering(["scorer"])])
+    assert sorted(each["scores"] for each in found) == [1, 1, 1, 1, 4]
+
+
+@pytest.mark.parametrize("damaged", [None, [{"kind": "number", "number": 1.0}]])
+def test_counted_leaves_that_are_not_what_was_written_are_damage(
+    mongodb_uri: str, opened: Opened, damaged: Any
+) -> None:
+    store = opened(mongodb_uri)
+    store.prepare()
+    store.add_score(a_score())
+    store._scores.update_one({}, {"$set": {"leaves": damaged}})
+    with pytest.raises(StoreDamaged):
+        list(store.tally_single(ScoreQuery("acme", "demo"), (), ("prediction_id",)))
+
+
 LARGE_LEAF = {"path": "x" * 200, "kind": "text", "text": "x" * 800}
 
 
@@ -255,18 +306,23 @@ def test_no_cursor_of_the_server_is_open_while_a_client_is_waited_for(
     for _ in range(5):  # More than a server sends at once.
         store.add_score(a_score(**large))
     ids = store.list_score_ids(ScoreQuery("acme", "demo"))
-    find, cursors = store._scores.find, []
+    cursors: list[Any] = []
 
-    def noting(*arguments: Any, **options: Any) -> Any:
-        cursors.append(find(*arguments, **options))
-        return cursors[-1]
+    def noting(read: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            cursors.append(read(*arguments, **options))
+            return cursors[-1]
 
-    monkeypatch.setattr(store._scores, "find", noting)
+        return noted
+
+    monkeypatch.setattr(store._scores, "find", noting(store._scores.find))
+    monkeypatch.setattr(store._scores, "aggregate", noting(store._scores.aggregate))
     monkeypatch.setattr(store, "_durable", lambda: store._scores)
     for pieces in (
         store.read_scores("acme", "demo", ids),
         store.scan_scores(ScoreQuery("acme", "demo", limit=5)),
         store.read_leaves(ScoreQuery("acme", "demo"), ["score_id"]),
+        store.tally_single(ScoreQuery("acme", "demo"), ["score_id"], ["prediction_id"]),
     ):
         cursors.clear()
         assert next(pieces)

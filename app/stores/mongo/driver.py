@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +13,7 @@ import bson
 from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
 from pymongo.database import Database
 from pymongo.errors import (
@@ -78,6 +79,20 @@ def read_page(found: Cursor[dict[str, Any]], most: int) -> tuple[list[dict[str, 
             if read >= PAGE_BYTES:
                 return documents, False
     return documents, len(documents) < most
+
+
+def read_small(
+    found: CommandCursor[dict[str, Any]], size: Callable[[Mapping[str, Any]], int], most: float
+) -> list[dict[str, Any]] | None:
+    """Return all documents of a cursor and close it; None if their sizes are over `most`."""
+    documents, read = [], 0
+    with our_errors(), closing(found):
+        for document in found:
+            documents.append(document)
+            read += size(document)
+            if read > most:
+                return None
+    return documents
 
 
 _FOR_DEVELOPERS = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)

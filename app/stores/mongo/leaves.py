@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +15,13 @@ from pymongo import ASCENDING, DESCENDING
 from app.stores.base import Key, LeafPage, ScoreQuery, Tally, behind
 from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_for
-from app.stores.mongo.driver import our_errors
+from app.stores.mongo.driver import PAGE_BYTES, our_errors, read_small
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
+from app.stores.mongo.shapes import columns_of, gathering, size, tally_of
 from app.stores.mongo.slots import newest_by_slot, rank_of, slot_of
 from app.stores.singles import Singles
+
+Bson = dict[str, Any]
 
 PAGE = 1_000
 """How many scores are read at a time."""
@@ -43,7 +47,7 @@ class MongoLeaves(MongoDeletions):
 
     def _read_pages(
         self, query: ScoreQuery, fields: Sequence[str]
-    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    ) -> Iterator[tuple[list[Bson], list[Bson]]]:
         """Yield pages of a query's documents: those to read, and those to leave out."""
         query, is_whole, shown = self.as_of_now(query), False, _projection(query, fields)
         while not is_whole:
@@ -58,8 +62,8 @@ class MongoLeaves(MongoDeletions):
                 query = behind(query, documents[-1]["score_id"])
 
     def _separated(
-        self, documents: list[dict[str, Any]], among: Mapping[str, Any] | None
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        self, documents: list[Bson], among: Mapping[str, Any] | None
+    ) -> tuple[list[Bson], list[Bson]]:
         if among is None:
             return documents, []
         with our_errors():
@@ -75,12 +79,42 @@ class MongoLeaves(MongoDeletions):
     ) -> Iterator[Tally]:
         self._prepare_once()
         query, singles = self.as_of_now(query), Singles()
-        if not query.has_part_of_slots:  # Then a superseded score is a repeated one.
-            query = replace(query, only_current=False)
-        for current, superseded in self._read_pages(query, (*by, *fields)):
-            singles.add(list(zip(*(_key(document, by) for document in current), strict=True)))
-            yield from _tallies(_to_page(current, superseded, fields))
+        if query.only_current and query.has_part_of_slots:
+            for current, superseded in self._read_pages(query, (*by, *fields)):
+                singles.add(list(zip(*(_key(document, by) for document in current), strict=True)))
+                yield from _tallies(_to_page(current, superseded, fields))
+        else:  # Then a superseded score is a repeated one.
+            names = dict.fromkeys((*fields, *(name for name in by if name != "prediction_id")))
+            for gathered in chain.from_iterable(self._gather(query, gathering(names))):
+                singles.add(columns_of(gathered, by))
+                yield tally_of(gathered, fields)
         singles.check()
+
+    def _gather(self, query: ScoreQuery, stage: Bson) -> Iterator[list[Bson]]:
+        """Yield pages of a query's scores, superseded ones too, as a stage gathers them.
+
+        A page that turns out to be large is read again with fewer scores.
+        """
+        query, most, is_whole = replace(query, newest_first=False), PAGE, False
+        while not is_whole:
+            visible = self._visible("scores", query.entity, query.project)
+            pipeline: list[Bson] = [
+                {"$match": {**ids_filter(query), **visible}},
+                {"$sort": {"score_id": ASCENDING}},
+                {"$limit": most},
+                stage,
+            ]
+            with our_errors():
+                found = self._scores.aggregate(pipeline, hint=index_for(query), allowDiskUse=True)
+            page = read_small(found, size, PAGE_BYTES if most > 1 else math.inf)
+            if page is None:
+                most = max(1, most // 4)
+                continue
+            is_whole = sum(each["scores"] for each in page) < most
+            most = min(PAGE, 2 * most)
+            if page:
+                yield page
+                query = behind(query, max(each["last_id"] for each in page))
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
         for page in self.read_leaves(query, fields):
