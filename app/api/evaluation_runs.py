@@ -105,5 +105,5 @@ def evaluation_run_finish(
     entity: str, project: str, evaluation_run_id: str, body: dict[str, Any]
 ) -> dict[str, bool]:
     """Finish an evaluation run, with its summary."""
-    finish_run(state().store, entity, project, evaluation_run_id, body["summary"])
+    finish_run(state().store, entity, project, evaluation_run_id, body["summary"], caller())
     return {"success": True}

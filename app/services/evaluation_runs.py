@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from app import jsontext
+from app.errors import Forbidden
 from app.services.documents import common_fields, not_found, read_document, text_or_none
 from app.services.scores import NO_RETRY, Retry
 from app.stores.base import Store
-from app.stores.model import UNASSIGNED, EvaluationRun
+from app.stores.model import UNASSIGNED, ApiKey, EvaluationRun
 from app.stores.weave import ObjectVersion
 
 _EVALUATION = re.compile(r"weave:///[^/]+/[^/]+/object/([^/:]+:[^/:]+)")
@@ -81,11 +82,17 @@ def imported_run(
 
 
 def finish_run(
-    store: Store, entity: str, project: str, run_id: str, summary: dict[str, Any] | None
+    store: Store,
+    entity: str,
+    project: str,
+    run_id: str,
+    summary: dict[str, Any] | None,
+    caller: ApiKey,
 ) -> None:
-    """Complete a run, and store its summary if there is one. Raises NotFound.
+    """Complete a run, and store its summary if there is one.
 
-    A run that is finished again keeps its `finished_at`, so that a retry changes nothing.
+    A run that is finished again keeps its `finished_at`, so that a retry changes nothing. Raises
+    NotFound, and Forbidden if the key may only create and the summary is another owner's.
     """
     run = read_document(store, EvaluationRun, entity, project, run_id)
     changes: dict[str, Any] = {}
@@ -95,6 +102,11 @@ def finish_run(
         changes["status"] = "completed"
     if summary is not None:
         changes["summary_json"] = jsontext.write(summary)
+        is_other = run.summary_json not in (None, changes["summary_json"])
+        if is_other and caller.role == "create" and run.wb_user_id != caller.owner:
+            raise Forbidden(
+                "this needs a key of the run's owner, or one with the role write or admin"
+            )
     if changes and not store.change_document(EvaluationRun, entity, project, run_id, **changes):
         raise not_found(EvaluationRun, run_id)
 

@@ -24,15 +24,20 @@ def client(app: Flask) -> FlaskClient:
     return client
 
 
-def send_calls(client: FlaskClient, app: Flask, *calls: dict[str, Any]) -> None:
-    """Send complete calls with a key of another owner."""
+def key_of_another(app: Flask) -> dict[str, str]:
+    """Return the header of a key of another owner that may only create."""
     store = app.extensions["scoreline"].store
     _, secret = create_key(store, name="ci", role="create", scope="acme/demo", owner="other")
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def send_calls(client: FlaskClient, app: Flask, *calls: dict[str, Any]) -> None:
+    """Send complete calls with a key of another owner."""
     batch = [{"project_id": "acme/demo", "trace_id": "t", **ENDED, **call} for call in calls]
     sent = client.post(
         "/v2/acme/demo/calls/complete",
         json={"batch": batch},
-        headers={"Authorization": f"Bearer {secret}"},
+        headers=key_of_another(app),
     )
     assert sent.status_code == 200
 
@@ -85,3 +90,18 @@ def test_a_run_that_another_owner_has_only_named_gets_what_its_call_says(
     send_calls(client, app, evaluate("r"))
     run = client.get("/v2/acme/demo/evaluation_runs/r").get_json()
     assert (run["model"], run["name"], run["status"]) == ("theirs", "Mine", "completed")
+
+
+def test_another_owner_finishes_a_run_but_does_not_replace_its_summary(
+    app: Flask, client: FlaskClient
+) -> None:
+    assert client.post("/v2/acme/demo/evaluation_runs", json=RUN).status_code == 200
+    path, headers = "/v2/acme/demo/evaluation_runs/r/finish", key_of_another(app)
+
+    def finish(value: int, **options: Any) -> int:
+        return client.post(path, json={"summary": {"a": value}}, **options).status_code
+
+    assert [finish(1, headers=headers), finish(1, headers=headers)] == [200, 200]
+    assert finish(2, headers=headers) == 403
+    assert client.get("/v2/acme/demo/evaluation_runs/r").get_json()["summary"]["a"] == 1
+    assert finish(3) == 200
