@@ -55,9 +55,9 @@ class ScoreId(BaseConverter):
 @body(ScoreBody, encoded=True, documented=ScoreCreateBody)
 def score_create(entity: str, project: str, body: dict[str, Any]) -> dict[str, Any]:
     """Create a score."""
-    check_value(entity, project, body)
-    owner = current_owner()
-    outcome = service.create_score(state().store, entity, project, owner, body, retry())
+    sent = (state().store, entity, project, current_owner(), body, retry())
+    check_value(entity, project, body, lambda: service.is_replay(*sent))
+    outcome = service.create_score(*sent)
     mark_replayed([outcome], are_scores=True)
     return {"score_id": outcome.id}
 
@@ -140,11 +140,14 @@ def score_create_batch(
     entity: str, project: str, query: dict[str, Any], batch: Batch
 ) -> dict[str, Any]:
     """Create many scores: all or none, or with `partial` only the valid ones."""
-    batch = with_checked_values(entity, project, batch)
-    owner, key, partial = current_owner(), idempotency_key(), query["keep_valid"]
+    place = (state().store, entity, project, current_owner())
+    key, partial = idempotency_key(), query["keep_valid"]
+
+    def find_replays(bodies: list[dict[str, Any]]) -> list[bool]:
+        return service.find_replays(*place, bodies, key)
 
     def create(bodies: list[dict[str, Any]]) -> list[Outcome]:
-        store = state().store
-        return service.create_scores(store, entity, project, owner, bodies, key, partial=partial)
+        return service.create_scores(*place, bodies, key, partial=partial)
 
+    batch = with_checked_values(entity, project, batch, find_replays)
     return store_batch(batch, SCORE, create, partial=partial)

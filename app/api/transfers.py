@@ -40,7 +40,7 @@ from app.schemas.transfers import (
     ScoreImportRes,
     ScoreLine,
 )
-from app.services.imports import import_lines, import_scores
+from app.services.imports import find_replays, import_lines, import_scores
 
 blueprint = Blueprint("Transfers", __name__)
 
@@ -126,10 +126,11 @@ def score_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @batch(SCORE, ScoreImportLine, ScoreImportBody)
 def score_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported scores with their ids and times. An invalid score rejects only itself."""
-    batch = with_checked_values(entity, project, batch)
-    store, key = state().store, idempotency_key()
-    kept = import_scores(store, entity, project, caller(), batch.bodies, key)
-    return import_response(batch, kept)
+    place, key = (state().store, entity, project, caller()), idempotency_key()
+    batch = with_checked_values(
+        entity, project, batch, lambda bodies: find_replays(*place, bodies, key)
+    )
+    return import_response(batch, import_scores(*place, batch.bodies, key))
 
 
 @blueprint.get("/export")
@@ -150,7 +151,8 @@ def project_export(entity: str, project: str, query: dict[str, Any]) -> Any:
 @lines_of_kinds(LINES)
 def project_import(entity: str, project: str, batch: Batch) -> dict[str, Any]:
     """Import exported runs, predictions and scores. An invalid line rejects only itself."""
-    batch = with_checked_values(entity, project, batch)
-    store, key = state().store, idempotency_key()
-    kept = import_lines(store, entity, project, caller(), batch.bodies, key)
-    return import_response(batch, kept)
+    place, key = (state().store, entity, project, caller()), idempotency_key()
+    batch = with_checked_values(
+        entity, project, batch, lambda bodies: find_replays(*place, bodies, key)
+    )
+    return import_response(batch, import_lines(*place, batch.bodies, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +14,25 @@ from app.errors import Invalid
 from app.schemas.fields import Reason
 
 
-def check_value(entity: str, project: str, body: dict[str, Any]) -> None:
-    """Check the value in the body of a score. Raises Invalid."""
-    if error := _error(entity, project, ("body",), body):
+def check_value(
+    entity: str, project: str, body: dict[str, Any], is_replay: Callable[[], bool]
+) -> None:
+    """Check the value in the body of a score, unless an earlier call stored it. Raises Invalid."""
+    error = _error(entity, project, ("body",), body)
+    if error and not is_replay():
         raise Invalid([error])
 
 
-def with_checked_values(entity: str, project: str, batch: Batch) -> Batch:
-    """Return a batch, in which the scores whose values are refused are invalid."""
+def with_checked_values(
+    entity: str,
+    project: str,
+    batch: Batch,
+    find_replays: Callable[[list[dict[str, Any]]], list[bool]],
+) -> Batch:
+    """Return a batch, in which the scores whose values are refused are invalid.
+
+    Those of which `find_replays` says that an earlier call stored them are not.
+    """
     check_client = client_check()
 
     def checked(element: Element) -> Element:
@@ -30,7 +42,14 @@ def with_checked_values(entity: str, project: str, batch: Batch) -> Batch:
         error = _error(entity, project, element.loc, element.body)
         return replace(element, body=None, errors=[error], num_errors=1) if error else element
 
-    return Batch(with_few_errors(map(checked, batch)))
+    found = [checked(element) for element in batch]
+    if any(new is not old for new, old in zip(found, batch, strict=True)):
+        replays = iter(find_replays(batch.bodies))
+        found = [
+            old if old.body is not None and next(replays) else new
+            for new, old in zip(found, batch, strict=True)
+        ]
+    return Batch(with_few_errors(iter(found)))
 
 
 def _error(entity: str, project: str, loc: Loc, body: dict[str, Any]) -> dict[str, Any] | None:

@@ -57,6 +57,26 @@ def import_lines(
     return _import(store, entity, project, caller, bodies, idempotency_key, "project.import")
 
 
+def find_replays(
+    store: Store,
+    entity: str,
+    project: str,
+    caller: ApiKey,
+    bodies: Sequence[dict[str, Any]],
+    idempotency_key: str | None = None,
+) -> list[bool]:
+    """Return of each line whether it is a score that an import with this key stored.
+
+    `bodies` are those of `import_lines` or, without a `kind`, of `import_scores`.
+    """
+    lines = [{"kind": "score", **body} for body in bodies]
+    made = [_made(entity, project, caller.owner, body) for body in _placed(lines)]
+    key = _shared_key(entity, project, idempotency_key, lines)
+    scores = _keyed([each for each in made if isinstance(each, Score)], key)
+    stored = iter(store.find_replayed(scores))
+    return [isinstance(each, Score) and next(stored) for each in made]
+
+
 def _import(
     store: Store,
     entity: str,

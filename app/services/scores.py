@@ -79,6 +79,34 @@ def _find_retried(store: Store, score: Score) -> str | None:
     return store.find_retried(score, after)
 
 
+def is_replay(
+    store: Store,
+    entity: str,
+    project: str,
+    owner: str | None,
+    body: dict[str, Any],
+    retry: Retry = NO_RETRY,
+) -> bool:
+    """Return whether an earlier call stored the score of a loaded ScoreCreateBody."""
+    score = new_score(entity, project, owner, body, retry)
+    if retry.is_repeated and _find_retried(store, score):
+        return True
+    return store.find_replayed([score])[0]
+
+
+def find_replays(
+    store: Store,
+    entity: str,
+    project: str,
+    owner: str | None,
+    bodies: Sequence[dict[str, Any]],
+    idempotency_key: str | None = None,
+) -> list[bool]:
+    """Return of each score whether an earlier call of `create_scores` with this key stored it."""
+    scores = _new_scores(entity, project, owner, bodies)
+    return store.find_replayed(_derive_keys(scores, idempotency_key) if idempotency_key else scores)
+
+
 def create_scores(
     store: Store,
     entity: str,
@@ -95,14 +123,20 @@ def create_scores(
     `idempotency_key` covers those without. A score whose own key was sent before with other content
     has the outcome KEY_TAKEN. Raises KeyReused, TooLarge and StoreUnavailable.
     """
-    scores = [
-        new_score(entity, project, owner, body, Retry(body["idempotency_key"])) for body in bodies
-    ]
+    scores = _new_scores(entity, project, owner, bodies)
 
     def add(scores: Sequence[Score], partial: bool) -> list[Outcome]:
         return store.add_missing(scores, partial=partial)
 
     return add_batch(scores, idempotency_key, add, TOO_LARGE, partial=partial)
+
+
+def _new_scores(
+    entity: str, project: str, owner: str | None, bodies: Sequence[dict[str, Any]]
+) -> list[Score]:
+    return [
+        new_score(entity, project, owner, body, Retry(body["idempotency_key"])) for body in bodies
+    ]
 
 
 def add_batch(

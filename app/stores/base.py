@@ -300,6 +300,9 @@ class Store(Deletions, Keys, Listing, Protocol):
         That is one with an id above `after` and the same prediction and `retry_hash`.
         """
 
+    def find_replayed(self, scores: Sequence[Score]) -> list[bool]:
+        """Return of each score whether one with its idempotency key and `body_hash` is stored."""
+
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         """Delete scores of one project and return how many of them existed."""
 

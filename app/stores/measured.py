@@ -159,6 +159,10 @@ class MeasuredStore:
         with self._timed("find_retried"):
             return self._store.find_retried(score, after)
 
+    def find_replayed(self, scores: Sequence[Score]) -> list[bool]:
+        with self._timed("find_replayed"):
+            return self._store.find_replayed(scores)
+
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         with self._write("delete_scores"):
             deleted = self._store.delete_scores(entity, project, score_ids)

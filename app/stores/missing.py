@@ -59,6 +59,15 @@ def id_of(score: Score) -> Key | None:
     return (score.entity, score.project, score.score_id) if given else None
 
 
+def are_replayed(scores: Sequence[Score], found: Mapping[Key, Keyed]) -> list[bool]:
+    """Return of each score whether it is among the stored ones with its key and content."""
+    stored = [found.get(key) if (key := idempotency_key(each)) else None for each in scores]
+    return [
+        one is not None and one.body_hash == each.body_hash
+        for one, each in zip(stored, scores, strict=True)
+    ]
+
+
 def plan_missing(
     scores: Sequence[Score],
     keyed: Mapping[Key, Keyed],

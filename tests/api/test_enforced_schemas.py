@@ -148,3 +148,68 @@ def test_a_value_from_weaves_sdk_is_never_refused(any_service: Service, project:
     test_loose.send(any_service, [call, told])
     assert add(any_service, project, 1.7, scorer="exact").status == 422
     assert values(any_service, project) == [1.7]
+
+
+def keyed(service: Service, path: str, sent: dict[str, Any] | bytes, key: str = "k") -> Answer:
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    return service.send("POST", path, body, headers=headers)
+
+
+OTHER_ID = PAST["score_id"][:-1] + "2"
+LINES = "".join(
+    f"{json.dumps({'kind': 'score', **line})}\n"
+    for line in (score(0.5, **PAST), score(1.7, **{**PAST, "score_id": OTHER_ID}))
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("scores", score(1.7)),
+        ("scores/batch", {"scores": [score(0.5), score(1.7)]}),
+        ("scores/batch?partial=true", {"scores": [score(0.5), score(1.7), {"value": 1}]}),
+        ("scores/import", {"scores": [score(1.7, **PAST)]}),
+        ("import", LINES),
+    ],
+)
+def test_a_retry_of_what_was_stored_before_the_schema_gets_the_first_answer(
+    any_service: Service, project: str, path: str, sent: dict[str, Any] | bytes
+) -> None:
+    first = keyed(any_service, f"/v2/{project}/{path}", sent)
+    assert first.status == 200, first.body
+    stored = values(any_service, project)
+    declare(any_service, project)
+    again = keyed(any_service, f"/v2/{project}/{path}", sent)
+    assert again.status == 200, again.body
+    assert again.headers["Idempotent-Replayed"] == "true"
+    same = {**first.json, "num_replayed": None} == {**again.json, "num_replayed": None}
+    assert same, (first.body, again.body)
+    assert values(any_service, project) == stored
+    another = keyed(any_service, f"/v2/{project}/{path}", sent, key="l")
+    assert b"against the schema of Judge" in another.body
+    assert values(any_service, project)[: len(stored)] == stored
+
+
+def test_a_retry_of_what_the_schema_has_refused_gets_the_first_answer(
+    any_service: Service, project: str
+) -> None:
+    declare(any_service, project)
+    sent = {"scores": [score(0.5), score(1.7)]}
+    first, again = (
+        keyed(any_service, f"/v2/{project}/scores/batch?partial=true", sent) for _ in range(2)
+    )
+    assert first.json["results"] == again.json["results"]
+    assert values(any_service, project) == [0.5]
+
+
+def test_a_score_of_a_batch_with_its_own_key_is_not_refused_again(
+    service: Service, project: str
+) -> None:
+    sent = {"scores": [score(1.7, idempotency_key="a")]}
+    first = service.post(f"/v2/{project}/scores/batch", sent)
+    declare(service, project)
+    assert service.post(f"/v2/{project}/scores/batch", sent).json == first.json
+    more = {"scores": [*sent["scores"], score(1.8, idempotency_key="b")]}
+    answer = service.post(f"/v2/{project}/scores/batch", more)
+    assert [each["loc"] for each in answer.json["detail"]] == [["body", "scores", 1, "value"]]

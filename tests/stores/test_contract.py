@@ -488,6 +488,23 @@ def test_only_existing_scores_count_as_deleted(store: Store) -> None:
     assert store.find_score("acme", "other", theirs.score_id) == theirs
 
 
+def test_a_score_is_replayed_if_its_key_and_content_are_stored(store: Store) -> None:
+    first, second = (new(idempotency_key=key, body_hash=key) for key in ("a", "b"))
+    stored = store.add_missing([first, second, new(body_hash="c")], partial=False)
+    sent = [
+        second,
+        replace(first, body_hash="other"),
+        new(idempotency_key="c", body_hash="c"),
+        replace(first, project="other"),
+        new(body_hash="c"),
+        first,
+    ]
+    assert store.find_replayed(sent) == [True, False, False, False, False, True]
+    assert store.find_replayed([]) == []
+    store.delete_scores("acme", "demo", [stored[0].id])
+    assert store.find_replayed([first, second]) == [False, True]
+
+
 def test_the_newest_score_with_a_retry_hash_is_found(store: Store) -> None:
     scores = [a_score(retry_hash="h") for _ in range(3)]
     others = [

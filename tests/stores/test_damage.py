@@ -50,6 +50,7 @@ READS: dict[str, Callable[[SqliteStore], object]] = {
     "add_missing": lambda store: store.add_missing(
         [replace(SCORE, score_id="", body_hash="b")], partial=True
     ),
+    "find_replayed": lambda store: store.find_replayed([replace(SCORE, score_id="")]),
     "find_retried": lambda store: store.find_retried(SCORE, "0"),
 }
 DAMAGED = f"^'{SCORE.score_id}' is not what was written$"

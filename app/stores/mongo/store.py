@@ -35,7 +35,8 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.deletions import is_covered
-from app.stores.documents import PRIMARY_KEY
+from app.stores.documents import PRIMARY_KEY, idempotency_key
+from app.stores.missing import Keyed, are_replayed
 from app.stores.model import DOCUMENTS, Document, Score
 from app.stores.mongo.additions import add_documents_one_by_one, add_new_documents
 from app.stores.mongo.changes import read_changes
@@ -61,7 +62,7 @@ from app.stores.mongo.transactions import (
     in_transaction,
     in_transaction_if_possible,
 )
-from app.stores.mongo.unique_keys import delete_with_keys, find_other_content
+from app.stores.mongo.unique_keys import delete_with_keys, find_other_content, find_taken
 from app.stores.mongo.upserts import MongoUpserts
 from app.stores.mongo.writes import (
     add_in_transaction,
@@ -291,6 +292,11 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
             found = self._durable().find(wanted, {"score_id": 1}).hint("scores_by_prediction")
             newest = found.sort("score_id", DESCENDING).limit(1)
             return next((document["score_id"] for document in newest), None)
+
+    def find_replayed(self, scores: Sequence[Score]) -> list[bool]:
+        with our_errors():
+            taken = find_taken(self._scores, map(idempotency_key, scores), None)
+        return are_replayed(scores, {key: Keyed(*each) for key, each in taken.items()})
 
     def _durable(self) -> Collection[dict[str, Any]]:
         """Return the scores as a majority has them, because others may still be lost."""

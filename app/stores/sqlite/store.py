@@ -36,6 +36,7 @@ from app.stores.base import (
 from app.stores.checks import CheckResult
 from app.stores.commits import GroupCommit, OnCommit, ignore_commit
 from app.stores.documents import sources_are_known, with_score_ids
+from app.stores.missing import are_replayed
 from app.stores.model import Document, Score
 from app.stores.sqlite.checks import check
 from app.stores.sqlite.connections import SqliteConnections, read_errors, seconds_until
@@ -81,7 +82,7 @@ from app.stores.sqlite.rows import (
     where,
 )
 from app.stores.sqlite.schema import FIRST_PAGES, migrate, schema_version
-from app.stores.sqlite.writes import Clock, add_missing, insert
+from app.stores.sqlite.writes import Clock, add_missing, find_keyed, insert
 from app.stores.weave import Feedback, Projected, ScoreSource, replace_source
 
 log = logging.getLogger("scoreline.store")
@@ -265,6 +266,10 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
         shown = self._visible("scores", score.entity, score.project)
         found = self._db().read_one(SELECT_RETRIED.format(visible=shown), *values)
         return to_score(found).score_id if found else None
+
+    def find_replayed(self, scores: Sequence[Score]) -> list[bool]:
+        with read_errors():
+            return are_replayed(scores, find_keyed(self._db().reader(), scores))
 
     def delete_scores(self, entity: str, project: str, score_ids: Sequence[str]) -> int:
         statement = f"DELETE FROM scores WHERE {among(score_ids)} AND {visible('scores')}"

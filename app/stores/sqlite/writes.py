@@ -57,7 +57,7 @@ def add_missing(
     max_bytes = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1_000
     plans = plan_missing(
         scores,
-        _find_keyed(connection, scores),
+        find_keyed(connection, scores),
         _find_digests(connection, scores),
         [position for position, row in enumerate(rows) if row.size > max_bytes],
         partial=partial,
@@ -90,7 +90,7 @@ def insert(connection: sqlite3.Connection, rows: Sequence[NewRow], clock: Clock)
     return score_ids
 
 
-def _find_keyed(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[Key, Keyed]:
+def find_keyed(connection: sqlite3.Connection, scores: Sequence[Score]) -> dict[Key, Keyed]:
     """Return the stored scores with the same idempotency keys."""
     found: dict[Key, Keyed] = {}
     for (entity, project), keys in by_project(map(idempotency_key, scores)).items():
