@@ -16,10 +16,12 @@ from flask import Flask
 from hypothesis import settings
 from mongomock.aggregate import _Parser
 from mongomock.collection import BulkOperationBuilder, Collection
+from pymongo import MongoClient
 
 from app import create_app
 from app.stores.base import Store
 from app.stores.mongo.store import MongoStore, open_mongo_store
+from app.stores.mongo.transactions import has_transactions
 from app.stores.sqlite.store import SqliteStore
 from config.settings import read_settings
 from tests import mongodb
@@ -49,6 +51,14 @@ def mongodb_uri(mongodb_server: str) -> Iterator[str]:
     uri = mongodb.with_database(mongodb_server, f"scoreline_test_{secrets.token_hex(6)}")
     yield uri
     mongodb.drop_database(uri)
+
+
+@pytest.fixture
+def transactions(mongodb_server: str) -> None:
+    """Skip the test on a standalone server, which has no transactions and no change streams."""
+    with MongoClient[dict[str, Any]](mongodb_server) as client:
+        if not has_transactions(client):
+            pytest.skip("a standalone server has no transactions and no change streams")
 
 
 class Bulk(BulkOperationBuilder):

@@ -261,7 +261,9 @@ def test_a_mongodb_store_is_checked(tmp_path: Path, mongodb_uri: str) -> None:
     code, found = verdicts(tmp_path, SCORELINE_STORE=mongodb_uri, **settings)
     assert code == 0
     assert {"deployment", "write concern", "read preference", "clock"} < set(found)
-    weak = mongodb_uri.replace("w=majority", "w=1") + "&readPreference=secondaryPreferred"
+    address, _, options = mongodb_uri.partition("?")
+    others = [each for each in options.split("&") if each and not each.startswith("w=")]
+    weak = f"{address}?{'&'.join(['w=1', 'readPreference=secondaryPreferred', *others])}"
     code, found = verdicts(tmp_path, SCORELINE_STORE=weak, **settings)
     assert (code, found["write concern"], found["read preference"]) == (1, FAIL, FAIL)
 

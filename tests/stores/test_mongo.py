@@ -147,6 +147,7 @@ def test_the_largest_score_that_is_not_too_large_is_stored(
     assert [each.kept for each in outcomes] == [Kept.TOO_LARGE if more else Kept.CREATED] * 2
 
 
+@pytest.mark.usefixtures("transactions")
 def test_a_reader_that_waits_at_the_close_gets_an_empty_page(
     mongodb_uri: str, opened: Opened
 ) -> None:
@@ -486,6 +487,7 @@ def test_without_transactions_a_batch_that_broke_off_halfway_is_finished(
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == [each.score_id for each in scores]
 
 
+@pytest.mark.usefixtures("transactions")
 def test_a_batch_that_fails_halfway_leaves_nothing(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -503,6 +505,7 @@ def test_a_batch_that_fails_halfway_leaves_nothing(
     assert store.list_score_ids(ScoreQuery("acme", "demo")) == []
 
 
+@pytest.mark.usefixtures("transactions")
 def test_a_batch_whose_time_is_up_is_aborted_on_the_server(
     mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -601,6 +604,7 @@ def test_a_standalone_server_is_warned_of_and_has_no_changes(
         store.read_changes("acme", "demo", None, 10, 0.0)
 
 
+@pytest.mark.usefixtures("transactions")
 def test_scores_without_unique_keys_need_no_transaction(mongodb_uri: str) -> None:
     commands = Commands()
     with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
@@ -613,6 +617,7 @@ def test_scores_without_unique_keys_need_no_transaction(mongodb_uri: str) -> Non
         assert commands.done[-3:] == ["insert", "insert", "commitTransaction"]
 
 
+@pytest.mark.usefixtures("transactions")
 def test_a_score_and_its_unique_keys_are_stored_together_or_not_at_all(
     mongodb_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
