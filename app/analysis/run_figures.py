@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,21 @@ def leaf_summary(run: RunScores, metric: ComparedMetric, *, histograms: bool) ->
     kinds = {kind: figures.pop(kind, None) for kind in KIND_TYPES}
     shown = kinds[metric.kind]
     if shown and "interval" in shown:
-        _, interval = mean_and_interval(run, metric)
-        shown["interval"] = interval
-    return {**figures, metric.kind: shown}
+        are_rates = metric.kind == "boolean" or group.leaves[metric.path].numbers.are_rates
+        plain = replace(metric, true_when=None, is_rate=are_rates) if metric.true_when else metric
+        _, shown["interval"] = mean_and_interval(run, plain)
+    rate = _rate(run, metric) if metric.true_when else None
+    return {**figures, metric.kind: shown, **({"rate": rate} if rate else {})}
+
+
+def _rate(run: RunScores, metric: ComparedMetric) -> dict[str, Any] | None:
+    """Return the rate of the values that are declared to be true; None without any."""
+    known = [metric.value_in(each) for each in run.scores.get(metric.scorer, ())]
+    n, true = sum(value is not None for value in known), sum(value is True for value in known)
+    if not (metric.is_rate and n):
+        return None
+    _, interval = mean_and_interval(run, metric)
+    return {"n": n, "true": true, "false": n - true, "rate": true / n, "interval": interval}
 
 
 def mean_and_interval(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -12,12 +12,15 @@ from typing import Any, NoReturn
 from app.analysis.attempts import failed_attempts, key_of
 from app.analysis.scorers import has_scores, refuse_unknown_scorer
 from app.analysis.statistics.distributions import Booleans, Numbers, Texts, shrink_largest
-from app.analysis.summary_clusters import NOUNS, Clusters, Examples, fields_of_repeats
+from app.analysis.summary_clusters import NOUNS, Clusters, Examples, fields_of_repeats, truth_in
 from app.errors import InvalidParameter, Repeated, StoreDamaged
+from app.scorers import scorer_name
 from app.services.lists import ClientCheck, make_query, no_client_check
+from app.services.metrics import MetricKey, read_metrics
 from app.services.run_references import RunFinder
 from app.stores.base import Key, ScoreQuery, Store, Tally
-from app.stores.model import Leaf, Leaves
+from app.stores.model import Leaf, Leaves, Metric
+from app.true_when import TrueWhen, read_true_when
 
 MAX_GROUPS = 20_000
 MAX_GROUP_LEAVES = 100_000
@@ -55,7 +58,8 @@ def summarize(
         found = {"run": run.run_id}
         wanted = {**wanted, "evaluation_run_id": run.run_id}
     query = store.as_of_now(make_query(entity, project, wanted))
-    reading = Reading(store, query, wanted["group_by"], wanted["cluster"], check_client)
+    rules = rules_of(read_metrics(store, entity, project))
+    reading = Reading(store, query, wanted["group_by"], wanted["cluster"], rules, check_client)
     groups, clusters = reading.read()
     if not groups and has_scores(store, entity, project):
         for parameter in ("scorer", "scorer_name"):
@@ -77,7 +81,28 @@ def summarize(
     }
 
 
-Groups = defaultdict[Key, "ScoreGroup"]
+Rules = Mapping[str, Mapping[str, TrueWhen]]
+"""Which values count as true, by the name of the scorer and the leaf."""
+
+
+def rules_of(metrics: Mapping[MetricKey, Metric]) -> Rules:
+    """Return the rules for truth that a project declares."""
+    rules: defaultdict[str, dict[str, TrueWhen]] = defaultdict(dict)
+    for (scorer, leaf), metric in metrics.items():
+        if rule := read_true_when(metric.true_when_json):
+            rules[scorer][leaf] = rule
+    return rules
+
+
+class Groups(dict[Key, "ScoreGroup"]):
+    """The groups of scores, each made when it is asked for."""
+
+    def __init__(self, make: Callable[[Key], ScoreGroup]) -> None:
+        self._make = make
+
+    def __missing__(self, key: Key) -> ScoreGroup:
+        group = self[key] = self._make(key)
+        return group
 
 
 class Reading:
@@ -89,8 +114,10 @@ class Reading:
         query: ScoreQuery,
         group_by: Sequence[str],
         cluster: str,
+        rules: Rules,
         check_client: ClientCheck,
     ) -> None:
+        self._rules = rules
         self._store = store
         self._query = query
         self._group_by = group_by
@@ -115,8 +142,20 @@ class Reading:
         clusters = Clusters(NOUNS[self._cluster], examples)
         return self._fill(partial(self._add_scores, clusters)), clusters
 
+    def _make_group(self, key: Key) -> ScoreGroup:
+        return WholeScoreGroup() if self._is_whole else ScoreGroup(self._rules_of(key))
+
+    def _rules_of(self, key: Key) -> Mapping[str, TrueWhen]:
+        """Return which values of a group count as true, by leaf: if they are all of one scorer."""
+        if self._is_whole or not self._rules:
+            return {}
+        given = {"scorer": self._query.scorer, "scorer_name": self._query.scorer_name}
+        given |= dict(zip(self.fields, key, strict=True))
+        name = given["scorer_name"] or (given["scorer"] and scorer_name(given["scorer"]))
+        return self._rules.get(name or "", {})
+
     def _fill(self, add_scores: Callable[[Groups], Iterator[int]]) -> Groups:
-        groups: Groups = defaultdict(WholeScoreGroup if self._is_whole else ScoreGroup)
+        groups = Groups(self._make_group)
         unchecked = 0
         for num_values in add_scores(groups):
             self._check_client()
@@ -150,7 +189,8 @@ class Reading:
                 groups[key].add(leaves)
                 if clusters:
                     at_root = [{**leaf, "path": ""} for leaf in leaves]
-                    clusters.add(key, prediction_id, at_root if self._is_whole else leaves)
+                    of_score = at_root if self._is_whole else leaves
+                    clusters.add(key, prediction_id, of_score, groups[key].rules)
             yield sum(map(len, page))
 
 
@@ -190,7 +230,7 @@ def _group_figures(
         leaf = {"leaf": path} if "leaf" in group_by else {}
         figures = group.figures(path, histograms=wanted["histograms"])
         if clusters:
-            for kind in {"number", "boolean"} & figures.keys():
+            for kind in {"number", "boolean", "rate"} & figures.keys():
                 clusters.correct(key, path, kind, figures[kind])
         yield {**leaf, **figures, **of_run}
 
@@ -204,13 +244,13 @@ def _sort_key(item: tuple[Key, ScoreGroup]) -> list[tuple[bool, str]]:
 class ScoreGroup:
     """The scores of one group, and their values by path."""
 
-    def __init__(self, only: Set[str] | None = None) -> None:
-        """Keep only the values at the paths in `only`, if given."""
+    def __init__(self, rules: Mapping[str, TrueWhen] | None = None) -> None:
+        """Count by path which values are true, where there is a rule for it."""
         self.attempted = 0
         self.superseded = 0
         """How many superseded scores were left out."""
-        self._only = only
-        self.leaves: defaultdict[str, LeafValues] = defaultdict(LeafValues)
+        self.rules = rules or {}
+        self.leaves = LeavesByPath(self.rules)
 
     def add(self, leaves: Leaves) -> None:
         """Add one score. Raises StoreDamaged when a leaf is malformed."""
@@ -219,11 +259,10 @@ class ScoreGroup:
     def add_counted(self, num_scores: int, leaves: Leaves, counts: Sequence[int]) -> None:
         """Add several scores: their leaves, and how often each occurs. Raises StoreDamaged."""
         self.attempted += num_scores
-        values, only = self.leaves, self._only
+        values = self.leaves
         try:
             for leaf, times in zip(leaves, counts, strict=True):
-                if only is None or leaf["path"] in only:
-                    values[leaf["path"]].add[leaf["kind"]](leaf, times)
+                values[leaf["path"]].add[leaf["kind"]](leaf, times)
         except (KeyError, TypeError) as error:
             raise StoreDamaged("a leaf is malformed") from error
 
@@ -277,10 +316,21 @@ class WholeScoreGroup(ScoreGroup):
         return self._scored, self._nulls
 
 
-class LeafValues:
-    """The values at one path, each kind kept separately."""
+class LeavesByPath(dict[str, "LeafValues"]):
+    """The values of a group by path, each collection made when it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Mapping[str, TrueWhen]) -> None:
+        self._rules = rules
+
+    def __missing__(self, path: str) -> LeafValues:
+        values = self[path] = LeafValues(self._rules.get(path))
+        return values
+
+
+class LeafValues:
+    """The values at one path, each kind kept separately, and which of them count as true."""
+
+    def __init__(self, true_when: TrueWhen | None = None) -> None:
         self.nulls = 0
         self.numbers = Numbers()
         self.booleans = Booleans()
@@ -292,6 +342,18 @@ class LeafValues:
             "null": self._add_null,
         }
         """By kind, the function that adds a leaf a number of times."""
+        self.truths = Booleans()
+        if true_when is not None:
+            kind = "number" if true_when.texts is None else "text"
+            self.add[kind] = partial(self._add_truth, true_when, self.add[kind])
+
+    def _add_truth(
+        self, true_when: TrueWhen, add: Callable[[Leaf, int], None], leaf: Leaf, times: int
+    ) -> None:
+        add(leaf, times)
+        truth = truth_in(leaf, true_when)
+        if truth is not None:
+            self.truths.counts[truth] += times
 
     def _add_null(self, _leaf: Leaf, times: int) -> None:
         self.nulls += times
@@ -317,6 +379,7 @@ class LeafValues:
             **({"number": numbers.summary(with_histogram=histograms)} if numbers.n else {}),
             **({"boolean": self.booleans.summary()} if self.booleans.n else {}),
             **({"text": self.texts.summary()} if self.texts.n else {}),
+            **({"rate": self.truths.summary()} if self.truths.n else {}),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from app.analysis.statistics.clusters import ClusteredMean, mean_of_clusters
 from app.analysis.statistics.estimates import exponent_of
 from app.services.lists import ClientCheck
 from app.stores.base import DocumentQuery, Key, ScoreQuery, Store
-from app.stores.model import Leaves, Prediction
+from app.stores.model import Leaf, Leaves, Prediction
+from app.true_when import TrueWhen
 
 Hashes = NDArray[np.int64]
 
@@ -104,18 +105,27 @@ class Clusters:
         self._held = 0
         self._are_too_many = examples.are_too_many
 
-    def add(self, key: Key, prediction_id: str | None, leaves: Leaves) -> None:
-        """Add the leaves of one score of a group."""
+    def add(
+        self, key: Key, prediction_id: str | None, leaves: Leaves, rules: Mapping[str, TrueWhen]
+    ) -> None:
+        """Add the leaves of one score of a group; `rules` say by leaf which values are true."""
         prediction = hash(prediction_id)
         for leaf in () if self._are_too_many else leaves:
-            if leaf["kind"] in ("number", "boolean") and "number" in leaf:
-                values = self._values[key, leaf["path"], leaf["kind"]]
-                values.predictions.append(prediction)
-                values.values.append(leaf["number"])
-                self._held += 1
+            path, kind = leaf["path"], leaf["kind"]
+            if kind in ("number", "boolean") and "number" in leaf:
+                self._add((key, path, kind), prediction, leaf["number"])
+            truth = truth_in(leaf, rules[path]) if path in rules else None
+            if truth is not None:
+                self._add((key, path, "rate"), prediction, float(truth))
         if self._held > MAX_VALUES:
             self._values.clear()
             self._are_too_many, self._held = True, 0
+
+    def _add(self, place: tuple[Key, str, str], prediction: int, value: float) -> None:
+        values = self._values[place]
+        values.predictions.append(prediction)
+        values.values.append(value)
+        self._held += 1
 
     def correct(self, key: Key, path: str, kind: str, shown: dict[str, Any]) -> None:
         """Put the interval of clustered values into their figures, where several are in one."""
@@ -131,13 +141,19 @@ class Clusters:
         found = self._values[key, path, kind].mean(self._examples)
         if found is None or found.n == found.clusters:
             return
-        is_rate = kind == "boolean" or (shown["interval"] or {}).get("method") == "wilson"
+        is_rate = kind in ("boolean", "rate") or (shown["interval"] or {}).get("method") == "wilson"
         shown["clusters"] = found.clusters
         shown["interval"] = found.rate_interval() if is_rate else found.interval()
         if found.clusters == 1:
             shown["note"] = f"all values are of one {self._noun}, so the mean has no interval"
         elif shown["interval"] is None and not shown.get("note"):
             shown["note"] = f"the means of all {self._noun}s are equal: their spread is unknown"
+
+
+def truth_in(leaf: Leaf, rule: TrueWhen) -> bool | None:
+    """Return whether a leaf counts as true; None of another kind, and beyond a double."""
+    is_figure = leaf["kind"] == "text" or "number" in leaf
+    return rule.truth(leaf) if is_figure else None
 
 
 def fields_of_repeats(fields: Sequence[str]) -> list[str]:

@@ -157,7 +157,8 @@ SUMMARIZED = ("kind", "attempted", "scored", "coverage", "figure", "value", "low
 
 EXPLAINED = (
     "A rate is the part of the values that is true (of numbers that are all 0 or 1, the part of "
-    "1), a mean that of all numbers; low and high are the ends of its 95 % interval."
+    "1, and of others what is declared to be), a mean that of all numbers; low and high are the "
+    "ends of its 95 % interval."
 )
 
 
@@ -169,7 +170,7 @@ def _summary_rows(group: Mapping[str, Any], fields: Sequence[str], form: Format)
         text_cell(group["scored"]),
         figure_cell(group["coverage"]),
     ]
-    kinds = [kind for kind in ("number", "boolean", "text") if group.get(kind)] or ["-"]
+    kinds = [kind for kind in ("number", "boolean", "text", "rate") if group.get(kind)] or ["-"]
     return [[*names, kind, *counts, *_figure(group.get(kind) or {}, form)] for kind in kinds]
 
 

@@ -37,6 +37,7 @@ from app.schemas.summaries import (
     LeafCounts,
     NumberSummary,
     TextSummary,
+    rate,
 )
 
 PAIR_BY = r"^(prediction_id|example|order|(before|after):[\s\S]+|leaf:[\s\S]*)$"
@@ -214,6 +215,7 @@ class LeafSummary(LeafCounts):
     number = fields.Nested(NumberSummary, allow_none=True)
     boolean = fields.Nested(BooleanSummary, allow_none=True)
     text = fields.Nested(TextSummary, allow_none=True)
+    rate = rate()
     passes = fields.Nested(
         PassesRes,
         allow_none=True,

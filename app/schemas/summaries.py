@@ -106,9 +106,9 @@ class NumberSummary(Shape):
 
 
 class BooleanSummary(Shape):
-    """The booleans of a group."""
+    """The booleans of a group, or its values of which it is declared which are true."""
 
-    n = Count("How many booleans there are.", required=True)
+    n = Count("How many there are.", required=True)
     true = Count("How many are true.", required=True)
     false = Count("How many are false.", required=True)
     rate = Float("The part that is true: `true / n`.", required=True)
@@ -135,6 +135,14 @@ class TextSummary(Shape):
         "The most frequent texts, in order.", fields.Nested(TextShare), required=True
     )
     count_error = Count("How much too low a count may be; 0 is exact.", required=True)
+
+
+def rate() -> fields.Nested:
+    """Return the field with the rate of texts or numbers of which some are declared to be true."""
+    return fields.Nested(
+        BooleanSummary,
+        metadata={"description": "Of the texts or numbers, where it is declared which are true."},
+    )
 
 
 class LeafCounts(Shape):
@@ -169,6 +177,7 @@ class GroupSummary(LeafCounts):
         BooleanSummary, metadata={"description": "The booleans, if there are any."}
     )
     text = fields.Nested(TextSummary, metadata={"description": "The texts, if there are any."})
+    rate = rate()
 
 
 class SummaryRes(Plain):

@@ -18,9 +18,11 @@ from app.analysis import summaries
 from app.analysis.summaries import ScoreGroup, ancestors, summarize
 from app.errors import InvalidParameter, StoreDamaged
 from app.leaves import leaves
+from app.services.metrics import declare_metrics
 from app.services.scores import create_scores
 from app.stores.base import Store
 from app.stores.sqlite.store import SqliteStore
+from tests.services.test_metrics import OLGA, a_body
 from tests.stores.test_contract import a_score
 from tests.test_jsontext import any_json
 
@@ -335,3 +337,54 @@ def test_every_engine_gives_the_same_summary(
             found = summarize(store, "acme", "demo", wanted)
             assert repr(found) == repr(summarize(embedded, "acme", "demo", wanted))
             assert found["groups"]
+
+
+# Values that are declared to be true
+
+
+def declare(store: Store, *metrics: dict[str, Any]) -> None:
+    declare_metrics(store, "acme", "demo", [a_body(**metric) for metric in metrics], OLGA)
+
+
+def test_texts_and_numbers_that_are_declared_to_be_true_have_a_rate(store: Store) -> None:
+    declare(
+        store,
+        {"scorer": "Verdict", "true_when": ["pass"]},
+        {"scorer": "Judge", "leaf": "points", "true_when": ">= 0.5"},
+    )
+    add(store, ["pass"] * 6 + ["fail", "prose", True, None], scorer="Verdict")
+    points: list[Any] = [0.7, 0.2, 0.5, 10**400, "x"]
+    add(store, [{"points": one} for one in points], scorer="Judge")
+    add(store, ["pass"], scorer="another")
+    # statsmodels 0.14.5: proportion_confint(6, 8, method="wilson")
+    low, high = 0.40927543031016883, 0.9285207872478909
+    for group_by in (["scorer", "leaf"], ["scorer_name", "leaf"]):
+        judge, verdict, another = groups(store, group_by=group_by)
+        assert {name: verdict["rate"][name] for name in ("n", "true", "false", "rate")} == {
+            "n": 8,
+            "true": 6,
+            "false": 2,
+            "rate": 0.75,
+        }
+        assert verdict["rate"]["interval"]["low"] == pytest.approx(low)
+        assert verdict["rate"]["interval"]["high"] == pytest.approx(high)
+        assert verdict["text"]["most_frequent"][0] == {"text": "pass", "count": 6, "share": 0.75}
+        assert (judge["rate"]["n"], judge["rate"]["true"]) == (3, 2)
+        assert judge["number"]["mean"] == pytest.approx(1.4 / 3)
+        assert "rate" not in another
+    (only,) = groups(store, group_by=["leaf"], scorer="Verdict")
+    assert only["rate"]["true"] == 6
+    assert all("rate" not in row for row in groups(store, group_by=["leaf"]))
+
+
+def test_the_rate_of_declared_texts_is_one_of_clusters(store: Store) -> None:
+    declare(store, {"scorer": "Verdict", "true_when": ["pass"]})
+    for annotator, pattern in (("a", "pass"), ("b", "fail")):
+        for place in range(12):
+            text = "pass" if place < 6 else pattern
+            prediction = {"prediction_id": f"p{place}", "annotator": annotator}
+            add(store, [text], scorer="Verdict", **prediction)
+            add(store, [text == "pass"], scorer="Same", **prediction)
+    same, verdict = groups(store)
+    assert verdict["rate"] == same["boolean"]
+    assert verdict["rate"]["clusters"] == 12

@@ -15,6 +15,7 @@ from app.services.metrics import declare_metrics
 from app.stores.base import Store
 from app.stores.model import ApiKey
 from tests.analysis.test_comparisons import add, answered, compared, numbered
+from tests.services.test_metrics import OLGA, a_body
 
 
 @pytest.fixture
@@ -293,6 +294,28 @@ def test_a_comparison_says_what_it_could_have_found(store: Store) -> None:
     needed = row["difference"]["pairs_needed"]
     assert needed == pytest.approx(((1.96 + 0.8416) * error * 10 / 0.05) ** 2, rel=0.01)
     assert "pairs_needed" not in only(store)["difference"]
+
+
+def test_the_figures_of_a_metric_whose_true_values_are_declared_fit_together(
+    store: Store,
+) -> None:
+    bodies: list[dict[str, Any]] = [
+        {"scorer": "s", "true_when": ">= 0.5"},
+        {"scorer": "t", "true_when": ["yes"]},
+        {"scorer": "u"},
+    ]
+    declare_metrics(store, "acme", "demo", [a_body(**each) for each in bodies], OLGA)
+    for run, true in (("A", 47), ("B", 57)):
+        add(store, run, numbered([0.7 if place < true else 0.1 for place in range(100)]))
+        texts = ["yes" if place < true else "no" for place in range(100)]
+        add(store, run, numbered(texts), "t")
+        add(store, run, numbered([place < true for place in range(100)]), "u")
+    numbers, words, booleans = (row["summaries"]["candidate"] for row in compared(store))
+    assert numbers["rate"] == words["rate"] == booleans["boolean"]
+    assert numbers["rate"]["true"] == 57
+    interval = numbers["number"]["interval"]
+    assert interval["method"] == "student_t"
+    assert interval["low"] < numbers["number"]["mean"] < interval["high"]
 
 
 # Sentences
