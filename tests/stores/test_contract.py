@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -255,6 +256,21 @@ def test_a_reader_gets_a_page_while_others_keep_writing(store: Store) -> None:
         writing.result(20)
 
 
+DATA = '"_data": "82650000"'
+ODD_CURSORS = [
+    '{"token": {"$binary": {}}}',
+    '{"token": {"$numberDecimal": "x"}}',
+    f'{{"token": {{{DATA}, "_typeBits": 1}}}}',
+    f'{{"token": {{{DATA}, "_typeBits": {{"$binary": null, "$type": 1}}}}}}',
+    f'{{"token": {{{DATA}, "_typeBits": {{"$binary": {{"base64": "x", "subType": "00"}}}}}}}}',
+    "[" * 5_000,
+]
+
+
+def encoded(cursor: str) -> str:
+    return base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
+
+
 def test_an_invalid_cursor_is_refused(store: Store) -> None:
     can_follow(store)
     for cursor in (
@@ -264,6 +280,7 @@ def test_an_invalid_cursor_is_refused(store: Store) -> None:
         "a" * 300,
         "e30",
         "eyJ0b2tlbiI6eyJfZGF0YSI6Inp6In19",
+        *map(encoded, ODD_CURSORS),
     ):
         with pytest.raises(InvalidParameter):
             follow(store, cursor)

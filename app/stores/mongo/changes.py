@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import re
 import threading
 import time
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from bson import json_util
-from bson.errors import BSONError
 from pymongo import ASCENDING
 from pymongo.change_stream import ChangeStream
 from pymongo.collection import Collection
@@ -184,22 +183,40 @@ def _decoded(text: str | None) -> Cursor:
         return {"token": None, "after": ""}
     try:
         padded = f"{text}{'=' * (-len(text) % 4)}"
-        cursor = json_util.loads(base64.b64decode(padded, "-_", validate=True).decode())
-    except (ValueError, TypeError, binascii.Error, BSONError):
-        cursor = None
-    if (
+        extended_json = base64.b64decode(padded, "-_", validate=True).decode()
+        # First as plain JSON, because json_util raises errors of any kind.
+        if _is_cursor(json.loads(extended_json)):
+            cursor: Cursor = json_util.loads(extended_json)
+            return cursor
+    except (ValueError, RecursionError):
+        pass
+    raise InvalidParameter("cursor", text, NO_CURSOR)
+
+
+def _is_cursor(cursor: object) -> bool:
+    return (
         isinstance(cursor, dict)
         and set(cursor) <= {"token", "after"}
         and _is_token(cursor.get("token"))
         and isinstance(cursor.get("after", ""), str)
-    ):
-        return cursor
-    raise InvalidParameter("cursor", text, NO_CURSOR)
+    )
 
 
 def _is_token(token: object) -> bool:
-    """Return whether this has the form of a resume token of MongoDB: hexadecimal text."""
+    """Return whether this has the form of a resume token of MongoDB: hexadecimal text, and bits."""
     if not isinstance(token, dict) or not set(token) <= {"_data", "_typeBits"}:
         return False
     data = token.get("_data")
-    return isinstance(data, str) and re.fullmatch("(?:[0-9A-Fa-f]{2}){4,}", data) is not None
+    if not isinstance(data, str) or not re.fullmatch("(?:[0-9A-Fa-f]{2}){4,}", data):
+        return False
+    return "_typeBits" not in token or _is_binary(token["_typeBits"])
+
+
+def _is_binary(value: object) -> bool:
+    binary = value.get("$binary") if isinstance(value, dict) and len(value) == 1 else None
+    return (
+        isinstance(binary, dict)
+        and set(binary) == {"base64", "subType"}
+        and isinstance(binary["base64"], str)
+        and binary["subType"] == "00"
+    )
