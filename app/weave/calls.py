@@ -133,7 +133,7 @@ def keep_feedback(place: Place, items: Sequence[msgspec.Raw]) -> list[Feedback]:
     def keep() -> list[Feedback]:
         stored = intake.add_feedback(store, sent, may_change=place.may_change)
         calls = list(store.find_documents(Call, place.entity, place.project, ids))
-        project(store, place, intake.touched(calls))
+        project(store, place, intake.touched(calls) | ({*ids} - {call.id for call in calls}))
         return stored
 
     return keep_beside_deletions(store, place, ids, keep)

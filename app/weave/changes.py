@@ -14,6 +14,7 @@ from app.stores.weave import Call, Feedback, ScoreSource
 from app.weave.contents import Place
 from app.weave.facts import PREDICT_AND_SCORE, CallFacts, op_of, score_of, scorer_of_call
 from app.weave.intake import hashed, named
+from app.weave.judged import read_judged
 from app.weave.projection import project, source_key
 from app.weave.run_views import SUMMARY
 from app.weave.view_queries import Views
@@ -42,9 +43,11 @@ def delete_named_calls(store: Store, place: Place, call_ids: Sequence[str], call
     num_views = _delete_views(store, place, call_ids, caller)
     found = list(store.find_documents(Call, place.entity, place.project, call_ids))
     ids = [call.id for call in found]
-    parents = _predict_and_score(store, place, [call.parent_id for call in found if call.parent_id])
+    above = [call.parent_id for call in found if call.parent_id]
+    parents = {each: each for each in _predict_and_score(store, place, above)}
+    parents |= {each.outer_id: each.id for each in read_judged(store, place, above)}
     names = {
-        source_key(call.parent_id or "", scorer_of_call(CallFacts(call))[0], "")
+        source_key(parents[call.parent_id], scorer_of_call(CallFacts(call))[0], "")
         for call in found
         if call.parent_id in parents
     }
@@ -88,16 +91,19 @@ def delete_feedback(
     call_ids = {each.call_id for each in found if each.call_id}
     calls = store.find_documents(Call, place.entity, place.project, sorted(call_ids))
     parent_of = {call.id: call.parent_id or "" for call in calls}
+    above = {*call_ids, *parent_of.values()}
+    prediction_of = {each.outer_id: each.id for each in read_judged(store, place, above)}
     keys = set()
     for each in found:
         if (score := score_of(each)) and each.call_id:
             name = (score.name, score.annotator or "")
             keys |= {source_key(each.call_id, *name, score.call_id or "")}
-            owners = (each.call_id, parent_of.get(each.call_id))
+            parent_id = parent_of.get(each.call_id)
+            owners = (each.call_id, parent_id, prediction_of.get(parent_id or each.call_id))
             keys |= {source_key(call_id, *name) for call_id in owners if call_id}
     store.delete_documents(Feedback, place.entity, place.project, [each.id for each in found])
     delete_sources(store, place, keys)
-    project(store, place, {*parent_of, *filter(None, parent_of.values())})
+    project(store, place, above - {""})
 
 
 def delete_sources(store: Store, place: Place, keys: Iterable[str]) -> None:

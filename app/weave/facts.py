@@ -94,6 +94,15 @@ class CallFacts:
         """Why the call failed, without the traceback, or None."""
         return message_of(self.fields.get("exception"))
 
+    @property
+    def is_marked_as_score(self) -> bool:
+        """Whether its attributes say that the call scores."""
+        attributes = self.object("attributes")
+        meta, weave = attributes.get("_weave_eval_meta"), attributes.get("weave")
+        return (isinstance(meta, dict) and bool(meta.get("score"))) or (
+            isinstance(weave, dict) and (weave.get("kind") == "scorer" or bool(weave.get("score")))
+        )
+
     def began_before(self, other: CallFacts) -> bool:
         """Return whether this call began before another one, as far as is known."""
         began, others = self.call.started_at, other.call.started_at
@@ -230,13 +239,7 @@ class PredictionFacts:
         return bool(self.model) and (is_named or op_of(child.call) == op_name_of(self.model))
 
     def _is_scorer(self, child: CallFacts) -> bool:
-        attributes = child.object("attributes")
-        meta, weave = attributes.get("_weave_eval_meta"), attributes.get("weave")
-        return (
-            scorer_of_call(child)[0] in self._output_scores
-            or (isinstance(meta, dict) and bool(meta.get("score")))
-            or (isinstance(weave, dict) and weave.get("kind") == "scorer")
-        )
+        return scorer_of_call(child)[0] in self._output_scores or child.is_marked_as_score
 
     @cached_property
     def _output_scores(self) -> dict[str, Any]:
@@ -305,13 +308,14 @@ class PredictionFacts:
         if first is None:
             return []
         return [
-            _score_of_call(child)
+            score_of_call(child)
             for child in self.children
             if child is not first and not child.began_before(first) and child.call.ended_at
         ]
 
 
-def _score_of_call(child: CallFacts) -> Judgement:
+def score_of_call(child: CallFacts) -> Judgement:
+    """Return what a scorer's call says."""
     name, scorer = scorer_of_call(child)
     error = child.error
     return Judgement(

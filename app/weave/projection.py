@@ -32,6 +32,7 @@ from app.weave.facts import (
     scores_of,
     text_of,
 )
+from app.weave.judged import JudgedPrediction, read_judged
 from app.weave.judgements import Judgement, hash_of_value, judgements_of
 from app.weave.sent import (
     PART,
@@ -69,17 +70,26 @@ def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
             store, place, [call for call in calls if op_of(call) in PREDICT_AND_SCORE]
         )
         outside = read_outside(store, place, calls)
+        judged = read_judged(store, place, {*left} - {call.id for call in calls if call.start_json})
         runs = [call for call in calls if op_of(call) == EVALUATE]
         store.upsert_documents([_run(place, CallFacts(call)) for call in runs], _replace_run)
-        if _store_facts(store, place, facts) and _store_outside(store, place, outside):
+        is_stored = [
+            _store_facts(store, place, facts),
+            _store_outside(store, place, outside),
+            _store_judged(store, place, judged),
+        ]
+        if all(is_stored):
             # Others may have stored more, and projected it before the older state was stored here.
             seen = versions_of({call.id: [call] for call in runs})
             seen |= versions_of({name: [call, *told] for name, (call, told) in outside.items()})
             seen |= versions_of({each.id: each.documents for each in facts})
+            seen |= versions_of({each.id: each.documents for each in judged})
             now = read_versions(
                 store, place, [call.id for call in runs], list(outside), [each.id for each in facts]
             )
-            left = [call_id for call_id in seen if now[call_id] != seen[call_id]]
+            again = read_judged(store, place, [each.id for each in judged])
+            now |= versions_of({each.id: each.documents for each in again})
+            left = [call_id for call_id in seen if now.get(call_id) != seen[call_id]]
             left += _with_new_rows(store, place, facts)
         if not left:
             return
@@ -313,6 +323,20 @@ def _score(place: Place, prediction_id: str, run_id: str | None, judgement: Judg
     }
     made = new_score(place.entity, place.project, judgement.owner, body, NO_RETRY)
     return replace(made, scorer_name=judgement.name, retry_hash=FROM_CALLS)
+
+
+def _store_judged(store: Store, place: Place, judged: Sequence[JudgedPrediction]) -> bool:
+    """Add the scores of predictions that have no stored call."""
+    return _add_scores(
+        store,
+        place,
+        [
+            (source_key(each.id, name, annotator), each.id, each.evaluation_run_id, said)
+            for each in judged
+            for (name, annotator), said in each.scores().items()
+        ],
+        [feedback for each in judged for feedback in each.feedback],
+    )
 
 
 def _store_outside(
