@@ -12,6 +12,7 @@ from app.errors import InvalidParameter
 from app.leaves import MAX_CHARACTERS
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import MAX_METRICS, MetricKey, read_metrics
+from app.services.run_references import RunFinder
 from app.stores.base import ScoreQuery, Store
 from app.stores.model import Leaf
 
@@ -57,11 +58,15 @@ def propose_metrics(
 ) -> dict[str, Any]:
     """Return what is seen of each leaf of current scores that is not declared yet.
 
-    `wanted` is a loaded RunFilter. Raises InvalidParameter if there are more than MAX_LEAVES
-    leaves, and whatever `check_client` raises.
+    `wanted` is a loaded RunFilter. Raises what `RunFinder.find` raises, InvalidParameter if there
+    are more than MAX_LEAVES leaves, and whatever `check_client` raises.
     """
-    declared = read_metrics(store, entity, project)
-    query = ScoreQuery(entity, project, evaluation_run_id=wanted["run"], only_current=True)
+    place = (store, entity, project)
+    declared = read_metrics(*place)
+    run_id = None
+    if wanted["run"] is not None:
+        run_id = RunFinder(*place, check_client).find("run", wanted["run"]).run_id
+    query = ScoreQuery(entity, project, evaluation_run_id=run_id, only_current=True)
     seen = defaultdict[MetricKey, Seen](Seen)
     for tally in store.tally_leaves(query, ("scorer_name",)):
         check_client()

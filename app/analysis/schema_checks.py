@@ -12,6 +12,7 @@ from app import jsontext
 from app.services.enforced_schemas import fault_of
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
+from app.services.run_references import RunFinder
 from app.stores.base import ScoreQuery, Store
 from app.stores.model import Metric
 
@@ -64,16 +65,21 @@ def check_values(
 ) -> list[SchemaCheck]:
     """Check the current scores of each metric with a schema against it.
 
-    `wanted` is a loaded RunFilter. Nulls are not checked.
+    `wanted` is a loaded RunFilter. Nulls are not checked. Raises what `RunFinder.find` raises, and
+    whatever `check_client` raises.
     """
-    metrics = read_metrics(store, entity, project).values()
+    place = (store, entity, project)
+    metrics = read_metrics(*place).values()
+    run_id = None
+    if wanted["run"] is not None:
+        run_id = RunFinder(*place, check_client).find("run", wanted["run"]).run_id
     checks = [SchemaCheck(each, _fault_finder(each)) for each in metrics if each.schema_json]
     by_scorer = defaultdict[str | None, list[SchemaCheck]](list)
     for check in checks:
         by_scorer[check.metric.scorer_name].append(check)
     if not checks:
         return []
-    query = ScoreQuery(entity, project, evaluation_run_id=wanted["run"], only_current=True)
+    query = ScoreQuery(entity, project, evaluation_run_id=run_id, only_current=True)
     for page in store.read_leaves(query, ("scorer_name", "score_id", "value_json")):
         check_client()
         for name, score_id, value_json in page.keys:

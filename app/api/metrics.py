@@ -45,6 +45,7 @@ def metric_list(entity: str, project: str) -> Any:
 @allow("read")
 @limit_concurrency
 @response(ProposalRes)
+@raises(NotFound)
 @query(RunFilter)
 @one_at_a_time
 def metric_propose(entity: str, project: str, query: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def metric_propose(entity: str, project: str, query: dict[str, Any]) -> dict[str
 @allow("read")
 @limit_concurrency
 @response(SchemaChecksRes)
+@raises(NotFound)
 @query(RunFilter)
 @one_at_a_time
 def metric_check(entity: str, project: str, query: dict[str, Any]) -> dict[str, Any]:

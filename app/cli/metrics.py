@@ -24,7 +24,7 @@ from app.cli.base import (
 )
 from app.cli.client import Client, error_text
 from app.cli.listing import cell_text
-from app.cli.project import project_options
+from app.cli.project import MEANT, project_options
 from app.cli.project_file import FILE, place, read_tables
 from app.cli.proposals import proposal_text
 
@@ -172,7 +172,7 @@ def metrics_apply(client: Client, path: Path, *, dry_run: bool, as_json: bool) -
 
 @metrics.command("propose")
 @project_options
-@click.option("--run", help="Only from the scores of this run.")
+@click.option("--run", help=f"Only from the scores of this run: {MEANT}")
 @click.option("--json", "as_json", is_flag=True, help="Print what the API returns.")
 def metrics_propose(client: Client, run: str | None, *, as_json: bool) -> None:
     """Print a file with the leaves that are not declared, to edit and apply.
@@ -194,7 +194,7 @@ def metrics_propose(client: Client, run: str | None, *, as_json: bool) -> None:
 
 @metrics.command("check")
 @project_options
-@click.option("--run", help="Only the scores of this run.")
+@click.option("--run", help=f"Only the scores of this run: {MEANT}")
 @click.option("--json", "as_json", is_flag=True, help="Print what the API returns.")
 def metrics_check(client: Client, run: str | None, *, as_json: bool) -> None:
     """Count the current values that are against the schemas of their metrics.

@@ -19,7 +19,6 @@ from app.schemas.fields import (
     Choice,
     Count,
     Float,
-    Identifier,
     JsonObject,
     List,
     MaxCharacters,
@@ -227,7 +226,10 @@ def _parsed(text: str | None) -> Any:
 class RunFilter(Query):
     """The query that asks for figures of all current scores, or of those in one run."""
 
-    run = Identifier("Only scores of this run.", load_default=None)
+    run = Text(
+        "Only scores of this run: its id or its name, or which run is meant, as in a comparison.",
+        load_default=None,
+    )
 
 
 class FaultRes(Shape):

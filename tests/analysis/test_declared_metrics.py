@@ -116,7 +116,9 @@ def test_a_proposal_leaves_out_what_is_declared_and_other_runs(store: Store) -> 
     add(store, "b", 1, run="other")
     assert list(proposed(store)) == [("b", "")]
     assert propose_metrics(store, "acme", "demo", ALL)["num_declared"] == 1
+    add(store, "a", 1, run="r")
     assert list(proposed(store, run="r")) == []
+    assert list(proposed(store, run="id:other")) == [("b", "")]
 
 
 def test_a_proposal_from_too_many_leaves_is_refused(

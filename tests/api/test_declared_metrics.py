@@ -156,13 +156,14 @@ def test_figures_about_metrics_are_returned(any_service: Service, path: str) -> 
         any_service.post(scores, {"prediction_id": "p", "scorer": scorer, "value": value})
     found = any_service.send("GET", f"{path}/against_schema")
     assert [each["against"] for each in found.json["metrics"]] == [1]
-    found = any_service.send("GET", f"{path}/proposal?run=none")
-    assert found.json == {"metrics": [], "num_metrics": 0, "num_declared": 0}
     found = any_service.send("GET", f"{path}/proposal")
     assert [each["scorer"] for each in found.json["metrics"]] == ["Exact"]
     for name in ("against_schema", "proposal"):
         wrong = any_service.send("GET", f"{path}/{name}?runs=r")
         assert errors(wrong) == [("extra_forbidden", ["query", "runs"])]
+        missing = any_service.send("GET", f"{path}/{name}?run=none")
+        assert missing.status == 404
+        assert missing.json["reason"] == "No evaluation run has the id or the name 'none'"
 
 
 def test_unknown_parameters_are_refused(service: Service, path: str) -> None:
