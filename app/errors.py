@@ -58,8 +58,11 @@ class TooMany(ScorelineError):
 class InvalidParameter(ScorelineError):
     """A parameter matches its schema but cannot be used; the message says why.
 
-    `name` is the parameter, `given` its value, `place` the part of the request that it is in.
+    `name` is the parameter, `given` its value, `place` the part of the request that it is in, and
+    `within` where in that part.
     """
+
+    within: tuple[str | int, ...] = ()
 
     def __init__(self, name: str, given: Any, message: str, *, place: str = "query") -> None:
         super().__init__(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from app.analysis.attributes import Attribute, read_attribute
@@ -43,6 +44,9 @@ RELATIVE = ("max_drop", "max_rise", "not_worse_by", "slice")
 
 VERBS = {"failed": "failed", "inconclusive": "are inconclusive"}
 
+MIN_COMPARED = 0.9
+"""The part of the baseline's examples that must be compared, where it is not given."""
+
 SHOWN = 3
 """How many checks the sentence of an outcome names."""
 
@@ -61,7 +65,8 @@ def gate_leaf(
     InvalidParameter if there is no limit, if a limit lacks the baseline or the direction that it
     needs, or if no score is by the scorer or has the leaf, and whatever `check_client` raises.
     """
-    result = _gate(store, entity, project, wanted, [wanted], check_client, prices)
+    gate = {**wanted, "place": ()}
+    result = _gate(store, entity, project, wanted, [gate], check_client, prices)
     (gated,) = result.pop("gates")
     return {**result, **gated}
 
@@ -78,8 +83,9 @@ def gate_run(
 
     `wanted` is a loaded GateBody. Raises what `gate_leaf` raises.
     """
+    gates = [{**gate, "place": ("gates", number)} for number, gate in enumerate(wanted["gates"])]
     try:
-        return _gate(store, entity, project, wanted, wanted["gates"], check_client, prices)
+        return _gate(store, entity, project, wanted, gates, check_client, prices)
     except InvalidParameter as error:
         error.place = "body"
         raise
@@ -105,21 +111,27 @@ def _gate(
     run_ids = [run_id, *baselines]
     runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
     if has_scores(store, entity, project):
-        for scorer in set(scorers).difference(*(run.groups for run in runs)):
-            refuse_unknown_scorer(store, entity, project, "scorer", scorer)
+        unknown = set(scorers).difference(*(run.groups for run in runs))
+        for gate in gates:
+            if gate["scorer"] in unknown:
+                with _errors_within(gate["place"]):
+                    refuse_unknown_scorer(store, entity, project, "scorer", gate["scorer"])
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     by_id = {run.run_id: run for run in runs}
     metrics = read_metrics(store, entity, project)
-    gated = [Gate(gate, by_id[run_id], by_id.get(gate["baseline"]), metrics) for gate in gates]
+    gated = []
+    for gate in gates:
+        with _errors_within(gate["place"]):
+            gated.append(Gate(gate, by_id[run_id], by_id.get(gate["baseline"]), metrics))
     place = (store, entity, project, runs)
     _slice(gated, place, gates, check_client)
     protected = _read_protected(place, gates, check_client)
     checks = [check.response() for check in _checks_of_run(store, entity, project, run_id)]
-    for gate in gated:
+    for each in gated:
         check_client()
-        checks += [
-            {**gate.name, **check.response()} for check in gate.checks(wanted["worst"], protected)
-        ]
+        with _errors_within(each.place):
+            found = list(each.checks(wanted["worst"], protected))
+        checks += [{**each.name, **check.response()} for check in found]
     outcome = next(each for each in OUTCOMES if each in {check["outcome"] for check in checks})
     return {
         "outcome": outcome,
@@ -134,9 +146,26 @@ def _gate(
     }
 
 
+@contextmanager
+def _errors_within(place: tuple[str | int, ...]) -> Iterator[None]:
+    """Say in errors which gate of a body they are about."""
+    try:
+        yield
+    except InvalidParameter as error:
+        error.within = place
+        raise
+
+
 def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
     """Return a gate with the name of its scorer and its baseline. Raises InvalidParameter."""
     gate = {**gate, "scorer": scorer_name(gate["scorer"]), "baseline": gate["baseline"] or baseline}
+    with _errors_within(gate["place"]):
+        _check_limits(gate)
+    return gate if gate["min_compared"] is not None else {**gate, "min_compared": MIN_COMPARED}
+
+
+def _check_limits(gate: Mapping[str, Any]) -> None:
+    """Raise InvalidParameter unless there is a limit, with all that it needs."""
     limits = [name for name in LIMITS if gate[name] is not None]
     if not limits:
         raise InvalidParameter("min", None, f"give at least one of {', '.join(LIMITS)}")
@@ -145,7 +174,8 @@ def _checked(gate: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
         raise InvalidParameter("k", gate["k"], message)
     if gate["baseline"] is None and any(name in RELATIVE for name in limits):
         raise InvalidParameter("baseline", None, f"{' and '.join(RELATIVE)} need a baseline")
-    return gate
+    if gate["baseline"] is None and gate["min_compared"] is not None:
+        raise InvalidParameter("baseline", None, "min_compared needs a baseline")
 
 
 def _with_run_ids(
@@ -216,6 +246,8 @@ class Gate:
     ) -> None:
         """Find the metric. Raises InvalidParameter if the limits do not fit the leaf."""
         self._limits = limits
+        self.place = limits["place"]
+        """Where the gate is in the body."""
         self._run = run
         self._baseline = baseline
         self._runs = [run] if baseline is None else [run, baseline]

@@ -164,7 +164,7 @@ def _value_errors(error: ScorelineError) -> list[dict[str, Any]]:
     if isinstance(error, Unsupported):
         return [validation_error(reason, ("query",), None)]
     if isinstance(error, InvalidParameter):
-        return [validation_error(reason, (error.place, error.name), error.given)]
+        return [validation_error(reason, (error.place, *error.within, error.name), error.given)]
     return [reused_header()]
 
 

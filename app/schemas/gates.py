@@ -124,10 +124,10 @@ class Limits(Query):
     )
     min_compared = Number(
         "The least part of the baseline's examples that must be compared; below it, a check "
-        "against the baseline is inconclusive.",
+        "against the baseline is inconclusive. Default: 0.9.",
         least=0,
         most=1,
-        load_default=0.9,
+        load_default=None,
     )
 
 

@@ -108,12 +108,14 @@ class RunFinder:
             limit=MAX_EXAMINED,
             newest_first=True,
         )
-        named = list[EvaluationRun]()
+        named, archived = list[EvaluationRun](), list[EvaluationRun]()
         for run in self.store.read_documents(EvaluationRun, query):
-            if run.archived_at is None:
-                named.append(run)
+            (named if run.archived_at is None else archived).append(run)
             if len(named) > MAX_SHOWN:
                 break
+        if archived and not named:
+            message = f"The evaluation run with the name '{given}' is archived: give its id"
+            raise NotFound(f"{message}, {archived[0].id}")
         if not named:
             raise NotFound(f"No evaluation run has the id or the name '{given}'{self._near(given)}")
         if len(named) > 1:

@@ -328,6 +328,9 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
     assert json.loads(json.dumps(GatesRes().dump(answer.json))) == answer.json
 
 
+OF_F1 = {"scorer": "s", "leaf": "f1", "min": 0}
+
+
 @pytest.mark.parametrize(
     ("gates", "type_", "loc"),
     [
@@ -336,7 +339,17 @@ def test_a_gate_of_several_metrics_is_one_call(any_service: Service, scores: str
         ([{"scorer": "s", "min": True}], "float_parsing", ["body", "gates", 0, "min"]),
         ([{"scorer": "s", "protected": "p"}], "list_type", ["body", "gates", 0, "protected"]),
         ([{"scorer": "s", "least": 1}], "extra_forbidden", ["body", "gates", 0, "least"]),
-        ([{"scorer": "s", "leaf": "f2", "min": 0}], "value_error", ["body", "leaf"]),
+        ([OF_F1, {**OF_F1, "leaf": "f2"}], "value_error", ["body", "gates", 1, "leaf"]),
+        ([OF_F1, {**OF_F1, "min": None}], "float_parsing", ["body", "gates", 1, "min"]),
+        ([OF_F1, {"scorer": "s"}], "value_error", ["body", "gates", 1, "min"]),
+        ([OF_F1, {**OF_F1, "max_drop": 0}], "value_error", ["body", "gates", 1, "baseline"]),
+        ([OF_F1, {**OF_F1, "min_compared": 1}], "value_error", ["body", "gates", 1, "baseline"]),
+        ([OF_F1, {**OF_F1, "scorer": "z"}], "value_error", ["body", "gates", 1, "scorer"]),
+        (
+            [OF_F1, {**OF_F1, "protected": ["tag:x"]}],
+            "value_error",
+            ["body", "gates", 1, "protected"],
+        ),
         (None, "missing", ["body", "gates"]),
         (5, "list_type", ["body", "gates"]),
         ([5], "model_attributes_type", ["body", "gates", 0]),
