@@ -63,7 +63,7 @@ def test_a_run_that_only_scores_name_is_found(store: Store) -> None:
 def test_an_archived_run_is_found_by_its_id_only(store: Store) -> None:
     add_run(store, "old", name="nightly", archived_at=datetime.now(UTC))
     assert find(store, "old") == "old"
-    with pytest.raises(NotFound, match="No evaluation run has the id or the name 'nightly'"):
+    with pytest.raises(NotFound, match="'nightly' is archived: give its id, old"):
         find(store, "nightly")
     add_run(store, "new", name="nightly")
     assert find(store, "nightly") == "new"
