@@ -25,6 +25,7 @@ VERSION_1, VERSION_2 = (f"weave:///acme/demo/object/Exact:v{number}" for number 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.stores.mongo.slots.MAX_REPEATED", 2)
     for module in ("sqlite.leaves", "mongo.leaves", "mongo.store"):
         monkeypatch.setattr(f"app.stores.{module}.PAGE", 3)
 
@@ -59,6 +60,14 @@ def check(store: Store, scores: Sequence[Score], current: Sequence[Score]) -> No
     left_out = Counter[Key]((score.evaluation_run_id,) for score in scores if score not in current)
     assert store.list_score_ids(asked) == wanted
     assert read(store, asked) == (wanted, left_out)
+    for run in sorted({score.evaluation_run_id or "" for score in scores} - {""})[:2]:
+        of_run = [score for score in current if score.evaluation_run_id == run]
+        in_run = replace(asked, evaluation_run_id=run)
+        assert read(store, in_run) == (
+            [score_id for score_id in wanted if score_id in {each.score_id for each in of_run}],
+            Counter({key: number for key, number in left_out.items() if key == (run,)}),
+        )
+        assert sum(each.scores for each in store.tally_leaves(in_run, ())) == len(of_run)
     tallies = list(store.tally_leaves(asked, ("evaluation_run_id",)))
     assert sum(tally.scores for tally in tallies) == len(current)
     counted = Counter[Key]()

@@ -219,31 +219,33 @@ def test_pages_are_read_whole_and_miss_and_repeat_nothing(
         ids.append(store.add_score(a_score()).id)
 
 
-@pytest.mark.parametrize(
-    ("only_current", "sent"),
-    [
-        (False, {"score_id", "leaves", "scorer"}),
-        (True, {"score_id", "leaves", "scorer", *SLOT_FIELDS}),
-    ],
-)
+@pytest.mark.parametrize("repeats", [0, 1, 2])
+@pytest.mark.parametrize("only_current", [False, True])
 def test_a_page_of_leaves_has_only_the_fields_that_are_read(
-    monkeypatch: pytest.MonkeyPatch, only_current: bool, sent: set[str]
+    monkeypatch: pytest.MonkeyPatch, only_current: bool, repeats: int
 ) -> None:
+    monkeypatch.setattr("app.stores.mongo.slots.MAX_REPEATED", 1)
     database: Any = mongomock.MongoClient(tz_aware=True)["x"]
     store = MongoStore(lambda: database)
-    store.add_score(a_score(annotator="olga"))
-    find, projections = store._scores.find, []
+    for place in range(4):
+        for _ in range(2 if place < repeats else 1):
+            store.add_score(a_score(prediction_id=f"p{place}", evaluation_run_id="run"))
+    find, sent = store._scores.find, []
 
-    def noting(wanted: Any, shown: Any, *more: Any, **options: Any) -> Any:
-        projections.append({name for name, is_shown in shown.items() if is_shown})
-        assert shown["_id"] == 0
-        return find(wanted, shown, *more, **options)
+    def noting(wanted: Any = None, shown: Any = None, **options: Any) -> Any:
+        if shown:  # mongomock's aggregations find all.
+            sent.append({name for name, is_shown in shown.items() if is_shown})
+            assert shown["_id"] == 0
+        return find(wanted, shown, **options)
 
-    query = store.as_of_now(ScoreQuery("acme", "demo", only_current=only_current))
+    query = store.as_of_now(ScoreQuery("acme", "demo", "run", only_current=only_current))
     monkeypatch.setattr(store._scores, "find", noting)
     (page,) = store.read_leaves(query, ["scorer"])
-    assert page.keys == [(a_score().scorer,)]
-    assert projections[0] == sent
+    looks_up = only_current and repeats > 0
+    assert page.keys == [(a_score().scorer,)] * (4 if only_current else 4 + repeats)
+    assert page.superseded.total() == (repeats if only_current else 0)
+    assert sent[0] == {"score_id", "leaves", "scorer", *(SLOT_FIELDS if looks_up else ())}
+    assert len(sent) == (2 if looks_up else 1)
 
 
 def test_a_large_page_of_counted_leaves_is_read_again_with_fewer_scores(

@@ -18,7 +18,7 @@ from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_fo
 from app.stores.mongo.driver import PAGE_BYTES, our_errors, read_small
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.shapes import columns_of, gathering, size, tally_of
-from app.stores.mongo.slots import newest_by_slot, rank_of, slot_of
+from app.stores.mongo.slots import Slot, newest_by_slot, rank_of, repeated_slots, slot_of
 from app.stores.singles import Singles
 
 Bson = dict[str, Any]
@@ -42,14 +42,27 @@ class MongoLeaves(MongoDeletions):
 
     def read_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
         self._prepare_once()
-        for current, superseded in self._read_pages(query, fields):
+        query = self.as_of_now(query)
+        repeated = self._repeated(query)
+        for current, superseded in self._read_pages(query, (*fields, "leaves"), repeated):
             yield _to_page(current, superseded, fields)
 
+    def _repeated(self, query: ScoreQuery) -> frozenset[Slot] | None:
+        """Return the slots whose superseded scores a query leaves out; None if it is not known."""
+        if not query.only_current:
+            return frozenset()
+        # To look for all slots of a project at once could take longer than a call may.
+        if query.evaluation_run_id is None or query.has_part_of_slots:
+            return None
+        visible = self._visible("scores", query.entity, query.project)
+        with our_errors():
+            return repeated_slots(self._scores, {**ids_filter(query), **visible})
+
     def _read_pages(
-        self, query: ScoreQuery, fields: Sequence[str]
+        self, query: ScoreQuery, fields: Sequence[str], repeated: frozenset[Slot] | None
     ) -> Iterator[tuple[list[Bson], list[Bson]]]:
         """Yield pages of a query's documents: those to read, and those to leave out."""
-        query, is_whole, shown = self.as_of_now(query), False, _projection(query, fields)
+        is_whole, shown = False, _projection(fields, of_slots=repeated != frozenset())
         while not is_whole:
             place = {"entity": query.entity, "project": query.project}
             visible = self._visible("scores", **place)
@@ -58,21 +71,20 @@ class MongoLeaves(MongoDeletions):
             documents, is_whole = read_whole_page(self._scores, find, PAGE)
             if documents:
                 among = {**place, **visible, "score_id": {"$lte": query.as_of}}
-                yield self._separated(documents, among if query.only_current else None)
+                yield self._separated(documents, among, repeated)
                 query = behind(query, documents[-1]["score_id"])
 
     def _separated(
-        self, documents: list[Bson], among: Mapping[str, Any] | None
+        self, documents: list[Bson], among: Bson, repeated: frozenset[Slot] | None
     ) -> tuple[list[Bson], list[Bson]]:
-        if among is None:
+        if repeated == frozenset():
             return documents, []
+        doubtful = [each for each in documents if repeated is None or slot_of(each) in repeated]
         with our_errors():
-            newest = newest_by_slot(self._scores, among, documents)
-        is_current = [rank_of(each) == newest[slot_of(each)] for each in documents]
-        return (
-            [each for each, current in zip(documents, is_current, strict=True) if current],
-            [each for each, current in zip(documents, is_current, strict=True) if not current],
-        )
+            newest = newest_by_slot(self._scores, among, doubtful)
+        superseded = [each for each in doubtful if rank_of(each) != newest[slot_of(each)]]
+        left_out = {each["score_id"] for each in superseded}
+        return [each for each in documents if each["score_id"] not in left_out], superseded
 
     def tally_single(
         self, query: ScoreQuery, fields: Sequence[str], by: Sequence[str]
@@ -80,7 +92,7 @@ class MongoLeaves(MongoDeletions):
         self._prepare_once()
         query, singles = self.as_of_now(query), Singles()
         if query.only_current and query.has_part_of_slots:
-            for current, superseded in self._read_pages(query, (*by, *fields)):
+            for current, superseded in self._read_pages(query, (*by, *fields, "leaves"), None):
                 singles.add(list(zip(*(_key(document, by) for document in current), strict=True)))
                 yield from _tallies(_to_page(current, superseded, fields))
         else:  # Then a superseded score is a repeated one.
@@ -117,8 +129,15 @@ class MongoLeaves(MongoDeletions):
                 query = behind(query, max(each["last_id"] for each in page))
 
     def tally_leaves(self, query: ScoreQuery, fields: Sequence[str]) -> Iterator[Tally]:
-        for page in self.read_leaves(query, fields):
-            yield from _tallies(page)
+        self._prepare_once()
+        query = self.as_of_now(query)
+        repeated = self._repeated(query)
+        if repeated == frozenset() and "value_json" not in fields:  # Which may be in parts.
+            for gathered in chain.from_iterable(self._gather(query, gathering(fields))):
+                yield tally_of(gathered, fields)
+        else:
+            for current, superseded in self._read_pages(query, (*fields, "leaves"), repeated):
+                yield from _tallies(_to_page(current, superseded, fields))
 
 
 def _to_page(
@@ -153,15 +172,14 @@ _READ: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
 """Functions that return a field that a document does not have under the same name."""
 
 
-def _projection(query: ScoreQuery, fields: Sequence[str]) -> dict[str, int]:
-    """Return the projection of `fields` of a score, its leaves, and what the pages of a query need.
+def _projection(fields: Sequence[str], *, of_slots: bool) -> dict[str, int]:
+    """Return the projection of `fields` of a score, its id, and its slot if that is needed.
 
     Each field that is not sent saves time: a document has few bytes else.
     """
     stored = {"day": "created_at", "hour": "created_at"}
     names = [stored.get(field, field) for field in fields]
-    of_slots = SLOT_FIELDS if query.only_current else ("score_id",)
-    shown = projection([*names, "leaves", *of_slots])
+    shown = projection([*names, *(SLOT_FIELDS if of_slots else ["score_id"])])
     return shown if "value_json" in names else {**shown, "_id": 0}
 
 

@@ -28,7 +28,7 @@ from app.stores.mongo.deletions import MongoDeletions
 from app.stores.mongo.documents import IS_TEXT, ORDER_FIELDS, SLOT_FIELDS
 from app.stores.mongo.driver import our_errors
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
-from app.stores.mongo.slots import Rank, Slot, rank_of, slot_of
+from app.stores.mongo.slots import SLOT, Rank, Slot, rank_of, slot_of
 
 Documents = Collection[dict[str, Any]]
 
@@ -73,17 +73,12 @@ class MongoListing(MongoDeletions):
 
     def count_run(self, entity: str, project: str, run_id: str) -> RunCounts:
         self._prepare_once()
-        slot = {
-            "scorer_name": "$scorer_name",
-            "prediction_id": "$prediction_id",
-            "annotator": {"$ifNull": ["$annotator", ""]},
-        }
         with our_errors():
             scores = self._in_run("scores", entity, project, run_id)
             predictions = self._in_run("predictions", entity, project, run_id)
             counted: list[dict[str, Any]] = [
                 {"$match": scores},
-                {"$group": {"_id": slot, "scores": {"$sum": 1}}},
+                {"$group": {"_id": SLOT, "scores": {"$sum": 1}}},
                 {
                     "$group": {
                         "_id": "$_id.scorer_name",

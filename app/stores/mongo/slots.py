@@ -24,6 +24,17 @@ PAIRS_A_QUERY = 200
 
 ONLY_SLOT_FIELDS = {**dict.fromkeys(SLOT_FIELDS, 1), "_id": 0}
 
+SLOT = {
+    "evaluation_run_id": {"$ifNull": ["$evaluation_run_id", ""]},
+    "prediction_id": "$prediction_id",
+    "scorer_name": "$scorer_name",
+    "annotator": {"$ifNull": ["$annotator", ""]},
+}
+"""The expression of a slot."""
+
+MAX_REPEATED = 20_000
+"""The most slots with superseded scores in memory: 10 MB."""
+
 NONE = {"$in": [None, ""]}
 """The filter for no run or no annotator."""
 
@@ -52,6 +63,27 @@ def slot_filter(slot: Slot) -> dict[str, Any]:
         "scorer_name": scorer_name,
         "annotator": annotator or NONE,
     }
+
+
+def repeated_slots(
+    collection: Collection[dict[str, Any]], wanted: Document
+) -> frozenset[Slot] | None:
+    """Return the slots that several of the wanted scores have; None if over MAX_REPEATED.
+
+    This is one query, which reads only an index: fast where `wanted` begins as its fields do.
+    """
+    found = collection.aggregate(
+        [
+            {"$match": wanted},
+            {"$group": {"_id": SLOT, "scores": {"$sum": 1}}},
+            {"$match": {"scores": {"$gt": 1}}},
+            {"$limit": MAX_REPEATED + 1},
+        ],
+        hint="scores_by_slot",
+        allowDiskUse=True,
+    )
+    slots = frozenset(slot_of(each["_id"]) for each in found)
+    return slots if len(slots) <= MAX_REPEATED else None
 
 
 def newest_by_slot(

@@ -42,7 +42,6 @@ from app.stores.mongo.additions import add_documents_one_by_one, add_new_documen
 from app.stores.mongo.changes import read_changes
 from app.stores.mongo.checks import check
 from app.stores.mongo.documents import (
-    SLOT_FIELDS,
     id_field,
     ids_filter,
     index_for,
@@ -202,9 +201,8 @@ class MongoStore(MongoUpserts, MongoKeys, MongoLeaves, MongoListing):
     def list_score_ids(self, query: ScoreQuery) -> list[str]:
         self._prepare_once()  # The index in the hint must exist.
         if query.only_current:
-            found = chain.from_iterable(
-                current for current, _ in self._read_pages(query, SLOT_FIELDS)
-            )
+            pages = self._read_pages(self.as_of_now(query), (), None)
+            found = chain.from_iterable(current for current, _ in pages)
             some = islice(found, query.offset, query.offset + query.limit)
             return [document["score_id"] for document in some]
         visible = self._visible("scores", query.entity, query.project)
