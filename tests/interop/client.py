@@ -47,7 +47,11 @@ def weave_client(url: str, key: str) -> Iterator[Any]:
 
 
 def read_back(program: str, service: Service, project: str, directory: Path) -> dict[str, Any]:
-    """Run a program of `tests/interop/programs` to its end, and return what it has read back."""
+    """Run a program of `tests/interop/programs` to its end, and return what it has read back.
+
+    What it writes to standard error is shown if the test fails: only there the SDK says that it has
+    dropped feedback, which it does after three attempts.
+    """
     variables = {
         "WANDB_BASE_URL": service.url,
         "WANDB_API_KEY": service.key,
@@ -65,6 +69,7 @@ def read_back(program: str, service: Service, project: str, directory: Path) -> 
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
+    sys.stderr.write(ended.stderr)
+    assert ended.returncode == 0
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return found
