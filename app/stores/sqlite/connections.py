@@ -120,19 +120,24 @@ class SqliteConnections:
             return self.reader().execute(statement, values).fetchall()
 
     def read_page(
-        self, statement: str, values: Sequence[Any], size: Callable[[Row], int]
+        self,
+        statement: str,
+        values: Sequence[Any],
+        size: Callable[[Sequence[Row]], int],
+        at_once: int = 1,
     ) -> tuple[list[Row], bool]:
         """Return about PAGE_BYTES of a query's rows, at least one, and whether those are all.
 
+        Small rows are read faster if the `size` of `at_once` of them is added up together.
         The statement is finished on return. A transaction that stays open while a slow client
         reads would make the write-ahead log grow.
         """
         rows: list[Row] = []
         read = 0
         with read_errors(), closing(self.reader().execute(statement, values)) as found:
-            for row in found:
-                rows.append(row)
-                read += size(row)
+            while some := found.fetchmany(at_once):
+                rows += some
+                read += size(some)
                 if read >= PAGE_BYTES:
                     return rows, False
         return rows, True

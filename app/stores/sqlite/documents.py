@@ -37,7 +37,7 @@ from app.stores.sqlite.connections import seconds_until
 from app.stores.sqlite.deletions import SqliteDeletions, remove_covered
 from app.stores.sqlite.files import LOCK_SECONDS
 from app.stores.sqlite.highest_ids import highest_id, note_highest_id
-from app.stores.sqlite.rows import Row, checksum, damaged, marks, visible
+from app.stores.sqlite.rows import Row, checksum, damaged, marks, texts_size, visible
 from app.stores.weave import Feedback, Merge
 
 NO_LIMIT = -1
@@ -96,7 +96,7 @@ class SqliteDocuments(SqliteDeletions):
                 f"{_select(kind)} WHERE entity = ? AND project = ? AND id IN ({marks(wanted)})"
                 f"{self._visible(kind.collection, entity, project)} ORDER BY id"
             )
-            rows, is_whole = self._db().read_page(statement, (entity, project, *wanted), _size)
+            rows, is_whole = self._db().read_page(statement, (entity, project, *wanted), texts_size)
             return [_to_document(kind, row) for row in rows], is_whole
 
         return find_in_pages(find, document_ids)
@@ -123,7 +123,7 @@ class SqliteDocuments(SqliteDeletions):
         def read(page: DocumentQuery) -> tuple[list[AnyDocument], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
             rest, values = _conditions(kind, page, visible)
-            rows, is_whole = self._db().read_page(f"{_select(kind)} {rest}", values, _size)
+            rows, is_whole = self._db().read_page(f"{_select(kind)} {rest}", values, texts_size)
             return [_to_document(kind, row) for row in rows], not is_whole
 
         return read_in_pages(read, query)
@@ -136,7 +136,7 @@ class SqliteDocuments(SqliteDeletions):
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
             rest, values = _conditions(kind, page, visible)
-            rows, is_whole = self._db().read_page(f"{select} {rest}", values, _size)
+            rows, is_whole = self._db().read_page(f"{select} {rest}", values, texts_size)
             return rows, not is_whole
 
         return read_rows_in_pages(read, query)
@@ -345,10 +345,6 @@ def _checksum(kind: type[Document], values: Row) -> int:
         if values[position] is not None:
             texts += (name, str(values[position]))
     return checksum(texts)
-
-
-def _size(row: Row) -> int:
-    return sum(len(value) for value in row if isinstance(value, str))
 
 
 def _to_document(kind: type[AnyDocument], row: Row) -> AnyDocument:

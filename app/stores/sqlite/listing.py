@@ -20,7 +20,7 @@ from app.stores.listing import (
 )
 from app.stores.model import Document
 from app.stores.sqlite.deletions import SqliteDeletions
-from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks
+from app.stores.sqlite.rows import RUN_COLUMNS, Row, and_visible, marks, texts_size
 
 _PROJECT = "entity = ?1 AND project = ?2"
 
@@ -325,12 +325,8 @@ class SqliteListing(SqliteDeletions):
                 f"WHERE entity = ? AND project = ? AND {beyond}"
                 f"{self._visible(table, entity, project)} ORDER BY {order} LIMIT {PAGE}"
             )
-            rows, is_read = self._db().read_page(statement, (entity, project, *bound), _size)
+            rows, is_read = self._db().read_page(statement, (entity, project, *bound), texts_size)
             if rows:
                 yield [row[len(keys) :] for row in rows]
                 bound = rows[-1][: len(keys)]
             is_whole = is_read and len(rows) < PAGE
-
-
-def _size(row: Row) -> int:
-    return sum(len(value) for value in row if isinstance(value, str))

@@ -198,9 +198,15 @@ def insert_statement(count: int) -> str:
     return INSERT_SCORE + f", {_SCORE_MARKS}" * (count - 1)
 
 
-def row_size(row: Row) -> int:
-    """Return the length of the large texts of a row of SELECT_SCORES."""
-    return sum(len(row[at]) for at in (6, 7, 14, 15, 16) if isinstance(row[at], str))
+def row_size(rows: Sequence[Row]) -> int:
+    """Return the length of the large texts of rows of SELECT_SCORES."""
+    places = (6, 7, 14, 15, 16)
+    return sum(len(row[at]) for row in rows for at in places if isinstance(row[at], str))
+
+
+def texts_size(rows: Sequence[Row]) -> int:
+    """Return the length of all texts of rows."""
+    return sum(len(value) for row in rows for value in row if isinstance(value, str))
 
 
 def row_id(row: Row) -> str:
