@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from sys import intern
 from typing import Any
 
@@ -119,7 +120,7 @@ def read_attribute(
     root, _, path = name.partition(".")
     steps, known, found = steps_of(path), set[str](), set[str]()
     for run in runs:
-        rows = read_predictions(store, entity, project, run, f"{root}_json")
+        rows = chain.from_iterable(read_predictions(store, entity, project, run, f"{root}_json"))
         for position, (prediction_id, text) in enumerate(rows):
             check_client()
             content = jsontext.read_leniently(text) if text else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from app.analysis.gate_checks import Check
@@ -51,9 +52,8 @@ class ProtectedExamples:
         for run in runs:
             found = self._names.setdefault(run.run_id, {})
             predictions = self._predictions.setdefault(run.run_id, [])
-            for prediction_id, example, metadata in read_predictions(
-                store, entity, project, run, *fields
-            ):
+            pages = read_predictions(store, entity, project, run, *fields)
+            for prediction_id, example, metadata in chain.from_iterable(pages):
                 check_client()
                 predictions.append(prediction_id)
                 tags = tags_in(metadata)

@@ -57,7 +57,7 @@ def mean_and_interval(
     clusters = [
         values
         for scores in run.paired.get(metric.scorer, {}).values()
-        if (values := [value for each in scores if (value := metric.value_in(each)) is not None])
+        if (values := [value for value in metric.values_in(scores) if value is not None])
     ]
     if not clusters or metric.is_text:
         return None, None

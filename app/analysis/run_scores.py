@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from app.analysis.attempts import failed_attempts
+from app.analysis.attempts import Attempt, failed_attempts
 from app.analysis.prices import Prices
 from app.analysis.summaries import ScoreGroup
 from app.analysis.usage import LEAVES, read_usage
 from app.analysis.usage import SCORER as USAGE
-from app.errors import InvalidParameter, NotFound
+from app.errors import InvalidParameter, NotFound, Repeated
 from app.leaves import refuse_unknown_name
 from app.services.lists import ClientCheck, no_client_check
-from app.stores.base import DocumentQuery, ScoreQuery, Store
+from app.stores.base import DocumentQuery, LeafPage, ScoreQuery, Store
 from app.stores.model import Leaf, Leaves, Prediction
+from app.stores.singles import Singles
 
 MAX_SCORES = 1_000_000
 MAX_VALUES = 5_000_000
@@ -39,6 +42,9 @@ class ScoreValues(NamedTuple):
 PairingKey = Callable[[int, ScoreValues], object]
 """A function that takes a score and its position in the run."""
 
+RunCheck = Callable[["RunScores"], None]
+"""A function that checks the client, and the limits, while a run is read."""
+
 Scores = dict[object, list[ScoreValues]]
 """The scores by one scorer, by pairing key; those of one key are trials of an example."""
 
@@ -59,6 +65,20 @@ class RunScores:
     paired: dict[str, Scores] = field(default_factory=dict)
     """The same scores by pairing key, once `pair` was called."""
     _key: PairingKey = field(default=lambda _, score: score.prediction_id, repr=False)
+
+    def add(self, page: LeafPage) -> None:
+        """Add a page of scores with FIELDS. Raises StoreDamaged when a leaf is malformed."""
+        together: defaultdict[str, list[Leaves]] = defaultdict(list)
+        keys = cast(list[tuple[str, str, str]], page.keys)
+        for (scorer, score_id, prediction_id), leaves in zip(keys, page.leaves, strict=True):
+            together[scorer].append(leaves)
+            self.scores[scorer].append(ScoreValues(score_id, prediction_id, _values(leaves)))
+        for scorer, some in together.items():
+            every = list(chain.from_iterable(some))
+            self.groups[scorer].add_counted(len(some), every, [1] * len(every))
+            self.num_values += len(every)
+        self.num_scores += len(keys)
+        self.superseded += page.superseded.total()
 
     def pair(self, pair_by: str, examples: Mapping[str, str]) -> None:
         """Group the scores by a rule of a CompareQuery; `examples` has ids by prediction id."""
@@ -93,15 +113,19 @@ def read_runs(
     """
     runs: list[RunScores] = []
     for run_id in dict.fromkeys(run_ids):
-        run = RunScores(run_id)
-        runs.append(run)
         of_run = store.as_of_now(replace(query, evaluation_run_id=run_id))
-        for part in [replace(of_run, scorer_name=name) for name in scorers] or [of_run]:
-            for _page in _read(store, part, run, check_client):
-                _check_limits(run, runs, parameter)
+
+        def check(run: RunScores) -> None:
+            check_client()
+            _check_limits([*runs, run], parameter)
+
+        run = _read_run(store, of_run, scorers, check)
+        for attempt in _failed_attempts(store, of_run, scorers, check_client):
+            run.groups[attempt.scorer_name].attempted += 1
+            run.scores[attempt.scorer_name].append(ScoreValues("", attempt.prediction_id, {}))
         if prices is not None:
-            for _page in _read_usage(store, of_run, run, prices, check_client):
-                _check_limits(run, runs, parameter)
+            _read_usage(store, of_run, run, prices, check)
+        runs.append(run)
     return runs
 
 
@@ -113,47 +137,69 @@ def check_not_empty(runs: Iterable[RunScores], scorers: Sequence[str]) -> None:
             raise NotFound(f"Evaluation run {run.run_id} has no scores{by}")
 
 
-def _read(
-    store: Store, query: ScoreQuery, run: RunScores, check_client: ClientCheck
-) -> Iterator[int]:
-    """Read the scores of a query into `run`; yield the number of each page."""
-    for keys, page, superseded in store.read_leaves(query, FIELDS):
-        check_client()
-        for key, leaves in zip(keys, page, strict=True):
-            scorer, score_id, prediction_id = (part or "" for part in key)
-            run.groups[scorer].add(leaves)
-            run.scores[scorer].append(ScoreValues(score_id, prediction_id, _values(leaves)))
-        run.num_scores += len(keys)
-        run.num_values += sum(map(len, page))
-        run.superseded += superseded.total()
-        yield len(keys)
-    for attempt in failed_attempts(store, query, check_client):
-        run.groups[attempt.scorer_name].attempted += 1
-        run.scores[attempt.scorer_name].append(ScoreValues("", attempt.prediction_id, {}))
+def _read_run(
+    store: Store, query: ScoreQuery, scorers: Sequence[str], check: RunCheck
+) -> RunScores:
+    """Read the scores of a run; look for superseded ones only if two are of one prediction."""
+    if query.only_current:
+        with suppress(Repeated):
+            every = replace(query, only_current=False)
+            return _read_scores(store, every, scorers, check, Singles())
+    return _read_scores(store, query, scorers, check)
+
+
+def _read_scores(
+    store: Store,
+    query: ScoreQuery,
+    scorers: Sequence[str],
+    check: RunCheck,
+    singles: Singles | None = None,
+) -> RunScores:
+    """Read the scores of a run. Raises Repeated if `singles` are given, and there are others."""
+    run = RunScores(query.evaluation_run_id or "")
+    for part in _parts(query, scorers):
+        for page in store.read_leaves(part, FIELDS):
+            if singles:
+                singles.add([[key[place] for key in page.keys] for place in (0, 2)])
+            run.add(page)
+            check(run)
+    if singles:
+        singles.check()
+    return run
+
+
+def _parts(query: ScoreQuery, scorers: Sequence[str]) -> list[ScoreQuery]:
+    return [replace(query, scorer_name=name) for name in scorers] or [query]
+
+
+def _failed_attempts(
+    store: Store, query: ScoreQuery, scorers: Sequence[str], check_client: ClientCheck
+) -> Iterator[Attempt]:
+    for part in _parts(query, scorers):
+        yield from failed_attempts(store, part, check_client)
 
 
 def _read_usage(
-    store: Store, query: ScoreQuery, run: RunScores, prices: Prices, check_client: ClientCheck
-) -> Iterator[int]:
-    """Read the usage of the predictions into `run`; yield the number of each page."""
+    store: Store, query: ScoreQuery, run: RunScores, prices: Prices, check: RunCheck
+) -> None:
+    """Read the usage of the predictions into `run`."""
     place = (query.entity, query.project, run.run_id)
     for page in read_usage(store, *place, prices):
-        check_client()
         for prediction_id, leaves in page:
             run.groups[USAGE].add(leaves)
             run.scores[USAGE].append(ScoreValues("", prediction_id, _values(leaves)))
         run.num_values += len(page) * len(LEAVES)
-        yield len(page)
+        check(run)
 
 
-def _check_limits(run: RunScores, runs: Sequence[RunScores], parameter: str) -> None:
+def _check_limits(runs: Sequence[RunScores], parameter: str) -> None:
     for number, most, noun in (
         (sum(each.num_scores for each in runs), MAX_SCORES, "scores"),
         (sum(each.num_values for each in runs), MAX_VALUES, "values"),
     ):
         if number > most:
             message = f"the runs have over {most} {noun}: name fewer runs, or one scorer"
-            raise InvalidParameter(parameter, run.run_id, message)
+            raise InvalidParameter(parameter, runs[-1].run_id, message)
 
 
 def _values(leaves: Leaves) -> dict[str, Value]:
@@ -172,19 +218,15 @@ def value_of(leaf: Leaf) -> Value:
 def _pairing_key(pair_by: str, examples: Mapping[str, str]) -> PairingKey:
     """Return the function that gives a score its key."""
     rule, _, argument = pair_by.partition(":")
-
-    def key(position: int, score: ScoreValues) -> object:
-        if rule == "example":
-            return examples.get(score.prediction_id, score.prediction_id)
-        if rule == "order":
-            return position if score.score_id else score.prediction_id
-        if rule == "before":
-            return score.prediction_id.partition(argument)[0]
-        if rule == "after":
-            return score.prediction_id.rpartition(argument)[2]
-        return _leaf_key(score, argument) if rule == "leaf" else score.prediction_id
-
-    return key
+    keys: dict[str, PairingKey] = {
+        "example": lambda _, score: examples.get(score.prediction_id, score.prediction_id),
+        "prediction_id": lambda _, score: score.prediction_id,
+        "order": lambda position, score: position if score.score_id else score.prediction_id,
+        "before": lambda _, score: score.prediction_id.partition(argument)[0],
+        "after": lambda _, score: score.prediction_id.rpartition(argument)[2],
+        "leaf": lambda _, score: _leaf_key(score, argument),
+    }
+    return keys[rule]
 
 
 def _leaf_key(score: ScoreValues, path: str) -> object:
@@ -247,30 +289,27 @@ def read_examples(
     """
     examples: dict[str, str] = {}
     for run in runs:
-        for prediction_id, key in read_predictions(store, entity, project, run, "example_key"):
+        for page in read_predictions(store, entity, project, run, "example_key"):
             check_client()
-            if key is not None:
-                examples[prediction_id] = intern(key)
-            elif whole:
+            if whole and any(key is None for _, key in page):
                 return None
+            examples |= {name: intern(key) for name, key in page if key is not None}
     return examples
 
 
 def read_predictions(
     store: Store, entity: str, project: str, run: RunScores, *names: str
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the id and some fields of the predictions of a run, and of those of its scores.
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield pages of the id and some fields of the predictions of a run, and of its scores'.
 
     The fields of a prediction that only scores name are None.
     """
     left = {score.prediction_id for scores in run.scores.values() for score in scores}
     query = DocumentQuery(entity, project, filters={"evaluation_run_id": [run.run_id]})
     for page in store.read_fields(Prediction, query, ("id", *names)):
-        for _, prediction_id, *values in page:
-            left.discard(prediction_id)
-            yield prediction_id, *values
+        left.difference_update(row[1] for row in page)
+        yield [row[1:] for row in page]
     for found in store.find_documents(Prediction, entity, project, list(left)):
         left.discard(found.id)
-        yield found.id, *(getattr(found, name) for name in names)
-    for prediction_id in left:
-        yield prediction_id, *(None for _ in names)
+        yield [(found.id, *(getattr(found, name) for name in names))]
+    yield [(prediction_id, *(None for _ in names)) for prediction_id in left]

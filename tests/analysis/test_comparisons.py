@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from app.examples import example_key
 from app.services.keys import COMMAND_LINE
 from app.services.runs import change_run
 from app.services.scores import create_scores
-from app.stores.base import Store
+from app.stores.base import LeafPage, ScoreQuery, Store
 from app.stores.model import EvaluationRun
 from tests.stores.test_documents import a_prediction, a_run
 
@@ -566,3 +566,26 @@ def test_a_failed_prediction_without_a_score_is_attempted(store: Store) -> None:
     for rule in ("order", "leaf:", "prediction_id"):
         (row,) = compared(store, scorer=["s"], pair_by=rule) or [rows["s", "number"]]
         assert row["summaries"]["candidate"]["attempted"] == 3
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_superseded_scores_are_looked_up_only_where_there_may_be_some(
+    store: Store, monkeypatch: pytest.MonkeyPatch, is_repeated: bool
+) -> None:
+    add(store, "A", numbered([1.0] * 8))
+    add(store, "B", numbered([2.0] * 8))
+    if is_repeated:
+        add(store, "B", {"p3": 5.0})
+    asked: list[tuple[str | None, bool]] = []
+    read_leaves = store.read_leaves
+
+    def read(query: ScoreQuery, fields: Sequence[str]) -> Iterator[LeafPage]:
+        asked.append((query.evaluation_run_id, query.only_current))
+        return read_leaves(query, fields)
+
+    monkeypatch.setattr(store, "read_leaves", read)
+    answer = answered(store)
+    assert asked == [("A", False), ("B", False), *[("B", True)] * is_repeated]
+    assert answer["superseded"] == {"A": 0, "B": int(is_repeated)}
+    number = answer["comparisons"][0]["summaries"]["candidate"]["number"]
+    assert (number["n"], number["max"]) == (8, 5.0 if is_repeated else 2.0)

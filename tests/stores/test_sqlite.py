@@ -302,6 +302,7 @@ def test_every_read_and_every_combination_of_filters_uses_an_index(tmp_path: Pat
         ids_statement(replace(both, only_current=True), hides=True),
         leaves_statement(replace(both, only_current=True), FIELDS, 10),
         leaves_statement(replace(both, only_current=True, as_of="9"), FIELDS, 10),
+        leaves_statement(ScoreQuery("acme", "demo", as_of="9"), FIELDS, 10, after_sequence=1),
     ):
         plan = explain(store, statement, values)
         assert [step for step in plan if "INDEX" in step]

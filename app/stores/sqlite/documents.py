@@ -42,6 +42,10 @@ from app.stores.weave import Feedback, Merge
 
 NO_LIMIT = -1
 
+SHORT_FIELDS = frozenset({"id", "evaluation_run_id", "example_key"})
+ROWS_AT_ONCE = 50
+"""How many rows with only these fields are read at once."""
+
 SENT_FILTERS = frozenset(
     {
         *("parent_id", "trace_id", "call_id", "object_id", "prediction_id"),
@@ -132,11 +136,12 @@ class SqliteDocuments(SqliteDeletions):
         self, kind: type[Document], query: DocumentQuery, names: Sequence[str]
     ) -> Iterator[list[Fields]]:
         select = f"SELECT {', '.join((PRIMARY_KEY, *names))} FROM {kind.collection}"
+        at_once = ROWS_AT_ONCE if SHORT_FIELDS.issuperset(names) else 1
 
         def read(page: DocumentQuery) -> tuple[list[Fields], bool]:
             visible = self._visible(kind.collection, page.entity, page.project)
             rest, values = _conditions(kind, page, visible)
-            rows, is_whole = self._db().read_page(f"{select} {rest}", values, texts_size)
+            rows, is_whole = self._db().read_page(f"{select} {rest}", values, texts_size, at_once)
             return rows, not is_whole
 
         return read_rows_in_pages(read, query)
