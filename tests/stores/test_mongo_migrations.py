@@ -9,6 +9,7 @@ from typing import Any
 
 import pymongo.errors
 import pytest
+from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from app.errors import StoreRefused, StoreUnavailable
@@ -18,6 +19,7 @@ from app.stores.mongo.schema import INDEXES, is_as_declared
 from app.stores.mongo.store import MongoStore, open_mongo_store
 from tests.stores.test_contract import a_score
 from tests.stores.test_documents import a_prediction
+from tests.stores.test_mongo import Commands
 
 Opened = Callable[[str], MongoStore]
 
@@ -198,6 +200,14 @@ def test_indexes_of_an_earlier_release_are_replaced(old_uri: str, opened: Opened
         found = store._database[name].index_information()
         assert set(found) == {"_id_", *(index.name for index in indexes)}
         assert all(is_as_declared(index, found[index.name]) for index in indexes)
+
+
+def test_the_indexes_of_a_collection_are_created_by_one_command(mongodb_uri: str) -> None:
+    commands = Commands()
+    with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:
+        MongoStore(client.get_default_database).prepare()
+    once_more = 1  # Those of unique_keys come first, because a migration needs them.
+    assert commands.done.count("createIndexes") == len(INDEXES) + once_more
 
 
 @pytest.mark.parametrize("name", INDEXES)

@@ -301,7 +301,8 @@ class MongoListing(MongoDeletions):
         order = dict.fromkeys((*wanted, ORDER_FIELDS[name]), ASCENDING)
         first_id = {"$first": f"${ORDER_FIELDS[name]}"}
         first = {"$group": {"_id": f"${field}", "first_id": first_id}}
-        for each in collection.aggregate([{"$match": wanted}, {"$sort": order}, first], hint=index):
+        pipeline: list[dict[str, Any]] = [{"$match": wanted}, {"$sort": order}, first]
+        for each in collection.aggregate(pipeline, hint=index, allowDiskUse=True):
             yield each["_id"], each["first_id"]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
@@ -83,20 +83,29 @@ INDEX_NOT_FOUND = 27
 
 
 def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
-    """Create the indexes that do not exist, and replace those that a former release declared."""
+    """Create the indexes that do not exist, and replace those that a former release declared.
+
+    They are created by one command, for which the server reads the collection once.
+    """
     found = collection.index_information()
     for name in found:
         now = next((index for index in indexes if index.name == name), None)
         if name in FORMER_INDEXES or (now and not is_as_declared(now, found[name])):
             _drop_index(collection, name)
-    for index in indexes:
-        keys = [(name, ASCENDING) for name in index.fields]
-        collection.create_index(keys, name=index.name, **index.options)
+    collection.create_indexes([_model(index) for index in indexes])
+
+
+def _model(index: Index) -> IndexModel:
+    return IndexModel(_keys(index), name=index.name, **index.options)
+
+
+def _keys(index: Index) -> list[tuple[str, int]]:
+    return [(name, ASCENDING) for name in index.fields]
 
 
 def is_as_declared(index: Index, found: Mapping[str, Any]) -> bool:
     """Return whether the server's description of an index has its fields and options."""
-    if found["key"] != [(name, ASCENDING) for name in index.fields]:
+    if found["key"] != _keys(index):
         return False
     return all(found.get(name) == value for name, value in index.options.items())
 
