@@ -208,13 +208,18 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """What the comparison shows, once the p-values are adjusted."""
-        if self.tested is None:
-            n, changed = len(self.pairs.compared), self.pairs.num_changed()
-            return verdicts.of_texts(self.metric, n, changed, self.p_adjusted)
         wanted, tested = self._wanted, self.tested
-        why = why_not_comparable(self.pairs, tested, wanted["failures"], wanted["max_unpaired"])
+        why = why_not_comparable(
+            self.pairs,
+            wanted["failures"] if tested else "exclude",  # A text that failed has no worst value.
+            wanted["max_unpaired"],
+            paired=tested is None or tested.paired,
+        )
         if why:
             return verdicts.not_comparable(self.metric, why)
+        if tested is None:
+            n, changed = len(self.pairs.compared), self.pairs.num_changed()
+            return verdicts.of_texts(self.metric, n, changed, self.p_adjusted)
         are_enough = self.pairs.has_single_booleans and not self.family  # Beside others, 6 are.
         needed = MIN_BOOLEANS if are_enough else MIN_PAIRS
         if tested.difference is None or (self.p_adjusted is None and tested.n < needed):

@@ -10,7 +10,6 @@ import numpy as np
 
 from app.analysis.pairs import Floats, Pairs
 from app.analysis.statistics import power, significance
-from app.analysis.statistics.bounds import difference_bounds
 from app.analysis.statistics.estimates import moments_of
 from app.analysis.statistics.significance import ALPHA, Difference
 
@@ -73,34 +72,39 @@ def difference_of(pairs: Pairs, failures: Failures) -> Tested:
     with np.errstate(over="ignore", invalid="ignore"):  # An overflow is reported as None.
         changes = after - before
     tested = Tested(
-        _of_changes(pairs, changes),
+        _of_changes(pairs, changes, filled=as_false),
         len(before),
         (_mean_of(before), _mean_of(after)),
         notes=(*_notes_on_pairs(n, smaller), *_notes_on_failures(pairs, failures)),
         overlap=_overlap(pairs) if any(pairs.alone) and failures == "exclude" else None,
     )
-    has_failures = len(pairs.matched) > n
+    has_failures = len(pairs.matched) > n or pairs.has_failed_trials
     return _at_worst(pairs, tested) if failures == "worst" and has_failures else tested
 
 
 def why_not_comparable(
-    pairs: Pairs, tested: Tested, failures: Failures, max_unpaired: float
+    pairs: Pairs, failures: Failures, max_unpaired: float, *, paired: bool
 ) -> str | None:
     """Return why the runs must not be compared by this metric; None if they may be.
 
-    They must not if they fail on different examples more often than by chance (McNemar's exact
-    test), or if more than `max_unpaired` of the baseline's examples have no partner.
+    They must not if they fail on different examples, or on more trials of them, more often than by
+    chance (McNemar's exact test), or, if `paired`, if more than `max_unpaired` of the baseline's
+    examples have no partner.
     """
-    counts = pairs.uncompared
-    before, after = counts["failed_in_baseline"], counts["failed_in_candidate"]
+    before, after = pairs.num_failed_more
     if failures == "exclude" and significance.sign_test(before, after) < ALPHA:
+        if pairs.has_failed_trials:
+            return (
+                f"the candidate failed on more trials than the baseline of {_examples(after)}, "
+                f"and on fewer of {_examples(before)}"
+            )
         return (
             f"the candidate failed on {_examples(after)} that the baseline has a value for, "
             f"the baseline on {_examples(before)} that the candidate has a value for"
         )
-    alone = counts["only_in_baseline"]
+    alone = pairs.uncompared["only_in_baseline"]
     examples = alone + len(pairs.matched)
-    if tested.paired and alone > max_unpaired * examples:
+    if paired and alone > max_unpaired * examples:
         return f"{alone} of the {_examples(examples)} of the baseline are not in the candidate"
     return None
 
@@ -115,8 +119,9 @@ def pairs_needed(pairs: Pairs, difference: Difference, effect: float) -> int | N
     return power.pairs_needed(difference.deviation, effect)
 
 
-def _of_changes(pairs: Pairs, changes: Floats) -> Difference:
-    if not pairs.has_single_booleans:
+def _of_changes(pairs: Pairs, changes: Floats, *, filled: bool) -> Difference:
+    """Test the changes; `filled` if failures have values, so that some trials make a rate."""
+    if not pairs.has_single_booleans or (filled and pairs.has_failed_trials):
         return significance.of_pairs(changes, _reach(pairs))
     wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
     return significance.of_paired_booleans(len(changes), wins, losses)
@@ -143,10 +148,15 @@ def _overlap(pairs: Pairs) -> Difference:
 def _at_worst(pairs: Pairs, tested: Tested) -> Tested:
     """Return what is shown whatever the values of the failures would have been.
 
-    They are taken to be within the range of the values that are known.
+    They are taken to be within the range of the values that are known: at the worst, those of the
+    candidate are the lowest and those of the baseline the highest.
+    Source: Horowitz and Manski (2000), J. Am. Stat. Assoc. 95, 77-84.
     """
-    extremes = difference_bounds(*pairs.filled(math.nan, math.nan), *_range(pairs))
-    least, most = (_of_changes(pairs, changes) for changes in extremes)
+    low, high = _range(pairs)
+    extremes = [pairs.filled(high, low), pairs.filled(low, high)]
+    with np.errstate(over="ignore", invalid="ignore"):  # An overflow is reported as None.
+        changes = [after - before for before, after in extremes]
+    least, most = (_of_changes(pairs, each, filled=True) for each in changes)
     difference, means = tested.difference, (least.mean, most.mean)
     if difference is None or means[0] is None or means[1] is None:
         return tested

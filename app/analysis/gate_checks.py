@@ -87,7 +87,7 @@ class Compared:
             return f"only {of_all} examples of the baseline are compared"
         if self.tested.difference is None:
             return "the runs have no example with a value in both"
-        return why_not_comparable(self.pairs, self.tested, "exclude", 1.0)
+        return why_not_comparable(self.pairs, "exclude", 1.0, paired=self.tested.paired)
 
 
 def checks_of(

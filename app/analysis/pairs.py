@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import fsum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,16 @@ class Mean(NamedTuple):
     trials: int
     newest: ScoreValues
     """The newest score with a value."""
+    failed: int = 0
+    """The trials without a value, which are left out."""
+
+    def filled(self, value: float) -> float:
+        """Return the mean of all trials, those without a value taken to have this one."""
+        known = float(cast("float", self.value))  # Texts are never filled.
+        if not self.failed:
+            return known
+        n = self.trials + self.failed
+        return known * (self.trials / n) + value * (self.failed / n)
 
 
 def mean_of_trials(metric: ComparedMetric, scores: Sequence[ScoreValues]) -> Mean | None:
@@ -114,10 +124,12 @@ def mean_of_trials(metric: ComparedMetric, scores: Sequence[ScoreValues]) -> Mea
             newest = score
     if not known:
         return None
+    failed = len({score.prediction_id for score in scores} - known.keys())
     if metric.is_text:
         texts = {text for each in known.values() for text in each}
-        return Mean(texts.pop() if len(texts) == 1 else frozenset(texts), len(known), newest)
-    return Mean(_mean([_mean(each) for each in known.values()]), len(known), newest)
+        shown = texts.pop() if len(texts) == 1 else frozenset(texts)
+        return Mean(shown, len(known), newest, failed)
+    return Mean(_mean([_mean(each) for each in known.values()]), len(known), newest, failed)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -183,9 +195,23 @@ class Pairs:
     def filled(self, before: float, after: float) -> tuple[Floats, Floats]:
         """Return the values of all examples of both runs, with values in place of the failures."""
         return (
-            np.array([before if one is None else one.value for one, _ in self.matched], float),
-            np.array([after if two is None else two.value for _, two in self.matched], float),
+            np.array([before if one is None else one.filled(before) for one, _ in self.matched]),
+            np.array([after if two is None else two.filled(after) for _, two in self.matched]),
         )
+
+    @cached_property
+    def has_failed_trials(self) -> bool:
+        """Whether a compared example has trials without a value."""
+        return any(mean.failed for pair in self.compared for mean in pair)
+
+    @cached_property
+    def num_failed_more(self) -> tuple[int, int]:
+        """The examples of which the baseline failed on more, and of which the candidate did.
+
+        Of a single trial, that is those that only one of them failed on.
+        """
+        shares = [(_failed_part(one), _failed_part(other)) for one, other in self.matched]
+        return sum(one > other for one, other in shares), sum(one < other for one, other in shares)
 
     def known_values(self) -> tuple[Floats, Floats]:
         """Return the values of all examples of each run, paired or not."""
@@ -241,6 +267,10 @@ class Pairs:
         """Return the value of a single trial as it was sent, of several their mean."""
         is_single = self.metric.is_rate and isinstance(mean.value, bool)
         return mean.newest.values[self.metric.path] if is_single else mean.value
+
+
+def _failed_part(mean: Mean | None) -> float:
+    return 1.0 if mean is None else mean.failed / (mean.trials + mean.failed)
 
 
 def _means(metric: ComparedMetric, scores: Scores) -> dict[object, Mean | None]:

@@ -238,7 +238,7 @@ class SliceRes(Shape):
         required=True,
     )
     verdict = Text(
-        "What is shown; null for texts.",
+        "What is shown; null for texts that can be compared.",
         required=True,
         allow_none=True,
         metadata={"enum": list(VERDICTS)},
@@ -276,7 +276,7 @@ class ComparisonRes(MetricOfRuns):
 
     candidate = Text("The candidate run.", required=True)
     verdict = Text(
-        "What is shown; null for texts.",
+        "What is shown; null for texts that can be compared.",
         required=True,
         allow_none=True,
         metadata={"enum": list(VERDICTS)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import UTC, datetime
 from typing import Any
@@ -162,6 +163,65 @@ def test_failures_at_their_worst_still_show_a_large_difference(store: Store) -> 
     row = only(store, higher_is_better=[""], failures="worst")
     assert row["verdict"] == "better"
     assert 0 < row["difference"]["bounds"]["low"] < row["difference"]["bounds"]["high"]
+
+
+def tried(*examples: list[Any]) -> dict[str, Any]:
+    """Return values by prediction id, of which the part before # is the example."""
+    return {
+        f"e{place}#{trial}": value
+        for place, values in enumerate(examples)
+        for trial, value in enumerate(values)
+    }
+
+
+@pytest.mark.parametrize("of_trials", [[True], [True, True, True, True, True]])
+def test_a_candidate_that_fails_on_trials_is_not_comparable(
+    store: Store, of_trials: list[Any]
+) -> None:
+    add(store, "A", tried(*[of_trials] * 20))
+    add(store, "B", tried(*[[True, None, None, None, None]] * 20))
+    given = {"pair_by": "before:#", "higher_is_better": [""]}
+    row = only(store, **given)
+    assert row["verdict"] == "not comparable"
+    assert row["reason"].endswith(
+        "the candidate failed on more trials than the baseline of 20 examples, and on fewer of 0 "
+        "examples."
+    )
+    as_false = only(store, failures="as_false", **given)
+    assert as_false["verdict"] == "worse"
+    assert as_false["difference"]["mean"] == pytest.approx(-0.8)
+    worst = only(store, failures="worst", **given)
+    assert worst["verdict"] == "no difference shown"
+    assert worst["difference"]["bounds"] == {"low": pytest.approx(-0.8), "high": 0.0}
+
+
+def test_runs_that_fail_on_as_many_trials_are_comparable(store: Store) -> None:
+    add(store, "A", tried(*[[True, None], [None, False]] * 10))
+    add(store, "B", tried(*[[None, True], [True, None]] * 10))
+    row = only(store, pair_by="before:#")
+    assert row["verdict"] == "higher"
+    assert row["difference"]["mean"] == 0.5
+
+
+def test_failed_trials_of_numbers_are_between_their_worst_and_their_best(store: Store) -> None:
+    before = normal(30)
+    add(store, "A", tried(*[[value] for value in before]))
+    add(store, "B", tried(*[[value, None] for value in before]))
+    bounds = only(store, pair_by="before:#", failures="worst")["difference"]["bounds"]
+    mean = math.fsum(before) / 30
+    assert bounds["low"] == pytest.approx((min(before) - mean) / 2)
+    assert bounds["high"] == pytest.approx((max(before) - mean) / 2)
+
+
+def test_texts_of_a_candidate_that_fails_are_not_comparable(store: Store) -> None:
+    add(store, "A", numbered(["x", "y"] * 50))
+    add(store, "B", numbered([None] * 50 + ["x", "y"] * 25))
+    row = only(store)
+    assert row["verdict"] == "not comparable"
+    assert "failed on 50 examples that the baseline has a value for" in row["reason"]
+    add(store, "C", numbered(["x", "y"] * 10))
+    row = only(store, candidate=["C"])
+    assert "80 of the 100 examples of the baseline are not in the candidate" in row["reason"]
 
 
 def test_numbers_have_no_false_for_failures(store: Store) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from app.analysis.statistics.bounds import difference_bounds, mean_bounds
+from app.analysis.statistics.bounds import mean_bounds
 
 
 def test_failures_have_their_worst_and_their_best_value() -> None:
@@ -17,11 +16,3 @@ def test_failures_have_their_worst_and_their_best_value() -> None:
 def test_without_a_value_nothing_is_known() -> None:
     assert mean_bounds(0.0, 0, 3, -1.0, 5.0) == (-1.0, 5.0)
     assert mean_bounds(0.0, 0, 0, 0.0, 1.0) == (0.0, 1.0)
-
-
-def test_a_difference_is_worst_where_only_the_candidate_s_failures_are_bad() -> None:
-    nan = np.nan
-    baseline, candidate = np.array([0.5, nan, 0.5, nan]), np.array([0.75, 0.25, nan, nan])
-    worst, best = difference_bounds(baseline, candidate, 0.0, 1.0)
-    assert worst.tolist() == [0.25, -0.75, -0.5, -1.0]
-    assert best.tolist() == [0.25, 0.25, 0.5, 1.0]
