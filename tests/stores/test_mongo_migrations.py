@@ -202,6 +202,26 @@ def test_indexes_of_an_earlier_release_are_replaced(old_uri: str, opened: Opened
         assert all(is_as_declared(index, found[index.name]) for index in indexes)
 
 
+def test_an_index_that_begins_with_the_shard_key_is_there_at_any_time(
+    old_uri: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may refuse to drop the last one of a sharded collection."""
+    drop_index = Collection.drop_index
+    left: list[int] = []
+
+    def drop(collection: Any, name: str) -> None:
+        drop_index(collection, name)
+        indexes = collection.index_information().values()
+        whole = [each["key"] for each in indexes if "partialFilterExpression" not in each]
+        if collection.name == "scores":
+            left.append(sum(key[:2] == [("entity", 1), ("project", 1)] for key in whole))
+
+    monkeypatch.setattr(Collection, "drop_index", drop)
+    opened(old_uri).prepare()
+    assert left
+    assert all(left)
+
+
 def test_the_indexes_of_a_collection_are_created_by_one_command(mongodb_uri: str) -> None:
     commands = Commands()
     with MongoClient[dict[str, Any]](mongodb_uri, event_listeners=[commands]) as client:

@@ -85,14 +85,23 @@ INDEX_NOT_FOUND = 27
 def create_indexes(collection: Documents, indexes: Sequence[Index]) -> None:
     """Create the indexes that do not exist, and replace those that a former release declared.
 
-    They are created by one command, for which the server reads the collection once.
+    Those that do not exist are created by one command, for which the server reads the collection
+    once. The others are replaced one by one, because a server does not drop the last index that
+    begins with the shard key.
     """
     found = collection.index_information()
-    for name in found:
-        now = next((index for index in indexes if index.name == name), None)
-        if name in FORMER_INDEXES or (now and not is_as_declared(now, found[name])):
-            _drop_index(collection, name)
-    collection.create_indexes([_model(index) for index in indexes])
+    for name in found.keys() & FORMER_INDEXES:
+        _drop_index(collection, name)
+    replaced = [
+        index
+        for index in indexes
+        if index.name in found and not is_as_declared(index, found[index.name])
+    ]
+    if others := [_model(index) for index in indexes if index not in replaced]:
+        collection.create_indexes(others)
+    for index in replaced:
+        _drop_index(collection, index.name)
+        collection.create_indexes([_model(index)])
 
 
 def _model(index: Index) -> IndexModel:
