@@ -73,7 +73,7 @@ def update_table(
     for update in updates:
         try:
             updated.append(_update(digests, new, update))
-        except (KeyError, TypeError, IndexError):
+        except (KeyError, TypeError, IndexError, StopIteration):
             message = "this is not an append, insert or pop that fits the table"
             raise InvalidParameter("updates", update, message, place="body") from None
     _add_rows(store, place, list(new), list(new.values()))
@@ -82,9 +82,9 @@ def update_table(
 
 def _update(digests: list[str], new: dict[str, dict[str, Any]], update: dict[str, Any]) -> str:
     """Change the digests of a table by one update, note a new row, and return its digest."""
-    if "pop" in update:
+    kind = next(each for each in ("append", "insert", "pop") if each in update)
+    if kind == "pop":
         return digests.pop(_index_in(update["pop"], len(digests) - 1))
-    kind = "append" if "append" in update else "insert"
     row = update[kind]["row"]
     if not isinstance(row, dict):
         raise TypeError("a row is an object")

@@ -95,6 +95,14 @@ class CallFacts:
         return message_of(self.fields.get("exception"))
 
     @property
+    def marked_model(self) -> str | None:
+        """The model of a call whose attributes say that it predicts, outside of an evaluation."""
+        weave = self.object("attributes").get("weave")
+        if self.call.parent_id or not isinstance(weave, dict) or not weave.get("prediction"):
+            return None
+        return text_of(weave.get("model")) or ""
+
+    @property
     def is_marked_as_score(self) -> bool:
         """Whether its attributes say that the call scores."""
         attributes = self.object("attributes")

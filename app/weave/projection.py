@@ -70,6 +70,8 @@ def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
             store, place, [call for call in calls if op_of(call) in PREDICT_AND_SCORE]
         )
         outside = read_outside(store, place, calls)
+        loose = [CallFacts(call) for call, _ in outside.values()]
+        _store_marked(store, place, [each for each in loose if each.marked_model is not None])
         judged = read_judged(store, place, {*left} - {call.id for call in calls if call.start_json})
         runs = [call for call in calls if op_of(call) == EVALUATE]
         store.upsert_documents([_run(place, CallFacts(call)) for call in runs], _replace_run)
@@ -323,6 +325,45 @@ def _score(place: Place, prediction_id: str, run_id: str | None, judgement: Judg
     }
     made = new_score(place.entity, place.project, judgement.owner, body, NO_RETRY)
     return replace(made, scorer_name=judgement.name, retry_hash=FROM_CALLS)
+
+
+def _store_marked(store: Store, place: Place, calls: Sequence[CallFacts]) -> None:
+    """Store the predictions of calls that are marked as such, outside of evaluations."""
+    decisions = [
+        ScoreSource(
+            entity=place.entity,
+            project=place.project,
+            id=source_key(each.call.id),
+            body_hash="",
+            prediction_id=each.call.id,
+            score_id="",
+        )
+        for each in calls
+    ]
+    store.upsert_documents(decisions, lambda stored, _sent: stored)
+    store.upsert_documents([_marked(place, each) for each in calls], _replace_prediction)
+
+
+def _marked(place: Place, facts: CallFacts) -> Prediction:
+    inputs = facts.inputs.get("inputs")
+    given = inputs if isinstance(inputs, dict) else {}
+    usage = facts.object("summary").get("usage")
+    return Prediction(
+        id=facts.call.id,
+        entity=place.entity,
+        project=place.project,
+        wb_user_id=facts.call.wb_user_id,
+        body_hash=facts.call.body_hash,
+        predict_and_score_call_id=facts.call.id,
+        model=facts.marked_model or "",
+        inputs_json=jsontext.write(given),
+        output_json=jsontext.write(facts.output),
+        example_key=example_key(None, given),
+        error=facts.error,
+        started_at=facts.call.started_at,
+        finished_at=facts.call.ended_at,
+        usage_json=jsontext.write(usage) if isinstance(usage, dict) else None,
+    )
 
 
 def _store_judged(store: Store, place: Place, judged: Sequence[JudgedPrediction]) -> bool:

@@ -127,6 +127,34 @@ def test_feedback_on_a_prediction_is_a_score_of_it(judged: Judged) -> None:
     assert judged.scores() == [in_none]
 
 
+def test_a_call_that_is_marked_as_a_prediction_is_one_outside_of_runs(judged: Judged) -> None:
+    call = {
+        "project_id": judged.project_id,
+        "id": uuid4().hex,
+        "trace_id": "t",
+        "op_name": "predict",
+        "started_at": "2026-01-01T00:00:00Z",
+        "attributes": {"weave": {"prediction": True, "model": "M"}},
+        "inputs": {"inputs": None},
+    }
+    path = f"{judged.base}/predictions/{call['id']}"
+    judged.post(f"{judged.base}/call/start", {"start": call})
+    assert judged.service.send("GET", path).json["output"] is None
+    end = {name: call[name] for name in ("project_id", "id")} | {"output": "o"}
+    judged.post(f"{judged.base}/call/end", {"end": {**end, "ended_at": "2026-01-01T00:00:01Z"}})
+    found = judged.service.send("GET", path).json
+    names = ("model", "inputs", "output", "evaluation_run_id")
+    assert [found[name] for name in names] == ["M", {}, "o", None]
+    place = {"project_id": judged.project_id}
+    assert judged.post("/calls/query_stats", place)["count"] == 5
+    judged.feedback(str(call["id"]), 3)
+    assert judged.scores() == [(None, call["id"], "quality", 3)]
+    listed = f"{judged.base}/predictions?prediction_ids={call['id']}"
+    assert judged.service.send("DELETE", listed).json == {"num_deleted": 1}
+    assert judged.scores() == []
+    assert judged.post("/call/read", {**place, "id": call["id"]}) == {"call": None}
+
+
 def test_feedback_wins_over_the_call_that_it_names(judged: Judged) -> None:
     call_id = judged.call(1)
     more = {
