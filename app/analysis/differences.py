@@ -89,8 +89,11 @@ def why_not_comparable(
 
     They must not if they fail on different examples, or on more trials of them, more often than by
     chance (McNemar's exact test), or, if `paired`, if more than `max_unpaired` of the baseline's
-    examples have no partner.
+    examples have no partner. Two samples must not if one failed more often (Fisher's exact test),
+    whatever `failures` says: that is about pairs.
     """
+    if not paired:
+        return _why_samples_differ(pairs)
     before, after = pairs.num_failed_more
     if failures == "exclude" and significance.sign_test(before, after) < ALPHA:
         if pairs.has_failed_trials:
@@ -104,9 +107,22 @@ def why_not_comparable(
         )
     alone = pairs.uncompared["only_in_baseline"]
     examples = alone + len(pairs.matched)
-    if paired and alone > max_unpaired * examples:
+    if alone > max_unpaired * examples:
         return f"{alone} of the {_examples(examples)} of the baseline are not in the candidate"
     return None
+
+
+def _why_samples_differ(pairs: Pairs) -> str | None:
+    (before, size), (after, other) = (
+        (each - len(known), each) for each, known in zip(pairs.sizes, pairs.known, strict=True)
+    )
+    p_value = significance.of_rates((before, size), (after, other)).p_value
+    if p_value is None or p_value >= ALPHA:
+        return None
+    return (
+        f"the candidate failed on {after} of its {_examples(other)}, the baseline on {before} of "
+        f"its {_examples(size)}"
+    )
 
 
 def pairs_needed(pairs: Pairs, difference: Difference, effect: float) -> int | None:

@@ -153,6 +153,8 @@ class Pairs:
         after = _means(metric, candidate.paired.get(metric.scorer, {}))
         self.known = (_known(before), _known(after))
         """The examples of each run that have a value."""
+        self.sizes = (len(before), len(after))
+        """All examples of each run."""
         for key in {**before, **after}:
             self._add(key, before, after)
         self.compared = [

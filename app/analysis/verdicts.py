@@ -96,8 +96,10 @@ def of_difference(metric: ComparedMetric, evidence: Evidence) -> Verdict:
 
 def _none_shown(metric: ComparedMetric, evidence: Evidence) -> str:
     sentence = f"No difference shown: {name_of(metric)} went {_from_to(metric, evidence)}"
-    if evidence.p_adjusted is not None and evidence.p_adjusted >= ALPHA and _excludes_0(evidence):
+    if evidence.p_adjusted is not None and evidence.family > 1 and _excludes_0(evidence):
         sentence += f"; among {evidence.family} comparisons this can be chance"
+    elif _excludes_0(evidence):
+        sentence += "; this can be chance, by the test, which is more exact than the interval"
     elif evidence.detectable is not None:
         smallest = _size(metric, evidence.detectable, evidence.unit)
         alone = " in a comparison by itself" if evidence.family > 1 else ""

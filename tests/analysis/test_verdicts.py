@@ -224,6 +224,19 @@ def test_texts_of_a_candidate_that_fails_are_not_comparable(store: Store) -> Non
     assert "80 of the 100 examples of the baseline are not in the candidate" in row["reason"]
 
 
+@pytest.mark.parametrize("failures", ["exclude", "as_false", "worst"])
+def test_two_samples_of_which_one_failed_more_often_are_not_comparable(
+    store: Store, failures: str
+) -> None:
+    add(store, "A", numbered([True] * 60 + [False] * 40, "a"))
+    add(store, "B", numbered([True] * 60 + [None] * 40, "b"))
+    row = only(store, failures=failures)
+    assert row["verdict"] == "not comparable"
+    assert row["reason"].endswith(
+        "the candidate failed on 40 of its 100 examples, the baseline on 0 of its 100 examples."
+    )
+
+
 def test_numbers_have_no_false_for_failures(store: Store) -> None:
     add(store, "A", numbered(normal(20)))
     add(store, "B", numbered([None, *normal(19, 0, 2)]))
@@ -424,6 +437,17 @@ def test_the_smallest_difference_of_rates_is_in_points_and_that_of_one_compariso
     row = compared(store, scorer=["t", "u"])[-1]
     assert (row["verdict"], row["difference"]["family"]) == ("no difference shown", 2)
     assert row["reason"].endswith(f"{found} in a comparison by itself.")
+
+
+def test_an_interval_without_0_beside_a_test_that_shows_nothing_is_explained(store: Store) -> None:
+    add(store, "A", numbered([True] * 60))
+    add(store, "B", numbered([False] * 4 + [True] * 56))
+    row = only(store)
+    assert row["difference"]["p_value"] == 0.0625
+    assert row["difference"]["interval"]["high"] < 0
+    assert row["verdict"] == "no difference shown"
+    why = "; this can be chance, by the test, which is more exact than the interval."
+    assert row["reason"].endswith(why)
 
 
 def test_five_booleans_that_all_could_change_are_enough(store: Store) -> None:

@@ -211,7 +211,7 @@ def note_on_mean(n: int, deviation: float | None, skewness: float | None = None)
         return "two values: the interval assumes that they are about normal"
     if abs(skewness) > MAX_SKEW * math.sqrt(n):
         return (
-            f"the values are skewed ({skewness:.1f}): of {n} such values,"
+            f"the values are skewed ({skewness:.1f}): with only {n} of them,"
             " the interval covers the mean less often than it says"
         )
     return None

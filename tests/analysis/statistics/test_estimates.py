@@ -61,7 +61,7 @@ def test_a_mean_has_the_t_interval_that_statsmodels_computes() -> None:
         ([0.1, 0.2, 0.3, 0.4, 0.5], None),
         (
             [0.0] * 95 + [20.0] * 5,
-            "the values are skewed (4.2): of 100 such values,"
+            "the values are skewed (4.2): with only 100 of them,"
             " the interval covers the mean less often than it says",
         ),
         ([0.0] * 9_500 + [20.0] * 500, None),
