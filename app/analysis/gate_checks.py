@@ -85,6 +85,8 @@ class Compared:
         if self.share < min_compared:
             of_all = f"{len(self.pairs.compared)} of {len(self.pairs.known[0])}"
             return f"only {of_all} examples of the baseline are compared"
+        if self.metric.is_text:
+            return "the runs have texts at this leaf, which have no difference"
         if self.tested.difference is None:
             return "the runs have no example with a value in both"
         return why_not_comparable(self.pairs, "exclude", 1.0, paired=self.tested.paired)

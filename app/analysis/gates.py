@@ -8,7 +8,7 @@ from typing import Any
 
 from app.analysis.attributes import Attribute, read_attribute
 from app.analysis.comparisons import Comparison, Slice, adjust_p_values
-from app.analysis.differences import difference_of
+from app.analysis.differences import Tested, difference_of
 from app.analysis.gate_checks import BEYOND, Check, Compared, Figures, checks_of
 from app.analysis.gate_slices import check_slices
 from app.analysis.metrics import Declared
@@ -295,7 +295,9 @@ class Gate:
             pairs = Pairs(self._metric, self._baseline, self._run)
             known = self._values(self._baseline)
             is_broken = known is not None and known.numbers.beyond > 0
-            compared = Compared(self._metric, pairs, difference_of(pairs, "exclude"), is_broken)
+            is_text = self._metric.is_text
+            tested = Tested(None, 0) if is_text else difference_of(pairs, "exclude")
+            compared = Compared(self._metric, pairs, tested, is_broken)
             self._regressions = self._worst_of(pairs, worst)
         yield from checks_of(self._limits, self._figures(), compared)
         yield from check_passes(self._limits, self._run, self._metric)

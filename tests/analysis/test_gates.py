@@ -231,6 +231,17 @@ def test_what_has_no_mean_is_inconclusive(store: Store, values: list[Any], why: 
     assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
 
 
+def test_texts_have_no_difference_but_a_baseline_all_the_same(store: Store) -> None:
+    for run in ("A", "B"):
+        add(store, run, numbered(["a", "b"]))
+    found = check(store, "max_drop", baseline="A", max_drop=0.1)
+    why = "the runs have texts at this leaf, which have no difference"
+    assert (found["outcome"], found["why"], found["found"]) == ("inconclusive", why, None)
+    assert outcome(store, baseline="A", min_coverage=0.5) == "passed"
+    add(store, "C", numbered(["a", None]))
+    assert outcome(store, run="C", baseline="A", min_coverage=0.5) == "inconclusive"
+
+
 def test_a_run_without_scores_is_inconclusive(store: Store) -> None:
     store.add_documents([a_run(id="B", status="completed")])
     found = check(store, "min", min=0.0)

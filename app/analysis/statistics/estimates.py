@@ -46,7 +46,8 @@ class Moments:
     @property
     def standard_error(self) -> float | None:
         """The standard error of the mean, None for one number."""
-        return self.spread / math.sqrt(self.n - 1) if self.n > 1 else None
+        # It is not 0 where values differ: what is below the smallest double is the spread.
+        return self.spread / math.sqrt(self.n - 1) or self.spread if self.n > 1 else None
 
     @property
     def sample_skewness(self) -> float | None:

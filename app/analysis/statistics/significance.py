@@ -67,7 +67,8 @@ def of_pairs(differences: NDArray[np.float64], reach: float | None = None) -> Di
     # A deviation this small is rounding error: the differences are equal.
     if deviation <= abs(mean) * 1e-12:
         return _of_equal_pairs(n, mean, reach)
-    return _t_test("paired_t", mean, deviation / math.sqrt(n), n - 1, least, deviation)
+    error = deviation / math.sqrt(n) or deviation  # It may be below the smallest double.
+    return _t_test("paired_t", mean, error, n - 1, least, deviation)
 
 
 def _of_equal_pairs(n: int, mean: float, reach: float | None) -> Difference:

@@ -302,3 +302,15 @@ def test_samples_that_are_too_small_have_no_p_value(result: Difference) -> None:
     assert result.p_value is None
     assert result.interval is None
     assert result.least_p_value > 0.05 or result.mean is not None
+
+
+@pytest.mark.parametrize("n", [3, 12, 500])
+def test_differences_at_the_edge_of_doubles_are_tested(n: int) -> None:
+    some, others = np.tile([0.0, 5e-324], n), np.tile([0.0, 0.0, 1e-323, 5e-324], n)
+    for result in (
+        of_pairs(some),
+        of_samples(some, others),
+        of_overlap(some, others, some, others[: 2 * n]),
+    ):
+        assert result.p_value is not None
+        assert 0 <= result.p_value <= 1
