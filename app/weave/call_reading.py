@@ -136,10 +136,11 @@ def call_read(body: dict[str, Any]) -> Response:
 
 
 def find_call(place: Place, call_id: str) -> Shown | None:
-    """Return a call as the SDK reads it, or None."""
+    """Return a call as the SDK reads it, or None, also if only its end has arrived."""
     found = chain.from_iterable(read_in_order(Call, views_in(place).find, place, [call_id]))
+    begun = (call for call in found if call.started_at and call.op_name)
     project_id = f"{place.entity}/{place.project}"
-    return next((CallView(project_id, row_of(call)).answer(None) for call in found), None)
+    return next((CallView(project_id, row_of(call)).answer(None) for call in begun), None)
 
 
 @blueprint.post("/feedback/query")

@@ -177,6 +177,18 @@ def test_a_call_with_its_summary_has_its_end_and_its_name(calls: Calls) -> None:
     assert call["output"] is None
 
 
+def test_a_call_of_which_only_the_end_has_arrived_is_not_read(any_service: Service) -> None:
+    calls = Calls(any_service)
+    call_id = uuid4().hex
+    end = {"project_id": calls.project_id, "id": call_id, "ended_at": "2026-01-01T00:00:00Z"}
+    calls.post(f"/v2/{calls.project_id}/call/end", {"end": end})
+    read = {"project_id": calls.project_id, "id": call_id}
+    assert calls.post("/call/read", read).json == {"call": None}
+    start = {**end, "trace_id": "t", "op_name": "f", "started_at": "2026-01-01T00:00:00Z"}
+    calls.post(f"/v2/{calls.project_id}/call/start", {"start": start})
+    assert calls.post("/call/read", read).json["call"]["ended_at"] == "2026-01-01T00:00:00.000000Z"
+
+
 def test_an_empty_list_of_threads_or_turns_finds_nothing(calls: Calls) -> None:
     assert calls.find(filter={"thread_ids": []}) == calls.find(filter={"turn_ids": []}) == []
     assert calls.find(filter={"thread_ids": ["t"]}) == ["whole"]
