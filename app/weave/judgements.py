@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from app.services.scores import hash_of
@@ -38,15 +39,18 @@ class Judgement:
     other_forms: tuple[Any, ...] = ()
     """The same value as other sources say it."""
 
-    @property
+    @cached_property
+    def hash(self) -> str:
+        """The hash of the value and the error, whatever the order of keys."""
+        return self._hash_of(self.value)
+
+    @cached_property
     def hashes(self) -> set[str]:
         """The hashes of the value in all its forms."""
-        return {hash_of_value(value, self.error) for value in (self.value, *self.other_forms)}
+        return {self.hash, *map(self._hash_of, self.other_forms)}
 
-
-def hash_of_value(value: Any, error: str | None) -> str:
-    """Return the hash of a value and its error, whatever the order of keys."""
-    return hash_of(json.dumps([value, error], sort_keys=True))
+    def _hash_of(self, value: Any) -> str:
+        return hash_of(json.dumps([value, self.error], sort_keys=True))
 
 
 def judgements_of(

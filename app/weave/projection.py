@@ -33,7 +33,7 @@ from app.weave.facts import (
     text_of,
 )
 from app.weave.judged import JudgedPrediction, read_judged
-from app.weave.judgements import Judgement, hash_of_value, judgements_of
+from app.weave.judgements import Judgement, judgements_of
 from app.weave.sent import (
     PART,
     read_all,
@@ -271,12 +271,11 @@ def _add_scores(
     for key, prediction_id, run_id, judgements in wanted:
         known = stored.get(key)
         for judgement in _news(judgements, known):
-            value_hash = hash_of_value(judgement.value, judgement.error)
             source = ScoreSource(
                 entity=place.entity,
                 project=place.project,
                 id=key,
-                body_hash=value_hash,
+                body_hash=judgement.hash,
                 evaluation_run_id=run_id,
                 prediction_id=prediction_id,
                 score_id="",
@@ -302,13 +301,13 @@ def _news(judgements: Sequence[Judgement], source: ScoreSource | None) -> list[J
         is_known = any(known.get(name) in each.hashes for name in (each.id, each.call_id))
         if not is_known and newest not in each.hashes:
             news.append(each)
-            newest = hash_of_value(each.value, each.error)
+            newest = each.hash
     return news
 
 
 def _with_judgements(source: ScoreSource, judgements: Sequence[Judgement]) -> ScoreSource:
     """Return a source that knows several judgements, with a hash that changes with each."""
-    hashes = {each.id: hash_of_value(each.value, each.error) for each in judgements}
+    hashes = {each.id: each.hash for each in judgements}
     judgements_json = jsontext.write({**hashes, "": source.body_hash})
     return replace(source, body_hash=hash_of(judgements_json), judgements_json=judgements_json)
 
