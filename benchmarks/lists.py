@@ -94,19 +94,21 @@ def _fill(path: Path, runs: int) -> None:
     """Store the runs with their predictions and scores, directly in a file."""
     with closing(SqliteStore(path)) as store:
         store.prepare()
+        scorers = [f"weave:///acme/demo/object/Scorer{number}:v3" for number in range(SCORERS)]
         for number in range(runs):
             if number % 100 == 0:
                 progress(f"storing run {number:,} of {runs:,}")
             run_id = f"ci/main/{number}"
             names = [f"{run_id}/prediction-{each}" for each in range(PREDICTIONS_PER_RUN)]
             if number % 2 == 0:
-                store.add_documents([_run(run_id)])
-                store.add_documents([_prediction(run_id, name) for name in names])
-            scores = [_score(run_id, name, each) for name in names for each in range(SCORERS)]
+                store.add_documents([a_run(run_id)])
+                store.add_documents([a_prediction(run_id, name) for name in names])
+            scores = [a_score(run_id, name, each) for name in names for each in scorers]
             store.add_missing(scores, partial=False)
 
 
-def _run(run_id: str) -> EvaluationRun:
+def a_run(run_id: str) -> EvaluationRun:
+    """Return an evaluation run."""
     return EvaluationRun(
         id=run_id,
         entity="acme",
@@ -119,7 +121,8 @@ def _run(run_id: str) -> EvaluationRun:
     )
 
 
-def _prediction(run_id: str, name: str) -> Prediction:
+def a_prediction(run_id: str, name: str) -> Prediction:
+    """Return a prediction of a run."""
     return Prediction(
         id=name,
         entity="acme",
@@ -133,8 +136,8 @@ def _prediction(run_id: str, name: str) -> Prediction:
     )
 
 
-def _score(run_id: str, name: str, number: int) -> Score:
-    scorer = f"weave:///acme/demo/object/Scorer{number}:v3"
+def a_score(run_id: str, name: str, scorer: str) -> Score:
+    """Return a score of a prediction, given by its name."""
     return Score(
         score_id=UNASSIGNED,
         entity="acme",

@@ -37,7 +37,19 @@ def filesystem(path: Path) -> str:
 
 def resident_megabytes(process: int) -> float:
     """Return the resident memory of a process in MiB, including shared memory."""
+    return _megabytes(str(process), "VmRSS")
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that was resident in this process, as `resident_megabytes` does.
+
+    The `ru_maxrss` of `getrusage` would begin with that of the process that started this one.
+    """
+    return _megabytes("self", "VmHWM")
+
+
+def _megabytes(process: str, name: str) -> float:
     status = Path(f"/proc/{process}/status").read_text()
-    kilobytes = re.search(r"VmRSS:\s+(\d+) kB", status)
+    kilobytes = re.search(rf"{name}:\s+(\d+) kB", status)
     assert kilobytes, status
     return int(kilobytes[1]) / 1024

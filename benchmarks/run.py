@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import batches, creates, footprint, raw, reads, servers, table, weave, wrk
+from benchmarks import analysis, batches, creates, footprint, raw, reads, servers, table, weave, wrk
 from benchmarks.machine import IN_MEMORY, filesystem, machine
 from benchmarks.rounds import FULL, QUICK, Plan
 from tests import mongodb
 
-PARTS = ("creates", "batches", "reads", "footprint", "weave")
+PARTS = ("creates", "batches", "reads", "analysis", "footprint", "weave")
 NOTE = (
     "ratio: median of the rounds' ratios, side divided by against. "
     "A rate is better above 1, a time below. Medians in brackets, [side : against]."
@@ -94,7 +94,13 @@ def _run(options: argparse.Namespace, parent: Path, rows: list[table.Row]) -> No
             tempfile.tempdir = str(directory)
             with mongodb.server() if mongodb.choice() else nullcontext("") as uri:
                 rows += creates.measure(plan, directory, uri)
-        sides = {"batches": batches, "reads": reads, "footprint": footprint, "weave": weave}
+        sides = {
+            "batches": batches,
+            "reads": reads,
+            "analysis": analysis,
+            "footprint": footprint,
+            "weave": weave,
+        }
         for name, part in sides.items():
             if name in parts:
                 rows += part.measure(plan, directory)

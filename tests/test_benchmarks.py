@@ -15,9 +15,9 @@ from uuid import UUID
 
 import pytest
 
-from benchmarks import lists, machine, raw, run, servers, table, wrk
+from benchmarks import analysis, lists, machine, raw, run, servers, table, wrk
 from benchmarks.documents import SCORES, batch, body
-from benchmarks.rounds import alternate
+from benchmarks.rounds import Plan, alternate
 from tests.processes import ROOT, Service, environment
 
 Start = Callable[[Path], AbstractContextManager[servers.Server]]
@@ -160,3 +160,16 @@ def test_every_list_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert [row.split(" | ")[0] for row in rows] == [f"| {what}" for what in lists.PATHS]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_analysis_is_compared_with_sql_and_with_a_tenth_of_the_scores(tmp_path: Path) -> None:
+    plan = Plan(1, 1, 1, batch_scores=1, small=1, large=1_000)
+    rows = analysis.measure(plan, tmp_path)
+    assert [(row.side, row.against) for row in rows] == [
+        ("Scoreline", "SQL of its columns"),
+        ("Scoreline", "SQL of scorer and leaves"),
+        ("1,000", "100"),
+        ("Scoreline", "SQL of its columns"),
+        ("100", "10"),
+    ]
+    assert all(len(row.ours) == len(row.theirs) == 1 for row in rows)
