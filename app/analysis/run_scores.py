@@ -162,7 +162,12 @@ def _read_scores(
             if singles:
                 singles.add([[key[place] for key in page.keys] for place in (0, 2)])
             run.add(page)
-            check(run)
+            try:
+                check(run)
+            except InvalidParameter:
+                if singles:  # There may be too many only because some are superseded.
+                    singles.check()
+                raise
     if singles:
         singles.check()
     return run

@@ -589,3 +589,16 @@ def test_superseded_scores_are_looked_up_only_where_there_may_be_some(
     assert answer["superseded"] == {"A": 0, "B": int(is_repeated)}
     number = answer["comparisons"][0]["summaries"]["candidate"]["number"]
     assert (number["n"], number["max"]) == (8, 5.0 if is_repeated else 2.0)
+
+
+def test_superseded_scores_do_not_count_towards_the_limit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_scores, "MAX_SCORES", 20)
+    for run in ("A", "B"):
+        for value in (1.0, 2.0):
+            add(store, run, numbered([value] * 10))
+    answer = answered(store)
+    assert answer["superseded"] == {"A": 10, "B": 10}
+    with pytest.raises(InvalidParameter, match="over 20 scores"):
+        answered(store, repeats="all")
