@@ -221,8 +221,9 @@ def test_pages_are_read_whole_and_miss_and_repeat_nothing(
 
 @pytest.mark.parametrize("repeats", [0, 1, 2])
 @pytest.mark.parametrize("only_current", [False, True])
+@pytest.mark.parametrize("run", [None, "run"])
 def test_a_page_of_leaves_has_only_the_fields_that_are_read(
-    monkeypatch: pytest.MonkeyPatch, only_current: bool, repeats: int
+    monkeypatch: pytest.MonkeyPatch, run: str | None, only_current: bool, repeats: int
 ) -> None:
     monkeypatch.setattr("app.stores.mongo.slots.MAX_REPEATED", 1)
     database: Any = mongomock.MongoClient(tz_aware=True)["x"]
@@ -238,13 +239,14 @@ def test_a_page_of_leaves_has_only_the_fields_that_are_read(
             assert shown["_id"] == 0
         return find(wanted, shown, **options)
 
-    query = store.as_of_now(ScoreQuery("acme", "demo", "run", only_current=only_current))
+    query = store.as_of_now(ScoreQuery("acme", "demo", run, only_current=only_current))
     monkeypatch.setattr(store._scores, "find", noting)
     (page,) = store.read_leaves(query, ["scorer"])
     looks_up = only_current and repeats > 0
     assert page.keys == [(a_score().scorer,)] * (4 if only_current else 4 + repeats)
     assert page.superseded.total() == (repeats if only_current else 0)
-    assert sent[0] == {"score_id", "leaves", "scorer", *(SLOT_FIELDS if looks_up else ())}
+    of_slots = looks_up or (only_current and run is None)
+    assert sent[0] == {"score_id", "leaves", "scorer", *(SLOT_FIELDS if of_slots else ())}
     assert len(sent) == (2 if looks_up else 1)
 
 

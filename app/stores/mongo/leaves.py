@@ -18,7 +18,14 @@ from app.stores.mongo.documents import SLOT_FIELDS, ids_filter, in_utc, index_fo
 from app.stores.mongo.driver import PAGE_BYTES, our_errors, read_small
 from app.stores.mongo.parts import find_in_order, projection, read_whole_page
 from app.stores.mongo.shapes import columns_of, gathering, size, tally_of
-from app.stores.mongo.slots import Slot, newest_by_slot, rank_of, repeated_slots, slot_of
+from app.stores.mongo.slots import (
+    Slot,
+    newest_by_slot,
+    rank_of,
+    repeated_among,
+    repeated_slots,
+    slot_of,
+)
 from app.stores.singles import Singles
 
 Bson = dict[str, Any]
@@ -79,8 +86,10 @@ class MongoLeaves(MongoDeletions):
     ) -> tuple[list[Bson], list[Bson]]:
         if repeated == frozenset():
             return documents, []
-        doubtful = [each for each in documents if repeated is None or slot_of(each) in repeated]
         with our_errors():
+            if repeated is None:
+                repeated = repeated_among(self._scores, among, documents)
+            doubtful = [each for each in documents if slot_of(each) in repeated]
             newest = newest_by_slot(self._scores, among, doubtful)
         superseded = [each for each in doubtful if rank_of(each) != newest[slot_of(each)]]
         left_out = {each["score_id"] for each in superseded}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,18 +72,39 @@ def repeated_slots(
 
     This is one query, which reads only an index: fast where `wanted` begins as its fields do.
     """
-    found = collection.aggregate(
-        [
-            {"$match": wanted},
-            {"$group": {"_id": SLOT, "scores": {"$sum": 1}}},
-            {"$match": {"scores": {"$gt": 1}}},
-            {"$limit": MAX_REPEATED + 1},
-        ],
-        hint="scores_by_slot",
-        allowDiskUse=True,
-    )
-    slots = frozenset(slot_of(each["_id"]) for each in found)
+    slots = frozenset(_repeated(collection, wanted, {"$limit": MAX_REPEATED + 1}))
     return slots if len(slots) <= MAX_REPEATED else None
+
+
+def repeated_among(
+    collection: Collection[dict[str, Any]], place: Document, documents: Sequence[Document]
+) -> frozenset[Slot]:
+    """Return the slots of documents that another score may be current in.
+
+    `place` is the filter for the entity and project of all of them.
+    """
+    slots = frozenset(map(slot_of, documents))
+    since = min(in_utc(document["created_at"]) for document in documents)
+    return frozenset(
+        slot
+        for wanted in _filters(slots)
+        for slot in _repeated(collection, {**place, **wanted, "created_at": {"$gte": since}})
+        if slot in slots
+    )
+
+
+def _repeated(
+    collection: Collection[dict[str, Any]], wanted: Document, *stages: Document
+) -> Iterator[Slot]:
+    """Yield the slots that several of the wanted scores have, after more stages."""
+    gathered: list[Document] = [
+        {"$match": wanted},
+        {"$group": {"_id": SLOT, "scores": {"$sum": 1}}},
+        {"$match": {"scores": {"$gt": 1}}},
+        *stages,
+    ]
+    found = collection.aggregate(gathered, hint="scores_by_slot", allowDiskUse=True)
+    return (slot_of(each["_id"]) for each in found)
 
 
 def newest_by_slot(
