@@ -10,7 +10,7 @@ import click
 from app.cli.answers import repeated
 from app.cli.base import Command, write
 from app.cli.client import Client
-from app.cli.formats import Format, figure_cell, format_options, print_table, say, text_cell
+from app.cli.formats import Format, figure_cell, format_options, print_table, say, value_cell
 from app.cli.project import MEANT, project_options
 
 FIGURES = ("agreement", "kappa", "weighted_kappa", "alpha", "spearman")
@@ -66,7 +66,7 @@ def _table(table: Mapping[str, Any] | None) -> tuple[Sequence[str], list[list[st
     """Return the confusion table, the first judge's values in rows."""
     if table is None or len(table["categories"]) > MAX_COLUMNS:
         return (), []
-    names = [text_cell(each) for each in table["categories"]]
+    names = [value_cell(each) for each in table["categories"]]
     rows = [[name, *map(str, counts)] for name, counts in zip(names, table["counts"], strict=True)]
     return ("first, below; second, right", *names), rows
 
@@ -74,4 +74,4 @@ def _table(table: Mapping[str, Any] | None) -> tuple[Sequence[str], list[list[st
 def _disagreements(
     found: Sequence[Mapping[str, Any]],
 ) -> tuple[Sequence[str], list[list[str]]]:
-    return DISAGREEMENTS, [[text_cell(each[name]) for name in DISAGREEMENTS] for each in found]
+    return DISAGREEMENTS, [[value_cell(each[name]) for name in DISAGREEMENTS] for each in found]

@@ -18,8 +18,8 @@ from app.cli.formats import (
     print_table,
     say,
     text_cell,
+    value_cell,
 )
-from app.cli.listing import cell_text
 from app.cli.project import BASELINE, MEANT, project_options, why_no_scores
 from app.scorers import scorer_name
 
@@ -295,7 +295,7 @@ def show_changes(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None
     rows = [
         [
             *(text_cell(each["scorer"]), text_cell(each["leaf"]), word),
-            *(cell_text(change[name]) for name in ("baseline_value", "candidate_value")),
+            *(value_cell(change[name]) for name in ("baseline_value", "candidate_value")),
             *(text_cell(change[name]) for name in CHANGED[-3:]),
         ]
         for each in comparisons

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from app.cli.base import fail, printable, table, write
+from app.cli.listing import cell_text
 from app.spreadsheets import cell_of
 
 _MARKUP = re.compile(
@@ -61,14 +62,21 @@ def print_table(form: Format, header: Sequence[str], rows: Sequence[Sequence[str
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as CSV (RFC 4180), safe from formula injection; numbers stay as they are."""
+    """Return rows as CSV (RFC 4180), safe from formula injection.
+
+    Numbers stay as they are, and a dash, which stands for no value, is an empty cell.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
-    writer.writerows(
-        [[cell if _is_number(cell) else cell_of(cell) for cell in row] for row in rows]
-    )
+    writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
     return text.getvalue()
+
+
+def _csv_cell(cell: str) -> str:
+    if cell == "-":
+        return ""
+    return cell if _is_number(cell) else cell_of(cell)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -116,6 +124,11 @@ def text_cell(value: Any) -> str:
 def figure_cell(number: float | None) -> str:
     """Return a cell with a figure of 6 digits, or a dash without one."""
     return "-" if number is None else f"{number:.6g}"
+
+
+def value_cell(value: Any) -> str:
+    """Return a cell with the value of a leaf, or a mean of trials, with figures of 6 digits."""
+    return figure_cell(value) if isinstance(value, float) else printable(cell_text(value))
 
 
 def percent_cell(part: float | None) -> str:

@@ -83,7 +83,7 @@ def several_baselines(result: Json) -> Collection[str]:
 
 def figure(number: float | None) -> str:
     """Return a figure as text; a dash without one."""
-    return "-" if number is None else f"{number:.12g}"
+    return "-" if number is None else f"{number + 0:.12g}"  # Adding 0 makes -0.0 to 0.
 
 
 def worst_examples(result: Json) -> list[list[tuple[Json, Json]]]:
@@ -132,7 +132,7 @@ def _checks(result: Json) -> Iterator[str]:
         cells = (
             _code(check_title(check, baselines), NAME),
             figure(check["wanted"]),
-            "-" if check["found"] is None else f"{check['found']:.6g}",
+            "-" if check["found"] is None else f"{check['found'] + 0:.6g}",
             _interval(check["interval"]),
             outcome if outcome == "passed" else f"<b>{outcome}</b>",
             _code(check["why"], REASON) if check["why"] else "",

@@ -114,6 +114,31 @@ def test_csv_has_no_formula(filled: Service) -> None:
     assert (exact["difference"], exact["verdict"]) == ("0.45", "higher")
 
 
+def test_csv_has_an_empty_cell_where_there_is_no_figure(filled: Service) -> None:
+    done = run(filled, *COMPARE, "--csv", "--scorer", "label")
+    (label,) = csv.DictReader(io.StringIO("\n".join(lines(done))))
+    assert (label["pairs"], label["difference"], label["verdict"]) == ("40", "", "")
+
+
+def test_means_of_trials_have_6_digits_in_the_list_of_changes(service: Service) -> None:
+    scores = [
+        {
+            "prediction_id": f"{place}#{run}{trial}",
+            "scorer": "s",
+            "value": trial < passes,
+            "evaluation_run_id": run,
+        }
+        for run, passes in (("old", 2), ("new", 1))
+        for place in range(6)
+        for trial in range(3)
+    ]
+    service.post("/v2/acme/trials/scores/batch", {"scores": scores})
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+    arguments = (*COMPARE, "--project", "acme/trials", "--pair-by", "before:#", "--worst", "1")
+    done = run_command(*arguments, cwd=service.log.parent, env=env)
+    assert lines(done)[-1].split()[:4] == ["s", "lower", "0.666667", "0.333333"]
+
+
 def test_json_is_the_response_of_the_api(filled: Service) -> None:
     answer = json.loads(run(filled, *COMPARE, "--json", "--scorer", "Exact").stdout)
     assert [each["scorer"] for each in answer["comparisons"]] == ["Exact"]
@@ -297,10 +322,10 @@ def test_agreement_is_figures_a_table_disagreements_and_a_sentence(filled: Servi
     shown = lines(run(filled, *judges))
     assert shown[0].split() == ["figure", "value", "low", "high", "why"]
     assert [line.split()[:2] for line in shown[1:3]] == [["agreement", "0.875"], ["kappa", "0.75"]]
-    assert [line.split() for line in shown[8:10]] == [["False", "20", "0"], ["True", "5", "15"]]
+    assert [line.split() for line in shown[8:10]] == [["false", "20", "0"], ["true", "5", "15"]]
     assert [line.split()[:3] for line in shown[12:14]] == [
-        ["p15", "True", "False"],
-        ["p16", "True", "False"],
+        ["p15", "true", "false"],
+        ["p16", "true", "false"],
     ]
     assert shown[-1].startswith(
         "Exact and Human give the same value to 87.5 % of 40 predictions; by chance it "

@@ -93,6 +93,12 @@ def test_the_checks_are_printed_as_a_table(filled: Service) -> None:
     assert reason == "next: 1 of 2 checks failed: s min (found 0.83, wanted 0.9)."
 
 
+def test_no_difference_has_no_sign(filled: Service) -> None:
+    limits = ["--run", "base", "--baseline", "base", "--max-drop", "0.1"]
+    row = run(filled, [*GATE, *limits]).stdout.splitlines()[1]
+    assert row.split() == ["max_drop", "0.1", "0", "passed"]
+
+
 def test_json_is_the_response_of_the_api(filled: Service) -> None:
     done = run(filled, [*GATE, "--run", "nulls", "--min", "0.9", "--json"])
     answer = json.loads(done.stdout)
