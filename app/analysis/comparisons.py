@@ -176,8 +176,11 @@ class Comparison:
         baseline: RunScores,
         candidate: RunScores,
         wanted: dict[str, Any],
+        *,
+        both_ways: bool = False,
     ) -> None:
-        """Compare as a loaded CompareQuery wants it."""
+        """Compare as a loaded CompareQuery wants it; `both_ways` if neither is the baseline."""
+        self._both_ways = both_ways
         self.metric = metric
         self.p_adjusted: float | None = None
         self.family = 0
@@ -214,6 +217,7 @@ class Comparison:
             wanted["failures"] if tested else "exclude",  # A text that failed has no worst value.
             wanted["max_unpaired"],
             paired=tested is None or tested.paired,
+            both_ways=self._both_ways,
         )
         if why:
             return verdicts.not_comparable(self.metric, why)

@@ -83,33 +83,54 @@ def difference_of(pairs: Pairs, failures: Failures) -> Tested:
 
 
 def why_not_comparable(
-    pairs: Pairs, failures: Failures, max_unpaired: float, *, paired: bool
+    pairs: Pairs,
+    failures: Failures,
+    max_unpaired: float,
+    *,
+    paired: bool,
+    both_ways: bool = False,
 ) -> str | None:
     """Return why the runs must not be compared by this metric; None if they may be.
 
     They must not if they fail on different examples, or on more trials of them, more often than by
     chance (McNemar's exact test), or, if `paired`, if more than `max_unpaired` of the baseline's
-    examples have no partner. Two samples must not if one failed more often (Fisher's exact test),
-    whatever `failures` says: that is about pairs.
+    examples have no partner, with `both_ways` also of the candidate's. Two samples must not if one
+    failed more often (Fisher's exact test), whatever `failures` says: that is about pairs.
     """
     if not paired:
         return _why_samples_differ(pairs)
-    before, after = pairs.num_failed_more
-    if failures == "exclude" and significance.sign_test(before, after) < ALPHA:
-        if pairs.has_failed_trials:
-            return (
-                f"the candidate failed on more trials than the baseline of {_examples(after)}, "
-                f"and on fewer of {_examples(before)}"
-            )
-        return (
-            f"the candidate failed on {_examples(after)} that the baseline has a value for, "
-            f"the baseline on {_examples(before)} that the candidate has a value for"
-        )
-    alone = pairs.uncompared["only_in_baseline"]
-    examples = alone + len(pairs.matched)
-    if alone > max_unpaired * examples:
-        return f"{alone} of the {_examples(examples)} of the baseline are not in the candidate"
+    why = _why_failures_differ(pairs) if failures == "exclude" else None
+    if why:
+        return why
+    runs = ("baseline", "candidate")
+    for run, other in (runs, runs[::-1]) if both_ways else (runs,):
+        alone = pairs.uncompared[f"only_in_{run}"]
+        examples = alone + len(pairs.matched)
+        if alone > max_unpaired * examples:
+            return f"{alone} of the {_examples(examples)} of the {run} are not in the {other}"
     return None
+
+
+def _why_failures_differ(pairs: Pairs) -> str | None:
+    before, after = pairs.num_failed_more
+    if significance.sign_test(before, after) >= ALPHA:
+        return None
+    if pairs.metric.is_mixed:
+        kind = pairs.metric.kind
+        return (
+            f"its values are of several kinds, which are not compared with each other: the "
+            f"candidate has no {kind} for {_examples(after)} that the baseline has one for, "
+            f"the baseline none for {_examples(before)} that the candidate has one for"
+        )
+    if pairs.has_failed_trials:
+        return (
+            f"the candidate failed on more trials than the baseline of {_examples(after)}, "
+            f"and on fewer of {_examples(before)}"
+        )
+    return (
+        f"the candidate failed on {_examples(after)} that the baseline has a value for, "
+        f"the baseline on {_examples(before)} that the candidate has a value for"
+    )
 
 
 def _why_samples_differ(pairs: Pairs) -> str | None:

@@ -81,7 +81,12 @@ class Compared:
         if self.is_broken:
             return f"the baseline {BEYOND}"
         if not self.pairs.known[0]:
-            return "the baseline has no values at this leaf"
+            what = (
+                f"{self.metric.kind}, but values of another kind,"
+                if self.metric.is_mixed
+                else "values"
+            )
+            return f"the baseline has no {what} at this leaf"
         if self.share < min_compared:
             of_all = f"{len(self.pairs.compared)} of {len(self.pairs.known[0])}"
             return f"only {of_all} examples of the baseline are compared"

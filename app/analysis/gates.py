@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from app.analysis.attributes import Attribute, read_attribute
@@ -336,7 +337,8 @@ class Gate:
         is_rate = kinds[0] == "boolean" or (
             kinds[0] == "number" and all(each.numbers.are_rates for each in values)
         )
-        return declared.describe(self._scorer, self._leaf, kinds[0], is_rate=is_rate)
+        metric = declared.describe(self._scorer, self._leaf, kinds[0], is_rate=is_rate)
+        return replace(metric, is_mixed=len(set(kinds)) > 1)
 
     def _values(self, run: RunScores) -> LeafValues | None:
         group = run.groups.get(self._scorer)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.analysis.pairs import ComparedMetric, Direction
@@ -84,9 +85,11 @@ def metrics_of(
         for kind in values.kinds
         if (not leaves or path in leaves) and not (rule == "leaf" and path == paired_by)
     }
+    kinds = Counter((scorer, path) for scorer, path, _ in keys)
     for scorer, path, kind in sorted(keys):
         is_rate = kind == "boolean" or (kind == "number" and _are_rates(runs, scorer, path))
-        yield declared.describe(scorer, path, kind, is_rate=is_rate)
+        metric = declared.describe(scorer, path, kind, is_rate=is_rate)
+        yield replace(metric, is_mixed=kinds[scorer, path] > 1)
 
 
 def _are_rates(runs: Iterable[RunScores], scorer: str, path: str) -> bool:

@@ -48,6 +48,8 @@ class ComparedMetric:
     true_when: TrueWhen | None = None
     unit: str = ""
     is_primary: bool = False
+    is_mixed: bool = False
+    """Whether the leaf has values of other kinds too, which are not compared."""
 
     def value_in(self, score: ScoreValues) -> Value:
         """Return the value of a score; None when it is null, missing or of another kind."""

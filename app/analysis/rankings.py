@@ -86,7 +86,7 @@ class Ranking:
 
         self._runs = sorted(runs, key=place)
         self.comparisons = {
-            (one, two): Comparison(metric, self._runs[one], self._runs[two], wanted)
+            (one, two): Comparison(metric, self._runs[one], self._runs[two], wanted, both_ways=True)
             for one, two in combinations(range(len(runs)), 2)
         }
         """By the places of two runs; the first one is the baseline."""

@@ -169,6 +169,14 @@ def test_an_integer_beyond_a_double_fails_a_limit_against_a_baseline(
     )
 
 
+def test_a_baseline_with_values_of_another_kind_is_not_said_to_have_none(store: Store) -> None:
+    add(store, "A", numbered([1, 0] * 20))
+    add(store, "B", numbered([True, False] * 20))
+    found = check(store, "not_worse_by", baseline="A", direction="higher", not_worse_by=0.1)
+    why = "the baseline has no boolean, but values of another kind, at this leaf"
+    assert (found["outcome"], found["why"]) == ("inconclusive", why)
+
+
 # The mean of the run
 
 

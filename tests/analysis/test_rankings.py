@@ -84,6 +84,15 @@ def test_a_run_that_is_not_comparable_keeps_all_ranks_and_one_without_values_is_
     assert {pair["verdict"] for pair in ranking["pairs"]} == {"not comparable"}
 
 
+def test_a_run_of_the_easiest_examples_is_not_comparable_wherever_it_comes(store: Store) -> None:
+    for better in (True, False):
+        add(store, "A", numbered([better] * 40 + [not better] * 60))
+        add(store, "B", numbered([better] * 10))
+        (pair,) = ranked(store, "AB")["pairs"]
+        assert pair["baseline"] == ("B" if better else "A")
+        assert pair["verdict"] == "not comparable"
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [

@@ -237,6 +237,15 @@ def test_two_samples_of_which_one_failed_more_often_are_not_comparable(
     )
 
 
+def test_values_of_another_kind_are_not_called_failures(store: Store) -> None:
+    add(store, "A", numbered([1, 0] * 20))
+    add(store, "B", numbered([True, False] * 20))
+    for row, kind in zip(compared(store), ("boolean", "number"), strict=True):
+        assert (row["kind"], row["verdict"]) == (kind, "not comparable")
+        assert f"the candidate has no {kind} for " in row["reason"]
+        assert "failed" not in row["reason"]
+
+
 def test_numbers_have_no_false_for_failures(store: Store) -> None:
     add(store, "A", numbered(normal(20)))
     add(store, "B", numbered([None, *normal(19, 0, 2)]))
