@@ -219,11 +219,14 @@ class PredictionFacts:
     def _find_model(self, *, may_guess: bool) -> CallFacts | None:
         """Return the model's call, or the first that scores nothing if that may be guessed.
 
-        Children that another owner's key sent count only if none of the same owner is it.
+        Children that another owner's key sent count only after the end of the call, if none of the
+        same owner is it.
         """
         owner = self.call.call.wb_user_id
         own = [child for child in self.children if child.call.wb_user_id == owner]
-        others = [child for child in self.children if child.call.wb_user_id != owner]
+        others = [
+            child for child in self.children if child.call.wb_user_id != owner and self.has_ended
+        ]
         return self._model_among(own, may_guess) or self._model_among(others, may_guess)
 
     def _model_among(self, children: Sequence[CallFacts], may_guess: bool) -> CallFacts | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.stores.base import Store
+from app.stores.model import Prediction
 from app.weave import intake
 from app.weave.contents import Place
 from app.weave.projection import project
@@ -19,6 +20,7 @@ from tests.weave.test_projection import (
     all_scores,
     annotated,
     judged,
+    only,
     outer,
     predict,
     raw,
@@ -231,3 +233,16 @@ def test_feedback_of_another_key_on_a_scorer_does_not_make_it_the_model(store: S
     send(store, judged("x", 9, "j"), may_change=False, place=EVE)
     send(store, predict(), judged("s", 1, call_ref="weave/j"), outer())
     assert all_scores(store)[-1].prediction_id == "predict"
+
+
+def test_a_call_of_another_key_does_not_become_the_model_while_the_prediction_goes_on(
+    store: Store,
+) -> None:
+    send(store, outer(ended_at=None))
+    foreign = [predict("false") | {"id": "e"}, judged("x", 9, "e")]
+    send(store, *foreign, may_change=False, place=EVE)
+    assert all_scores(store) == []
+    send(store, predict(), judge("j", 1), outer())
+    assert {each.prediction_id for each in all_scores(store)} == {"predict"}
+    assert scores(store)["s", None] == 1
+    assert only(store, Prediction).output_json == '"out"'
