@@ -86,7 +86,8 @@ def scores_list(
 ) -> None:
     """List scores, oldest first: the first 100 in a table, or all with --json.
 
-    The exit code is 1 if the project or run has no scores.
+    --failed adds a column with the error, and --reason-contains one with the reason. The exit
+    code is 1 if the project or run has no scores.
 
     Example: scoreline scores list --project acme/demo --run run-1 --where 'accuracy.f1<0.5'
     """
@@ -94,8 +95,10 @@ def scores_list(
     given += [("where", condition) for condition in where]
     given += [("current", "true")] if current else []
     given += [] if failed is None else [("failed", str(failed).lower())]
+    asked = (("error", failed), ("reason", filters["reason_contains"]))
+    columns = (*COLUMNS, *(name for name, is_asked in asked if is_asked))
     url = client.scores_url
-    if not show_list(client, url, COLUMNS, given, limit, as_json=as_json, cell=_cell):
+    if not show_list(client, url, columns, given, limit, as_json=as_json, cell=_cell):
         report_no_scores(client, filters["evaluation_run_id"])
 
 

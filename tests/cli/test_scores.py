@@ -70,6 +70,13 @@ def test_scores_are_found_by_content_and_sorted(service: Service, project: str) 
     best = ("--sort-by", "f1", "--order", "desc", "--limit", "2")
     assert found(*best) == [{"f1": 0.75}, {"f1": 0.5}]
     assert found("--where", "f1>1") == []
+    for arguments, name, text in (
+        (("--failed",), "error", "timeout"),
+        (("--reason-contains", "because 0.75"), "reason", "Because 0.75"),
+    ):
+        shown = run(service, "list", "--project", project, *arguments)
+        header, row = shown.stdout.splitlines()
+        assert (header.split()[-1], row[header.index(name) :]) == (name, text)
     refused = run(service, "list", "--project", project, "--where", "f2>1")
     assert refused.returncode == 1
     assert "none of the scores has the leaf 'f2'; there is 'f1'" in refused.stderr
