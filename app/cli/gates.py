@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from app.cli.base import (
 from app.cli.client import Client, not_scoreline
 from app.cli.gate_comment import (
     WORST,
+    Json,
     check_title,
     comment,
     comment_without_result,
@@ -179,7 +180,7 @@ def gate(
         _write_junit(junit, [Case(metric, "gate", "error", str(error))])
         _write_comment(markdown, comment_without_result(client.project, title, str(error)))
         fail(str(error), 2)
-    _write_junit(junit, [_case(metric, check) for check in result["checks"]])
+    _write_junit(junit, _cases(metric, result))
     _write_comment(markdown, shown)
     for why in missing:
         note(why)
@@ -223,10 +224,8 @@ def _ask(client: Client, wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]
 
 def _rows(result: dict[str, Any]) -> list[list[str]]:
     """Return a table row for each check. Raises ServiceError for a response of another program."""
-    several = len(result.get("gates", ())) > 1
     try:
-        baselines = several_baselines(result)
-        rows = [_row(check, baselines, several=several) for check in result["checks"]]
+        rows = [_row(check, _check_name(check, result)) for check in result["checks"]]
         is_known = result["outcome"] in EXIT_CODES and isinstance(result["reason"], str)
     except (TypeError, KeyError, ValueError):
         raise not_scoreline(200) from None
@@ -243,10 +242,10 @@ def _missing(client: Client, result: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(why for run in runs if (why := why_no_scores(client, run))))
 
 
-def _row(check: dict[str, Any], baselines: Collection[str], *, several: bool) -> list[str]:
+def _row(check: Json, name: str) -> list[str]:
     outcome = check["outcome"]
     return [
-        check_title(check, baselines) if several else check["name"],
+        name,
         figure(check["wanted"]),
         figure(check["found"]),
         outcome if outcome == "passed" else outcome.upper(),
@@ -254,9 +253,21 @@ def _row(check: dict[str, Any], baselines: Collection[str], *, several: bool) ->
     ]
 
 
-def _case(title: str, check: dict[str, Any]) -> Case:
-    wanted = "" if check["wanted"] is None else f" {figure(check['wanted'])}"
-    name = f"{check['name']}{wanted}"
+def _check_name(check: Json, result: Json) -> str:
+    """Return the name of a check, with its metric if the gate has several."""
+    if len(result.get("gates", ())) > 1:
+        return check_title(check, several_baselines(result))
+    return str(check["name"])
+
+
+def _cases(title: str, result: Json) -> list[Case]:
+    """Return a JUnit case for each check."""
+    return [_case(title, _check_name(check, result), check) for check in result["checks"]]
+
+
+def _case(title: str, name: str, check: Json) -> Case:
+    if check["wanted"] is not None:
+        name = f"{name} {figure(check['wanted'])}"
     tag = TAGS.get(check["outcome"])
     if tag is None:
         return Case(title, name)

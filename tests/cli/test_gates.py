@@ -164,6 +164,12 @@ def test_several_baselines_are_named_in_the_table(filled: Service, tmp_path: Pat
         *("s max_drop against base", "s min_compared against base"),
         *("s max_drop against next", "s min_compared against next"),
     ]
+    report = tmp_path / "gate.xml"
+    run(filled, [*arguments, "--junit", str(report)])
+    assert [case.get("name") for case in ET.parse(report).getroot()[0]] == [
+        *("s max_drop against base 1", "s min_compared against base 0.9"),
+        *("s max_drop against next 1", "s min_compared against next 0.9"),
+    ]
 
 
 @pytest.mark.parametrize(
