@@ -25,10 +25,13 @@ class Singles:
 
         Raises Repeated, perhaps only later, and if there are over MAX_VALUES.
         """
+        import numpy as np
+
         columns = [
             [each or "" for each in column] if None in column else column for column in columns
         ]
-        self._hashes.extend(map(hash, zip(*columns, strict=True)))
+        hashes = np.fromiter(map(hash, zip(*columns, strict=True)), np.int64)
+        self._hashes.frombytes(hashes.tobytes())  # A third of the time of `extend`.
         if len(self._hashes) >= self._next_check:
             self.check()
             self._next_check *= 4

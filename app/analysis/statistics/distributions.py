@@ -7,7 +7,6 @@ import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -62,7 +61,7 @@ class Numbers:
         elif times == 1:
             self.values.append(leaf["number"])
         else:
-            self.values.extend(repeat(leaf["number"], times))
+            self.values.extend(array("d", (leaf["number"],)) * times)
 
     @property
     def n(self) -> int:
