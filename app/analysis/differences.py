@@ -20,7 +20,7 @@ MIN_BOOLEANS = 5
 """The same of booleans: five that all change are shown by McNemar's mid-p test."""
 
 MIN_PAIRED_PART = 0.1
-"""Below this part of the smaller run's values, pairs are too few to compare only them."""
+"""Below this part of the smaller run's examples, pairs are too few to compare only them."""
 
 MOST = 0.5
 """Below this part of the smaller run's values, a note says that most are not paired."""
@@ -63,7 +63,7 @@ def difference_of(pairs: Pairs, failures: Failures) -> Tested:
     false.
     """
     smaller, n = min(map(len, pairs.known)), len(pairs.compared)
-    if smaller >= MIN_PAIRS and (n < MIN_PAIRS or n < MIN_PAIRED_PART * smaller):
+    if smaller >= MIN_PAIRS and _are_samples(pairs):
         return _of_samples(pairs, n, smaller)
     as_false = failures == "as_false" and pairs.metric.is_rate
     before, after = pairs.filled(0.0, 0.0) if as_false else pairs.values()
@@ -162,6 +162,15 @@ def _of_changes(pairs: Pairs, changes: Floats, *, filled: bool) -> Difference:
         return significance.of_pairs(changes, _reach(pairs))
     wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
     return significance.of_paired_booleans(len(changes), wins, losses)
+
+
+def _are_samples(pairs: Pairs) -> bool:
+    """Return whether the runs hardly share examples, with or without a value.
+
+    Runs that do are no two samples where their pairs failed: those would compare other examples.
+    """
+    shared = len(pairs.matched)
+    return shared < MIN_PAIRS or shared < MIN_PAIRED_PART * min(pairs.sizes)
 
 
 def _of_samples(pairs: Pairs, n: int, smaller: int) -> Tested:

@@ -237,6 +237,17 @@ def test_two_samples_of_which_one_failed_more_often_are_not_comparable(
     )
 
 
+@pytest.mark.parametrize("failed", [30, 3])
+def test_runs_whose_shared_examples_failed_are_not_taken_for_two_samples(
+    store: Store, failed: int
+) -> None:
+    add(store, "A", numbered([None] * failed + [True] * 30 + [False] * 40))
+    add(store, "B", numbered([True] * 8))
+    row = only(store, higher_is_better=[""])
+    assert row["verdict"] == "not comparable"
+    assert row["pairs"]["compared"] == max(8 - failed, 0)
+
+
 def test_values_of_another_kind_are_not_called_failures(store: Store) -> None:
     add(store, "A", numbered([1, 0] * 20))
     add(store, "B", numbered([True, False] * 20))
