@@ -125,8 +125,10 @@ class MongoLeaves(MongoDeletions):
                 {"$limit": most},
                 stage,
             ]
+            # All in one batch, as far as it fits: by default the first one has 101 documents.
+            options: Bson = {"hint": index_for(query), "allowDiskUse": True, "batchSize": PAGE}
             with our_errors():
-                found = self._scores.aggregate(pipeline, hint=index_for(query), allowDiskUse=True)
+                found = self._scores.aggregate(pipeline, **options)
             page = read_small(found, size, PAGE_BYTES if most > 1 else math.inf)
             if page is None:
                 most = max(1, most // 4)
