@@ -69,11 +69,18 @@ def agreement_of(
         "second": second.response(),
         "runs": wanted["run"],
         "kind": kind,
-        "reason": figures.reason(first.name, second.name),
+        "reason": figures.reason(*_names(first, second)),
         "predictions": {"compared": len(compared), "examples": len(set(examples)), **counts},
         **figures.response(),
         "disagreements": _disagreements(store, *place, compared, wanted["worst"]),
     }
+
+
+def _names(first: Judge, second: Judge) -> tuple[str, str]:
+    """Return how a sentence names the judges, with their leaves if only these differ."""
+    if first.name != second.name:
+        return first.name, second.name
+    return f"{first.name} {first.leaf}".rstrip(), f"{second.name} {second.leaf}".rstrip()
 
 
 def _metrics(

@@ -231,6 +231,14 @@ def test_numbers_that_are_0_or_1_are_compared_with_booleans(store: Store) -> Non
     assert agreed(store)["kind"] == "boolean"
 
 
+def test_two_leaves_of_one_scorer_are_named_by_their_leaves(store: Store) -> None:
+    judge(store, [{"ok": place > 2, "safe": place > 4} for place in range(12)])
+    answer = agreed(store, second="Judge", leaf="ok", second_leaf="safe")
+    assert answer["reason"].startswith(
+        "Judge ok and Judge safe give the same value to 83.3 % of 12"
+    )
+
+
 def test_leaves_are_named_and_unknown_ones_refused(store: Store) -> None:
     judge(store, [{"ok": True, "score": 1.5}] * 3)
     judge(store, [{"label": True}] * 3, "Human")
