@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from app.analysis.usage import SCORER as USAGE
 from app.errors import InvalidParameter
 from app.ids import AFTER_ALL, id_time
 from app.scorers import scorer_name
@@ -131,6 +132,8 @@ def refuse_unknown_scorer(
     names = sorted(known)
     shown = get_close_matches(given, names, cutoff=0.5) or names[:3]
     hint = f"; there is {' and '.join(map(repr, shown))}" if shown else ""
+    if given == USAGE:
+        hint = ": compare, trend and gate read it from predictions"
     message = f"no score is by the scorer '{given}'{hint}"
     raise InvalidParameter(parameter, given, message)
 

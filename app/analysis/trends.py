@@ -19,7 +19,7 @@ from app.analysis.usage import is_wanted
 from app.analysis.verdicts import name_of
 from app.errors import InvalidParameter
 from app.ids import id_time, utc_text
-from app.leaves import refuse_unknown_name
+from app.leaves import refuse_unknown_name, similar_names
 from app.schemas.comparisons import CompareQuery
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
@@ -105,7 +105,7 @@ class Trend:
         self._kind: str | None = None
         self._has_leaf = False
         self._paths: Collection[str] = ()
-        """The leaves of the newest run that has any."""
+        """The leaves with values of the newest run that has any."""
         self._num_empty = 0
 
     def read(self, check_client: ClientCheck) -> None:
@@ -146,7 +146,7 @@ class Trend:
         values = group.leaves.get(self._leaf)
         kinds = values.kinds if values else []
         self._has_leaf |= values is not None
-        self._paths = self._paths or list(group.leaves)
+        self._paths = self._paths or [path for path, each in group.leaves.items() if each.kinds]
         self._kind = self._kind or next(iter(kinds), None)
         are_rates = values is None or not values.numbers.n or values.numbers.are_rates
         metric = self._metric(is_rate=self._kind == "boolean" or are_rates)
@@ -191,7 +191,7 @@ class Trend:
             "unit": metric.unit or None,
             "alpha": ALPHA,
             "correction": "holm",
-            "reason": _reason(metric, run_ids, comparisons),
+            "reason": self._no_values(metric) or _reason(metric, run_ids, comparisons),
             "without_scores": self._num_empty,
             "runs": [point.response() for point in reversed(self._points)],
             "comparisons": [
@@ -206,7 +206,7 @@ class Trend:
 
         The runs are read again, so that no more than three are held in memory.
         """
-        if len(run_ids) < 2:
+        if len(run_ids) < 2 or self._kind is None:
             return []
         newest, *earlier = dict.fromkeys((*run_ids[:2], run_ids[-1]))
         wanted = CompareQuery().load({"run": [newest, *earlier], "scorer": [self._scorer]})
@@ -223,6 +223,13 @@ class Trend:
         found = [Comparison(metric, by_id[each], by_id[newest], wanted) for each in earlier]
         adjust_p_values(found)
         return found
+
+    def _no_values(self, metric: ComparedMetric) -> str | None:
+        """Return a sentence if there are runs, but none has a value, and name leaves that do."""
+        if not self._points or self._kind is not None:
+            return None
+        hint = similar_names(self._leaf, self._paths)
+        return f"None of these runs has a value of {name_of(metric)}{hint}."
 
 
 def _reason(

@@ -20,7 +20,7 @@ from app.cli.formats import (
     text_cell,
     value_cell,
 )
-from app.cli.project import BASELINE, MEANT, project_options, why_no_scores
+from app.cli.project import BASELINE, MEANT, PAIR_BY, project_options, why_no_scores
 from app.scorers import scorer_name
 
 COLORS = {"worse": "red", "not comparable": "yellow", "better": "green"}
@@ -94,7 +94,7 @@ def summary(client: Client, form: Format, scorer: str | None, **given: Any) -> N
 @click.option("--run", multiple=True, help="In place of these: a run to rank; 2 to 20 of them.")
 @click.option("--scorer", multiple=True, help="Only this scorer; repeatable.")
 @click.option("--leaf", multiple=True, help="Only this leaf; repeatable.")
-@click.option("--pair-by", help="What the predictions of a pair have in common.")
+@click.option("--pair-by", help=PAIR_BY)
 @click.option("--higher-is-better", multiple=True, help="A leaf; repeatable.")
 @click.option("--lower-is-better", multiple=True, help="A leaf; repeatable.")
 @click.option(
@@ -121,10 +121,14 @@ def compare(client: Client, form: Format, **given: Any) -> None:
 
     Example: scoreline compare --project acme/demo --baseline run-1 --candidate run-2
     """
+    if not given["run"] and not (given["baseline"] and given["candidate"]):
+        fail("give --baseline and --candidate, or --run at least twice", 2)
     _check_histograms(form, given)
     text, result = client.analyse("compare", repeated(given), "pair_by")
     if form == "json":
         write(text + b"\n")
+    elif not result.get("rankings", result.get("comparisons")):
+        fail(NOTHING_TO_RANK if "rankings" in result else NOTHING_TO_COMPARE, 1)
     elif "rankings" in result:
         _show_rankings(form, result["rankings"])
     else:
@@ -201,6 +205,13 @@ def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 # Comparisons
 
 
+NOTHING_TO_COMPARE = "nothing to compare: neither run has a value of these scorers and leaves"
+
+NOTHING_TO_RANK = (
+    "nothing to rank: the runs have no values of these scorers and leaves, or texts of which it is "
+    "not declared which are true"
+)
+
 COMPARED = (
     *("candidate", "scorer", "leaf", "pairs", "baseline", "candidate_mean", "difference"),
     *("low", "high", "p_adjusted", "verdict"),
@@ -267,13 +278,14 @@ def _show_needed(
     """Say how many examples a difference of `effect` needs, if it was given."""
     for each in comparisons:
         needed = (each["difference"] or {}).get("pairs_needed")
-        if needed is not None:
+        if needed is not None and effect is not None:
             metric = f"{each['scorer']} {each['leaf']}".rstrip()
+            size = f"{100 * effect:g} points" if each["is_rate"] else f"{effect:g}"
             found = each["pairs"]["compared"]
             say(
                 form,
                 f"Some {needed:,} examples show with a probability of 80 % that {metric} differs "
-                f"by {effect:g}; here are {found:,}.",
+                f"by {size}; here are {found:,}.",
             )
 
 

@@ -34,7 +34,7 @@ from app.cli.gate_comment import (
     figure,
     several_baselines,
 )
-from app.cli.project import BASELINE, MEANT, project_options, why_no_scores
+from app.cli.project import BASELINE, MEANT, PAIR_BY, project_options, why_no_scores
 from app.cli.project_file import read_tables
 
 HEADER = ("check", "wanted", "found", "outcome", "why")
@@ -73,7 +73,7 @@ class Case:
     help="A file such as scoreline.toml, whose [[gate]] tables name metrics and their limits.",
 )
 @click.option("--baseline", help=BASELINE)
-@click.option("--pair-by", help="What the predictions of a pair have in common.")
+@click.option("--pair-by", help=PAIR_BY)
 @click.option(
     "--repeats",
     type=click.Choice(["current", "all"]),

@@ -30,6 +30,11 @@ MEANT = (
 
 BASELINE = f"The run to compare with: {MEANT}"
 
+PAIR_BY = (
+    "What the predictions of a pair have in common: example, prediction_id, order, before:TEXT, "
+    "after:TEXT or leaf:PATH. Default: the example, or the id if one has none."
+)
+
 SERVICE_OPTIONS = (
     click.option(
         "--url",

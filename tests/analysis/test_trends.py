@@ -158,6 +158,14 @@ def test_a_run_without_a_value_keeps_its_place_without_a_mean(store: Store) -> N
     assert (middle["mean"], middle["interval"]) == (None, None)
 
 
+def test_a_leaf_without_values_is_said_with_those_that_have_some(store: Store) -> None:
+    for run in ("A", "B"):
+        add(store, run, {"p1": {"points": 1}, "p2": None})
+    trend = shown(store)
+    assert trend["reason"] == "None of these runs has a value of s; there is 'points'."
+    assert ([each["mean"] for each in trend["runs"]], trend["comparisons"]) == ([None, None], [])
+
+
 def test_texts_need_a_declared_truth(store: Store) -> None:
     for run in "AB":
         add(store, run, numbered(["yes", "no"] * 10))

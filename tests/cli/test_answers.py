@@ -28,8 +28,8 @@ PROJECT = "acme/answers"
 
 @pytest.fixture(scope="module")
 def filled(service: Service) -> Service:
-    """The service with three runs of 40 predictions, judged by three scorers."""
-    items = [
+    """The service with three runs of 40 predictions, and one of them with a scorer of parts."""
+    items: list[dict[str, Any]] = [
         {
             "prediction_id": f"p{place}",
             "scorer": scorer,
@@ -43,6 +43,10 @@ def filled(service: Service) -> Service:
             ("=cmd|x", place / 40),
             ("label", "yes" if place < passes else "no"),
         )
+    ]
+    items += [
+        {"prediction_id": "p0", "scorer": "parts", "value": value, "evaluation_run_id": run}
+        for run, value in (("old", {"size": "s"}), ("new", None))
     ]
     answer = service.post(f"/v2/{PROJECT}/scores/batch", {"scores": items})
     assert answer.status == 200, answer.body
@@ -109,7 +113,7 @@ def test_a_comparison_in_markdown_has_nothing_of_a_name_as_markup(filled: Servic
 def test_csv_has_no_formula(filled: Service) -> None:
     done = run(filled, *COMPARE, "--csv")
     rows = list(csv.DictReader(io.StringIO("\n".join(lines(done)))))
-    assert {row["scorer"] for row in rows} == {"Exact", "'=cmd|x", "label"}
+    assert {row["scorer"] for row in rows} == {"Exact", "'=cmd|x", "label", "parts"}
     (exact,) = [row for row in rows if row["scorer"] == "Exact"]
     assert (exact["difference"], exact["verdict"]) == ("0.45", "higher")
 
@@ -344,7 +348,11 @@ def test_agreement_is_figures_a_table_disagreements_and_a_sentence(filled: Servi
     [
         (["summary", "--run", "none"], 1, "or the name 'none'"),
         (["summary", "--group-by", "colour"], 1, "group_by"),
-        (["compare", "--baseline", "old"], 1, "candidate"),
+        (["compare", "--baseline", "old"], 2, "give --baseline and --candidate, or --run"),
+        (["compare"], 2, "give --baseline and --candidate, or --run"),
+        (["compare", "--run", "old", "--run", "new", "--scorer", "label"], 1, "nothing to rank"),
+        ([*COMPARE, "--leaf", "", "--scorer", "parts"], 1, "nothing to compare"),
+        (["summary", "--scorer", "scoreline.usage"], 1, "compare, trend and gate read it from"),
         (["compare", "--baseline", "old", "--candidate", "none"], 1, "or the name 'none'"),
         ([*COMPARE, "--leaf", "f1"], 1, "has the leaf 'f1'"),
         ([*COMPARE, "--run", "old"], 1, "baseline"),
@@ -398,7 +406,7 @@ def test_a_comparison_says_how_many_examples_an_effect_needs(filled: Service) ->
     )["comparisons"]
     needed = comparison["difference"]["pairs_needed"]
     assert shown == (
-        f"Some {needed:,} examples show with a probability of 80 % that Exact differs by 0.1; "
-        "here are 40."
+        f"Some {needed:,} examples show with a probability of 80 % that Exact differs by 10 "
+        "points; here are 40."
     )
     assert "probability of" not in run(filled, *arguments).stdout
