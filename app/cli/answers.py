@@ -135,7 +135,10 @@ def compare(client: Client, form: Format, **given: Any) -> None:
         _show_comparisons(form, result)
         if form != "csv":
             _show_needed(form, result["comparisons"], given["effect"])
-            show_changes(form, result["comparisons"] if given["worst"] else ())
+            _show_texts(form, result["comparisons"])
+            if given["worst"]:
+                show_changes(form, result["comparisons"])
+                _show_flaky(form, result["comparisons"])
 
 
 def _check_histograms(form: Format, given: Mapping[str, Any]) -> None:
@@ -157,12 +160,15 @@ def repeated(given: Mapping[str, Any]) -> Query:
 # Summaries
 
 
+MAX_TEXTS = 10
+"""The most different texts of which a summary has the shares; more are prose, as a rule."""
+
 SUMMARIZED = ("kind", "attempted", "scored", "coverage", "figure", "value", "low", "high")
 
 EXPLAINED = (
     "A rate is the part of the values that is true (of numbers that are all 0 or 1, the part of "
     "1, and of others what is declared to be), a mean that of all numbers; low and high are the "
-    "ends of its 95 % interval."
+    "ends of its 95 % interval. Texts have their shares, the most frequent first."
 )
 
 
@@ -182,7 +188,10 @@ def _figure(figures: Mapping[str, Any], form: Format) -> list[str]:
     """Return whether there is a rate or a mean, and it with its interval.
 
     Rates are in percent, but plain in CSV; the method of an interval says which numbers are rates.
+    Of texts it says which are the most frequent, but not in CSV.
     """
+    if "distinct" in figures and form != "csv":
+        return ["texts", _texts(figures), "-", "-"]
     value = figures.get("mean", figures.get("rate"))
     if value is None:
         return ["-"] * 4
@@ -191,6 +200,16 @@ def _figure(figures: Mapping[str, Any], form: Format) -> list[str]:
     cell = percent_cell if is_rate and form != "csv" else figure_cell
     cells = [cell(each) for each in (value, interval.get("low"), interval.get("high"))]
     return ["rate" if is_rate else "mean", *cells]
+
+
+def _texts(figures: Mapping[str, Any]) -> str:
+    """Return the most frequent texts with their shares, or only how many there are, if many."""
+    if figures["distinct"] > MAX_TEXTS:
+        return f"{figures['distinct']:.0f} different ones"
+    return ", ".join(
+        f"{value_cell(each['text'])} {percent_cell(each['share'])}"
+        for each in figures["most_frequent"]
+    )
 
 
 def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -289,6 +308,26 @@ def _show_needed(
             )
 
 
+TEXTS = ("candidate", "scorer", "leaf", "baseline_value", "candidate_value", "examples")
+
+
+def _show_texts(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+    """Print which categories became which others."""
+    rows = [
+        [
+            *(text_cell(each[name]) for name in TEXTS[:3]),
+            *(value_cell(change[name]) for name in TEXTS[3:5]),
+            text_cell(change["count"]),
+        ]
+        for each in comparisons
+        if each.get("categories")
+        for change in each["changes"]
+    ]
+    if rows:
+        click.echo("\nCategories that changed, of examples with one trial in each run:\n")
+        print_table(form, TEXTS, rows)
+
+
 CHANGES = {
     "regressions": "worse",
     "improvements": "better",
@@ -317,6 +356,28 @@ def show_changes(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None
     if rows:
         click.echo()
         print_table(form, CHANGED, rows)
+
+
+FLAKY = (
+    *("scorer", "leaf", "run", "trials", "passes"),
+    *("passing_prediction_id", "failing_prediction_id"),
+)
+
+
+def _show_flaky(form: Format, comparisons: Sequence[Mapping[str, Any]]) -> None:
+    """Print the examples whose trials disagree, if `--k` asked for them."""
+    rows = [
+        [
+            *(text_cell(each["scorer"]), text_cell(each["leaf"]), side),
+            *(text_cell(example[name]) for name in FLAKY[3:]),
+        ]
+        for each in comparisons
+        for side, figures in each["summaries"].items()
+        for example in (figures.get("passes") or {"flaky": ()})["flaky"]
+    ]
+    if rows:
+        click.echo("\nExamples whose trials disagree:\n")
+        print_table(form, FLAKY, rows)
 
 
 RANKED = ("scorer", "leaf", "run", "mean", "low", "high", "ranks")

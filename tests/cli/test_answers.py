@@ -124,7 +124,7 @@ def test_csv_has_an_empty_cell_where_there_is_no_figure(filled: Service) -> None
     assert (label["pairs"], label["difference"], label["verdict"]) == ("40", "", "")
 
 
-def test_means_of_trials_have_6_digits_in_the_list_of_changes(service: Service) -> None:
+def test_trials_that_disagree_are_listed_on_request(service: Service) -> None:
     scores = [
         {
             "prediction_id": f"{place}#{run}{trial}",
@@ -141,6 +141,28 @@ def test_means_of_trials_have_6_digits_in_the_list_of_changes(service: Service) 
     arguments = (*COMPARE, "--project", "acme/trials", "--pair-by", "before:#", "--worst", "1")
     done = run_command(*arguments, cwd=service.log.parent, env=env)
     assert lines(done)[-1].split()[:4] == ["s", "lower", "0.666667", "0.333333"]
+    done = run_command(*arguments, "--k", "3", cwd=service.log.parent, env=env)
+    _, header, *rows = lines(done)[-4:]
+    assert header.split()[:5] == ["scorer", "leaf", "run", "trials", "passes"]
+    assert [row.split() for row in rows] == [
+        ["s", "baseline", "3", "2", "0#old1", "0#old2"],
+        ["s", "candidate", "3", "1", "0#new0", "0#new2"],
+    ]
+
+
+def test_a_summary_of_many_texts_says_how_many_there_are(service: Service) -> None:
+    scores = [{"prediction_id": f"p{n}", "scorer": "s", "value": f"t{n}"} for n in range(11)]
+    service.post("/v2/acme/texts/scores/batch", {"scores": scores})
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+    arguments = ("summary", "--project", "acme/texts")
+    done = run_command(*arguments, cwd=service.log.parent, env=env)
+    assert "11 different ones" in lines(done)[1]
+
+
+def test_a_comparison_of_categories_says_which_became_which(filled: Service) -> None:
+    header, row = lines(run(filled, *COMPARE, "--scorer", "label"))[-2:]
+    assert header.split()[-3:] == ["baseline_value", "candidate_value", "examples"]
+    assert row.split() == ["new", "label", "no", "yes", "18"]
 
 
 def test_json_is_the_response_of_the_api(filled: Service) -> None:
@@ -168,7 +190,7 @@ def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None
     exact = [cell.strip() for cell in exact if cell]
     assert exact[1:] == ["boolean", "40", "40", "1", "rate", "95 %", "83.5 %", "98.62 %"]
     (label,) = [line.split() for line in shown if line.startswith("label")]
-    assert label[1:] == ["text", "40", "40", "1", "-", "-", "-", "-"]
+    assert " ".join(label[1:]) == "text 40 40 1 texts yes 95 %, no 5 % - -"
     (number,) = [line.split() for line in shown if line.startswith("=cmd|x")]
     assert number[5:7] == ["mean", "0.4875"]
     assert "A rate is the part" in shown[-1]
