@@ -46,6 +46,10 @@ direction = "higher"
 not_worse_by = 0.02
 """
 
+ANSWERS = (ROOT / "docs" / "answers.md").read_text("utf-8")
+EXAMPLE = ANSWERS.partition("## An example")[2].partition("\n## ")[0]
+(PROGRAM,) = re.findall(r"```python\n(.*?)```", EXAMPLE, re.DOTALL)
+
 SCORERS = ("exact", "Judge", "Human", "weave:///acme/demo/object/Exact:v0")
 
 MAY_FAIL = ("scoreline gate",)
@@ -66,6 +70,7 @@ def workplace(tmp_path: Path, mongodb_uri: str) -> Iterator[tuple[Path, Service]
     (tmp_path / "srv" / "backups").mkdir(parents=True)
     (tmp_path / "scores.jsonl").write_text("".join(_scores()), "utf-8")
     (tmp_path / "scoreline.toml").write_text(GATE, "utf-8")
+    (tmp_path / "example.py").write_text(PROGRAM, "utf-8")
     (tmp_path / "mongodb.url").write_text(mongodb_uri, "utf-8")
     store = f"sqlite:///{tmp_path}/srv/scoreline.db"
     with running(tmp_path, store, SCORELINE_ADMIN_KEY="") as service:
@@ -89,14 +94,7 @@ def _scores() -> Iterator[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_of_a_document_runs(document: Path, workplace: tuple[Path, Service]) -> None:
     folder, service = workplace
-    environ = environment(
-        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        SCORELINE_STORE=service.environ["SCORELINE_STORE"],
-        SCORELINE_URL=service.url,
-        SCORELINE_KEY=service.key,
-        KEY=service.key,
-        RUN="run-1",
-    )
+    environ = _environ(service)
     _add_scores(folder, environ)
     for line in commands(document):
         if any(line.startswith(command) for command in RUN_ELSEWHERE):
@@ -116,6 +114,35 @@ def test_every_command_of_a_document_runs(document: Path, workplace: tuple[Path,
         allowed = (0, 1, 4) if line.startswith(MAY_FAIL) else (0,)
         assert ran.returncode in allowed, (line, ran.stdout, ran.stderr)
         assert "Traceback" not in ran.stderr, line
+
+
+def test_the_example_of_the_answers_prints_what_is_shown(workplace: tuple[Path, Service]) -> None:
+    folder, service = workplace
+    printed = ""
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", EXAMPLE, re.DOTALL):
+        if language == "sh":
+            printed = subprocess.run(
+                ["sh", "-c", block],
+                check=False,
+                cwd=folder,
+                env=_environ(service),
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=120,
+            ).stdout
+        elif not language:
+            assert set(block.splitlines()) <= {"", *printed.splitlines()}, printed
+
+
+def _environ(service: Service) -> dict[str, str]:
+    return environment(
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        SCORELINE_STORE=service.environ["SCORELINE_STORE"],
+        SCORELINE_URL=service.url,
+        SCORELINE_KEY=service.key,
+        KEY=service.key,
+        RUN="run-1",
+    )
 
 
 def _add_scores(folder: Path, environ: dict[str, str]) -> None:
