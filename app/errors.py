@@ -140,6 +140,10 @@ class BeingDeleted(StoreUnavailable):
     """The evaluation run is being deleted, which a write must wait for; nothing was stored."""
 
 
+class RunReplaced(StoreUnavailable):
+    """An evaluation run was deleted or replaced while it was read; the next call reads anew."""
+
+
 class StoreFull(StoreUnavailable):
     """The store has no space left; it can still be read."""
 

@@ -63,6 +63,7 @@ def agreement_of(
     compared, counts = _match(first, second, metrics)
     examples = _examples(store, *place, compared, check_client)
     kind = "boolean" if metrics[0].is_rate else metrics[0].kind
+    finder.check_unchanged()
     figures = AgreementFigures(kind, [each.values for each in compared], examples, check_client)
     return {
         "first": first.response(),

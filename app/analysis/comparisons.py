@@ -83,6 +83,7 @@ def compare_runs(
     if wanted["slice_by"] is not None:
         by = (store, entity, project, read.runs, wanted["slice_by"], check_client)
         slice_comparisons(comparisons, read_attribute(*by, parameter="slice_by"), check_client)
+    finder.check_unchanged()
     slices = [part.comparison for each in comparisons for part in each.slices]
     adjust_p_values([*comparisons, *slices])
     comparisons.sort(key=lambda comparison: VERDICTS.index(comparison.verdict.word))

@@ -105,6 +105,8 @@ def _gate(
     finder = RunFinder(store, entity, project, check_client)
     run_id = finder.find("run", wanted["run"]).run_id
     gates = _with_run_ids(finder, gates, run_id)
+    # Before the scores are read: of a run that is finished meanwhile, only a part may be read.
+    checks = [check.response() for check in _checks_of_run(store, entity, project, run_id)]
     query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
     baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
     scorers = list(dict.fromkeys(gate["scorer"] for gate in gates))
@@ -127,7 +129,7 @@ def _gate(
     place = (store, entity, project, runs)
     _slice(gated, place, gates, check_client)
     protected = _read_protected(place, gates, check_client)
-    checks = [check.response() for check in _checks_of_run(store, entity, project, run_id)]
+    finder.check_unchanged()
     for each in gated:
         check_client()
         with _errors_within(each.place):

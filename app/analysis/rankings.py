@@ -52,6 +52,7 @@ def rank_runs(
     read = read_compared(
         store, entity, project, run_ids, wanted, check_client, prices, parameter="run"
     )
+    finder.check_unchanged()
     rankings = []
     for metric in metrics_of(read.runs, read.declared, read.pair_by, wanted["leaf"]):
         if not metric.is_text:

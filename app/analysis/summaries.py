@@ -53,14 +53,16 @@ def summarize(
     and whatever `check_client` raises.
     """
     found: dict[str, str] = {}
+    finder = RunFinder(store, entity, project, check_client)
     if wanted["run"] is not None:
-        run = RunFinder(store, entity, project, check_client).find("run", wanted["run"])
+        run = finder.find("run", wanted["run"])
         found = {"run": run.run_id}
         wanted = {**wanted, "evaluation_run_id": run.run_id}
     query = store.as_of_now(make_query(entity, project, wanted))
     rules = rules_of(read_metrics(store, entity, project))
     reading = Reading(store, query, wanted["group_by"], wanted["cluster"], rules, check_client)
     groups, clusters = reading.read()
+    finder.check_unchanged()
     if not groups and has_scores(store, entity, project):
         for parameter in ("scorer", "scorer_name"):
             if wanted[parameter]:

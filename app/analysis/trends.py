@@ -24,6 +24,7 @@ from app.schemas.comparisons import CompareQuery
 from app.scorers import scorer_name
 from app.services.lists import ClientCheck, no_client_check
 from app.services.metrics import read_metrics
+from app.services.run_references import check_same
 from app.services.runs import Run, newest_runs
 from app.stores.base import ScoreQuery, Store
 
@@ -112,7 +113,7 @@ class Trend:
         """Read the runs. Raises InvalidParameter."""
         num_scores = 0
         for run in newest_runs(self._store, *self._place, self._wanted, check_client):
-            scores = self._read_run(run.run_id, check_client)
+            scores = self._read_run(run, check_client)
             num_scores += len(scores.scores.get(self._scorer, ()))
             if num_scores > MAX_SCORES:
                 self._refuse("limit", f"the runs have over {MAX_SCORES} scores: name fewer runs")
@@ -127,18 +128,19 @@ class Trend:
                 break
         self._check()
 
-    def _read_run(self, run_id: str, check_client: ClientCheck) -> RunScores:
+    def _read_run(self, run: Run, check_client: ClientCheck) -> RunScores:
         (scores,) = read_runs(
             self._store,
             ScoreQuery(*self._place, only_current=True),
             [self._scorer],
-            [run_id],
+            [run.run_id],
             check_client,
             parameter="scorer",
             prices=self._prices if is_wanted([self._scorer], {}) else None,
         )
         if scores.groups:
             pair_runs(self._store, *self._place, [scores], None, check_client)
+        check_same(self._store, *self._place, run)
         return scores
 
     def _add(self, run: Run, scores: RunScores) -> None:

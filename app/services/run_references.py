@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from app.errors import InvalidParameter, NotFound
+from app.errors import InvalidParameter, NotFound, RunReplaced
 from app.services.lists import ClientCheck, no_client_check
 from app.services.runs import (
     MAX_EXAMINED,
@@ -37,6 +37,14 @@ MAX_NEAR_CHARACTERS = 200
 """The longest id or name that is compared with others."""
 
 
+def check_same(store: Store, entity: str, project: str, run: Run) -> None:
+    """Raise RunReplaced if a run has been deleted or replaced since it was found."""
+    now = find_run(store, entity, project, run.run_id)
+    if now is None or now.first_id != run.first_id:
+        shown = run.run_id[:MAX_NEAR_CHARACTERS]
+        raise RunReplaced(f"The evaluation run {shown} was replaced while it was read, try again")
+
+
 @dataclass(frozen=True)
 class RunFinder:
     """Finds runs of one project for the parameters of a request."""
@@ -47,6 +55,8 @@ class RunFinder:
     check_client: ClientCheck = no_client_check
     place: str = "query"
     """The part of the request that its errors name."""
+    found: list[Run] = field(default_factory=list)
+    """The runs that were found."""
 
     def find(self, parameter: str, given: str, besides: Collection[str] = ()) -> Run:
         """Return the run that a parameter means; `latest:` never means one of `besides`.
@@ -54,6 +64,19 @@ class RunFinder:
         Words come before ids, and ids before names. Raises NotFound if there is no such run,
         InvalidParameter if it is not clear which one is meant, and whatever `check_client` raises.
         """
+        run = self._find(parameter, given, besides)
+        self.found.append(run)
+        return run
+
+    def check_unchanged(self) -> None:
+        """Raise RunReplaced if a run that was found has been deleted or replaced since.
+
+        What was read of it meanwhile is a part of one run, or parts of two.
+        """
+        for run in self.found:
+            check_same(self.store, self.entity, self.project, run)
+
+    def _find(self, parameter: str, given: str, besides: Collection[str]) -> Run:
         if given == APPROVED:
             return self._find_approved()
         if given.startswith(LATEST):
