@@ -22,6 +22,9 @@ MIN_BOOLEANS = 5
 MIN_PAIRED_PART = 0.1
 """Below this part of the smaller run's examples, pairs are too few to compare only them."""
 
+ROUNDING = 1e-12
+"""A mean of changes of rates that is nearer to 0 is the rounding of thirds and the like."""
+
 MOST = 0.5
 """Below this part of the smaller run's values, a note says that most are not paired."""
 
@@ -159,7 +162,9 @@ def pairs_needed(pairs: Pairs, difference: Difference, effect: float) -> int | N
 def _of_changes(pairs: Pairs, changes: Floats, *, filled: bool) -> Difference:
     """Test the changes; `filled` if failures have values, so that some trials make a rate."""
     if not pairs.has_single_booleans or (filled and pairs.has_failed_trials):
-        return significance.of_pairs(changes, _reach(pairs))
+        tested = significance.of_pairs(changes, _reach(pairs))
+        is_rounding = tested.mean is not None and abs(tested.mean) < ROUNDING
+        return replace(tested, mean=0.0) if pairs.metric.is_rate and is_rounding else tested
     wins, losses = int((changes > 0).sum()), int((changes < 0).sum())
     return significance.of_paired_booleans(len(changes), wins, losses)
 

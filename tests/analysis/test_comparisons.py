@@ -473,6 +473,17 @@ def test_trials_of_booleans_are_rates(store: Store) -> None:
     assert (worst["baseline_trials"], worst["candidate_trials"]) == (3, 3)
 
 
+def test_rates_of_trials_that_are_equal_on_the_whole_differ_by_0(store: Store) -> None:
+    for run, trues in {"A": [0, 1, 2, 1, 3, 1], "B": [0, 1, 3, 1, 1, 2]}.items():
+        for example, true in enumerate(trues):
+            names = [f"{run}/{example}/{trial}" for trial in range(3)]
+            predict(store, run, dict.fromkeys(names, f"e{example}"))
+            add(store, run, {name: trial < true for trial, name in enumerate(names)})
+    (row,) = compared(store)
+    assert row["difference"]["mean"] == 0
+    assert "(+0 points, " in row["reason"]
+
+
 def test_trials_of_booleans_without_pairs_are_compared_as_means(store: Store) -> None:
     for run, true in (("A", 2), ("B", 1)):
         for example in range(8):
