@@ -182,8 +182,17 @@ def write_json(document: Any) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns under a header; print nothing if there are no rows."""
-    cells = [[_cut(cell) for cell in row] for row in rows]
+    """Print rows in columns under a header; print nothing if there are no rows.
+
+    Cells are cut, but not the sentence that says `why`, which is the last one of its row.
+    """
+    cells = [
+        [
+            printable(cell) if name == "why" else _cut(cell)
+            for name, cell in zip(header, row, strict=True)
+        ]
+        for row in rows
+    ]
     if not cells:
         return
     cells.insert(0, list(header))

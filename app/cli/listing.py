@@ -167,7 +167,7 @@ def predictions_get(client: Client, prediction_id: str, *, as_json: bool) -> Non
 
 @predictions.command("list")
 @project_options
-@click.option("--run", required=True, help="The evaluation run.")
+@click.option("--run", required=True, help="The id of the evaluation run.")
 @click.option(
     "--missing",
     help="`scorer:NAME`: only predictions without a score by this scorer. `example`: those of the "

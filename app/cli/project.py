@@ -129,7 +129,7 @@ def _key(file: Path) -> str:
 
 
 FILTERS = (
-    click.option("--run", "evaluation_run_id", help="Only scores of this evaluation run."),
+    click.option("--run", "evaluation_run_id", help="Only scores of the run with this id."),
     click.option("--prediction", "prediction_id", help="Only scores of this prediction."),
     click.option("--scorer", help="Only scores by this scorer."),
     click.option("--created-at-from", help="Only scores created at or after this time."),

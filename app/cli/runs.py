@@ -27,7 +27,7 @@ from app.cli.project import list_options, project_options
 
 COLUMNS = (
     *("evaluation_run_id", "name", "status", "model", "created_at", "approved"),
-    *("predictions", "scores", "superseded", "scorers"),
+    *("expected", "predictions", "scores", "superseded", "scorers"),
 )
 
 APPROVAL_COLUMNS = ("approval_id", "created_at", "evaluation_run_id", "wb_user_id", "reason")
@@ -112,7 +112,13 @@ def runs_create(
     body = {name: value for name, value in given.items() if value is not None}
     if attribute:
         body["attributes"] = dict(map(_attribute, attribute))
-    click.echo(printable(client.create_run({**body, "evaluation_run_id": run}, if_exists)))
+    try:
+        created = client.create_run({**body, "evaluation_run_id": run}, if_exists)
+    except ServiceError as error:
+        if not any(each.get("type") == "evaluation_run_id_taken" for each in error.errors):
+            raise
+        fail(f"there is a run {run}: say with --if-exists what is meant, append or replace", 1)
+    click.echo(printable(created))
 
 
 @runs.command("finish")

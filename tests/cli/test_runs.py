@@ -34,7 +34,7 @@ def test_runs_are_listed_in_a_table_or_as_json_lines(service: Service, project: 
     header, *rows = (line.split() for line in on(service, project, "runs", "list").splitlines())
     assert header[:3] == ["evaluation_run_id", "name", "status"]
     assert [row[:4] for row in rows] == [["b/1", "n", "running", "m"], ["a", "-", "-", "-"]]
-    assert rows[1][5:] == ["false", "1", "1", "0", "s"]
+    assert rows[1][5:] == ["false", "-", "1", "1", "0", "s"]
     shown = on(service, project, "runs", "list", "--json").encode()
     assert shown == service.send("GET", f"/v1/{quote(project)}/runs").body
     (line,) = on(service, project, "runs", "list", "--json", "--status", "running").splitlines()
@@ -193,6 +193,8 @@ def test_a_run_is_created_filled_and_finished(
     assert run(service, *gate).returncode == 4
     assert run(service, "runs", "finish", "a/1", "--project", project).returncode == 0
     assert run(service, *gate).returncode == 0
+    (row,) = on(service, project, "runs", "list").splitlines()[1:]
+    assert row.split()[6:8] == ["2", "3"], "expected and there"
     shown = json.loads(on(service, project, "runs", "show", "a/1", "--json"))
     assert (shown["status"], shown["attributes"]) == ("completed", {"branch": "a=b"})
 
@@ -203,7 +205,7 @@ def test_a_run_whose_id_is_taken_is_not_pooled(service: Service, project: str) -
     add(service, project, "r")
     refused = run(service, *given)
     assert refused.returncode == 1
-    assert "422 body.evaluation_run_id: " in refused.stderr
+    assert "there is a run r: say with --if-exists what is meant" in refused.stderr
     assert run(service, *given, "--if-exists", "append").returncode == 0
     assert run(service, *given, "--if-exists", "replace").returncode == 0
     assert run(service, "scores", "list", "--project", project, "--run", "r").returncode == 1
