@@ -23,6 +23,9 @@ PREDICT_AND_SCORE = frozenset({"Evaluation.predict_and_score", "Evaluation.predi
 RUNNABLE, ANNOTATION = "wandb.runnable.", "wandb.annotation."
 """Prefixes of the types of feedback that are scores; the scorer's name follows."""
 
+_NAMELESS = "score_method"
+"""The function of a scorer without a name in an EvaluationLogger."""
+
 _OP = re.compile(r"weave:///[^/]+/[^/]+/op/([^/:]+):[^/]*")
 _ROW = re.compile(r".*/attr/rows/id/([^/]+)")
 
@@ -309,10 +312,12 @@ class PredictionFacts:
         """The names of functions that score with an object of another name.
 
         The npm SDK logs `f1 score` with an object `f1-score`: the output has the first name, the
-        feedback and the scorer's call the second.
+        feedback and the scorer's call the second. An EvaluationLogger of Python has `None` in the
+        output for a scorer without a name, which the others name by its class.
         """
         functions = ((scorer_name(child.call.op_name or ""), child) for child in self.children)
-        return {name for name, child in functions if scorer_of_call(child)[0] != name}
+        renamed = {name for name, child in functions if scorer_of_call(child)[0] != name}
+        return renamed | {"None"} if _NAMELESS in renamed else renamed
 
     def _scores_of_calls(self) -> list[Judgement]:
         first = self._find_model(may_guess=self.has_ended)

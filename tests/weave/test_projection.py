@@ -132,6 +132,19 @@ def test_a_scorer_whose_object_has_another_name_is_one_scorer(store: Store) -> N
     assert scores(store) == {("f1-score", None): 8}
 
 
+def test_a_scorer_without_a_name_is_one_scorer_with_the_name_of_its_class(store: Store) -> None:
+    given = {"inputs": {"self": f"{OBJECT}/Judge:d"}, "output": 8, "began": 2}
+    send(store, outer(ended_at=None), predict(), judged("Judge", 8, call_ref="a/b/judge"))
+    judge = a_call("judge", "outer", "score_method", **given)
+    send(store, judge, outer({"scores": {"None": 8, "x": 1}}))
+    assert scores(store) == {("Judge", None): 8, ("x", None): 1}
+
+
+def test_the_output_names_a_scorer_none_that_has_no_call(store: Store) -> None:
+    send(store, predict(), outer({"scores": {"None": 8}}))
+    assert scores(store) == {("None", None): 8}
+
+
 def test_names_with_slashes_are_different_sources(store: Store) -> None:
     send(store, outer({"scores": {"a/b": 1, "a": 2}}), predict())
     send(store, annotated("a", 3, "b/"), annotated("a/b", 4, "x"), annotated("a", 5, "b//x"))
