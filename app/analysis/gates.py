@@ -43,7 +43,6 @@ OF_RATES = ("protected", "min_pass_at_k", "min_pass_hat_k")
 RELATIVE = ("max_drop", "max_rise", "not_worse_by", "slice")
 """The limits that need a baseline."""
 
-VERBS = {"failed": "failed", "inconclusive": "are inconclusive"}
 
 MIN_COMPARED = 0.9
 """The part of the baseline's examples that must be compared, where it is not given."""
@@ -400,7 +399,8 @@ def _reason(run_id: str, outcome: str, checks: Sequence[Mapping[str, Any]]) -> s
     several = len({check["baseline"] for check in checks if check.get("baseline")}) > 1
     shown = "; ".join(_described(check, several=several) for check in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{run_id}: {len(found)} of {len(checks)} checks {VERBS[outcome]}: {shown}{more}."
+    verb = "" if outcome == "failed" else "is " if len(found) == 1 else "are "
+    return f"{run_id}: {len(found)} of {len(checks)} checks {verb}{outcome}: {shown}{more}."
 
 
 def _described(check: Mapping[str, Any], *, several: bool) -> str:

@@ -127,7 +127,7 @@ class Ranking:
         names = [run.run_id for run in self._runs]
         order = f"By {name_of(self.metric)}, {_undeclared(self.metric)}"
         if not is_better.any():
-            return f"{order}the order is no evidence: no two of these runs are shown to differ."
+            return f"{order}there is no evidence for the order: no two runs are shown to differ."
         if is_order_shown(is_better, list(range(len(names)))):
             return f"{order}the order {', '.join(names)} is shown."
         unclear = [
@@ -139,7 +139,7 @@ class Ranking:
         rank = f"rank {best}" if best == worst else f"rank {best} to {worst}"
         return (
             f"{order}{names[0]} comes first ({rank} of {len(names)}); "
-            f"the order of {', of '.join(unclear)} is no evidence."
+            f"there is no evidence for the order of {', nor of '.join(unclear)}."
         )
 
 

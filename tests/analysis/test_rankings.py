@@ -50,7 +50,9 @@ def test_runs_that_do_not_differ_share_their_ranks(store: Store) -> None:
     ranking = ranked(store, higher_is_better=[""])
     assert next(iter(ranks(ranking))) == "B"
     assert ranks(ranking) == {"B": (1, 1), "C": (2, 3), "A": (2, 3)}
-    assert ranking["reason"].startswith("By s, B comes first (rank 1 of 3); the order of ")
+    assert ranking["reason"].startswith(
+        "By s, B comes first (rank 1 of 3); there is no evidence for the order of "
+    )
     assert {pair["family"] for pair in ranking["pairs"]} == {3}
     assert [pair["verdict"] for pair in ranking["pairs"]].count("no difference shown") == 1
 
@@ -62,11 +64,11 @@ def test_an_order_that_is_shown_is_said_to_be(store: Store) -> None:
     assert ranks(ranking) == {"A": (1, 1), "C": (2, 2), "B": (3, 3)}
 
 
-def test_an_order_by_chance_is_no_evidence(store: Store) -> None:
+def test_there_is_no_evidence_for_an_order_by_chance(store: Store) -> None:
     add_shifted(store, A=0.0, B=0.0, C=0.0)
     ranking = ranked(store)
     assert ranking["reason"].endswith(
-        "the order is no evidence: no two of these runs are shown to differ."
+        "there is no evidence for the order: no two runs are shown to differ."
     )
     assert set(ranks(ranking).values()) == {(1, 3)}
     assert "no direction is declared" in ranking["reason"]

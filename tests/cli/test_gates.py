@@ -134,7 +134,7 @@ def test_a_file_has_the_limits_of_several_metrics(filled: Service, tmp_path: Pat
         *("s min", "s max_drop", "s min_compared", "s not_worse_by", "s min_compared")
     ]
     assert rows[3].endswith("the margin is within the interval: more examples are needed")
-    assert reason.startswith("next: 1 of 5 checks are inconclusive: s not_worse_by (")
+    assert reason.startswith("next: 1 of 5 checks is inconclusive: s not_worse_by (")
     refused = run(filled, [*arguments, "--min", "0.5"])
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--min is given by the [[gate]] tables" in refused.stderr
