@@ -253,6 +253,9 @@ def _show_comparisons(form: Format, result: Mapping[str, Any]) -> None:
         slices = [part for part in each.get("slices", ()) if part["verdict"] in SHOWN]
         for shown in (each, *slices):
             say(form, shown["reason"], COLORS.get(shown["verdict"]))
+        if (each["difference"] or {}).get("note"):
+            name = " ".join(filter(None, (each["scorer"], each["leaf"])))
+            say(form, f"{name}: {each['difference']['note']}; pairs are by {result['pair_by']}")
         for run, figures in each["summaries"].items():
             if figures.get("passes"):
                 name = " ".join(filter(None, (each["scorer"], each["leaf"], "in the", run)))

@@ -21,7 +21,7 @@ from app.cli.base import (
     write,
     write_json,
 )
-from app.cli.client import Client
+from app.cli.client import Client, read_object
 from app.cli.listing import show_list
 from app.cli.project import list_options, project_options
 
@@ -178,6 +178,11 @@ def runs_approve(client: Client, run: str, reason: str, *, as_json: bool) -> Non
     """
     text, approval = client.approve_run(run, reason)
     _show(text, approval, as_json=as_json)
+    run_id = approval["evaluation_run_id"]
+    for line in client.read_list(f"{client.lists_url}/runs", COLUMNS[0], [("run", run_id)], 1):
+        status = read_object(line)["status"]
+        if status not in ("completed", None):
+            note(f"{run_id} is {status}, not completed: a gate compares with what it has by then")
 
 
 @runs.command("approvals")

@@ -172,6 +172,20 @@ def test_json_is_the_response_of_the_api(filled: Service) -> None:
     assert answer["group_by"] == ["scorer_name", "leaf"]
 
 
+def test_a_comparison_says_how_runs_without_pairs_were_compared(service: Service) -> None:
+    scores = [
+        {"prediction_id": f"{run}{n}", "scorer": "s", "value": n, "evaluation_run_id": run}
+        for run in ("old", "new")
+        for n in range(8)
+    ]
+    service.post("/v2/acme/apart/scores/batch", {"scores": scores})
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+    done = run_command(*COMPARE, "--project", "acme/apart", cwd=service.log.parent, env=env)
+    assert lines(done)[-1] == (
+        "s: too few pairs (0): compared as two samples; pairs are by prediction_id"
+    )
+
+
 def test_several_runs_are_ranked(filled: Service) -> None:
     runs = ("--run", "old", "--run", "new", "--run", "same", "--scorer", "Exact")
     shown = lines(run(filled, "compare", *runs, "--higher-is-better", ""))

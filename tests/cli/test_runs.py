@@ -76,6 +76,11 @@ def test_a_run_is_approved_and_its_approvals_are_listed(service: Service, projec
     assert "evaluation_run_id: a\n" in approved
     assert "reason: Released\n" in approved
     assert "approved: true\n" in on(service, project, "runs", "show", "a")
+    again = run(service, "runs", "approve", "a", "--project", project, "--reason", "Released")
+    assert again.stderr.startswith("a is running, not completed: ")
+    assert run(service, "runs", "finish", "a", "--project", project).returncode == 0
+    again = run(service, "runs", "approve", "a", "--project", project, "--reason", "Released")
+    assert (again.returncode, again.stderr) == (0, "")
     listed = on(service, project, "runs", "approvals")
     header, row = listed.splitlines()
     assert header.split()[2:] == ["evaluation_run_id", "wb_user_id", "reason"]
