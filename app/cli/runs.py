@@ -180,9 +180,9 @@ def runs_approve(client: Client, run: str, reason: str, *, as_json: bool) -> Non
     _show(text, approval, as_json=as_json)
     run_id = approval["evaluation_run_id"]
     for line in client.read_list(f"{client.lists_url}/runs", COLUMNS[0], [("run", run_id)], 1):
-        status = read_object(line)["status"]
-        if status not in ("completed", None):
-            note(f"{run_id} is {status}, not completed: a gate compares with what it has by then")
+        found = read_object(line)
+        if found["evaluation"] and found["status"] != "completed":  # Others never say they end.
+            note(f"{run_id} is {found['status']}, not completed: gates compare with what it has")
 
 
 @runs.command("approvals")
