@@ -107,17 +107,7 @@ def _gate(
     # Before the scores are read: of a run that is finished meanwhile, only a part may be read.
     checks = [check.response() for check in _checks_of_run(store, entity, project, run_id)]
     query = ScoreQuery(entity, project, only_current=wanted["repeats"] != "all")
-    baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
-    scorers = list(dict.fromkeys(gate["scorer"] for gate in gates))
-    usage = prices if is_wanted(scorers, ()) else None
-    run_ids = [run_id, *baselines]
-    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
-    if has_scores(store, entity, project):
-        unknown = set(scorers).difference(*(run.groups for run in runs))
-        for gate in gates:
-            if gate["scorer"] in unknown:
-                with _errors_within(gate["place"]):
-                    refuse_unknown_scorer(store, entity, project, "scorer", gate["scorer"])
+    runs = _read_runs(store, query, run_id, gates, check_client, prices)
     pair_by = pair_runs(store, entity, project, runs, wanted["pair_by"], check_client)
     by_id = {run.run_id: run for run in runs}
     metrics = read_metrics(store, entity, project)
@@ -146,6 +136,31 @@ def _gate(
         "checks": checks,
         "gates": [gate.response() for gate in gated],
     }
+
+
+def _read_runs(
+    store: Store,
+    query: ScoreQuery,
+    run_id: str,
+    gates: Sequence[Mapping[str, Any]],
+    check_client: ClientCheck,
+    prices: Prices,
+) -> Sequence[RunScores]:
+    """Read a run and the baselines of gates. Raises InvalidParameter for an unknown scorer."""
+    baselines = [gate["baseline"] for gate in gates if gate["baseline"] is not None]
+    scorers = list(dict.fromkeys(gate["scorer"] for gate in gates))
+    usage = prices if is_wanted(scorers, ()) else None
+    run_ids = [run_id, *baselines]
+    runs = read_runs(store, query, scorers, run_ids, check_client, parameter="run", prices=usage)
+    if has_scores(store, query.entity, query.project):
+        unknown = set(scorers).difference(*(run.groups for run in runs))
+        for gate in gates:
+            if gate["scorer"] in unknown:
+                with _errors_within(gate["place"]):
+                    refuse_unknown_scorer(
+                        store, query.entity, query.project, "scorer", gate["scorer"]
+                    )
+    return runs
 
 
 @contextmanager
