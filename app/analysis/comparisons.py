@@ -41,6 +41,12 @@ MAX_SLICED = 5_000
 WORST = 10
 """How many regressions of a comparison are listed by default, and twice as many in all."""
 
+CHOSEN = (
+    "these examples were chosen by the baseline's values of what is compared, so that chance alone "
+    "brings them nearer to the mean"
+)
+"""Why a slice by the compared leaf has no verdict: regression to the mean (Galton 1886)."""
+
 SHORT = ("mean", "interval", "method", "paired", "p_value", "p_adjusted", "family")
 """The figures of a difference in a ranking."""
 
@@ -179,9 +185,14 @@ class Comparison:
         wanted: dict[str, Any],
         *,
         both_ways: bool = False,
+        are_chosen: bool = False,
     ) -> None:
-        """Compare as a loaded CompareQuery wants it; `both_ways` if neither is the baseline."""
+        """Compare as a loaded CompareQuery wants it; `both_ways` if neither is the baseline.
+
+        `are_chosen` says that the examples were chosen by the values that are compared.
+        """
         self._both_ways = both_ways
+        self._are_chosen = are_chosen
         self.metric = metric
         self.p_adjusted: float | None = None
         self.family = 0
@@ -196,6 +207,8 @@ class Comparison:
     @property
     def p_value(self) -> float | None:
         """The p-value of the difference, or of changed categories; None without a test."""
+        if self._are_chosen:
+            return None
         if self._changes:
             return self._changes.test.p_value if self._changes.test else None
         difference = self.tested and self.tested.difference
@@ -213,6 +226,8 @@ class Comparison:
     def verdict(self) -> Verdict:
         """What the comparison shows, once the p-values are adjusted."""
         wanted, tested = self._wanted, self.tested
+        if self._are_chosen:
+            return verdicts.not_comparable(self.metric, CHOSEN)
         why = why_not_comparable(
             self.pairs,
             wanted["failures"] if tested else "exclude",  # A text that failed has no worst value.
@@ -251,7 +266,8 @@ class Comparison:
         runs = (self._runs["baseline"], self._runs["candidate"])
         for label, parts in attribute.split(self.metric.scorer, *runs).items():
             check_client()
-            comparison = Comparison(self.metric, *parts, self._wanted)
+            are_chosen = attribute.leaf == self.metric.path
+            comparison = Comparison(self.metric, *parts, self._wanted, are_chosen=are_chosen)
             slices.append(Slice(attribute.describe(label), label, comparison))
         self.slices = slices
 

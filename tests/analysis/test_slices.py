@@ -143,6 +143,19 @@ def test_a_leaf_of_the_score_makes_slices(store: Store) -> None:
     assert found["reason"].startswith("leaf:topic = math: ")
 
 
+def test_slices_by_the_values_that_are_compared_have_no_verdict(store: Store) -> None:
+    chance = random.Random(3)
+    for run in "AB":  # The same model twice.
+        add(store, run, {f"p{place}": chance.random() < 0.5 for place in range(200)})
+    (row,) = compared(store, slice_by="leaf:", higher_is_better=[""])
+    assert (row["verdict"], row["difference"]["family"]) == ("no difference shown", 1)
+    assert [(each["slice"], each["verdict"]) for each in row["slices"]] == [
+        (False, "not comparable"),
+        (True, "not comparable"),
+    ]
+    assert all("chance alone" in each["reason"] for each in row["slices"])
+
+
 def test_an_example_has_the_labels_of_the_candidate_where_the_baseline_has_none(
     store: Store,
 ) -> None:

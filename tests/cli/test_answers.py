@@ -77,18 +77,31 @@ def test_passes_have_a_sentence_for_each_run(filled: Service) -> None:
     ]
 
 
-def test_slices_have_rows_and_those_that_differ_sentences(filled: Service) -> None:
-    given = ("--scorer", "Exact", "--slice-by", "leaf:", "--higher-is-better", "")
-    shown = lines(run(filled, *COMPARE, *given))
-    assert shown[0].split()[:5] == ["candidate", "scorer", "leaf", "leaf:", "pairs"]
-    assert [row.split()[2:4] for row in shown[1:4]] == [
+def test_slices_have_rows_and_those_that_differ_sentences(service: Service) -> None:
+    scores = [
+        {
+            "prediction_id": f"p{place}",
+            "scorer": "s",
+            "value": {"ok": place < passes, "topic": "art" if place < 20 else "math"},
+            "evaluation_run_id": run,
+        }
+        for run, passes in (("old", 20), ("new", 38))
+        for place in range(40)
+    ]
+    service.post("/v2/acme/slices/scores/batch", {"scores": scores})
+    env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
+    given = ("--leaf", "ok", "--slice-by", "leaf:topic", "--higher-is-better", "ok")
+    arguments = (*COMPARE, "--project", "acme/slices", *given)
+    shown = lines(run_command(*arguments, cwd=service.log.parent, env=env))
+    assert shown[0].split()[:5] == ["candidate", "scorer", "leaf", "leaf:topic", "pairs"]
+    assert [row.split()[3:5] for row in shown[1:4]] == [
         ["(all)", "40"],
-        ["false", "20"],
-        ["true", "20"],
+        ["art", "20"],
+        ["math", "20"],
     ]
     better, in_slice = (line for line in shown if "The candidate is better" in line)
     assert better.startswith("The candidate")
-    assert in_slice.startswith("leaf: = false: ")
+    assert in_slice.startswith("leaf:topic = math: ")
 
 
 def test_a_comparison_is_a_table_and_a_sentence_for_each_metric(filled: Service) -> None:
