@@ -85,14 +85,14 @@ class AgreementFigures:
     # Figures
 
     def _weights(self, drawn: Floats) -> Floats:
-        """Return how often each pair of values occurs if each example does as `drawn` says."""
+        """Return how often each pair of values occurs in a sample with `drawn` of each example."""
         weights = np.bincount(self._cells, drawn[self._examples], len(self._first))
         return weights.astype(float)
 
     def _figures(self, *wanted: tuple[Statistic, str | None]) -> Iterator[Figure]:
         """Yield figures with their intervals, all from the same samples.
 
-        Each is a statistic of weights, and why it has no sense, if it has none.
+        Each has a statistic of weights, or says why it makes no sense.
         """
         found = [self._value(statistic, why) for statistic, why in wanted]
         statistics = [
@@ -196,7 +196,7 @@ class AgreementFigures:
         return f"{sentence}{self._beyond_chance()}{self._prevalence()}."
 
     def _beyond_equal(self) -> str:
-        """Return what is said of numbers, which need not be equal to agree."""
+        """Return the sentence about numbers, which may agree without being equal."""
         if self.alpha["value"] is None:
             return ", and all values are the same, so nothing shows whether they tell any apart"
         said = f"; how near the others are says Krippendorff's alpha, {_stated(self.alpha)}"

@@ -55,7 +55,7 @@ class Attribute:
     def split(self, scorer: str, baseline: RunScores, candidate: RunScores) -> dict[Label, Part]:
         """Return two runs by slice, those without a label last.
 
-        The labels of an example are those in the baseline, without any those in the candidate.
+        The labels of an example are those in the baseline, or else those in the candidate.
         """
         before, after = (run.paired.get(scorer, {}) for run in (baseline, candidate))
         slices: dict[Label, tuple[Scores, Scores]] = {}

@@ -17,7 +17,7 @@ MIN_PAIRS = 6
 """With fewer pairs, no exact test could show a difference."""
 
 MIN_BOOLEANS = 5
-"""The same of booleans: five that all change are shown by McNemar's mid-p test."""
+"""The same for booleans: McNemar's mid-p test shows a difference if all of five change."""
 
 MIN_PAIRED_PART = 0.1
 """Below this part of the smaller run's examples, pairs are too few to compare only them."""

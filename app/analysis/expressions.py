@@ -179,7 +179,7 @@ def _comparison(name: str, one: Expression, other: Expression) -> Expression:
 
 
 def _beside(part: Expression, literals: Sequence[Any]) -> Expression:
-    """Return an operand, of which a field is read as what the literals beside it are."""
+    """Return an operand; a field is read as the kind of the literals that it is compared with."""
     kinds = {_kind(each) for each in literals}
     if not isinstance(part, JsonField) or len(kinds) != 1:
         return part
@@ -285,7 +285,7 @@ _READINGS: dict[type, Callable[[Any], Any]] = {
     bool: _boolean,
     float: number_in,
 }
-"""What a field is beside a literal of a kind."""
+"""How a field is read that is compared with a literal of a kind."""
 
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "double": _double,

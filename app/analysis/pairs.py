@@ -111,7 +111,7 @@ class Mean(NamedTuple):
 
 
 def mean_of_trials(metric: ComparedMetric, scores: Sequence[ScoreValues]) -> Mean | None:
-    """Return the mean of the predictions' values, None without any.
+    """Return the mean of the predictions' values, None if there are none.
 
     Several current scores of one prediction, by several annotators, are averaged first.
     """
@@ -210,9 +210,9 @@ class Pairs:
 
     @cached_property
     def num_failed_more(self) -> tuple[int, int]:
-        """The examples of which the baseline failed on more, and of which the candidate did.
+        """The numbers of examples on which the baseline failed more often, and the candidate.
 
-        Of a single trial, that is those that only one of them failed on.
+        With single trials, these are the examples on which only one of them failed.
         """
         shares = [(_failed_part(one), _failed_part(other)) for one, other in self.matched]
         return sum(one > other for one, other in shares), sum(one < other for one, other in shares)

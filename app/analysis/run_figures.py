@@ -38,7 +38,7 @@ def leaf_summary(run: RunScores, metric: ComparedMetric, *, histograms: bool) ->
 
 
 def _rate(run: RunScores, metric: ComparedMetric) -> dict[str, Any] | None:
-    """Return the rate of the values that are declared to be true; None without any."""
+    """Return the rate of the values that are declared to be true; None if there are no values."""
     known = [metric.value_in(each) for each in run.scores.get(metric.scorer, ())]
     n, true = sum(value is not None for value in known), sum(value is True for value in known)
     if not (metric.is_rate and n):

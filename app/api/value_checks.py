@@ -31,7 +31,7 @@ def with_checked_values(
 ) -> Batch:
     """Return a batch, in which the scores whose values are refused are invalid.
 
-    Those of which `find_replays` says that an earlier call stored them are not.
+    Scores that an earlier call stored, as `find_replays` says, stay valid.
     """
     check_client = client_check()
 

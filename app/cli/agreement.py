@@ -24,12 +24,12 @@ MAX_COLUMNS = 10
 
 @click.command(cls=Command)
 @project_options
-@click.option("--first", required=True, help="The one scorer, by name or by a full reference.")
+@click.option("--first", required=True, help="One scorer, by its name or by a full reference.")
 @click.option("--second", required=True, help="The other scorer; it may be the same one.")
 @click.option("--first-annotator", help="Only scores of the first by this annotator.")
 @click.option("--second-annotator", help="Only scores of the second by this annotator.")
 @click.option("--leaf", help="The leaf of their values. Default: the whole value.")
-@click.option("--second-leaf", help="That of the second, if it is another one.")
+@click.option("--second-leaf", help="The leaf of the second, if it is another one.")
 @click.option("--run", multiple=True, help=f"Only scores of this run, repeatable: {MEANT}")
 @click.option("--worst", type=int, help="How many disagreements to list. Default: 10.")
 @format_options

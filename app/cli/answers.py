@@ -161,14 +161,14 @@ def repeated(given: Mapping[str, Any]) -> Query:
 
 
 MAX_TEXTS = 10
-"""The most different texts of which a summary has the shares; more are prose, as a rule."""
+"""A summary shows the shares of texts if there are at most this many different ones."""
 
 SUMMARIZED = ("kind", "attempted", "scored", "coverage", "figure", "value", "low", "high")
 
 EXPLAINED = (
-    "A rate is the part of the values that is true (of numbers that are all 0 or 1, the part of "
-    "1, and of others what is declared to be), a mean that of all numbers; low and high are the "
-    "ends of its 95 % interval. Texts have their shares, the most frequent first."
+    "A rate is the share of values that are true: booleans, numbers that are all 0 or 1, and "
+    "others of which it is declared. A mean is that of all numbers; low and high are the ends of "
+    "the 95 % interval. Texts have their shares, the most frequent first."
 )
 
 
@@ -227,8 +227,8 @@ def _warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
 NOTHING_TO_COMPARE = "nothing to compare: neither run has a value of these scorers and leaves"
 
 NOTHING_TO_RANK = (
-    "nothing to rank: the runs have no values of these scorers and leaves, or texts of which it is "
-    "not declared which are true"
+    "nothing to rank: the runs have no values of these scorers and leaves, or texts without a "
+    "declaration of which are true"
 )
 
 COMPARED = (

@@ -29,7 +29,7 @@ NAME, REASON, SENTENCE, CONTENT = 100, 400, 1_500, 1_500
 """The most characters of a text, once it is escaped."""
 
 ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\t": "&#9;"}
-"""A line break is one of what is shown, not of the comment."""
+"""A line break in a text that is shown, not in the comment itself."""
 
 RANKS = {"failed": 0, "inconclusive": 1, "passed": 2}
 """The order of checks and metrics."""
@@ -177,7 +177,7 @@ def _example(client: Client, run: str, changes: Sequence[tuple[Json, Json]]) -> 
 
 
 def _trials(number: int) -> str:
-    return f", the newest of {number} trials, of which the mean is compared" if number > 1 else ""
+    return f", the newest of {number} trials, whose mean is compared" if number > 1 else ""
 
 
 def _change(gate: Json, change: Json) -> str:

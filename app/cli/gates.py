@@ -143,7 +143,7 @@ class Case:
 )
 @click.option(
     "--title",
-    help="The title of that comment. Two gates of a project on one pull request need different "
+    help="The title of that comment. Give two gates of a project on one pull request different "
     "ones, for each to replace its own.",
 )
 def gate(
@@ -156,7 +156,7 @@ def gate(
     title: str | None,
     **given: str | float | bool | list[str] | None,
 ) -> None:
-    """Check metrics of a run against limits: passed, failed, or not enough is known to say.
+    """Check metrics of a run against limits: passed, failed or inconclusive.
 
     Name one metric and at least one limit, or give a file with several.
 

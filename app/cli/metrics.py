@@ -74,7 +74,9 @@ def metrics_list(client: Client, *, as_json: bool) -> None:
 @click.option("--unit", help="The unit, for people.")
 @click.option("--schema", type=click.Path(path_type=Path), help="A file with a JSON Schema.")
 @click.option("--schema-mode", help="warn or enforce.")
-@click.option("--primary/--no-primary", default=None, help="Whether it is among what decides.")
+@click.option(
+    "--primary/--no-primary", default=None, help="Whether it is one of the metrics that decide."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the metric as a JSON line.")
 @click.argument("scorer")
 @click.argument("leaf", default="")

@@ -91,7 +91,7 @@ def runs_show(client: Client, run: str, *, as_json: bool) -> None:
 @click.option("--model", required=True, help="The model.")
 @click.option("--dataset", help="The dataset.")
 @click.option("--name", help="A name for people.")
-@click.option("--expected", type=click.IntRange(min=0), help="How many predictions it shall have.")
+@click.option("--expected", type=click.IntRange(min=0), help="How many predictions it should have.")
 @click.option("--attribute", multiple=True, help="KEY=VALUE, such as branch=main; repeatable.")
 @click.option(
     "--if-exists",
@@ -104,7 +104,7 @@ def runs_create(
 ) -> None:
     """Create a run, before its predictions and scores are added.
 
-    A gate waits until it is finished, and has as many predictions as expected.
+    A gate on it is inconclusive until it is finished and has as many predictions as expected.
 
     Example: scoreline runs create --project acme/demo --evaluation faq --model bot --expected 100
     pr-7-4f1c2ab
@@ -117,7 +117,7 @@ def runs_create(
     except ServiceError as error:
         if not any(each.get("type") == "evaluation_run_id_taken" for each in error.errors):
             raise
-        fail(f"there is a run {run}: say with --if-exists what is meant, append or replace", 1)
+        fail(f"run {run} exists already: give --if-exists append or --if-exists replace", 1)
     click.echo(printable(created))
 
 

@@ -78,7 +78,7 @@ class PredictionCounts(Shape):
 class Figure(Shape):
     """One measure of agreement."""
 
-    value = Float("Its value; null where it has no sense.", required=True, allow_none=True)
+    value = Float("Its value; null where it makes no sense.", required=True, allow_none=True)
     interval = fields.Nested(Interval, required=True, allow_none=True)
     why = Text("Why there is no value or no interval.", required=True, allow_none=True)
 

@@ -49,7 +49,7 @@ MAX_NAMES = 100
 FAILURES = ("exclude", "worst", "as_false")
 
 NOT_RANKED = ("slice_by", "k", "effect", "worst", "histograms")
-"""The parameters that a ranking has not."""
+"""The parameters that a ranking does not take."""
 
 BESIDE_RUN = Reason("value_error", "Value error, give either run or this", {"error": {}})
 ONLY_PAIRS = Reason(

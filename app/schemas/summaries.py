@@ -106,7 +106,7 @@ class NumberSummary(Shape):
 
 
 class BooleanSummary(Shape):
-    """The booleans of a group, or its values of which it is declared which are true."""
+    """The booleans of a group, or its values for which a rule for truth is declared."""
 
     n = Count("How many there are.", required=True)
     true = Count("How many are true.", required=True)
@@ -138,7 +138,7 @@ class TextSummary(Shape):
 
 
 def rate() -> fields.Nested:
-    """Return the field with the rate of texts or numbers of which some are declared to be true."""
+    """Return the field with the rate of texts or numbers for which a rule for truth is declared."""
     return fields.Nested(
         BooleanSummary,
         metadata={"description": "Of the texts or numbers, where it is declared which are true."},

@@ -112,7 +112,7 @@ class RunFinder:
         query = DocumentQuery(self.entity, self.project, limit=MAX_EXAMINED + 1, newest_first=True)
         for number, run in enumerate(self.store.read_documents(EvaluationRun, query)):
             if number == MAX_EXAMINED:
-                message = f"none of the newest {MAX_EXAMINED:,} runs is one: give the id of a run"
+                message = f"no match among the newest {MAX_EXAMINED:,} runs: give the id of a run"
                 raise self._refused(parameter, given, message)
             self.check_client()
             is_finished = run.status == "completed" and run.archived_at is None

@@ -354,10 +354,12 @@ class Store(Deletions, Keys, Listing, Protocol):
         Raises TooLarge if a document is too large; then some others may have been stored.
         """
 
-    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
+    def add_projected(
+        self, projected: Sequence[Projected], feedback: Sequence[Feedback] = ()
+    ) -> bool:
         """Add scores in the order given and change their sources, in one transaction.
 
-        The feedback of one project that was `heard` awaits no call any more, unless it has changed.
+        `feedback`, of one project, no longer waits for its calls, unless it has changed.
         Returns False, and stores nothing, if a stored source is not the one that is known. Raises
         TooLarge. On a store without transactions, some may have been added when StoreUnavailable
         is raised.

@@ -205,9 +205,11 @@ class MeasuredStore:
         with self._write("upsert_documents"):
             return self._store.upsert_documents(documents, merge)
 
-    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
+    def add_projected(
+        self, projected: Sequence[Projected], feedback: Sequence[Feedback] = ()
+    ) -> bool:
         with self._write("add_projected"):
-            added = self._store.add_projected(projected, heard)
+            added = self._store.add_projected(projected, feedback)
         self._metrics.created.inc(len(projected) if added else 0)
         return added
 

@@ -60,7 +60,7 @@ PART = 200
 """How many values an index is asked for together."""
 
 MANY = frozenset({"wandb.reaction.1", "wandb.note.1"})
-"""The types of feedback of which a condition looks at each, not at the first."""
+"""The types of feedback for which a condition looks at each one, not at the first."""
 
 _FEEDBACK = re.compile(r"feedback\.\[(.+?)\]\.(payload|runnable_ref|trigger_ref)(?:\.(.+))?")
 

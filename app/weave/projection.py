@@ -256,11 +256,11 @@ Wanted = tuple[str, str, str | None, Sequence[Judgement]]
 
 
 def _add_scores(
-    store: Store, place: Place, wanted: Sequence[Wanted], heard: Sequence[Feedback]
+    store: Store, place: Place, wanted: Sequence[Wanted], feedback: Sequence[Feedback]
 ) -> bool:
     """Add the scores of judgements that have made none yet.
 
-    What was `heard` for them waits no more. Returns False if others have changed a source.
+    `feedback` no longer waits for its calls. Returns False if others have changed a source.
     """
     keys = [key for key, *_ in wanted]
     stored = {
@@ -284,7 +284,7 @@ def _add_scores(
                 source = _with_judgements(source, judgements)
             made = _score(place, prediction_id, run_id, judgement)
             new.append(Projected(made, source, known.body_hash if known else None))
-    return store.add_projected(new, [each for each in heard if each.awaited_call])
+    return store.add_projected(new, [each for each in feedback if each.awaited_call])
 
 
 def _news(judgements: Sequence[Judgement], source: ScoreSource | None) -> list[Judgement]:
@@ -384,12 +384,12 @@ def _store_outside(
 ) -> bool:
     """Add the scores that feedback says of calls outside of evaluations."""
     wanted: list[Wanted] = []
-    heard: list[Feedback] = []
+    settled: list[Feedback] = []
     for call_id, (call, feedback) in outside.items():
-        heard += feedback
+        settled += feedback
         for (name, annotator), said in by_scorer(scores_of(feedback)).items():
             by_source = defaultdict(list)
             for each in judgements_of(call.wb_user_id, [], said, None):
                 by_source[source_key(call_id, name, annotator, each.call_id or "")].append(each)
             wanted += [(key, call_id, None, each) for key, each in by_source.items()]
-    return _add_scores(store, place, wanted, heard)
+    return _add_scores(store, place, wanted, settled)

@@ -220,7 +220,7 @@ def test_a_summary_has_a_row_for_each_kind_of_each_leaf(filled: Service) -> None
     assert " ".join(label[1:]) == "text 40 40 1 texts yes 95 %, no 5 % - -"
     (number,) = [line.split() for line in shown if line.startswith("=cmd|x")]
     assert number[5:7] == ["mean", "0.4875"]
-    assert "A rate is the part" in shown[-1]
+    assert "A rate is the share" in shown[-1]
 
 
 def test_a_summary_in_csv_has_plain_numbers(filled: Service) -> None:

@@ -223,7 +223,7 @@ def test_a_run_whose_id_is_taken_is_not_pooled(service: Service, project: str) -
     add(service, project, "r")
     refused = run(service, *given)
     assert refused.returncode == 1
-    assert "there is a run r: say with --if-exists what is meant" in refused.stderr
+    assert "run r exists already: give --if-exists append" in refused.stderr
     assert run(service, *given, "--if-exists", "append").returncode == 0
     assert run(service, *given, "--if-exists", "replace").returncode == 0
     assert run(service, "scores", "list", "--project", project, "--run", "r").returncode == 1

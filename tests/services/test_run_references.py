@@ -155,7 +155,7 @@ def test_latest_looks_at_a_bounded_number_of_runs(
     for run_id in ("a", "b", "c"):
         add_run(store, run_id, attributes_json=f'{{"branch":"{run_id}"}}')
     assert find(store, "latest:branch=b") == "b"
-    with pytest.raises(InvalidParameter, match="none of the newest 2 runs is one: give the id"):
+    with pytest.raises(InvalidParameter, match="no match among the newest 2 runs: give the id"):
         find(store, "latest:branch=a")
     delete(store, "c")
     with pytest.raises(NotFound, match="has branch=c"):

@@ -435,7 +435,7 @@ def awaiting(feedback_id: str, body_hash: str = "h", **changes: Any) -> Feedback
     )
 
 
-def test_feedback_waits_until_it_is_heard_together_with_its_scores(store: Store) -> None:
+def test_feedback_waits_until_its_scores_are_stored(store: Store) -> None:
     sent = [awaiting("a"), awaiting("b"), awaiting("c", awaited_call=None)]
     found = store.upsert_documents(sent, lambda stored, _: stored)
     store.upsert_documents([awaiting("a", project="other")], lambda stored, _: stored)
@@ -453,7 +453,7 @@ def test_feedback_waits_until_it_is_heard_together_with_its_scores(store: Store)
     assert store.count_project("acme", "other").waiting_feedback == 1
 
 
-def test_feedback_that_has_changed_since_it_was_heard_waits(store: Store) -> None:
+def test_feedback_that_has_changed_since_it_was_read_waits(store: Store) -> None:
     found = store.upsert_documents([awaiting("a")], lambda stored, _: stored)
     store.upsert_documents(
         [awaiting("a", "changed")],

@@ -46,7 +46,7 @@ class Moments:
     @property
     def standard_error(self) -> float | None:
         """The standard error of the mean, None for one number."""
-        # It is not 0 where values differ: what is below the smallest double is the spread.
+        # Values that differ have a spread, even if it is below the smallest double.
         return self.spread / math.sqrt(self.n - 1) or self.spread if self.n > 1 else None
 
     @property

@@ -55,7 +55,7 @@ class MongoLeaves(MongoDeletions):
             yield _to_page(current, superseded, fields)
 
     def _repeated(self, query: ScoreQuery) -> frozenset[Slot] | None:
-        """Return the slots whose superseded scores a query leaves out; None if it is not known."""
+        """Return the slots whose superseded scores a query leaves out, None if not known."""
         if not query.only_current:
             return frozenset()
         # To look for all slots of a project at once could take longer than a call may.
@@ -186,7 +186,7 @@ _READ: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
 def _projection(fields: Sequence[str], *, of_slots: bool) -> dict[str, int]:
     """Return the projection of `fields` of a score, its id, and its slot if that is needed.
 
-    Each field that is not sent saves time: a document has few bytes else.
+    Each field that is left out saves time, because the rest of a document is small.
     """
     stored = {"day": "created_at", "hour": "created_at"}
     names = [stored.get(field, field) for field in fields]

@@ -19,8 +19,8 @@ from app.stores.model import Leaf
 Bson = Mapping[str, Any]
 
 LARGE_BYTES = 8_000
-"""A score with more bytes of value and prediction id is a document of its own, because a document
-with a page of such ones could have more bytes than MongoDB allows."""
+"""A score with more bytes of value and prediction id stays a document of its own, because a page of
+such scores in one document could be larger than MongoDB allows."""
 
 IS_LARGE = {
     "$or": [
@@ -42,7 +42,7 @@ VALUE = {"$ifNull": ["$$leaf.number", {"$ifNull": ["$$leaf.text", None]}]}
 
 
 def of_leaves(expression: Any) -> dict[str, Any]:
-    """Return the expression for a list with what `expression` is for each leaf."""
+    """Return the expression for a list with the value of `expression` for each leaf."""
     return {"$map": {"input": "$leaves", "as": "leaf", "in": expression}}
 
 

@@ -70,7 +70,7 @@ def repeated_slots(
 ) -> frozenset[Slot] | None:
     """Return the slots that several of the wanted scores have; None if over MAX_REPEATED.
 
-    This is one query, which reads only an index: fast where `wanted` begins as its fields do.
+    This is one query, which reads only an index. It is fast if `wanted` has the first fields of it.
     """
     slots = frozenset(_repeated(collection, wanted, {"$limit": MAX_REPEATED + 1}))
     return slots if len(slots) <= MAX_REPEATED else None

@@ -59,9 +59,11 @@ class MongoUpserts(MongoDocuments):
         with our_errors():
             return upsert(collection, documents, merge)
 
-    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
+    def add_projected(
+        self, projected: Sequence[Projected], feedback: Sequence[Feedback] = ()
+    ) -> bool:
         self._prepare_once()
-        if not (projected or heard):
+        if not (projected or feedback):
             return True
         scores = [each.score for each in projected]
         self._remove_covered(scores)
@@ -70,8 +72,8 @@ class MongoUpserts(MongoDocuments):
         def add(session: ClientSession | None) -> bool:
             if projected and not add_scores(session):
                 return False
-            if heard:
-                note_heard(self._collection(Feedback), heard, session)
+            if feedback:
+                end_waiting(self._collection(Feedback), feedback, session)
             return True
 
         def add_scores(session: ClientSession | None) -> bool:
@@ -207,10 +209,10 @@ def _put_source(collection: Documents, source: ScoreSource, stored: Mapping[Key,
     return now is not None and now["score_id"] == source.score_id
 
 
-def note_heard(
+def end_waiting(
     collection: Documents, feedback: Sequence[Feedback], session: ClientSession | None
 ) -> None:
-    """Note that feedback of one project awaits no call any more, unless it has changed."""
+    """Store that feedback of one project no longer waits for its call, unless it has changed."""
     wanted = {
         "entity": feedback[0].entity,
         "project": feedback[0].project,

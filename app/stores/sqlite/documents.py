@@ -223,12 +223,12 @@ def read_stored(
             yield _to_document(kind, row)
 
 
-def note_heard(connection: sqlite3.Connection, feedback: Sequence[Feedback]) -> None:
-    """Note that feedback awaits no call any more, unless it has changed."""
-    heard = (replace(each, awaited_call=None) for each in feedback)
+def end_waiting(connection: sqlite3.Connection, feedback: Sequence[Feedback]) -> None:
+    """Store that feedback no longer waits for its call, unless it has changed."""
+    settled = (replace(each, awaited_call=None) for each in feedback)
     connection.executemany(
         "UPDATE feedback SET awaited_call = NULL, checksum = ? WHERE _id = ? AND body_hash = ?",
-        [(_row(each)[-1], each.sort_id, each.body_hash) for each in heard],
+        [(_row(each)[-1], each.sort_id, each.body_hash) for each in settled],
     )
 
 

@@ -44,7 +44,7 @@ from app.stores.sqlite.documents import (
     SqliteDocuments,
     add_new,
     check_not_reused,
-    note_heard,
+    end_waiting,
     read_stored,
     upsert,
 )
@@ -144,8 +144,10 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             added = [add_new(connection, documents, partial=True) for documents in groups]
             return added, add_missing(connection, rows, self._clock, partial=True)
 
-    def add_projected(self, projected: Sequence[Projected], heard: Sequence[Feedback] = ()) -> bool:
-        if not (projected or heard):
+    def add_projected(
+        self, projected: Sequence[Projected], feedback: Sequence[Feedback] = ()
+    ) -> bool:
+        if not (projected or feedback):
             return True
         rows = [new_row(score) for score, _, _ in projected]
         with self._db().transaction() as connection:
@@ -155,7 +157,7 @@ class SqliteStore(SqliteDocuments, SqliteKeys, SqliteLeaves, SqliteListing):
             if projected:
                 outcomes = add_missing(connection, rows, self._clock, partial=False)
                 upsert(connection, with_score_ids(projected, outcomes), replace_source)
-            note_heard(connection, heard)
+            end_waiting(connection, feedback)
             return True
 
     def _add_together(self, queued: Sequence[tuple[float, NewRow]]) -> list[Outcome]:
