@@ -233,7 +233,7 @@ NOTHING_TO_RANK = (
 
 COMPARED = (
     *("candidate", "scorer", "leaf", "pairs", "baseline", "candidate_mean", "difference"),
-    *("low", "high", "p_adjusted", "verdict"),
+    *("low", "high", "method", "p_adjusted", "verdict"),
 )
 
 
@@ -267,7 +267,10 @@ def _sliced_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for name, each in (
         ("(all)", comparison),
-        *((_label(part["slice"]), {**comparison, **part}) for part in comparison.get("slices", ())),
+        *(
+            (_label(part["slice"]), {**comparison, "categories": None, **part})
+            for part in comparison.get("slices", ())
+        ),
     ):
         row = _comparison_row(each)
         rows.append([*row[:3], name, *row[3:]])
@@ -281,15 +284,17 @@ def _label(value: Any) -> str:
 def _comparison_row(comparison: Mapping[str, Any]) -> list[str]:
     difference = comparison["difference"] or {}
     interval = difference.get("interval") or {}
+    test = difference or comparison.get("categories") or {}
     numbers = (
         *(difference.get(name) for name in ("baseline", "candidate", "mean")),
         *(interval.get(name) for name in ("low", "high")),
-        difference.get("p_adjusted"),
     )
     return [
         *(text_cell(comparison[name]) for name in ("candidate", "scorer", "leaf")),
         text_cell(comparison["pairs"]["compared"]),
         *map(figure_cell, numbers),
+        text_cell(test.get("method")),
+        figure_cell(test.get("p_adjusted")),
         comparison["verdict"] or "-",
     ]
 
