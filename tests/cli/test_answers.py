@@ -110,8 +110,8 @@ def test_a_comparison_is_a_table_and_a_sentence_for_each_metric(filled: Service)
     (row,) = [line.split() for line in shown if line.startswith("new") and " Exact " in line]
     assert row[:6] == ["new", "Exact", "40", "0.5", "0.95", "0.45"]
     assert (row[8], row[-1]) == ("mcnemar_mid_p", "better")
-    (label,) = [line.split() for line in shown if line.startswith("new") and " label " in line]
-    assert (label[-3], float(label[-2]) < 0.05) == ("stuart_maxwell", True)
+    (label,) = [line.split() for line in shown if " label " in line and "stuart_maxwell" in line]
+    assert float(label[-2]) < 0.05
     assert "The candidate is better: Exact rose from 50 % to 95 % (+45 points" in "\n".join(shown)
     assert any(line.startswith("label changed in 18 of 40 examples, and") for line in shown)
     assert "\x1b" not in "\n".join(shown)
