@@ -131,6 +131,8 @@ def compare(client: Client, form: Format, **given: Any) -> None:
         fail(NOTHING_TO_RANK if "rankings" in result else NOTHING_TO_COMPARE, 1)
     elif "rankings" in result:
         _show_rankings(form, result["rankings"])
+        if form != "csv" and _has_samples(result["rankings"]):
+            say(form, f"{SAMPLES}; pairs are by {result['pair_by']}")
     else:
         _show_comparisons(form, result)
         if form != "csv":
@@ -399,6 +401,14 @@ def _show_rankings(form: Format, rankings: Sequence[Mapping[str, Any]]) -> None:
     click.echo()
     for ranking in rankings:
         say(form, ranking["reason"])
+
+
+SAMPLES = "Some runs have too few examples in common: they were compared as two samples"
+
+
+def _has_samples(rankings: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether any two runs were compared as two samples."""
+    return any(pair["paired"] is False for ranking in rankings for pair in ranking["pairs"])
 
 
 def _ranked_row(ranking: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:

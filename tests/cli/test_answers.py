@@ -196,9 +196,11 @@ def test_a_comparison_says_how_runs_without_pairs_were_compared(service: Service
     service.post("/v2/acme/apart/scores/batch", {"scores": scores})
     env = environment(SCORELINE_URL=service.url, SCORELINE_KEY=ADMIN_KEY)
     done = run_command(*COMPARE, "--project", "acme/apart", cwd=service.log.parent, env=env)
-    assert lines(done)[-1] == (
-        "s: too few pairs (0): compared as two samples; pairs are by prediction_id"
-    )
+    how = "compared as two samples; pairs are by prediction_id"
+    assert lines(done)[-1] == f"s: too few pairs (0): {how}"
+    runs = ("compare", "--run", "old", "--run", "new", "--project", "acme/apart")
+    done = run_command(*runs, cwd=service.log.parent, env=env)
+    assert lines(done)[-1].endswith(f"too few examples in common: they were {how}")
 
 
 def test_several_runs_are_ranked(filled: Service) -> None:
