@@ -203,6 +203,24 @@ class Comparison:
         self.slices: Sequence[Slice] = ()
         self.tested = None if metric.is_text else difference_of(self.pairs, wanted["failures"])
         self._changes = changes_of_texts(self.pairs) if metric.is_text else None
+        self._compared = len(self.pairs.compared)
+        self._rose_and_fell = (0, 0) if metric.is_text else self.pairs.num_risen_and_fallen()
+        self._has_single_booleans = self.pairs.has_single_booleans
+        self._why = self._why_not_comparable()
+
+    def forget_pairs(self) -> None:
+        """Free the memory of the pairs, for a `short_response` only."""
+        del self.pairs
+
+    def _why_not_comparable(self) -> str | None:
+        wanted, tested = self._wanted, self.tested
+        return why_not_comparable(
+            self.pairs,
+            wanted["failures"] if tested else "exclude",  # A text that failed has no worst value.
+            wanted["max_unpaired"],
+            paired=tested is None or tested.paired,
+            both_ways=self._both_ways,
+        )
 
     @property
     def p_value(self) -> float | None:
@@ -218,29 +236,22 @@ class Comparison:
     def least_p_value(self) -> float:
         """The smallest p-value that the test could have had."""
         if self._changes:
-            return 0.0 if len(self.pairs.compared) >= MIN_PAIRS else 1.0
+            return 0.0 if self._compared >= MIN_PAIRS else 1.0
         difference = self.tested and self.tested.difference
         return difference.least_p_value if difference else 1.0
 
     @property
     def verdict(self) -> Verdict:
         """What the comparison shows, once the p-values are adjusted."""
-        wanted, tested = self._wanted, self.tested
+        tested = self.tested
         if self._are_chosen:
             return verdicts.not_comparable(self.metric, CHOSEN)
-        why = why_not_comparable(
-            self.pairs,
-            wanted["failures"] if tested else "exclude",  # A text that failed has no worst value.
-            wanted["max_unpaired"],
-            paired=tested is None or tested.paired,
-            both_ways=self._both_ways,
-        )
-        if why:
-            return verdicts.not_comparable(self.metric, why)
+        if self._why:
+            return verdicts.not_comparable(self.metric, self._why)
         if tested is None:
-            n, changed = len(self.pairs.compared), self.pairs.num_changed()
-            return verdicts.of_texts(self.metric, n, changed, self.p_adjusted)
-        are_enough = self.pairs.has_single_booleans and not self.family  # Beside others, 6 are.
+            changed = self.pairs.num_changed()
+            return verdicts.of_texts(self.metric, self._compared, changed, self.p_adjusted)
+        are_enough = self._has_single_booleans and not self.family  # Beside others, 6 are.
         needed = MIN_BOOLEANS if are_enough else MIN_PAIRS
         if tested.difference is None or (self.p_adjusted is None and tested.n < needed):
             return verdicts.not_enough(self.metric, tested.n, needed)
@@ -299,7 +310,7 @@ class Comparison:
         return {
             "baseline": self._runs["baseline"].run_id,
             "candidate": self._runs["candidate"].run_id,
-            "compared": len(self.pairs.compared),
+            "compared": self._compared,
             "verdict": self.verdict.word,
             **{name: difference.get(name) for name in SHORT},
         }
@@ -307,13 +318,13 @@ class Comparison:
     def counts(self) -> dict[str, int]:
         """Count the pairs by how they changed, and the examples not compared."""
         pairs = self.pairs
-        compared = len(pairs.compared)
+        compared = self._compared
         counts = {"compared": compared}
         if self.metric.is_text:
             changed = pairs.num_changed()
             counts |= {"changed": changed, "unchanged": compared - changed}
         else:
-            rose, fell = pairs.num_risen_and_fallen()
+            rose, fell = self._rose_and_fell
             counts |= {"rose": rose, "fell": fell, "ties": compared - rose - fell}
             if self.metric.direction:
                 wins, losses = (rose, fell) if self.metric.direction == "higher" else (fell, rose)
@@ -344,7 +355,7 @@ class Comparison:
             "p_value": difference.p_value,
             "p_adjusted": self.p_adjusted,
             "family": self.family,
-            "sign_test_p_value": sign_test(*self.pairs.num_risen_and_fallen()),
+            "sign_test_p_value": sign_test(*self._rose_and_fell),
             "detectable": difference.detectable,
             **needed,
             **({"bounds": bounds} if bounds else {}),

@@ -70,6 +70,15 @@ def rank_runs(
     }
 
 
+def _comparison(
+    metric: ComparedMetric, one: RunScores, two: RunScores, wanted: dict[str, Any]
+) -> Comparison:
+    """Compare two runs; of all pairs of runs, the pairs of examples would not fit into memory."""
+    comparison = Comparison(metric, one, two, wanted, both_ways=True)
+    comparison.forget_pairs()
+    return comparison
+
+
 class Ranking:
     """One metric of several runs."""
 
@@ -87,7 +96,7 @@ class Ranking:
 
         self._runs = sorted(runs, key=place)
         self.comparisons = {
-            (one, two): Comparison(metric, self._runs[one], self._runs[two], wanted, both_ways=True)
+            (one, two): _comparison(metric, self._runs[one], self._runs[two], wanted)
             for one, two in combinations(range(len(runs)), 2)
         }
         """By the places of two runs; the first one is the baseline."""

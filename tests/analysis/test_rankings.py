@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from marshmallow import ValidationError
 
+from app.analysis import comparisons
+from app.analysis.pairs import Pairs
 from app.analysis.rankings import rank_runs
 from app.errors import InvalidParameter
 from app.schemas.comparisons import CompareQuery
@@ -93,6 +96,24 @@ def test_a_run_of_the_easiest_examples_is_not_comparable_wherever_it_comes(store
         (pair,) = ranked(store, "AB")["pairs"]
         assert pair["baseline"] == ("B" if better else "A")
         assert pair["verdict"] == "not comparable"
+
+
+def test_a_ranking_holds_the_pairs_of_two_runs_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, most = WeakSet[Pairs](), 0
+
+    class Counted(Pairs):
+        def __init__(self, *given: Any) -> None:
+            nonlocal most
+            super().__init__(*given)
+            held.add(self)
+            most = max(most, len(held))
+
+    monkeypatch.setattr(comparisons, "Pairs", Counted)
+    add_shifted(store, A=0.0, B=1.0, C=0.01, D=2.0)
+    assert len(ranked(store, "ABCD")["pairs"]) == 6
+    assert most == 1
 
 
 @pytest.mark.parametrize(
