@@ -192,7 +192,7 @@ class Comparison:
         `are_chosen` says that the examples were chosen by the values that are compared.
         """
         self._both_ways = both_ways
-        self._are_chosen = are_chosen
+        self.are_chosen = are_chosen
         self.metric = metric
         self.p_adjusted: float | None = None
         self.family = 0
@@ -225,7 +225,7 @@ class Comparison:
     @property
     def p_value(self) -> float | None:
         """The p-value of the difference, or of changed categories; None without a test."""
-        if self._are_chosen:
+        if self.are_chosen:
             return None
         if self._changes:
             return self._changes.test.p_value if self._changes.test else None
@@ -244,7 +244,7 @@ class Comparison:
     def verdict(self) -> Verdict:
         """What the comparison shows, once the p-values are adjusted."""
         tested = self.tested
-        if self._are_chosen:
+        if self.are_chosen:
             return verdicts.not_comparable(self.metric, CHOSEN)
         if self._why:
             return verdicts.not_comparable(self.metric, self._why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.analysis.comparisons import Comparison, Slice
+from app.analysis.comparisons import CHOSEN, Comparison, Slice
 from app.analysis.differences import MIN_PAIRS
 from app.analysis.gate_checks import Check, Compared
 
@@ -44,6 +44,9 @@ def _why_unknown(part: Slice, min_compared: float) -> Iterator[str]:
     comparison, tested = part.comparison, part.comparison.tested
     if tested is None:
         yield f"{part.name}: these are texts, which are neither better nor worse"
+        return
+    if comparison.are_chosen:
+        yield f"{part.name}: {CHOSEN}"
         return
     why = Compared(comparison.metric, comparison.pairs, tested).why_not(min_compared)
     if why is None and tested.n < MIN_PAIRS:

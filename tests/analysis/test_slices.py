@@ -154,6 +154,9 @@ def test_slices_by_the_values_that_are_compared_have_no_verdict(store: Store) ->
         (True, "not comparable"),
     ]
     assert all("chance alone" in each["reason"] for each in row["slices"])
+    found = check(store, "slice", slice="leaf:", baseline="A", direction="higher")
+    assert found["outcome"] == "inconclusive"
+    assert "chance alone" in found["why"]
 
 
 def test_an_example_has_the_labels_of_the_candidate_where_the_baseline_has_none(
