@@ -183,7 +183,7 @@ def _disagreements(
 
 
 def _distance(one: Value, two: Value) -> float:
-    """Return how far two values are apart; those that are no numbers are equally far."""
+    """Return the distance of two values, which is 1 unless both are numbers."""
     return abs(one - two) if isinstance(one, float) and isinstance(two, float) else 1.0
 
 

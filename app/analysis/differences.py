@@ -23,7 +23,7 @@ MIN_PAIRED_PART = 0.1
 """Below this part of the smaller run's examples, pairs are too few to compare only them."""
 
 ROUNDING = 1e-12
-"""A mean of changes of rates that is nearer to 0 is the rounding of thirds and the like."""
+"""A mean of changes of rates that is nearer to 0 is 0, apart from the rounding of thirds."""
 
 MOST = 0.5
 """Below this part of the smaller run's values, a note says that most are not paired."""

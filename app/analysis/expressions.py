@@ -192,7 +192,7 @@ def _beside(part: Expression, literals: Sequence[Any]) -> Expression:
 
 
 def _compare(name: str, one: Any, other: Any) -> bool | None:
-    """Return what a comparison says, None without values and of different or unordered kinds."""
+    """Return the result of a comparison, None if a value is missing or the kinds do not compare."""
     if isinstance(one, tuple):
         return any(_compare(name, each, other) for each in one)
     if isinstance(other, tuple):

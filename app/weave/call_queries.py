@@ -115,7 +115,7 @@ class CallQuery:
         raise invalid("query", f"calls have no field {name!r}", name)
 
     def _feedback_field(self, name: str) -> Expression:
-        """Return what feedback of a type says: the first, all reactions or notes, or of `*` any."""
+        """Return a field of the first feedback of a type, or of all if the type is in MANY."""
         match = _FEEDBACK.fullmatch(name)
         if match is None:
             raise invalid("query", "a field of feedback is `feedback.[TYPE].payload.…`", name)

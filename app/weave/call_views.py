@@ -166,7 +166,7 @@ def feedback_on_call(feedback: Shown) -> Shown:
 
 
 def without_defaults(feedback: Shown) -> Shown:
-    """Return feedback with those fields only that all SDKs know, and those that say something."""
+    """Return feedback without the fields that have their default, which older SDKs may not know."""
     return {
         name: value
         for name, value in feedback.items()

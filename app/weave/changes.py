@@ -83,7 +83,7 @@ def _delete_views(store: Store, place: Place, call_ids: Sequence[str], caller: A
 def delete_feedback(
     store: Store, place: Place, feedback_ids: Sequence[str], caller: ApiKey
 ) -> None:
-    """Delete feedback with its scores; where the calls say the same, a score is made of them."""
+    """Delete feedback with its scores; calls that have the same scores make them again."""
     views = [each.id for each in Views(store, place, whole=False).find_feedback(feedback_ids)]
     if views:
         delete_scores(store, place.entity, place.project, views, caller)

@@ -45,9 +45,9 @@ class Kind(NamedTuple):
     make: Callable[[Store, Place, str, Mapping[str, Any]], Value]
     """Returns the object for an id and a body."""
     describe: Callable[[Store, Place, str, Value], Value]
-    """Returns what an answer says beyond id, digest, number and time."""
+    """Returns the fields of a response beside id, digest, number and time."""
     reference: str | None = None
-    """The field of the answer to a create that has the reference."""
+    """The field of the response to a create that has the reference."""
 
     @property
     def conditions(self) -> Value:

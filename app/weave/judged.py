@@ -48,7 +48,7 @@ class JudgedPrediction:
 
 
 def read_judged(store: Store, place: Place, call_ids: Collection[str]) -> list[JudgedPrediction]:
-    """Return the predictions, of those that have no stored call, to which some calls belong."""
+    """Return the predictions without stored calls whose id or outer id is one of `call_ids`."""
     found = {each.id: each for each in _read_outlines(store, place, sorted(call_ids))}
     outer = {each.outer_id: each for each in found.values()}
     ids = sorted({*found, *outer})

@@ -215,7 +215,7 @@ def _place(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_unique_keys(collection: Documents, page: Sequence[dict[str, Any]]) -> None:
-    """Add those that an earlier call did not add."""
+    """Add the idempotency keys of a page of scores that are not stored yet."""
     keys = idempotency_keys(collection, page)
     if not keys:
         return

@@ -97,7 +97,7 @@ class MongoUpserts(MongoDocuments):
     def _put_sources_one_by_one(
         self, sources: Sequence[ScoreSource], stored: Mapping[Key, Bson]
     ) -> bool:
-        """Store sources; of those that others have changed, delete the scores and return False."""
+        """Store sources; delete the scores of those that others have changed, and return False."""
         collection = self._collection(ScoreSource)
         lasts = last_of_each(sources)
         lost = {id_key(each) for each in lasts if not _put_source(collection, each, stored)}
@@ -109,7 +109,7 @@ class MongoUpserts(MongoDocuments):
 
 
 def last_of_each(sources: Sequence[ScoreSource]) -> list[ScoreSource]:
-    """Return the sources without those that are named again later."""
+    """Return the last of the sources with each id."""
     return list({id_key(each): each for each in sources}.values())
 
 
