@@ -19,10 +19,10 @@ import msgspec
 from app import jsontext
 from app.errors import InvalidParameter
 from app.stores.base import Store
-from app.stores.weave import ObjectVersion
+from app.stores.weave import Feedback, ObjectVersion
 from app.weave.contents import Place, find_rows
 from app.weave.facts import PredictionFacts
-from app.weave.lazy_json import LazyObject
+from app.weave.lazy_json import NULL, LazyObject, read_object
 from app.weave.references import NOT_THERE, Reference, parse_reference, step_into
 from app.weave.versions import document_id
 
@@ -75,7 +75,7 @@ def _references(place: Place, facts: PredictionFacts) -> Iterator[tuple[bytes, R
     """Yield the references to objects and parts of what is in a project, each with its JSON."""
     project_id = f"{place.entity}/{place.project}"
     fields = (_TEXT.finditer(memoryview(each.parts[name])) for each, name in _fields(facts))
-    feedback = (_TEXT.finditer(each.body_json.encode()) for each in facts.feedback)
+    feedback = (_TEXT.finditer(memoryview(_payload(each))) for each in facts.feedback)
     for match in chain.from_iterable(chain(fields, feedback)):
         try:
             reference = parse_reference(jsontext.read_leniently(match[0].decode()))
@@ -84,6 +84,11 @@ def _references(place: Place, facts: PredictionFacts) -> Iterator[tuple[bytes, R
         is_wanted = reference.steps or _WHOLE_OBJECT.fullmatch(reference.text)
         if is_wanted and reference.project_id == project_id:
             yield match[0], reference
+
+
+def _payload(feedback: Feedback) -> msgspec.Raw:
+    """Return what feedback says, without the references of the scorer and its call beside it."""
+    return read_object(feedback.body_json).parts.get("payload", NULL)
 
 
 def _fields(facts: PredictionFacts) -> Iterator[tuple[LazyObject, str]]:

@@ -10,6 +10,7 @@ import pytest
 from app.examples import row_digest
 from app.stores.base import Store
 from app.stores.model import Prediction
+from app.stores.weave import ObjectVersion
 from app.weave import contents, meanings
 from app.weave.projection import project_rows
 from app.weave.versions import add_object, delete_versions
@@ -135,6 +136,24 @@ def test_the_reference_to_an_object_that_is_not_there_or_deleted_is_the_score(st
     delete_versions(store, HERE, "Verdict", None)
     send(store, judged("t", 1), predict())
     assert scores(store) == {("s", None): ref, ("t", None): 1}
+
+
+def test_the_object_of_a_scorer_is_not_read_for_each_of_its_scores(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = f"{OBJECT}/Judge:{add_object(store, HERE, 'Judge', {'_type': 'Judge'})}"
+    send(store, outer(), predict(), judge(1))
+    read = []
+    find = store.find_documents
+
+    def recorded(kind: type[Any], *place: Any) -> Any:
+        read.append(kind)
+        return find(kind, *place)
+
+    monkeypatch.setattr(store, "find_documents", recorded)
+    send(store, judged("s", 1, runnable_ref=ref, call_ref="weave:///acme/demo/call/judge"))
+    assert all_scores(store)
+    assert ObjectVersion not in read
 
 
 def test_a_part_of_a_scorer_is_its_value(store: Store) -> None:
