@@ -145,7 +145,7 @@ def _examples(
     if len(runs) > MAX_RUNS:
         message = f"the predictions are in over {MAX_RUNS} runs: name fewer runs"
         raise InvalidParameter("run", None, message)
-    keys = read_examples(store, entity, project, runs.values(), check_client, whole=False) or {}
+    keys = read_examples(store, entity, project, runs.values(), check_client)
     ids = [each.first.score.prediction_id for each in compared]
     return [keys.get(prediction_id, prediction_id) for prediction_id in ids]
 

@@ -251,21 +251,20 @@ def pair_runs(
     pair_by: str | None,
     check_client: ClientCheck = no_client_check,
 ) -> str:
-    """Pair runs by a rule of a CompareQuery, by default examples if all predictions have one.
+    """Pair runs by a rule of a CompareQuery, by default examples if any prediction has one.
 
     Return the rule. Raises InvalidParameter if no score has the leaf that it names.
     """
     rule, _, leaf = (pair_by or "").partition(":")
     if rule == "leaf":
         refuse_unknown_leaf(runs, "pair_by", leaf, pair_by)
-    examples: dict[str, str] | None = None
+    examples: dict[str, str] = {}
     if pair_by in (None, "example"):
-        whole = pair_by is None
-        examples = read_examples(store, entity, project, runs, check_client, whole=whole)
+        examples = read_examples(store, entity, project, runs, check_client)
     if pair_by is None:
-        pair_by = "prediction_id" if examples is None else "example"
+        pair_by = "example" if examples else "prediction_id"
     for run in runs:
-        run.pair(pair_by, examples or {})
+        run.pair(pair_by, examples)
     return pair_by
 
 
@@ -284,20 +283,15 @@ def read_examples(
     project: str,
     runs: Iterable[RunScores],
     check_client: ClientCheck,
-    *,
-    whole: bool,
-) -> dict[str, str] | None:
+) -> dict[str, str]:
     """Return the ids of the examples of all predictions, by the ids of the predictions.
 
-    A prediction without an example is left out; with `whole` the result is None if there is one.
-    Raises whatever `check_client` raises.
+    A prediction without an example is left out. Raises whatever `check_client` raises.
     """
     examples: dict[str, str] = {}
     for run in runs:
         for page in read_predictions(store, entity, project, run, "example_key"):
             check_client()
-            if whole and any(key is None for _, key in page):
-                return None
             examples |= {name: intern(key) for name, key in page if key is not None}
     return examples
 

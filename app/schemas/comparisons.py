@@ -108,8 +108,8 @@ class CompareQuery(Query):
     pair_by = Pattern(
         "What the predictions of a pair have in common: their `example`, their "
         "`prediction_id`, their `order` in the run, the part of the id `before:` or `after:` a "
-        "separator, or the value of a `leaf:`. Default: `example` if every prediction of the "
-        "runs has one that was given or comes from its inputs, otherwise `prediction_id`.",
+        "separator, or the value of a `leaf:`. Default: `example` if any prediction of the runs "
+        "has one that was given or comes from its inputs, otherwise `prediction_id`.",
         PAIR_BY,
         load_default=None,
     )

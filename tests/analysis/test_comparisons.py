@@ -409,19 +409,30 @@ def test_runs_are_paired_by_example_where_every_prediction_has_one(store: Store)
 
 
 @pytest.mark.parametrize("lacking", ["scored", "unscored", "only named by a score"])
-def test_one_prediction_without_an_example_leaves_pairs_to_prediction_ids(
+def test_a_prediction_without_an_example_leaves_the_trials_of_others_together(
     store: Store, lacking: str
 ) -> None:
     for run in "AB":
-        predict(store, run, {run: {"q": 1}})
-        add(store, run, {run: 1.0})
+        for trial in range(3):
+            predict(store, run, {f"{run}/{trial}": {"q": 1}})
+            add(store, run, {f"{run}/{trial}": float(trial)})
     if lacking != "only named by a score":
         predict(store, "B", {"bare": {}})
     if lacking != "unscored":
         add(store, "B", {"bare": 1.0})
-    assert answered(store)["pair_by"] == "prediction_id"
-    answer = answered(store, pair_by="example")
+    answer = answered(store)
     assert answer["pair_by"] == "example"
+    pairs = answer["comparisons"][0]["pairs"]
+    assert (pairs["compared"], pairs["trials_in_baseline"]) == (1, 3)
+    assert pairs["only_in_candidate"] == (lacking != "unscored")
+
+
+def test_predictions_without_any_example_are_paired_by_their_ids(store: Store) -> None:
+    predict(store, "A", {"p": {}})
+    for run in "AB":
+        add(store, run, {"p": 1.0})
+    answer = answered(store)
+    assert answer["pair_by"] == "prediction_id"
     assert answer["comparisons"][0]["pairs"]["compared"] == 1
 
 
