@@ -218,7 +218,7 @@ def _at_worst(pairs: Pairs, tested: Tested) -> Tested:
         difference=replace(
             difference,
             interval=_hull(least.interval, most.interval),
-            one_sided=_hull(least.one_sided, most.one_sided),
+            interval_at=lambda level: _hull(least.interval_at(level), most.interval_at(level)),
             p_value=1.0 if crosses_0 or len(p_values) < 2 else max(p_values),
             least_p_value=max(least.least_p_value, most.least_p_value),
             detectable=None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.analysis.differences import Tested, why_not_comparable
@@ -16,6 +16,7 @@ from app.analysis.statistics.decisions import (
     is_below,
     not_worse_by,
 )
+from app.analysis.statistics.significance import ALPHA, ONE_SIDED
 
 BEYOND = "has integers too large for a double"
 
@@ -30,6 +31,8 @@ class Check:
     found: float | None = None
     interval: dict[str, Any] | None = None
     why: str | None = None
+    fails_at: Callable[[float], bool] | None = field(default=None, repr=False, compare=False)
+    """Says of a margin whether the interval at a level is beyond it."""
 
     def response(self) -> dict[str, Any]:
         """Return the check as a GateCheck."""
@@ -186,8 +189,44 @@ def _check_not_worse(limit: float, compared: Compared, why: str | None) -> Check
     name, difference = "not_worse_by", compared.tested.difference
     if why or difference is None or difference.one_sided is None or difference.mean is None:
         return Check(name, limit, "inconclusive", why=why or "the difference has no interval")
-    lower = compared.metric.direction == "lower"
-    outcome = not_worse_by(limit, difference.one_sided, lower_is_better=lower)
+    lower, interval_at = compared.metric.direction == "lower", difference.interval_at
+
+    def outcome_at(level: float) -> Outcome:
+        return not_worse_by(limit, interval_at(level), lower_is_better=lower)
+
+    outcome = outcome_at(ONE_SIDED)
     within = "the margin is within the interval: more examples are needed"
     why = within if outcome == "inconclusive" else None
-    return Check(name, limit, outcome, difference.mean, difference.one_sided, why)
+    return Check(
+        name,
+        limit,
+        outcome,
+        difference.mean,
+        difference.one_sided,
+        why,
+        lambda level: outcome_at(level) == "failed",
+    )
+
+
+def correct_family(checks: Sequence[Check]) -> list[Check]:
+    """Return checks, of which a margin only fails if that is shown among all margins.
+
+    Some of many metrics are beyond a margin by chance, so Holm's method decides which fail. That
+    all must pass needs no correction. Sources: Holm (1979), Scand. J. Stat. 6, 65-70; Berger
+    (1982), Technometrics 24, 295-300: the intersection-union test.
+    """
+    left = [check for check in checks if check.fails_at]
+    size = len(left)
+    while left:
+        level = 1 - 2 * ALPHA / len(left)
+        unshown = [check for check in left if not (check.fails_at and check.fails_at(level))]
+        if len(unshown) == len(left):
+            break
+        left = unshown
+    why = f"it is worse by more than the margin, but among {size} such checks this can be chance"
+    return [
+        replace(check, outcome="inconclusive", why=why)
+        if check.outcome == "failed" and any(check is each for each in left)
+        else check
+        for check in checks
+    ]

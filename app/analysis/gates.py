@@ -10,7 +10,14 @@ from typing import Any
 from app.analysis.attributes import Attribute, read_attribute
 from app.analysis.comparisons import Comparison, Slice, adjust_p_values
 from app.analysis.differences import Tested, difference_of
-from app.analysis.gate_checks import BEYOND, Check, Compared, Figures, checks_of
+from app.analysis.gate_checks import (
+    BEYOND,
+    Check,
+    Compared,
+    Figures,
+    checks_of,
+    correct_family,
+)
 from app.analysis.gate_slices import check_slices
 from app.analysis.metrics import Declared
 from app.analysis.pairs import ComparedMetric, Pairs
@@ -119,11 +126,15 @@ def _gate(
     _slice(gated, place, gates, check_client)
     protected = _read_protected(place, gates, check_client)
     finder.check_unchanged()
+    found: list[tuple[Gate, Check]] = []
     for each in gated:
         check_client()
         with _errors_within(each.place):
-            found = list(each.checks(wanted["worst"], protected))
-        checks += [{**each.name, **check.response()} for check in found]
+            found += [(each, check) for check in each.checks(wanted["worst"], protected)]
+    corrected = correct_family([check for _, check in found])
+    checks += [
+        {**each.name, **check.response()} for (each, _), check in zip(found, corrected, strict=True)
+    ]
     outcome = next(each for each in OUTCOMES if each in {check["outcome"] for check in checks})
     return {
         "outcome": outcome,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from marshmallow import ValidationError
 
@@ -96,6 +98,47 @@ def test_an_identical_run_is_not_worse(store: Store) -> None:
     given = {"baseline": "A", "direction": "higher"}
     assert outcome(store, not_worse_by=0.05, **given) == "passed"
     assert outcome(store, max_drop=0.0, **given) == "passed"
+
+
+def outcomes_of_margins(store: Store, scorers: list[str]) -> list[tuple[str, str | None]]:
+    """Return the outcome of a margin of 0.05 for each scorer, in one call, and why."""
+    limits = {"direction": "higher", "not_worse_by": 0.05}
+    gates = [{**limits, "scorer": scorer} for scorer in scorers]
+    body = GateBody().load({"run": "B", "baseline": "A", "gates": gates})
+    found = gate_run(store, "acme", "demo", body)["checks"]
+    return [(each["outcome"], each["why"]) for each in found if each["name"] == "not_worse_by"]
+
+
+def add_worse(store: Store, scorer: str, t: float, n: int = 50) -> None:
+    """Add differences that are below the margin of 0.05 by a t statistic."""
+    noise = np.array(normal(n))
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    changes = -0.05 - t / math.sqrt(n) + noise
+    add(store, "A", numbered([0.0] * n), scorer)
+    add(store, "B", numbered(changes.tolist()), scorer)
+
+
+def test_a_margin_only_fails_if_that_is_shown_among_all_margins(store: Store) -> None:
+    add_worse(store, "worse", 1.9)  # One-sided, p = .032.
+    for number in range(3):
+        add_worse(store, f"fine-{number}", -5)
+    fine = [f"fine-{number}" for number in range(3)]
+    assert outcomes_of_margins(store, ["worse"]) == [("failed", None)]
+    why = "it is worse by more than the margin, but among 4 such checks this can be chance"
+    found = outcomes_of_margins(store, ["worse", *fine])
+    assert found == [("inconclusive", why), *[("passed", None)] * 3]
+
+
+def test_a_margin_that_fails_leaves_the_others_a_smaller_family(store: Store) -> None:
+    add_worse(store, "worst", 9)
+    add_worse(store, "worse", 2.2)  # One-sided, p = .016: below .05 / 3, and not below .05 / 4.
+    for number in range(2):
+        add_worse(store, f"fine-{number}", -5)
+    found = outcomes_of_margins(store, ["worse", "worst", "fine-0", "fine-1"])
+    assert [each for each, _ in found] == ["failed", "failed", "passed", "passed"]
+    add_worse(store, "fine-2", -5)
+    found = outcomes_of_margins(store, ["worse", "fine-0", "fine-1", "fine-2"])
+    assert [each for each, _ in found] == ["inconclusive", "passed", "passed", "passed"]
 
 
 # Comparable runs

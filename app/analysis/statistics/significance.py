@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ ALPHA = 0.05
 ONE_SIDED = 0.9
 """The level of a two-sided interval whose ends are both bounds with 95 % confidence."""
 
+IntervalAt = Callable[[float], dict[str, Any] | None]
+"""A function that returns an interval, given its level."""
+
+
+def no_interval(_: float) -> None:
+    """Return None, where an interval cannot be computed."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -43,14 +51,19 @@ class Difference:
     interval: dict[str, Any] | None
     p_value: float | None
     method: str
-    one_sided: dict[str, Any] | None = None
-    """The interval at the level ONE_SIDED: for a margin that the candidate may be worse by."""
+    interval_at: IntervalAt = field(default=no_interval, repr=False, compare=False)
+    """Returns the interval at another level."""
     least_p_value: float = 0.0
     """The smallest p-value that the test could have had; above ALPHA it could show nothing."""
     detectable: float | None = None
     """The smallest difference that is found with a power of 80 %; None where it is unknown."""
     deviation: float | None = None
     """The deviation of a pair's difference, from which `power.pairs_needed` follows."""
+
+    @property
+    def one_sided(self) -> dict[str, Any] | None:
+        """The interval at the level ONE_SIDED: for a margin that the candidate may be worse by."""
+        return self.interval_at(ONE_SIDED)
 
 
 def of_pairs(differences: NDArray[np.float64], reach: float | None = None) -> Difference:
@@ -73,9 +86,11 @@ def of_pairs(differences: NDArray[np.float64], reach: float | None = None) -> Di
 
 def _of_equal_pairs(n: int, mean: float, reach: float | None) -> Difference:
     p_value = 2.0 ** (1 - n) if mean else 1.0
-    bounds = [_equal_interval(n, mean, reach, level) for level in (LEVEL, ONE_SIDED)]
+    interval_at = partial(_equal_interval, n, mean, reach)
     least = 2.0 ** (1 - n)
-    return Difference(mean, bounds[0], p_value, "exact_permutation", bounds[1], least, None, 0.0)
+    return Difference(
+        mean, interval_at(LEVEL), p_value, "exact_permutation", interval_at, least, None, 0.0
+    )
 
 
 def _equal_interval(
@@ -105,12 +120,15 @@ def _t_test(
     if not math.isfinite(error):
         return Difference(mean, None, None, method, least_p_value=least)
     p_value = float(2 * stdtr(df, -abs(mean / error)))
-    bounds = []
-    for level in (LEVEL, ONE_SIDED):
+
+    def interval_at(level: float) -> dict[str, Any] | None:
         half = t_quantile(df, level) * error
-        bounds.append(finite_interval(method, mean - half, mean + half, level))
+        return finite_interval(method, mean - half, mean + half, level)
+
     power = detectable(error, df)
-    return Difference(mean, bounds[0], p_value, method, bounds[1], least, power, deviation)
+    return Difference(
+        mean, interval_at(LEVEL), p_value, method, interval_at, least, power, deviation
+    )
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -133,14 +151,14 @@ def of_paired_booleans(n: int, wins: int, losses: int) -> Difference:
         return Difference(None, None, None, "mcnemar_mid_p", least_p_value=1.0)
     changed = wins + losses
     mean = (wins - losses) / n
-    bounds = [tango_interval(n, wins, losses, level) for level in (LEVEL, ONE_SIDED)]
+    interval_at = partial(tango_interval, n, wins, losses)
     deviation = math.sqrt(max(changed / n - mean * mean, 0.0))
     return Difference(
         mean,
-        bounds[0],
+        interval_at(LEVEL),
         mcnemar_mid_p(wins, losses),
         "mcnemar_mid_p",
-        bounds[1],
+        interval_at,
         0.5**changed,
         detectable_rate(n, changed),
         deviation,
@@ -247,12 +265,13 @@ def of_rates(baseline: tuple[int, int], candidate: tuple[int, int]) -> Differenc
     rates = before / before_n, after / after_n
     # With a success and a failure more in each sample, so that no rate is certain.
     error = math.hypot(_rate_error(before, before_n), _rate_error(after, after_n))
+    interval_at = partial(_newcombe, baseline, candidate)
     return Difference(
         rates[1] - rates[0],
-        _newcombe(baseline, candidate, LEVEL),
+        interval_at(LEVEL),
         p_value,
         "fisher_exact",
-        _newcombe(baseline, candidate, ONE_SIDED),
+        interval_at,
         least,
         detectable(error, before_n + after_n - 2),
         math.sqrt(sum(rate * (1 - rate) for rate in rates)),
