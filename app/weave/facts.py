@@ -283,7 +283,7 @@ class PredictionFacts:
         """Return the judgements that count by the scorer's name and annotator, in order."""
         owner = self.call.call.wb_user_id
         calls = by_scorer(with_objects(each, self.objects) for each in self._scores_of_calls())
-        told = by_scorer(
+        feedback = by_scorer(
             each
             for each in scores_of(self.meant_feedback or self.feedback)
             if each.id not in self.unclear
@@ -294,8 +294,8 @@ class PredictionFacts:
             if name not in self._renamed
         }
         return {
-            key: judgements_of(owner, calls.get(key, []), told.get(key, []), outputs.get(key))
-            for key in {**outputs, **calls, **told}
+            key: judgements_of(owner, calls.get(key, []), feedback.get(key, []), outputs.get(key))
+            for key in {**outputs, **calls, **feedback}
         }
 
     @cached_property
@@ -376,7 +376,7 @@ def score_of(feedback: Feedback) -> Judgement | None:
     payload = sent.get("payload")
     content = payload if isinstance(payload, dict) else {}
     name = unquote(feedback.feedback_type.removeprefix(kind))
-    said = Judgement(
+    judgement = Judgement(
         name,
         text_of(sent.get("runnable_ref" if kind == RUNNABLE else "annotation_ref")) or name,
         content.get("output" if kind == RUNNABLE else "value"),
@@ -386,9 +386,9 @@ def score_of(feedback: Feedback) -> Judgement | None:
         arrived=feedback.sort_id,
     )
     if kind == RUNNABLE:
-        return replace(said, call_id=_tail(sent.get("call_ref")))
+        return replace(judgement, call_id=_tail(sent.get("call_ref")))
     annotator = text_of(sent.get("creator")) or feedback.wb_user_id or "unknown"
-    return replace(said, annotator=annotator)
+    return replace(judgement, annotator=annotator)
 
 
 def is_score(feedback_type: str) -> bool:

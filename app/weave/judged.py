@@ -40,10 +40,10 @@ class JudgedPrediction:
     def scores(self) -> dict[tuple[str, str], list[Judgement]]:
         """Return the judgements that count by the scorer's name and annotator, in order."""
         calls = by_scorer(score_of_call(each) for each in self.calls)
-        told = by_scorer(scores_of(self.feedback))
+        feedback = by_scorer(scores_of(self.feedback))
         return {
-            key: judgements_of(self.owner, calls.get(key, []), told.get(key, []), None)
-            for key in {**calls, **told}
+            key: judgements_of(self.owner, calls.get(key, []), feedback.get(key, []), None)
+            for key in {**calls, **feedback}
         }
 
 

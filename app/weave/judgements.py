@@ -66,11 +66,11 @@ def judgements_of(
     prediction.
     """
     everything = [*calls, *feedback, *([output] if output else [])]
-    said = [each for each in feedback if _counts(each, owner, everything)]
+    counted = [each for each in feedback if _counts(each, owner, everything)]
     made = {each.id: each for each in calls if _counts(each, owner, everything)}
-    named = {each.call_id for each in said}
+    named = {each.call_id for each in counted}
     others = [each for each in made.values() if each.id not in named] if named <= {*made} else []
-    found = [_in_best_form(each, made.get(each.call_id or "")) for each in said] + others
+    found = [_in_best_form(each, made.get(each.call_id or "")) for each in counted] + others
     if not found:
         return [output] if output else []
     if len(found) == 1 and output:
@@ -111,34 +111,34 @@ def _with_objects(value: Any, objects: Mapping[str, Any], depth: int = 0) -> Any
     return value
 
 
-def _in_best_form(said: Judgement, source: Judgement | None) -> Judgement:
+def _in_best_form(judgement: Judgement, source: Judgement | None) -> Judgement:
     """Return a judgement with the objects of its source in place of texts of them.
 
     Of an object that a scorer returns, the SDK sends the fields in the call and `repr` in the
     feedback.
     """
-    if source is None or source.error or said.value == source.value:
-        return said
-    if said.value not in source.other_forms and not _is_text_of(said.value, source.value):
-        return said
-    forms = (*said.other_forms, said.value, *source.other_forms)
-    return replace(said, value=source.value, other_forms=forms)
+    if source is None or source.error or judgement.value == source.value:
+        return judgement
+    if judgement.value not in source.other_forms and not _is_text_of(judgement.value, source.value):
+        return judgement
+    forms = (*judgement.other_forms, judgement.value, *source.other_forms)
+    return replace(judgement, value=source.value, other_forms=forms)
 
 
-def _is_text_of(said: Any, value: Any, depth: int = 0) -> bool:
+def _is_text_of(one: Any, other: Any, depth: int = 0) -> bool:
     """Return whether one value is another one, apart from texts in place of objects."""
     if depth > MAX_DEPTH:
         return False
-    if isinstance(said, str) and _is_object(value):
+    if isinstance(one, str) and _is_object(other):
         return True
-    if isinstance(said, dict) and isinstance(value, dict):
-        pairs = [(said[name], value[name]) for name in said.keys() & value.keys()]
-        is_same = len(pairs) == len(said) == len(value)
-    elif isinstance(said, list) and isinstance(value, list):
-        pairs = list(zip(said, value, strict=False))
-        is_same = len(said) == len(value)
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = [(one[name], other[name]) for name in one.keys() & other.keys()]
+        is_same = len(pairs) == len(one) == len(other)
+    elif isinstance(one, list) and isinstance(other, list):
+        pairs = list(zip(one, other, strict=False))
+        is_same = len(one) == len(other)
     else:
-        return type(said) is type(value) and bool(said == value)
+        return type(one) is type(other) and bool(one == other)
     return is_same and all(_is_text_of(*pair, depth + 1) for pair in pairs)
 
 

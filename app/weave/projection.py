@@ -83,7 +83,9 @@ def _project_part(store: Store, place: Place, call_ids: Sequence[str]) -> None:
         if all(is_stored):
             # Others may have stored more, and projected it before the older state was stored here.
             seen = versions_of({call.id: [call] for call in runs})
-            seen |= versions_of({name: [call, *told] for name, (call, told) in outside.items()})
+            seen |= versions_of(
+                {name: [call, *feedback] for name, (call, feedback) in outside.items()}
+            )
             seen |= versions_of({each.id: each.documents for each in facts})
             seen |= versions_of({each.id: each.documents for each in judged})
             now = read_versions(
@@ -182,9 +184,14 @@ def _store_facts(store: Store, place: Place, facts: Sequence[PredictionFacts]) -
         store,
         place,
         [
-            (source_key(each.id, name, annotator), ids[each.id], each.call.call.parent_id, said)
+            (
+                source_key(each.id, name, annotator),
+                ids[each.id],
+                each.call.call.parent_id,
+                judgements,
+            )
             for each in ready
-            for (name, annotator), said in scores[each.id].items()
+            for (name, annotator), judgements in scores[each.id].items()
         ],
         [feedback for each in ready for feedback in each.feedback],
     )
@@ -371,9 +378,9 @@ def _store_judged(store: Store, place: Place, judged: Sequence[JudgedPrediction]
         store,
         place,
         [
-            (source_key(each.id, name, annotator), each.id, each.evaluation_run_id, said)
+            (source_key(each.id, name, annotator), each.id, each.evaluation_run_id, judgements)
             for each in judged
-            for (name, annotator), said in each.scores().items()
+            for (name, annotator), judgements in each.scores().items()
         ],
         [feedback for each in judged for feedback in each.feedback],
     )
@@ -387,9 +394,9 @@ def _store_outside(
     settled: list[Feedback] = []
     for call_id, (call, feedback) in outside.items():
         settled += feedback
-        for (name, annotator), said in by_scorer(scores_of(feedback)).items():
+        for (name, annotator), judgements in by_scorer(scores_of(feedback)).items():
             by_source = defaultdict(list)
-            for each in judgements_of(call.wb_user_id, [], said, None):
+            for each in judgements_of(call.wb_user_id, [], judgements, None):
                 by_source[source_key(call_id, name, annotator, each.call_id or "")].append(each)
             wanted += [(key, call_id, None, each) for key, each in by_source.items()]
     return _add_scores(store, place, wanted, settled)

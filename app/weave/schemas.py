@@ -27,7 +27,7 @@ NOT_A_LIST = Reason("list_type", "Input should be a valid list")
 
 
 class List(fields.List[Any]):
-    """A JSON list, of whose errors only the first is told: it may have millions of items."""
+    """A JSON list, of whose errors only the first is reported: it may have millions of items."""
 
     default_error_messages = {"required": MISSING, "invalid": NOT_A_LIST, "null": NOT_A_LIST}
 
