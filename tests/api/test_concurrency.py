@@ -106,7 +106,7 @@ def test_slow_readers_of_one_key_leave_room_for_others(
             assert_refused(narrow.send("GET", f"/v1/{own}", key=one))
         assert_refused(narrow.post(f"{PATH}/batch", {"scores": [SCORE]}, key=one))
         assert_short_requests_are_answered(narrow, one)
-        assert narrow.send("GET", f"{PATH}/summary?scorer=none", key=other).status == 200
+        assert narrow.send("GET", f"{PATH}/summary?prediction_id=none", key=other).status == 200
     assert until_accepted(narrow, f"{PATH}?limit=1", one).status == 200
 
 
