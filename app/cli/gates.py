@@ -13,7 +13,6 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from app.cli.answers import show_changes
 from app.cli.base import (
     Command,
     ServiceError,
@@ -25,6 +24,7 @@ from app.cli.base import (
     write,
 )
 from app.cli.client import Client, not_scoreline
+from app.cli.comparison_tables import show_changes
 from app.cli.gate_comment import (
     WORST,
     Json,

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from app.cli.answers import COLORS, repeated
+from app.cli.answers import repeated
 from app.cli.base import Command, write
 from app.cli.client import Client
+from app.cli.comparison_tables import COLORS
 from app.cli.formats import (
     Format,
     figure_cell,
